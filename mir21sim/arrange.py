@@ -1,0 +1,399 @@
+"""Names, units and hours → the arrays that solvers take. Layer 6."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mir21sim import units
+from mir21sim._typing import FloatArray
+from mir21sim.compiled import CompiledModel, Input, unique
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.ir import Species
+from mir21sim.protocol import Dose, Protocol
+from mir21sim.solvers.runs import Action, Runs, Schedule, Selection, Source
+from mir21sim.solvers.scipy_ivp import METHODS
+from mir21sim.units import SECONDS_PER_HOUR
+
+MAX_RUNS = 10_000_000
+"""More grid points than this are a mistake in a list of values, not a sweep."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """One swept name with its values and unit.
+
+    ``kind`` is "dose" (amounts of the doses of a species), "parameter" or "initial".
+    """
+
+    name: str
+    kind: str
+    values: FloatArray
+    unit: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """One selected quantity: its name in a Dataset, unit and label."""
+
+    name: str
+    unit: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arranged:
+    """Everything a method needs, and the names that label what comes back."""
+
+    runs: Runs
+    axes: tuple[Axis, ...]
+    outputs: tuple[Output, ...]
+    times_h: FloatArray
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What to run, as the user said it; ``arrange`` turns it into arrays.
+
+    Attributes
+    ----------
+    times_h : float array, shape (n_time,), h
+    protocol : the doses; those of a swept target give times only
+    over : swept name to (values, unit or "")
+    parameters, initials : fixed overrides, model units
+    observe : names to keep
+    """
+
+    times_h: FloatArray
+    protocol: Protocol
+    over: Mapping[str, tuple[FloatArray, str]]
+    parameters: Mapping[str, float]
+    initials: Mapping[str, float]
+    observe: tuple[str, ...]
+
+
+def check_choice(kind: str, value: str, known: Iterable[str]) -> str:
+    """Return a choice or raise UnknownNameError with the list."""
+    known = tuple(known)
+    if value not in known:
+        raise UnknownNameError(kind, value, known)
+    return value
+
+
+def check_method(method: str) -> str:
+    """Return the method's exact name; upper and lower case do not matter."""
+    by_lower = {name.lower(): name for name in METHODS}
+    if method.lower() not in by_lower:
+        raise UnknownNameError("method", method, METHODS)
+    return by_lower[method.lower()]
+
+
+def check_tolerances(
+    model: CompiledModel, rtol: float, atol: float | npt.ArrayLike | None
+) -> FloatArray:
+    """Return the absolute tolerance per state; both tolerances must be above 0."""
+    if not (math.isfinite(rtol) and 1e-14 <= rtol < 1):
+        raise InputError(f"`rtol` must be from 1e-14 to below 1, got {rtol}.")
+    if atol is None:
+        return np.array(model.atol)
+    given = np.asarray(atol, dtype=float)
+    if given.ndim > 1 or given.shape not in ((), model.atol.shape):
+        raise InputError(
+            f"`atol` must be a number or have shape {model.atol.shape}, "
+            f"got shape {given.shape}."
+        )
+    if not (np.isfinite(given) & (given > 0)).all():
+        raise InputError(f"`atol` must be finite and above 0, got {given.min()}.")
+    return np.broadcast_to(given, model.atol.shape).copy()
+
+
+def output_times(
+    start: float | str,
+    end: float | str,
+    points: int,
+    times: npt.ArrayLike | None,
+) -> FloatArray:
+    """Return the output times in h from a range or an explicit list."""
+    if times is not None:
+        result = np.atleast_1d(np.asarray(times, dtype=float))
+        if result.ndim != 1 or result.size < 2 or not np.isfinite(result).all():
+            raise InputError("`times` must be 1-D and finite, with 2 times or more.")
+        if not (np.diff(result) > 0).all():
+            raise InputError("`times` must be strictly increasing.")
+        return result
+    first = units.seconds(start, "start") / SECONDS_PER_HOUR
+    last = units.seconds(end, "end") / SECONDS_PER_HOUR
+    if not last > first:
+        raise InputError(f"The end ({last:g} h) must be after the start ({first:g} h).")
+    if points < 2:
+        raise InputError(f"`points` must be 2 or more, got {points}.")
+    return np.linspace(first, last, points)
+
+
+def arrange(model: CompiledModel, plan: Plan) -> Arranged:
+    """Check a plan against a model and lay it out as arrays, runs in C order."""
+    axes = tuple(
+        _axis(model, name, values, unit, plan.protocol)
+        for name, (values, unit) in plan.over.items()
+    )
+    n_run = math.prod(axis.values.size for axis in axes)
+    if n_run > MAX_RUNS:
+        raise InputError(f"The sweep has {n_run} runs; at most {MAX_RUNS} are allowed.")
+    grid = np.meshgrid(*(axis.values for axis in axes), indexing="ij") if axes else []
+    columns = {
+        axis.name: column.ravel() for axis, column in zip(axes, grid, strict=True)
+    }
+    by_kind: dict[str, dict[str, FloatArray]] = {"parameter": {}, "initial": {}}
+    for kind, fixed in (("parameter", plan.parameters), ("initial", plan.initials)):
+        for name, value in fixed.items():
+            by_kind[kind][name] = np.full(n_run, _checked(model, kind, name, value))
+    for axis in axes:
+        if axis.kind in by_kind:
+            by_kind[axis.kind][axis.name] = columns[axis.name]
+    y0, p = model.start_values(n_run, by_kind["parameter"], by_kind["initial"])
+    swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
+    protocol = _with_swept_targets(plan, swept)
+    schedule = _schedule(model, protocol, plan, swept, columns, n_run)
+    outputs, selection = select_outputs(model, plan.observe)
+    amounts = np.array([name in _species(model) for name in model.state_names])
+    amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
+    runs = Runs(
+        y0=y0,
+        p=p,
+        times=plan.times_h * (SECONDS_PER_HOUR / model.seconds_per_time),
+        schedule=schedule,
+        selection=selection,
+        amounts=amounts,
+    )
+    return Arranged(runs, axes, outputs, plan.times_h, protocol)
+
+
+def _species(model: CompiledModel) -> dict[str, Species]:
+    return {s.id: s for s in model.network.species}
+
+
+def _checked(model: CompiledModel, kind: str, name: str, value: float) -> float:
+    """Return a fixed override after checking its name and value."""
+    known = model.param_names if kind == "parameter" else model.state_names
+    if name not in known:
+        raise UnknownNameError(
+            "parameter" if kind == "parameter" else "species", name, known
+        )
+    value = float(value)
+    if not math.isfinite(value):
+        raise InputError(f"`{name}` must be finite, got {value}.")
+    if kind == "initial" and value < 0:
+        raise InputError(f"The initial amount of `{name}` must not be negative: {value:g}.")
+    return value
+
+
+def _axis(
+    model: CompiledModel, name: str, values: FloatArray, unit: str, protocol: Protocol
+) -> Axis:
+    """Return a swept name with its kind: dose before parameter before initial."""
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise InputError(
+            f"`{name}` must be swept over 1 finite value or more, in one dimension; got "
+            f"shape {values.shape}: {values.ravel()[:4]}."
+        )
+    if name in model.info.inputs or name in protocol.targets():
+        if (values < 0).any():
+            raise InputError(f"A dose of `{name}` must not be negative: {values.min():g}.")
+        entry = dose_input(model, name)
+        return Axis(name, "dose", values, unit or entry.unit, entry.label)
+    if unit:
+        raise InputError(
+            f"`{name}` is swept in the model's own unit; only doses take another, "
+            f"got `{unit}`."
+        )
+    if name in model.param_names:
+        parameter = {p.id: p for p in model.network.parameters}.get(name)
+        text = units.parts_text(parameter.unit) if parameter else ""
+        return Axis(name, "parameter", values, text, name)
+    if name in model.state_names:
+        if (values < 0).any():
+            raise InputError(f"`{name}` must not start negative: {values.min():g}.")
+        return Axis(name, "initial", values, amount_unit(model), f"initial {name}")
+    known = unique((*model.info.inputs, *model.param_names, *model.state_names))
+    raise UnknownNameError("name to sweep over", name, known)
+
+
+def dose_input(model: CompiledModel, name: str) -> Input:
+    """Return the input that a species is dosed through; any species will do."""
+    if name in model.info.inputs:
+        return model.info.inputs[name]
+    if name not in model.state_names:
+        known = unique((*model.info.inputs, *model.state_names))
+        raise UnknownNameError("dose target", name, known)
+    return Input(species=name, label=name, unit="nM")
+
+
+def _with_swept_targets(plan: Plan, swept: Mapping[str, Axis]) -> Protocol:
+    """Return the protocol with a dose at the start for swept targets that have none."""
+    start = float(plan.times_h[0])
+    extra = [
+        Dose(start, 0.0, name, axis.unit)
+        for name, axis in swept.items()
+        if name not in plan.protocol.targets()
+    ]
+    return Protocol((*plan.protocol.doses, *extra))
+
+
+def _schedule(
+    model: CompiledModel,
+    protocol: Protocol,
+    plan: Plan,
+    swept: Mapping[str, Axis],
+    columns: Mapping[str, FloatArray],
+    n_run: int,
+) -> Schedule:
+    """Return every dose of every run as timed actions on states, in molecules."""
+    start, end = float(plan.times_h[0]), float(plan.times_h[-1])
+    per_hour = SECONDS_PER_HOUR / model.seconds_per_time
+    rows: list[tuple[float, int, Action, FloatArray]] = []
+    for dose in protocol.doses:
+        entry = dose_input(model, dose.target)
+        if dose.time < start or dose.time > end:
+            raise InputError(
+                f"The dose `{dose}` lies outside the run, {start:g} h to {end:g} h."
+            )
+        axis = swept.get(dose.target)
+        is_swept = axis is not None and dose.mode != "set"
+        unit = axis.unit if axis is not None and is_swept else dose.unit or entry.unit
+        per_unit = molecules_per_unit(model, entry, unit)
+        amount = columns[dose.target] if is_swept else np.full(n_run, dose.amount)
+        state = model.state_index(dose.target)
+        for time in dose.times():
+            rows += _actions(time, state, dose, amount * per_unit, per_hour)
+    rows = sorted((r for r in rows if r[0] <= end), key=lambda row: row[0])
+    return Schedule(
+        time=np.array([row[0] * per_hour for row in rows]),
+        state=np.array([row[1] for row in rows], dtype=np.int64),
+        kind=np.array([row[2] for row in rows], dtype=np.int64),
+        value=np.stack([row[3] for row in rows], axis=1)
+        if rows
+        else np.empty((n_run, 0)),
+    )
+
+
+def _actions(
+    time: float, state: int, dose: Dose, amount: FloatArray, per_hour: float
+) -> list[tuple[float, int, Action, FloatArray]]:
+    """Return what one dose does: a jump, a new level, or a rate switched on and off."""
+    if dose.mode == "bolus":
+        return [(time, state, Action.ADD, amount)]
+    if dose.mode == "set":
+        return [(time, state, Action.SET, amount)]
+    rate = amount / (dose.duration * per_hour)
+    return [
+        (time, state, Action.RATE, rate),
+        (time + dose.duration, state, Action.RATE, -rate),
+    ]
+
+
+def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
+    """Return the model amount that one unit of a dose puts into its compartment."""
+    what = f"dose `{entry.species}`"
+    unit = units.dose_unit(unit, what)
+    if entry.molecules_per_unit is not None and unit == units.dose_unit(entry.unit, what):
+        molecules = entry.molecules_per_unit
+    else:
+        home = _species(model)[entry.species].compartment
+        volume = model.volumes_pL.get(home, math.nan)
+        molecules = units.molecules(1.0, unit, volume, what)
+    return molecules / (model.molecules_per_amount or 1.0)
+
+
+def amount_unit(model: CompiledModel) -> str:
+    """Return the unit in which amounts are reported."""
+    if model.molecules_per_amount is not None:
+        return "molecule"
+    return units.parts_text(model.network.units.substance)
+
+
+def default_outputs(model: CompiledModel) -> tuple[str, ...]:
+    """Return the model's observables, or everything in a file that names none."""
+    if model.info.observables:
+        return tuple(model.info.observables)
+    return (*model.state_names, *model.assigned_names)
+
+
+def select_outputs(
+    model: CompiledModel, names: Iterable[str]
+) -> tuple[tuple[Output, ...], Selection]:
+    """Resolve names to what solvers keep.
+
+    ``A`` is molecules, ``[A]`` is nM, a rule variable or parameter has its own unit, a
+    reaction's id is its rate.
+    """
+    outputs, rows = [], []
+    for name in unique(names):
+        output, row = _resolve(model, name)
+        outputs.append(output)
+        rows.append(row)
+    if not rows:
+        raise InputError("`observe` must name one quantity or more.")
+    selection = Selection(
+        source=np.array([row[0] for row in rows], dtype=np.int64),
+        index=np.array([row[1] for row in rows], dtype=np.int64),
+        divisor=np.array([row[2] for row in rows], dtype=np.int64),
+        scale=np.array([row[3] for row in rows], dtype=np.float64),
+    )
+    return tuple(outputs), selection
+
+
+def _resolve(
+    model: CompiledModel, name: str
+) -> tuple[Output, tuple[Source, int, int, float]]:
+    """Return how one output is labelled and where it comes from."""
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    observable = model.info.observables.get(bare)
+    species = _species(model)
+    label = observable.label if observable else bare
+    if bare in species and not observable:
+        label = species[bare].name or bare
+    per_amount = model.molecules_per_amount or 1.0
+    if bare != name:
+        if bare not in species or bare not in model.state_names:
+            raise UnknownNameError("species", bare, tuple(species))
+        home = species[bare].compartment
+        # 1 nM in 1 pL is 602.2 molecules; the size may be swept, so it divides.
+        size = model.p0[model.param_names.index(home)]
+        per_size = model.volumes_pL[home] / size if size else math.nan
+        scale = per_amount / (units.AVOGADRO * 1e-21 * per_size)
+        divisor = model.param_names.index(home)
+        row = Source.STATE, model.state_names.index(bare), divisor, scale
+        return Output(name, "nM", f"{label} concentration"), row
+    if bare in model.state_names:
+        scale = per_amount if bare in species else 1.0
+        unit = amount_unit(model) if bare in species else _parameter_unit(model, bare)
+        row = Source.STATE, model.state_names.index(bare), -1, scale
+        return Output(name, unit, label), row
+    if bare in model.assigned_names:
+        row = Source.ASSIGNED, model.assigned_names.index(bare), -1, 1.0
+        return Output(name, _parameter_unit(model, bare), label), row
+    if bare in model.rate_names:
+        row = Source.RATE, model.rate_names.index(bare), -1, 1.0
+        extent = units.parts_text(model.network.units.extent)
+        time = units.parts_text(model.network.units.time)
+        unit = f"{extent}/{time}" if extent and time else ""
+        return Output(name, unit, f"rate of {bare}"), row
+    if bare in model.param_names:
+        row = Source.PARAM, model.param_names.index(bare), -1, 1.0
+        return Output(name, _parameter_unit(model, bare), label), row
+    known = unique(
+        (*model.info.observables, *model.state_names, *model.assigned_names)
+    )
+    raise UnknownNameError("quantity to observe", name, (*known, *model.rate_names))
+
+
+def _parameter_unit(model: CompiledModel, name: str) -> str:
+    """Return the unit of a parameter, rule variable or compartment as text."""
+    for item in (*model.network.parameters, *model.network.compartments):
+        if item.id == name:
+            return units.parts_text(item.unit)
+    return ""

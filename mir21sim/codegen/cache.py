@@ -1,0 +1,178 @@
+"""Network → kernels, through a cache folder keyed by content. Layer 4."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Literal, TypeAlias
+
+import platformdirs
+
+from mir21sim import ir
+from mir21sim.codegen import emit_version
+from mir21sim.compiled import Kernels
+from mir21sim.errors import InputError
+from mir21sim.solvers import signatures
+
+Backend: TypeAlias = Literal["numba", "numpy"]
+
+_SEAL = "# sha256 of the rest: "
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelModule:
+    """Kernels with the axis orders they were generated for."""
+
+    kernels: Kernels
+    state_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+    assigned_names: tuple[str, ...]
+    rate_names: tuple[str, ...]
+    path: Path
+
+
+def folder() -> Path:
+    """Return the cache folder: ``$MIR21SIM_CACHE`` or the user's cache folder.
+
+    It is safe to delete. Where it cannot be written, a temporary folder serves, and
+    every process compiles anew.
+    """
+    wanted = os.environ.get("MIR21SIM_CACHE") or platformdirs.user_cache_dir("mir21sim")
+    path = Path(wanted)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path):
+            pass
+    except OSError:
+        path = Path(tempfile.gettempdir()) / f"mir21sim-{os.getpid()}"
+        path.mkdir(exist_ok=True)
+    return path
+
+
+def key(network: ir.Network) -> str:
+    """Return the hash that names a network's kernels on this machine."""
+    parts = (
+        network.structure_digest(),
+        emit_version.GENERATOR,
+        _numba_version(),
+        platform.python_version(),
+        platform.machine(),
+        platform.processor(),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _numba_version() -> str:
+    try:
+        return importlib.metadata.version("numba")
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def is_cached(network: ir.Network) -> bool:
+    """Say whether the module text of a network is there and whole."""
+    return _read(folder() / f"m_{key(network)}.py") is not None
+
+
+def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
+    """Return the kernels of a network, generating and compiling what is not cached.
+
+    A damaged file in the cache is replaced, never fatal.
+
+    Raises
+    ------
+    InputError
+        For an unknown backend, or for "numba" where Numba is not installed.
+    CodegenError
+        For an expression without kernel code.
+    """
+    if backend not in ("numba", "numpy"):
+        raise InputError(f"`backend` must be numba or numpy, got `{backend}`.")
+    if backend == "numba" and _numba_version() == "none":
+        raise InputError(
+            "The backend `numba` needs the package numba; `numpy` works without it."
+        )
+    path = folder() / f"m_{key(network)}.py"
+    text = _read(path)
+    if text is None:
+        text = _generate(network)
+        _write(path, text)
+    module = _import(path, backend)
+    if backend == "numpy":
+        compiled = signatures.numpy_kernels(module)
+    else:
+        compiled = _compile(path, module)
+    return KernelModule(
+        kernels=compiled,
+        state_names=module.STATE_NAMES,
+        param_names=module.PARAM_NAMES,
+        assigned_names=module.ASSIGNED_NAMES,
+        rate_names=module.RATE_NAMES,
+        path=path,
+    )
+
+
+def _generate(network: ir.Network) -> str:
+    """Return the sealed module text; SymPy is imported only here."""
+    from mir21sim import symbolic  # noqa: PLC0415 - not needed on a cached start
+    from mir21sim.codegen import emit  # noqa: PLC0415
+
+    body = emit.module_text(symbolic.build(network), network.id, key(network))
+    return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+
+
+def _read(path: Path) -> str | None:
+    """Return a module text from the cache, None where it is missing or damaged."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    seal, _, body = text.partition("\n")
+    whole = seal == _SEAL + hashlib.sha256(body.encode()).hexdigest()
+    return text if whole else None
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a text in place in one move, so that no reader sees half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    Path(name).replace(path)
+
+
+def _import(path: Path, backend: Backend) -> ModuleType:
+    """Import a generated file under a name of its own, registered before it runs."""
+    name = f"mir21sim_generated_{backend}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _compile(path: Path, module: ModuleType) -> Kernels:
+    """Compile, or load Numba's own cache; where that is damaged, throw it away once."""
+    try:
+        return signatures.numba_kernels(module)
+    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
+        for stale in (path.parent / "__pycache__").glob(f"{path.stem}*"):
+            with contextlib.suppress(OSError):
+                stale.unlink()
+        return signatures.numba_kernels(_import(path, "numba"))
+
+
+def clear() -> int:
+    """Delete everything in the cache folder; return the number of models it held."""
+    count = len(list(folder().glob("m_*.py")))
+    shutil.rmtree(folder(), ignore_errors=True)
+    return count

@@ -1,0 +1,195 @@
+"""CompiledModel: kernels plus the names that give axes a meaning. Layer 2."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.ir import Network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernels:
+    """The functions of one network; each fills its last array and returns nothing.
+
+    Attributes
+    ----------
+    rhs : ``(t, y, p, out)``, out (n_state,) = dy/dt
+    jac : ``(t, y, p, out)``, out (n_nonzero,) = d rhs/dy at ``j_row``, ``j_col``
+    dfdt : ``(t, y, p, out)``, out (n_state,) = explicit d rhs/dt
+    rates : ``(t, y, p, out)``, out (n_rate,)
+    assigned : ``(t, y, p, out)``, out (n_assigned,)
+    initial : ``(t, y, p, keep_y, keep_p)``, sets start values that are formulas
+    j_row, j_col : int arrays, shape (n_nonzero,), sorted by column, then row
+    n_row, n_col, n_value : stoichiometry, state × rate
+    backend : "numba" or "numpy"
+    """
+
+    rhs: Kernel
+    jac: Kernel
+    dfdt: Kernel
+    rates: Kernel
+    assigned: Kernel
+    initial: Kernel
+    j_row: IntArray
+    j_col: IntArray
+    n_row: IntArray
+    n_col: IntArray
+    n_value: FloatArray
+    n_state: int
+    n_rate: int
+    n_assigned: int
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A species that doses go into, and how a dose turns into molecules."""
+
+    species: str
+    label: str
+    unit: str
+    molecules_per_unit: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observable:
+    """A quantity worth looking at, with the label a figure prints."""
+
+    id: str
+    label: str
+    commits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What stands in a model's `.toml`: words and defaults, no mathematics."""
+
+    id: str
+    title: str = ""
+    description: str = ""
+    cell_compartment: str = ""
+    equilibrate: bool = False
+    default_context: str = ""
+    references: tuple[tuple[str, str], ...] = ()
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    observables: Mapping[str, Observable] = field(default_factory=dict)
+    end_h: float = 24.0
+    doses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledModel:
+    """One reaction network with its kernels, ready to integrate.
+
+    Immutable; built by ``library.load``. Whatever varies between runs is an argument
+    of the run and is never stored here.
+
+    Attributes
+    ----------
+    info : labels, inputs and defaults of the model
+    context : str, id of the context whose values are in ``y0`` and ``p0``, or ""
+    network : the network as read, with the context's values
+    state_names, param_names, assigned_names, rate_names : axis orders
+    y0 : float array, shape (n_state,), in the model's unit of substance (molecules)
+    p0 : float array, shape (n_param,), in the model's units
+    atol : float array, shape (n_state,), from each state's scale
+    cell_volume_pL : float, pL, the one volume that turns nM into molecules and back
+    volumes_pL : volume of every compartment of constant size, pL
+    seconds_per_time : float, seconds in one model unit of time
+    molecules_per_amount : float or None, molecules in one model unit of substance
+    source : mapping of file name to text, enough to load the model again
+    digest : str, SHA-256 of the network with its values
+    """
+
+    info: ModelInfo
+    context: str
+    network: Network
+    kernels: Kernels
+    state_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+    assigned_names: tuple[str, ...]
+    rate_names: tuple[str, ...]
+    y0: FloatArray
+    p0: FloatArray
+    atol: FloatArray
+    cell_volume_pL: float
+    volumes_pL: Mapping[str, float]
+    seconds_per_time: float
+    molecules_per_amount: float | None
+    source: Mapping[str, str]
+    digest: str
+
+    def __post_init__(self) -> None:
+        for label, array, names in (
+            ("y0", self.y0, self.state_names),
+            ("atol", self.atol, self.state_names),
+            ("p0", self.p0, self.param_names),
+        ):
+            if array.shape != (len(names),):
+                raise InputError(
+                    f"`{label}` must have shape ({len(names)},), got {array.shape}."
+                )
+            array.setflags(write=False)  # frozen must hold for the contents too
+
+    @property
+    def id(self) -> str:
+        """The model's id."""
+        return self.info.id
+
+    def state_index(self, name: str) -> int:
+        """Return the row of a species; an unknown name raises UnknownNameError."""
+        if name not in self.state_names:
+            raise UnknownNameError("species", name, self.state_names)
+        return self.state_names.index(name)
+
+    def start_values(
+        self,
+        n_run: int,
+        parameters: Mapping[str, FloatArray],
+        initials: Mapping[str, FloatArray],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return start values and parameters of every run, formulas evaluated.
+
+        Parameters
+        ----------
+        parameters, initials : names to float arrays, shape (n_run,), in model units;
+            they win over start formulas of the model
+
+        Returns
+        -------
+        y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
+        """
+        y = np.tile(self.y0, (n_run, 1))
+        p = np.tile(self.p0, (n_run, 1))
+        keep_y = np.zeros(len(self.state_names), dtype=bool)
+        keep_p = np.zeros(len(self.param_names), dtype=bool)
+        _fill(p, keep_p, self.param_names, parameters, "parameter")
+        _fill(y, keep_y, self.state_names, initials, "species")
+        if parameters or initials:
+            for run in range(n_run):
+                self.kernels.initial(0.0, y[run], p[run], keep_y, keep_p)
+        return y, p
+
+
+def _fill(
+    matrix: FloatArray,
+    keep: BoolArray,
+    names: tuple[str, ...],
+    values: Mapping[str, FloatArray],
+    kind: str,
+) -> None:
+    """Write named columns into a (run, name) matrix, in place."""
+    for name, column in values.items():
+        if name not in names:
+            raise UnknownNameError(kind, name, names)
+        matrix[:, names.index(name)] = column
+        keep[names.index(name)] = True
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names without repetition, in order."""
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,123 @@
+"""Every exception, warning and solver status of the package. Layer 0."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+
+
+class Mir21simError(Exception):
+    """Base of all errors that mir21sim raises on purpose."""
+
+
+class InputError(Mir21simError, ValueError):
+    """A value typed by the user is not what it must be."""
+
+
+class UnknownNameError(InputError):
+    """A name that does not exist; the message suggests the near one and lists all.
+
+    Parameters
+    ----------
+    kind : what the name stands for, e.g. ``"species"``
+    name : what came
+    known : the names that exist
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        super().__init__(f"Unknown {kind} `{name}`. {hint(name, self.known)}")
+
+
+class ModelError(Mir21simError, ValueError):
+    """A model file says something that cannot be simulated as it stands."""
+
+
+class UnsupportedFeatureError(ModelError, NotImplementedError):
+    """A model uses constructs that are not supported; each is named with its id."""
+
+
+class CodegenError(Mir21simError, RuntimeError):
+    """An expression that cannot be turned into a kernel."""
+
+
+class SolverError(Mir21simError, RuntimeError):
+    """An integration failed.
+
+    Attributes
+    ----------
+    status : SolverStatus, why
+    run : int, index of the run in its sweep (0 for one trajectory)
+    t : float, s, how far it came
+    """
+
+    def __init__(
+        self, text: str, status: "SolverStatus", run: int = 0, t: float = float("nan")
+    ) -> None:
+        super().__init__(text)
+        self.status, self.run, self.t = status, run, t
+
+
+class FailedRunsWarning(UserWarning):
+    """A sweep kept its good runs; some others failed or were never started."""
+
+
+class ModelWarning(UserWarning):
+    """A model is accepted, but something in it deserves a look."""
+
+
+class SolverStatus(IntEnum):
+    """How one run ended; ``message`` is the sentence a user reads."""
+
+    NOT_RUN = -1
+    OK = 0
+    MAX_STEPS = 1
+    STEP_TOO_SMALL = 2
+    NON_FINITE = 3
+    TIMEOUT = 4
+    INTERRUPTED = 5
+    NEGATIVE = 6
+    NO_RESTING_STATE = 7
+
+    @property
+    def message(self) -> str:
+        """One sentence: what happened and what to try."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    SolverStatus.NOT_RUN: "The run was never started.",
+    SolverStatus.OK: "The run reached its end.",
+    SolverStatus.MAX_STEPS: (
+        "The maximum number of steps was reached; raise `max_steps` or loosen `rtol`."
+    ),
+    SolverStatus.STEP_TOO_SMALL: (
+        "The step size became too small or the step could not be solved; "
+        "try method Radau, or look at the rates near this time."
+    ),
+    SolverStatus.NON_FINITE: (
+        "A rate or a state became infinite or not a number; look for a division by "
+        "zero or an overflow in the reaction named."
+    ),
+    SolverStatus.TIMEOUT: "The time allowed for one run was used up; raise `timeout`.",
+    SolverStatus.INTERRUPTED: "The run was interrupted.",
+    SolverStatus.NEGATIVE: (
+        "A species became negative by more than the tolerance allows; a reaction "
+        "consumes it although it is not a factor of the rate."
+    ),
+    SolverStatus.NO_RESTING_STATE: (
+        "No resting state was found; start from the given initial amounts instead "
+        "(`equilibrate=False`, on the command line `--no-equilibrate`)."
+    ),
+}
+
+
+def hint(name: str, known: Sequence[str], limit: int = 40) -> str:
+    """Return 'Did you mean …?' where a name is near, and the list of all names."""
+    lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    text = f"Did you mean `{lower[near[0]]}`? " if near else ""
+    if not known:
+        return text + "There are none."
+    listed = ", ".join(known[:limit])
+    more = f" and {len(known) - limit} more" if len(known) > limit else ""
+    return f"{text}Known: {listed}{more}."

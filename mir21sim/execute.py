@@ -1,0 +1,298 @@
+"""One plan through resting state, solver and labels; simulate and sweep share it. Layer 8."""
+
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from mir21sim import results
+from mir21sim._typing import FloatArray, IntArray
+from mir21sim.arrange import (
+    Arranged,
+    Plan,
+    arrange,
+    check_method,
+    check_tolerances,
+    default_outputs,
+    output_times,
+)
+from mir21sim.compiled import CompiledModel
+from mir21sim.errors import InputError, SolverStatus
+from mir21sim.protocol import DosesLike, Protocol
+from mir21sim.resting import resting_states
+from mir21sim.solvers.runs import Progress, RunResults, Tolerances
+from mir21sim.solvers.scipy_ivp import integrate_runs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Options:
+    """How to integrate; all of it is written into the result.
+
+    Attributes
+    ----------
+    method : "LSODA", "BDF" or "Radau"
+    rtol : relative tolerance of the local error
+    atol : absolute tolerance, one number or shape (n_state,); None: the model's own
+    max_steps : steps that one run may take
+    timeout : s of wall time that one run may take
+    equilibrate : start from the resting state; None: as the model says
+    allow_negative : accept amounts below zero
+    n_jobs : threads; SciPy's solvers hold Python's lock, so more than one does not
+        pay on a Python that has it
+    executor : a ``concurrent.futures`` thread executor, instead of own threads
+    progress : called with (runs finished, runs in all)
+    """
+
+    method: str = "LSODA"
+    rtol: float = 1e-6
+    atol: npt.ArrayLike | None = None
+    max_steps: int = 100_000
+    timeout: float = 600.0
+    equilibrate: bool | None = None
+    allow_negative: bool = False
+    n_jobs: int = 1
+    executor: Executor | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Executed:
+    """A Dataset with the statuses of its runs and whether it was cut short."""
+
+    dataset: xr.Dataset
+    status: IntArray
+    t_end: FloatArray
+    messages: tuple[str, ...]
+    interrupted: bool
+    resting: FloatArray | None
+
+
+def make_plan(
+    model: CompiledModel,
+    *,
+    start: float | str,
+    end: float | str | None,
+    points: int,
+    times: npt.ArrayLike | None,
+    observe: Sequence[str] | str | None,
+    doses: DosesLike | None,
+    parameters: Mapping[str, float] | None,
+    initials: Mapping[str, float] | None,
+    over: Mapping[str, tuple[FloatArray, str]],
+) -> Plan:
+    """Fill in the model's defaults for what the user left open."""
+    if isinstance(observe, str):
+        observe = [observe]
+    return Plan(
+        times_h=output_times(
+            start, model.info.end_h if end is None else end, points, times
+        ),
+        protocol=Protocol.of(model.info.doses if doses is None else doses),
+        over=over,
+        parameters=dict(parameters or {}),
+        initials=dict(initials or {}),
+        observe=tuple(observe or default_outputs(model)),
+    )
+
+
+def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Executed:
+    """Run a plan: check, arrange, integrate, interpret, label."""
+    method = check_method(options.method)
+    atol = check_tolerances(model, options.rtol, options.atol)
+    if options.max_steps < 1 or not options.timeout > 0:
+        raise InputError(
+            "`max_steps` must be 1 or more and `timeout` above 0 s, got "
+            f"{options.max_steps} and {options.timeout}."
+        )
+    if options.n_jobs < 1:
+        raise InputError(f"`n_jobs` must be 1 or more, got {options.n_jobs}.")
+    arranged = arrange(model, plan)
+    wanted = options.equilibrate
+    equilibrate = model.info.equilibrate if wanted is None else wanted
+    unrested = _equilibrate(model, arranged) if equilibrate else None
+    found, interrupted = integrate_runs(
+        model.kernels,
+        arranged.runs,
+        Tolerances(options.rtol, atol, options.max_steps, options.timeout),
+        method=method,
+        n_jobs=min(options.n_jobs, len(arranged.runs)),
+        executor=options.executor,
+        progress=options.progress,
+        allow_negative=options.allow_negative,
+    )
+    if unrested is not None:
+        found.status[unrested] = SolverStatus.NO_RESTING_STATE
+    messages = tuple(
+        describe(model, arranged, found, run, atol) for run in range(len(arranged.runs))
+    )
+    record = _provenance(model, plan, arranged, options, method, equilibrate, kind)
+    labelled = results.dataset(
+        [(a.name, a.values, a.unit, a.label) for a in arranged.axes],
+        arranged.times_h,
+        [(o.name, o.unit, o.label) for o in arranged.outputs],
+        found,
+        messages,
+        _attributes(model, options, method, record),
+    )
+    return Executed(
+        dataset=labelled,
+        status=found.status,
+        t_end=found.t_end,
+        messages=messages,
+        interrupted=interrupted,
+        resting=arranged.runs.y0 if equilibrate else None,
+    )
+
+
+def _equilibrate(model: CompiledModel, arranged: Arranged) -> IntArray:
+    """Move every run to its resting state, in place; return the runs without one."""
+    runs = arranged.runs
+    rest, status = resting_states(model, runs.y0, runs.p)
+    runs.y0[...] = rest
+    return np.flatnonzero(status != SolverStatus.OK)
+
+
+def describe(
+    model: CompiledModel, arranged: Arranged, found: RunResults, run: int, atol: FloatArray
+) -> str:
+    """Return one sentence on how a run failed and where, "" for a good one."""
+    status = SolverStatus(found.status[run])
+    if status == SolverStatus.OK:
+        return ""
+    text = status.message
+    y, t = found.y_end[run], float(found.t_end[run])
+    if not math.isfinite(t) or status == SolverStatus.NO_RESTING_STATE:
+        return text
+    hours = t * model.seconds_per_time / 3600.0
+    culprit = suspect(model, status, t, y, arranged.runs.p[run], atol)
+    return f"At {hours:.4g} h{culprit}: {text}"
+
+
+def suspect(
+    model: CompiledModel,
+    status: SolverStatus,
+    t: float,
+    y: FloatArray,
+    p: FloatArray,
+    atol: FloatArray,
+) -> str:
+    """Return ', reaction `r` of species `s`' for what stands out at a failure."""
+    v = np.empty(model.kernels.n_rate)
+    if not len(v):
+        return ""
+    model.kernels.rates(t, np.ascontiguousarray(y), np.ascontiguousarray(p), v)
+    if not np.isfinite(v).all():
+        rate = int(np.flatnonzero(~np.isfinite(v))[0])
+        return f", reaction `{model.rate_names[rate]}` (rate {v[rate]})"
+    rows, columns = model.kernels.n_row, model.kernels.n_col
+    if not len(rows):
+        return ""
+    flux = model.kernels.n_value * v[columns]
+    if status == SolverStatus.NEGATIVE:
+        state = int(np.argmin(y / (np.abs(y).max() + atol)))
+        mine = np.flatnonzero(rows == state)
+        worst = mine[np.argmin(flux[mine])]
+        name, value = model.state_names[state], y[state]
+        reaction = model.rate_names[columns[worst]]
+        return f", species `{name}` ({value:.3g}) in reaction `{reaction}`"
+    k = int(np.argmax(np.abs(flux) / (np.abs(y[rows]) + atol[rows])))
+    return (
+        f", where reaction `{model.rate_names[columns[k]]}` changes "
+        f"`{model.state_names[rows[k]]}` fastest"
+    )
+
+
+def _attributes(
+    model: CompiledModel, options: Options, method: str, record: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "title": model.info.title or model.id,
+        "model_id": model.id,
+        "model_sha256": model.digest,
+        "context": model.context,
+        "cell_volume_pL": model.cell_volume_pL,
+        "method": method,
+        "rtol": options.rtol,
+        "mir21sim_version": _version("mir21sim"),
+        "provenance": json.dumps(record),
+    }
+
+
+def _provenance(
+    model: CompiledModel,
+    plan: Plan,
+    arranged: Arranged,
+    options: Options,
+    method: str,
+    equilibrate: bool,
+    kind: str,
+) -> dict[str, Any]:
+    """Return everything needed to run again, as plain JSON values."""
+    atol = None if options.atol is None else np.asarray(options.atol).tolist()
+    return {
+        "kind": kind,
+        "model": model.id,
+        "model_sha256": model.digest,
+        "context": model.context,
+        "backend": model.kernels.backend,
+        "times_h": plan.times_h.tolist(),
+        "doses": Protocol(arranged.protocol.doses).to_records(),
+        "over": {
+            axis.name: {"values": axis.values.tolist(), "unit": plan.over[axis.name][1]}
+            for axis in arranged.axes
+        },
+        "parameters": dict(plan.parameters),
+        "initials": dict(plan.initials),
+        "observe": list(plan.observe),
+        "method": method,
+        "rtol": options.rtol,
+        "atol": atol,
+        "max_steps": options.max_steps,
+        "timeout": options.timeout,
+        "equilibrate": equilibrate,
+        "allow_negative": options.allow_negative,
+        "versions": {
+            name: _version(name) for name in ("mir21sim", "numpy", "scipy", "numba")
+        }
+        | {"python": platform.python_version()},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
+    """Return the plan and options that a provenance record was made from."""
+    plan = Plan(
+        times_h=np.array(record["times_h"], dtype=float),
+        protocol=Protocol.from_records(record["doses"]),
+        over={
+            name: (np.array(entry["values"], dtype=float), entry["unit"])
+            for name, entry in record["over"].items()
+        },
+        parameters=record["parameters"],
+        initials=record["initials"],
+        observe=tuple(record["observe"]),
+    )
+    options = Options(
+        method=record["method"],
+        rtol=record["rtol"],
+        atol=record["atol"],
+        max_steps=record["max_steps"],
+        timeout=record["timeout"],
+        equilibrate=record["equilibrate"],
+        allow_negative=record["allow_negative"],
+    )
+    return plan, options

@@ -1,0 +1,453 @@
+"""SBML text → Network; what is not supported is refused by name and id. Layer 3."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import libsbml
+
+from mir21sim import ir
+from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
+from mir21sim.units import UnitParts
+
+MAX_DEPTH = 150
+"""Formulas nested deeper are refused: no published model comes near, and every later
+stage walks them recursively."""
+
+AVOGADRO = 6.02214179e23  # value that SBML L3V2 section 3.4.6 fixes for the csymbol
+
+_OPS = {
+    libsbml.AST_PLUS: "plus",
+    libsbml.AST_MINUS: "minus",
+    libsbml.AST_TIMES: "times",
+    libsbml.AST_DIVIDE: "divide",
+    libsbml.AST_POWER: "power",
+    libsbml.AST_FUNCTION_POWER: "power",
+    libsbml.AST_FUNCTION_ABS: "abs",
+    libsbml.AST_FUNCTION_ARCCOS: "arccos",
+    libsbml.AST_FUNCTION_ARCCOSH: "arccosh",
+    libsbml.AST_FUNCTION_ARCCOT: "arccot",
+    libsbml.AST_FUNCTION_ARCCOTH: "arccoth",
+    libsbml.AST_FUNCTION_ARCCSC: "arccsc",
+    libsbml.AST_FUNCTION_ARCCSCH: "arccsch",
+    libsbml.AST_FUNCTION_ARCSEC: "arcsec",
+    libsbml.AST_FUNCTION_ARCSECH: "arcsech",
+    libsbml.AST_FUNCTION_ARCSIN: "arcsin",
+    libsbml.AST_FUNCTION_ARCSINH: "arcsinh",
+    libsbml.AST_FUNCTION_ARCTAN: "arctan",
+    libsbml.AST_FUNCTION_ARCTANH: "arctanh",
+    libsbml.AST_FUNCTION_CEILING: "ceiling",
+    libsbml.AST_FUNCTION_COS: "cos",
+    libsbml.AST_FUNCTION_COSH: "cosh",
+    libsbml.AST_FUNCTION_COT: "cot",
+    libsbml.AST_FUNCTION_COTH: "coth",
+    libsbml.AST_FUNCTION_CSC: "csc",
+    libsbml.AST_FUNCTION_CSCH: "csch",
+    libsbml.AST_FUNCTION_EXP: "exp",
+    libsbml.AST_FUNCTION_FACTORIAL: "factorial",
+    libsbml.AST_FUNCTION_FLOOR: "floor",
+    libsbml.AST_FUNCTION_LN: "ln",
+    libsbml.AST_FUNCTION_LOG: "log",
+    libsbml.AST_FUNCTION_MAX: "max",
+    libsbml.AST_FUNCTION_MIN: "min",
+    libsbml.AST_FUNCTION_PIECEWISE: "piecewise",
+    libsbml.AST_FUNCTION_QUOTIENT: "quotient",
+    libsbml.AST_FUNCTION_REM: "rem",
+    libsbml.AST_FUNCTION_ROOT: "root",
+    libsbml.AST_FUNCTION_SEC: "sec",
+    libsbml.AST_FUNCTION_SECH: "sech",
+    libsbml.AST_FUNCTION_SIN: "sin",
+    libsbml.AST_FUNCTION_SINH: "sinh",
+    libsbml.AST_FUNCTION_TAN: "tan",
+    libsbml.AST_FUNCTION_TANH: "tanh",
+    libsbml.AST_LOGICAL_AND: "and",
+    libsbml.AST_LOGICAL_IMPLIES: "implies",
+    libsbml.AST_LOGICAL_NOT: "not",
+    libsbml.AST_LOGICAL_OR: "or",
+    libsbml.AST_LOGICAL_XOR: "xor",
+    libsbml.AST_RELATIONAL_EQ: "eq",
+    libsbml.AST_RELATIONAL_GEQ: "geq",
+    libsbml.AST_RELATIONAL_GT: "gt",
+    libsbml.AST_RELATIONAL_LEQ: "leq",
+    libsbml.AST_RELATIONAL_LT: "lt",
+    libsbml.AST_RELATIONAL_NEQ: "neq",
+    libsbml.AST_CONSTANT_TRUE: "true",
+    libsbml.AST_CONSTANT_FALSE: "false",
+    libsbml.AST_NAME_TIME: ir.TIME,
+}
+_CONSTANTS = {
+    libsbml.AST_CONSTANT_E: 2.718281828459045,
+    libsbml.AST_CONSTANT_PI: 3.141592653589793,
+    libsbml.AST_NAME_AVOGADRO: AVOGADRO,
+}
+_NUMBERS = {
+    libsbml.AST_INTEGER,
+    libsbml.AST_REAL,
+    libsbml.AST_REAL_E,
+    libsbml.AST_RATIONAL,
+}
+_REFUSED_SYMBOLS = {
+    libsbml.AST_FUNCTION_DELAY: "delay()",
+    libsbml.AST_FUNCTION_RATE_OF: "rateOf()",
+}
+
+
+def read_sbml(text: str, name: str) -> ir.Network:
+    """Read SBML text (L1 to L3 core) into a Network.
+
+    Parameters
+    ----------
+    text : the XML
+    name : what to call the model in messages, usually its file name
+
+    Raises
+    ------
+    ModelError
+        When the text is not SBML, or a formula cannot be read.
+    UnsupportedFeatureError
+        For constructs that are not supported; every one is named with its id.
+    """
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ModelError(f"{name} declares XML entities, which a model never needs.")
+    document = libsbml.readSBMLFromString(text)
+    _stop_on_errors(document, name)
+    model = document.getModel()
+    if model is None:
+        raise ModelError(f"{name} holds no SBML model.")
+    refused = list(_refused(document, model))
+    if refused:
+        raise UnsupportedFeatureError(
+            f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
+        )
+    return _Reader(model, name).network()
+
+
+def _stop_on_errors(document: Any, name: str) -> None:
+    """Raise the first SBML error, in one sentence, with the count of the others."""
+    for category in (
+        libsbml.LIBSBML_CAT_MATHML_CONSISTENCY,  # lint says these in our words
+        libsbml.LIBSBML_CAT_UNITS_CONSISTENCY,
+        libsbml.LIBSBML_CAT_MODELING_PRACTICE,
+        libsbml.LIBSBML_CAT_SBO_CONSISTENCY,
+    ):
+        document.setConsistencyChecks(category, False)
+    if document.getNumErrors(libsbml.LIBSBML_SEV_ERROR) == 0 and document.getModel():
+        document.checkConsistency()
+    log = document.getErrorLog()
+    errors = [
+        log.getError(i)
+        for i in range(log.getNumErrors())
+        if log.getError(i).getSeverity() >= libsbml.LIBSBML_SEV_ERROR
+    ]
+    if errors:
+        first = errors[0]
+        words = " ".join(first.getMessage().split())[:300]
+        more = f" ({len(errors) - 1} more errors)" if len(errors) > 1 else ""
+        raise ModelError(f"{name} is not valid SBML: line {first.getLine()}: {words}{more}")
+
+
+def _refused(document: Any, model: Any) -> Iterator[str]:
+    """Yield 'feature `id`' for each construct that a Network cannot hold."""
+    for i in range(document.getNumPlugins()):
+        prefix = document.getPlugin(i).getPackageName()
+        # libSBML shows the functions that L3V2 core itself has as a package.
+        if prefix != "l3v2extendedmath" and document.getPackageRequired(prefix):
+            yield f"package `{prefix}`"
+    for i, event in enumerate(model.getListOfEvents()):
+        yield f"event `{event.getIdAttribute() or i + 1}`"
+    for i, rule in enumerate(model.getListOfRules()):
+        if rule.isAlgebraic():
+            yield f"algebraic rule {i + 1}"
+    if model.isSetConversionFactor():
+        yield f"conversion factor `{model.getConversionFactor()}` of the model"
+    for species in model.getListOfSpecies():
+        if species.isSetConversionFactor():
+            yield f"conversion factor of species `{species.getId()}`"
+    for reaction in model.getListOfReactions():
+        if reaction.isSetFast() and reaction.getFast():
+            yield f"fast reaction `{reaction.getId()}`"
+        if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
+            yield f"reaction `{reaction.getId()}` without a rate law"
+        yield from _refused_stoichiometry(model, reaction)
+
+
+def _refused_stoichiometry(model: Any, reaction: Any) -> Iterator[str]:
+    """Yield the species references whose stoichiometry is not a plain number."""
+    for reference in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
+        name = reference.getIdAttribute()
+        computed = reference.isSetStoichiometryMath() or (
+            name and (model.getRule(name) or model.getInitialAssignment(name))
+        )
+        if computed:
+            yield (
+                f"computed stoichiometry of `{reference.getSpecies()}` in reaction "
+                f"`{reaction.getId()}`"
+            )
+        elif reference.getLevel() >= 3 and not reference.isSetStoichiometry():
+            yield (
+                f"missing stoichiometry of `{reference.getSpecies()}` in reaction "
+                f"`{reaction.getId()}`"
+            )
+
+
+class _Reader:
+    """Walks one libSBML model; holds what every formula needs."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.model, self.name = model, name
+        self.functions = {f.getId(): f for f in model.getListOfFunctionDefinitions()}
+        self.stoichiometries = {
+            ref.getIdAttribute(): ref.getStoichiometry()
+            for reaction in model.getListOfReactions()
+            for ref in (*reaction.getListOfReactants(), *reaction.getListOfProducts())
+            if ref.getIdAttribute()
+        }
+
+    def network(self) -> ir.Network:
+        """Return the whole model."""
+        model = self.model
+        self.units = self._model_units()
+        reactions, locals_ = [], []
+        for reaction in model.getListOfReactions():
+            record, parameters = self._reaction(reaction)
+            reactions.append(record)
+            locals_.extend(parameters)
+        rules = [self._rule(rule) for rule in model.getListOfRules()]
+        initial = [
+            ir.InitialAssignment(
+                item.getSymbol(),
+                self._formula(item.getMath(), f"initial assignment `{item.getSymbol()}`"),
+            )
+            for item in model.getListOfInitialAssignments()
+        ]
+        return ir.Network(
+            id=model.getId() or "model",
+            name=model.getName(),
+            compartments=tuple(map(self._compartment, model.getListOfCompartments())),
+            species=tuple(map(self._species, model.getListOfSpecies())),
+            parameters=(*map(self._parameter, model.getListOfParameters()), *locals_),
+            reactions=tuple(reactions),
+            rules=tuple(rules),
+            initial_assignments=tuple(initial),
+            units=self.units,
+        )
+
+    def _model_units(self) -> ir.ModelUnits:
+        model = self.model
+        if model.getLevel() >= 3:
+            return ir.ModelUnits(
+                time=self._unit(model.getTimeUnits()),
+                substance=self._unit(model.getSubstanceUnits()),
+                volume=self._unit(model.getVolumeUnits()),
+                extent=self._unit(model.getExtentUnits()),
+            )
+        # Levels 1 and 2 have predefined units that a model may redefine.
+        substance = self._unit("substance") or (("mole", 1.0, 0, 1.0),)
+        return ir.ModelUnits(
+            time=self._unit("time") or (("second", 1.0, 0, 1.0),),
+            substance=substance,
+            volume=self._unit("volume") or (("litre", 1.0, 0, 1.0),),
+            extent=substance,
+        )
+
+    def _unit(self, name: str) -> UnitParts | None:
+        """Return a unit by the id of its definition or its SBML kind."""
+        if not name:
+            return None
+        definition = self.model.getUnitDefinition(name)
+        if definition is None:
+            known = libsbml.UnitKind_forName(name) != libsbml.UNIT_KIND_INVALID
+            return ((name, 1.0, 0, 1.0),) if known else None
+        return tuple(
+            (
+                libsbml.UnitKind_toString(unit.getKind()),
+                float(unit.getExponentAsDouble()),
+                int(unit.getScale()),
+                float(unit.getMultiplier()),
+            )
+            for unit in definition.getListOfUnits()
+        )
+
+    def _compartment(self, item: Any) -> ir.Compartment:
+        # Level 1 and 2 compartments without a size: 1 in Level 1, unknown in Level 2.
+        return ir.Compartment(
+            id=item.getId(),
+            size=item.getSize() if item.isSetSize() else None,
+            unit=self._unit(item.getUnits()) or self.units.volume,
+            constant=item.getConstant(),
+            name=item.getName(),
+        )
+
+    def _species(self, item: Any) -> ir.Species:
+        concentration = item.isSetInitialConcentration()
+        amount = item.getInitialAmount() if item.isSetInitialAmount() else None
+        return ir.Species(
+            id=item.getId(),
+            compartment=item.getCompartment(),
+            initial=item.getInitialConcentration() if concentration else amount,
+            initial_is_concentration=concentration,
+            only_amount=item.getHasOnlySubstanceUnits(),
+            boundary=item.getBoundaryCondition(),
+            constant=item.getConstant(),
+            unit=self._unit(item.getSubstanceUnits()) or self.units.substance,
+            name=item.getName(),
+            sbo=item.getSBOTermID(),
+            identity=_identity(item),
+        )
+
+    def _parameter(self, item: Any, prefix: str = "") -> ir.Parameter:
+        return ir.Parameter(
+            id=prefix + item.getId(),
+            value=item.getValue() if item.isSetValue() else None,
+            unit=self._unit(item.getUnits()),
+            constant=item.getConstant(),
+            name=item.getName(),
+        )
+
+    def _rule(self, rule: Any) -> ir.Rule:
+        variable = rule.getVariable()
+        if variable in self.stoichiometries:
+            raise UnsupportedFeatureError(
+                f"{self.name}: rule for the stoichiometry `{variable}`."
+            )
+        return ir.Rule(
+            kind="rate" if rule.isRate() else "assignment",
+            variable=variable,
+            math=self._formula(rule.getMath(), f"rule `{variable}`"),
+        )
+
+    def _reaction(self, item: Any) -> tuple[ir.Reaction, list[ir.Parameter]]:
+        law = item.getKineticLaw()
+        local = law.getListOfLocalParameters() or law.getListOfParameters()
+        prefix = item.getId() + "."
+        parameters = [self._parameter(p, prefix) for p in local]
+        renamed: dict[str, ir.Expr] = {
+            p.id.removeprefix(prefix): ir.Symbol(p.id) for p in parameters
+        }
+        rate = self._formula(law.getMath(), f"reaction `{item.getId()}`")
+        reaction = ir.Reaction(
+            id=item.getId(),
+            reactants=_references(item.getListOfReactants()),
+            products=_references(item.getListOfProducts()),
+            modifiers=tuple(m.getSpecies() for m in item.getListOfModifiers()),
+            rate=ir.substitute(rate, renamed),
+            reversible=item.getReversible(),
+            name=item.getName(),
+            sbo=item.getSBOTermID(),
+        )
+        return reaction, parameters
+
+    def _formula(self, node: Any, where: str) -> ir.Expr:
+        if node is None:
+            raise ModelError(f"{self.name}: {where} has no formula.")
+        return self._expr(node, where, {}, (), 0)
+
+    def _expr(
+        self,
+        node: Any,
+        where: str,
+        arguments: dict[str, ir.Expr],
+        inside: tuple[str, ...],
+        depth: int,
+    ) -> ir.Expr:
+        """Return one libSBML node as ours, function definitions expanded."""
+        if depth > MAX_DEPTH:
+            raise ModelError(
+                f"{self.name}: the formula of {where} is nested deeper than "
+                f"{MAX_DEPTH} levels; split it by assignment rules."
+            )
+        kind = node.getType()
+        if kind in _NUMBERS:
+            return ir.Number(node.getValue(), self._unit(node.getUnits()))
+        if kind in _CONSTANTS:
+            return ir.Number(_CONSTANTS[kind])
+        if kind == libsbml.AST_NAME:
+            return self._name(node.getName(), arguments)
+        children = [
+            self._expr(node.getChild(i), where, arguments, inside, depth + 1)
+            for i in range(node.getNumChildren())
+        ]
+        if kind == libsbml.AST_FUNCTION:
+            return self._call(node.getName(), children, where, inside, depth)
+        if kind in _REFUSED_SYMBOLS:
+            raise UnsupportedFeatureError(
+                f"{self.name} uses what mir21sim does not support: "
+                f"{_REFUSED_SYMBOLS[kind]} in {where}."
+            )
+        if kind not in _OPS:
+            raise UnsupportedFeatureError(
+                f"{self.name}: {where} uses `{node.getName() or kind}`, which is not "
+                "supported."
+            )
+        return _operation(_OPS[kind], children)
+
+    def _name(self, name: str, arguments: dict[str, ir.Expr]) -> ir.Expr:
+        if name in arguments:
+            return arguments[name]
+        if name in self.stoichiometries:
+            return ir.Number(self.stoichiometries[name])
+        return ir.Symbol(name)
+
+    def _call(
+        self,
+        name: str,
+        arguments: list[ir.Expr],
+        where: str,
+        inside: tuple[str, ...],
+        depth: int,
+    ) -> ir.Expr:
+        """Expand a call of a function definition."""
+        definition = self.functions.get(name)
+        if definition is None:
+            known = (*self.functions, *sorted(ir.FUNCTIONS))
+            raise ModelError(
+                f"{self.name}: {where} calls `{name}`, which is not a function. "
+                f"{hint(name, known)}"
+            )
+        if name in inside:
+            path = " → ".join((*inside[inside.index(name) :], name))
+            raise ModelError(f"{self.name}: a function is defined through itself: {path}.")
+        formal = [
+            definition.getArgument(i).getName()
+            for i in range(definition.getNumArguments())
+        ]
+        if len(formal) != len(arguments):
+            raise ModelError(
+                f"{self.name}: {where} calls `{name}` with {len(arguments)} arguments; "
+                f"it takes {len(formal)}."
+            )
+        bound = dict(zip(formal, arguments, strict=True))
+        body = definition.getBody()
+        if body is None:
+            raise ModelError(f"{self.name}: the function `{name}` has no body.")
+        return self._expr(body, where, bound, (*inside, name), depth + 1)
+
+
+def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
+    """Return an operation; empty sums and products as MathML defines them."""
+    if op in {"plus", "times"} and len(children) < 2:
+        return children[0] if children else ir.Number(float(op == "times"))
+    if op == "root" and len(children) == 1:
+        children = [ir.Number(2.0), *children]
+    if op == "log" and len(children) == 1:
+        children = [ir.Number(10.0), *children]
+    return ir.Call(op, tuple(children))
+
+
+def _references(items: Any) -> tuple[tuple[str, float], ...]:
+    """Return (species, stoichiometry) pairs."""
+    return tuple(
+        (r.getSpecies(), r.getStoichiometry() if r.isSetStoichiometry() else 1.0)
+        for r in items
+    )
+
+
+def _identity(item: Any) -> str:
+    """Return the first `is` annotation of an element, e.g. a UniProt address."""
+    for i in range(item.getNumCVTerms()):
+        term = item.getCVTerm(i)
+        if (
+            term.getQualifierType() == libsbml.BIOLOGICAL_QUALIFIER
+            and term.getNumResources()
+        ):
+            return str(term.getResourceURI(0))
+    return ""

@@ -1,0 +1,432 @@
+"""load("mir21_core") → CompiledModel: the one place that runs the whole chain. Layer 5.
+
+Model files → SBML → Network (with a context's values) → lint → kernels.
+"""
+
+import csv
+import io
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from mir21sim import lint, units
+from mir21sim.codegen import cache
+from mir21sim.compiled import CompiledModel, Input, ModelInfo, Observable
+from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
+from mir21sim.frontends import antimony
+from mir21sim.ir import Network
+
+UnitPolicy: TypeAlias = Literal["check", "ignore"]
+
+BASE = "base"
+"""Context name for the numbers of the model file itself."""
+
+ATOL_FRACTION = 1e-9
+"""Absolute tolerance over a state's scale: 1e-3 molecules for a pool of 1e6, so that
+counts far below one molecule stay numerical noise and whole molecules are resolved."""
+
+_SBML_SUFFIXES = {".xml", ".sbml"}
+_TOML_KEYS = {
+    "id", "title", "description", "cell_compartment", "equilibrate", "default_context",
+    "references", "protocol", "inputs", "observables",
+}  # fmt: skip
+_CONTEXT_KEYS = {"id", "title", "identity", "description", "models"}
+_OVERRIDE_KEYS = {"value", "unit", "status", "source", "note"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The texts that make one model; ``texts`` maps a role to its text.
+
+    Roles: ``sbml`` (always), ``toml``, ``parameters``, ``context`` (where present).
+    ``context`` is the id of the context to apply, "" for none.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    context: str = ""
+
+
+def models_folder() -> Path:
+    """Return the folder of the shipped models, in a wheel or in a checkout."""
+    inside = Path(__file__).parent / "models"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "models"
+
+
+def shipped() -> dict[str, Path]:
+    """Return the shipped models: name to SBML file."""
+    return {path.stem: path for path in sorted(models_folder().glob("*.xml"))}
+
+
+def contexts(model: str | Path) -> dict[str, Path]:
+    """Return the contexts that have values for a model: id to file."""
+    stem, folder = Path(model).stem, models_folder()
+    if str(model) not in shipped():
+        folder = Path(model).resolve().parent
+    found = {}
+    for path in sorted((folder / "contexts").glob("*.toml")):
+        if stem in _read_toml(path.read_text(encoding="utf-8"), path.name).get(
+            "models", {}
+        ):
+            found[path.stem] = path
+    return found
+
+
+def load(
+    model: str | Path,
+    context: str | None = None,
+    *,
+    backend: cache.Backend = "numba",
+    unit_policy: UnitPolicy = "check",
+) -> CompiledModel:
+    """Load a model by name or file, with a context's values, ready to simulate.
+
+    The first load of a network generates and compiles its kernels; later ones, in any
+    process, take them from the cache.
+
+    Parameters
+    ----------
+    model : name of a shipped model, or a path of an SBML (``.xml``, ``.sbml``) or
+        Antimony (``.ant``) file
+    context : name of a cell line in ``models/contexts``; by default the model's own
+        default context; ``"base"`` for the numbers of the model file
+    backend : "numba", or "numpy" (slow, nothing to compile)
+    unit_policy : "check" stops on contradicting units, "ignore" does not look
+
+    Raises
+    ------
+    UnknownNameError
+        For a model or context that does not exist; with the near name and the list.
+    ModelError
+        For a file that cannot be simulated as it stands: a missing or valueless
+        symbol, contradicting units, unsupported constructs.
+
+    Examples
+    --------
+    >>> load("earm_1_3", backend="numpy").state_names[:3]
+    ('L', 'pR', 'L_pR')
+    """
+    return assemble(find(model, context), backend=backend, unit_policy=unit_policy)
+
+
+def find(model: str | Path, context: str | None = None) -> ModelFiles:
+    """Return the texts of a model and its context, read but not yet understood."""
+    known = shipped()
+    path = known.get(str(model)) or Path(model)
+    if str(model) not in known:
+        _check_model_path(path, known)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path.name} is not UTF-8 text: {error}.") from error
+    if antimony.is_antimony(path):
+        text = antimony.antimony_to_sbml(text, path.name)
+    texts = {"sbml": text}
+    for role, suffix in (("toml", ".toml"), ("parameters", ".parameters.tsv")):
+        companion = path.with_name(path.stem + suffix)
+        if companion.is_file():
+            texts[role] = companion.read_text(encoding="utf-8")
+    wanted = context
+    if wanted is None and "toml" in texts:
+        wanted = _read_toml(texts["toml"], f"{path.stem}.toml").get("default_context", "")
+    if not wanted or wanted == BASE:
+        return ModelFiles(path.stem, texts)
+    available = contexts(model)
+    if wanted not in available:
+        raise UnknownNameError(
+            f"context for {path.stem}", wanted, (*available, BASE)
+        )
+    texts["context"] = available[wanted].read_text(encoding="utf-8")
+    return ModelFiles(path.stem, texts, wanted)
+
+
+def _check_model_path(path: Path, known: Iterable[str]) -> None:
+    """Stop unless a path is an existing file of a kind that can be loaded."""
+    suffixes = _SBML_SUFFIXES | {".ant", ".antimony", ".sb"}
+    if path.suffix.lower() not in suffixes and not path.is_file():
+        raise UnknownNameError("model", str(path), tuple(known))
+    if not path.is_file():
+        raise InputError(f"The model file `{path}` does not exist.")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(
+            f"A model file must end in .xml, .sbml or .ant, got `{path.name}`."
+        )
+
+
+def assemble(
+    files: ModelFiles,
+    *,
+    backend: cache.Backend = "numba",
+    unit_policy: UnitPolicy = "check",
+) -> CompiledModel:
+    """Turn the texts of a model into a CompiledModel."""
+    network, info = understand(files)
+    _stop_on(lint.structure_issues(network), files.name)
+    # Kernels in the cache passed the unit check when they were generated.
+    if unit_policy == "check" and not cache.is_cached(network):
+        _stop_on(lint.unit_issues(network), files.name)
+    return _compiled(files, network, info, backend)
+
+
+def understand(files: ModelFiles) -> tuple[Network, ModelInfo]:
+    """Return the network (context applied) and the words of a model, unchecked."""
+    from mir21sim.frontends import sbml  # noqa: PLC0415 - libSBML takes 0.2 s
+
+    network = sbml.read_sbml(files.texts["sbml"], files.name)
+    info = _info(files, network)
+    if files.context:
+        table = _read_toml(files.texts["context"], f"{files.context}.toml")
+        network = _apply_context(network, table, files)
+    return network, info
+
+
+def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
+    """Return the rows of a model's ``.parameters.tsv`` by id; empty without one.
+
+    Raises
+    ------
+    ModelError
+        For a missing column, a repeated id or a value that is no number, by line.
+    """
+    text = files.texts.get("parameters")
+    if text is None:
+        return {}
+    name = f"{files.name}.parameters.tsv"
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t")
+    needed = {"id", "value", "unit", "status", "source", "note"}
+    missing = needed - set(reader.fieldnames or ())
+    if missing:
+        raise ModelError(f"{name} lacks the columns {', '.join(sorted(missing))}.")
+    rows: dict[str, lint.SourcedNumber] = {}
+    for row in reader:
+        line = reader.line_num
+        try:
+            value = float(row["value"])
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"{name}, line {line}: value must be a number, got `{row['value']}`."
+            ) from error
+        if row["id"] in rows:
+            raise ModelError(f"{name}, line {line}: `{row['id']}` stands twice.")
+        rows[row["id"]] = lint.SourcedNumber(
+            id=row["id"],
+            value=value,
+            unit=row["unit"] or "",
+            status=row["status"] or "",
+            source=row["source"] or "",
+            note=row["note"] or "",
+            line=line,
+        )
+    return rows
+
+
+def check(files: ModelFiles) -> list[lint.Issue]:
+    """Return everything lint has to say about a model, errors first."""
+    network, _ = understand(files)
+    issues = lint.structure_issues(network)
+    if not issues:
+        issues += lint.unit_issues(network)
+    if "parameters" in files.texts:
+        base, _ = understand(ModelFiles(files.name, files.texts))
+        issues += lint.source_issues(
+            base, parameter_table(files), f"{files.name}.parameters.tsv"
+        )
+    issues += lint.advice(network)
+    return sorted(issues, key=lambda issue: issue.severity != "error")
+
+
+def _stop_on(issues: list[lint.Issue], name: str) -> None:
+    """Raise the first error among issues, with the number of the others."""
+    errors = [issue for issue in issues if issue.severity == "error"]
+    if errors:
+        more = len(errors) - 1
+        tail = f" ({more} more; `mir21sim lint` lists them)" if more else ""
+        raise ModelError(f"{name}: {errors[0].message}{tail}")
+
+
+def _read_toml(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"{name} is not valid TOML: {error}.") from error
+
+
+def _known_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ModelError(f"{where}: unknown key `{key}`. {hint(key, sorted(known))}")
+
+
+def _info(files: ModelFiles, network: Network) -> ModelInfo:
+    """Return the words of a model; a file without a `.toml` gets plain defaults."""
+    if "toml" not in files.texts:
+        return ModelInfo(id=files.name, title=network.name)
+    name = f"{files.name}.toml"
+    table = _read_toml(files.texts["toml"], name)
+    _known_keys(table, _TOML_KEYS, name)
+    species = {s.id for s in network.species}
+    outputs = species | {r.variable for r in network.rules}
+    inputs = {}
+    for key, entry in table.get("inputs", {}).items():
+        if key not in species:
+            raise ModelError(
+                f"{name}: the input `{key}` is not a species. {hint(key, sorted(species))}"
+            )
+        _known_keys(
+            entry, {"label", "unit", "molecules_per_unit", "source"}, f"{name}, {key}"
+        )
+        inputs[key] = Input(species=key, **{"label": key, "unit": "nM"} | entry)
+    observables = {}
+    for key, entry in table.get("observables", {}).items():
+        if key not in outputs:
+            raise ModelError(
+                f"{name}: the observable `{key}` is neither a species nor a rule. "
+                f"{hint(key, sorted(outputs))}"
+            )
+        _known_keys(entry, {"label", "commits"}, f"{name}, {key}")
+        observables[key] = Observable(id=key, **{"label": key} | entry)
+    protocol = table.get("protocol", {})
+    _known_keys(protocol, {"end_h", "doses"}, f"{name}, protocol")
+    return ModelInfo(
+        id=files.name,
+        title=table.get("title", network.name),
+        description=table.get("description", ""),
+        cell_compartment=table.get("cell_compartment", ""),
+        equilibrate=bool(table.get("equilibrate", False)),
+        default_context=table.get("default_context", ""),
+        references=tuple(
+            (entry.get("citation", ""), entry.get("doi", ""))
+            for entry in table.get("references", ())
+        ),
+        inputs=inputs,
+        observables=observables,
+        end_h=float(protocol.get("end_h", 24.0)),
+        doses=tuple(protocol.get("doses", ())),
+    )
+
+
+def _apply_context(
+    network: Network, table: dict[str, Any], files: ModelFiles
+) -> Network:
+    """Return the network with a context's numbers in place of its own."""
+    name = f"{files.context}.toml"
+    _known_keys(table, _CONTEXT_KEYS, name)
+    overrides = table["models"][files.name]
+    known = network.ids()
+    values: dict[str, float] = {}
+    for key, entry in overrides.items():
+        where = f"{name}, line {_line_of(files.texts['context'], key)}"
+        if key not in known:
+            raise ModelError(
+                f"{where}: the model {files.name} has no `{key}`. {hint(key, known)}"
+            )
+        _known_keys(entry, _OVERRIDE_KEYS, f"{where}, {key}")
+        value = entry.get("value")
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            raise ModelError(
+                f"{where}: `{key}` must be a finite number of 0 or more, got {value!r}."
+            )
+        values[key] = float(value)
+    return with_values(network, values)
+
+
+def with_values(network: Network, values: Mapping[str, float]) -> Network:
+    """Return a network with some constants or initial amounts replaced."""
+    return replace(
+        network,
+        compartments=tuple(
+            replace(c, size=values[c.id]) if c.id in values else c
+            for c in network.compartments
+        ),
+        species=tuple(
+            replace(s, initial=values[s.id]) if s.id in values else s
+            for s in network.species
+        ),
+        parameters=tuple(
+            replace(p, value=values[p.id]) if p.id in values else p
+            for p in network.parameters
+        ),
+    )
+
+
+def _line_of(text: str, key: str) -> int:
+    """Return the line on which a key stands, 0 where it is not found."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.split("=")[0].strip().strip('"') == key:
+            return number
+    return 0
+
+
+def _compiled(
+    files: ModelFiles, network: Network, info: ModelInfo, backend: cache.Backend
+) -> CompiledModel:
+    """Compile a checked network and evaluate its nominal start values."""
+    module = cache.kernels(network, backend)
+    amounts = {s.id: s.initial for s in network.species}
+    constants = {c.id: c.size for c in network.compartments}
+    constants |= {p.id: p.value for p in network.parameters}
+    y0 = np.array([_start(amounts, constants, n) for n in module.state_names])
+    p0 = np.array([_start(constants, amounts, n) for n in module.param_names])
+    keep_y, keep_p = np.zeros(len(y0), dtype=bool), np.zeros(len(p0), dtype=bool)
+    with np.errstate(all="ignore"):
+        module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
+    volumes = {
+        c.id: units.picolitres(float(p0[module.param_names.index(c.id)]), c.unit)
+        for c in network.compartments
+        if c.id in module.param_names
+    }
+    return CompiledModel(
+        info=info,
+        context=files.context,
+        network=network,
+        kernels=module.kernels,
+        state_names=module.state_names,
+        param_names=module.param_names,
+        assigned_names=module.assigned_names,
+        rate_names=module.rate_names,
+        y0=y0,
+        p0=p0,
+        atol=_atol(y0),
+        cell_volume_pL=_cell_volume(info, volumes),
+        volumes_pL=volumes,
+        seconds_per_time=units.seconds_per(network.units.time),
+        molecules_per_amount=units.molecules_per(network.units.substance),
+        source=dict(files.texts),
+        digest=network.digest(),
+    )
+
+
+def _start(
+    first: Mapping[str, float | None], second: Mapping[str, float | None], name: str
+) -> float:
+    """Return a start value; one that a formula sets is NaN until it is evaluated."""
+    value = first.get(name, second.get(name))
+    return math.nan if value is None else float(value)
+
+
+def _atol(y0: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+    """Return the absolute tolerance per state from its scale.
+
+    The scale of a state that starts at zero is the median of those that do not.
+    """
+    sizes = np.abs(y0)
+    present = sizes[np.isfinite(sizes) & (sizes > 0)]
+    typical = float(np.median(present)) if present.size else 1.0
+    return ATOL_FRACTION * np.where(np.isfinite(sizes) & (sizes > 0), sizes, typical)
+
+
+def _cell_volume(info: ModelInfo, volumes: Mapping[str, float]) -> float:
+    """Return the volume of the cell compartment; NaN where none is stated."""
+    if info.cell_compartment:
+        if info.cell_compartment not in volumes:
+            raise ModelError(
+                f"{info.id}.toml: the compartment `{info.cell_compartment}` is not one "
+                f"of the model. {hint(info.cell_compartment, tuple(volumes))}"
+            )
+        return volumes[info.cell_compartment]
+    return next(iter(volumes.values())) if len(volumes) == 1 else math.nan

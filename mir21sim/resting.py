@@ -1,0 +1,194 @@
+"""Resting states: where a cell settles without any dose, found once and cached. Layer 7.
+
+A long integration brings the state near, Newton steps within the conserved totals make
+it exact. What does not settle is an error, never a start value.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+
+from mir21sim._typing import FloatArray, IntArray
+from mir21sim.codegen import cache
+from mir21sim.compiled import CompiledModel
+from mir21sim.errors import SolverStatus
+from mir21sim.solvers.runs import Runs, Schedule, Selection, Tolerances
+from mir21sim.solvers.scipy_ivp import integrate_runs
+
+HORIZON_S = 1e8
+"""s (3 years) of undisturbed life before a state counts as settled."""
+
+DRIFT_PER_S = 1e-10
+"""1/s, the fastest relative change that a resting state may have (4e-7 an hour)."""
+
+_NEWTON_STEPS = 8
+
+
+def resting_states(
+    model: CompiledModel, y0: FloatArray, p: FloatArray
+) -> tuple[FloatArray, IntArray]:
+    """Return the resting state that each run settles to from its start values.
+
+    Equal runs are settled once; every state is kept on disk.
+
+    Parameters
+    ----------
+    y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
+
+    Returns
+    -------
+    y : float array, shape (n_run, n_state); a row is NaN where there is no rest
+    status : int array, shape (n_run,), OK or why there is none
+    """
+    together = np.concatenate([y0, p], axis=1)
+    rows, which = np.unique(together, axis=0, return_inverse=True)
+    settled = np.full((len(rows), y0.shape[1]), np.nan)
+    status = np.full(len(rows), SolverStatus.OK, dtype=np.int64)
+    folder = cache.folder() / "resting"
+    for k, row in enumerate(rows):
+        start, parameters = row[: y0.shape[1]].copy(), row[y0.shape[1] :].copy()
+        path = folder / f"{_key(model, row)}.state"
+        found = _read(path, y0.shape[1])
+        if found is None:
+            found, status[k] = settle(model, start, parameters)
+            if status[k] == SolverStatus.OK:
+                _write(path, found)
+        if status[k] == SolverStatus.OK:
+            settled[k] = found
+    return settled[which.ravel()], status[which.ravel()]
+
+
+def settle(
+    model: CompiledModel, y0: FloatArray, p: FloatArray
+) -> tuple[FloatArray, SolverStatus]:
+    """Integrate one run without doses until it rests, then refine by Newton steps.
+
+    Returns
+    -------
+    y : float array, shape (n_state,)
+    status : OK, the status of a failed integration, or NO_RESTING_STATE
+    """
+    n_state = len(y0)
+    empty = np.empty(0, dtype=np.int64)
+    runs = Runs(
+        y0=y0[np.newaxis],
+        p=p[np.newaxis],
+        times=np.array([0.0, HORIZON_S / model.seconds_per_time]),
+        schedule=Schedule(np.empty(0), empty, empty, np.empty((1, 0))),
+        selection=Selection(empty, empty, empty, np.empty(0)),
+        amounts=np.zeros(n_state, dtype=bool),
+    )
+    limits = Tolerances(1e-8, np.array(model.atol), max_steps=100_000, timeout=60.0)
+    results, interrupted = integrate_runs(model.kernels, runs, limits, method="BDF")
+    if interrupted:
+        raise KeyboardInterrupt
+    status = SolverStatus(results.status[0])
+    if status != SolverStatus.OK:
+        return results.y_end[0], status
+    y = _refine(model, results.y_end[0], p)
+    if drift(model, y, p) / model.seconds_per_time > DRIFT_PER_S:
+        return y, SolverStatus.NO_RESTING_STATE
+    return y, SolverStatus.OK
+
+
+def drift(model: CompiledModel, y: FloatArray, p: FloatArray) -> float:
+    """Return the largest relative rate of change of a state, per model time."""
+    f = np.empty(len(y))
+    model.kernels.rhs(0.0, y, p, f)
+    return float(np.max(np.abs(f) / (np.abs(y) + model.atol), initial=0.0))
+
+
+def jacobian(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
+    """Return the dense Jacobian of the right-hand side at a state.
+
+    Returns
+    -------
+    float array, shape (n_state, n_state), per model time
+    """
+    kernels = model.kernels
+    data = np.empty(len(kernels.j_row))
+    kernels.jac(0.0, y, p, data)
+    dense = np.zeros((len(y), len(y)))
+    dense[kernels.j_row, kernels.j_col] = data
+    return dense
+
+
+def stoichiometry(model: CompiledModel) -> FloatArray:
+    """Return N, float array, shape (n_state, n_rate)."""
+    kernels = model.kernels
+    dense = np.zeros((kernels.n_state, kernels.n_rate))
+    dense[kernels.n_row, kernels.n_col] = kernels.n_value
+    return dense
+
+
+def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> float:
+    """Return the largest real part among the modes that reactions can excite, 1/s.
+
+    Directions in which a conserved total would change are projected out: they have
+    eigenvalue zero and no reaction moves along them. Negative means stable.
+    """
+    basis = scipy.linalg.orth(stoichiometry(model))
+    if not basis.shape[1]:
+        return -math.inf
+    reduced = basis.T @ jacobian(model, y, p) @ basis
+    largest = float(np.linalg.eigvals(reduced).real.max())
+    return largest / model.seconds_per_time
+
+
+def _refine(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
+    """Make a nearly resting state exact by Newton steps that keep conserved totals."""
+    totals = scipy.linalg.null_space(stoichiometry(model).T).T
+    best, best_drift = y, drift(model, y, p)
+    for _ in range(_NEWTON_STEPS):
+        scale = np.abs(best) + model.atol
+        f = np.empty(len(y))
+        model.kernels.rhs(0.0, best, p, f)
+        system = np.vstack(
+            [jacobian(model, best, p) * scale / scale[:, np.newaxis], totals * scale]
+        )
+        target = np.concatenate([-f / scale, np.zeros(len(totals))])
+        if not (np.isfinite(system).all() and np.isfinite(target).all()):
+            break
+        step = scipy.linalg.lstsq(system, target, lapack_driver="gelsy")[0]
+        trial = best + scale * step
+        tiny = (trial < 0) & (best >= 0)
+        trial[tiny] = 0.0  # rounding below zero of what is not there
+        new = drift(model, trial, p)
+        if not new < best_drift or np.abs(step).max() > 0.1:
+            break
+        best, best_drift = trial, new
+    return best
+
+
+def _key(model: CompiledModel, row: FloatArray) -> str:
+    parts = hashlib.sha256(cache.key(model.network).encode())
+    parts.update(repr((HORIZON_S, DRIFT_PER_S, model.state_names)).encode())
+    parts.update(row.tobytes())
+    return parts.hexdigest()[:32]
+
+
+def _read(path: Path, n_state: int) -> FloatArray | None:
+    """Return a state from disk, None where it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    digest, body = data[:32], data[32:]
+    if hashlib.sha256(body).digest() != digest or len(body) != 8 * n_state:
+        return None
+    return np.frombuffer(body, dtype="<f8").astype(float)
+
+
+def _write(path: Path, y: FloatArray) -> None:
+    """Put a state on disk in one move; a cache that cannot be written is no error."""
+    body = y.astype("<f8").tobytes()
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(hashlib.sha256(body).digest() + body)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,186 @@
+"""Arrays → the one xarray Dataset shape, and its file. Layer 3.
+
+Swept dimensions × ``time``; one variable per quantity; ``status``, ``message``,
+``method`` and ``n_steps`` on the swept dimensions; units on every coordinate;
+provenance in the attributes, enough to run again.
+"""
+
+import datetime
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mir21sim._typing import FloatArray
+from mir21sim.errors import InputError, SolverStatus
+from mir21sim.solvers.runs import RunResults
+
+CONVENTIONS = "mir21sim-1"
+SOURCE_GROUP = "model"
+"""Group of the netCDF file that holds the model's texts."""
+
+Coordinate = tuple[str, FloatArray, str, str]
+"""(name, values, unit, label) of a dimension."""
+
+
+def dataset(
+    axes: Sequence[Coordinate],
+    times_h: FloatArray,
+    outputs: Sequence[tuple[str, str, str]],
+    results: RunResults,
+    messages: Sequence[str],
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    """Return results as a Dataset.
+
+    Parameters
+    ----------
+    axes : the swept dimensions; runs are in C order over them
+    times_h : float array, shape (n_time,), h
+    outputs : (name, unit, label) of each selected quantity
+    results : what the solver returned, shape (n_run, n_time, n_select)
+    messages : one sentence per run, "" for a good one
+    attributes : root attributes; values are text or numbers
+    """
+    names = [name for name, *_ in axes]
+    shape = tuple(values.size for _, values, *_ in axes)
+    coords: dict[str, Any] = {
+        name: (name, values, {"units": unit, "long_name": label})
+        for name, values, unit, label in axes
+    }
+    coords["time"] = ("time", times_h, {"units": "h", "long_name": "time"})
+    data: dict[str, Any] = {}
+    for k, (name, unit, label) in enumerate(outputs):
+        values = results.values[:, :, k].reshape(*shape, times_h.size)
+        data[name] = (
+            [*names, "time"],
+            values,
+            {"units": unit, "long_name": label},
+        )
+    data["status"] = (names, results.status.reshape(shape), status_attributes())
+    data["message"] = (names, np.array(messages, dtype=object).reshape(shape))
+    data["method"] = (names, np.array(results.method, dtype=object).reshape(shape))
+    data["n_steps"] = (names, results.n_steps.reshape(shape), {"units": "1"})
+    stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}
+    return xr.Dataset(data, coords=coords, attrs=root)
+
+
+def status_attributes() -> dict[str, Any]:
+    """Return the CF flag attributes of a status variable."""
+    return {
+        "long_name": "how the run ended",
+        "flag_values": np.array([int(s) for s in SolverStatus]),
+        "flag_meanings": " ".join(s.name for s in SolverStatus),
+    }
+
+
+def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Path:
+    """Write a result and its model's texts to one netCDF file, in one move.
+
+    Raises
+    ------
+    InputError
+        When the path cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".nc":
+        raise InputError(f"A result file must end in .nc, got `{path.name}`.")
+    part = prepare_output(path)
+    encoding = {
+        name: {"zlib": True, "complevel": 4}
+        for name, variable in result.data_vars.items()
+        if variable.ndim and variable.dtype.kind == "f"
+    }
+    try:
+        result.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+        texts = {role: ((), np.array(text, dtype=object)) for role, text in source.items()}
+        xr.Dataset(texts).to_netcdf(
+            part, engine="h5netcdf", mode="a", group=SOURCE_GROUP
+        )
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be written: {error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def prepare_output(path: Path) -> Path:
+    """Return a temporary file beside a path that can be written, folders made.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be made or written, before any work is lost.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"`{path}` is a folder, not a file.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be written: {error.strerror}.") from error
+    os.close(handle)
+    return Path(name)
+
+
+def check_writable(path: str | Path) -> Path:
+    """Return a path after checking that a file can be made there."""
+    path = Path(path)
+    prepare_output(path).unlink()
+    return path
+
+
+def read(path: str | Path) -> xr.Dataset:
+    """Read a result file whole into memory.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, truncated, or not a result of this package.
+    """
+    result = _open(path, None)
+    if result.attrs.get("Conventions") != CONVENTIONS:
+        raise InputError(
+            f"`{path}` is not a mir21sim result (Conventions "
+            f"`{result.attrs.get('Conventions', 'missing')}`, expected "
+            f"`{CONVENTIONS}`)."
+        )
+    return result
+
+
+def read_source(path: str | Path) -> dict[str, str]:
+    """Return the model texts kept in a result file."""
+    group = _open(path, SOURCE_GROUP)
+    return {str(role): str(text.item()) for role, text in group.data_vars.items()}
+
+
+def _open(path: str | Path, group: str | None) -> xr.Dataset:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"The result file `{path}` does not exist.")
+    try:
+        with xr.open_dataset(
+            path, engine="h5netcdf", group=group, decode_timedelta=False
+        ) as opened:
+            return opened.load()
+    except Exception as error:  # HDF5 raises many kinds for a damaged file
+        raise InputError(
+            f"`{path}` cannot be read as a result: it is damaged or not netCDF "
+            f"({' '.join(str(error).split())[:120]})."
+        ) from error
+
+
+def provenance(result: xr.Dataset) -> dict[str, Any]:
+    """Return how a result was made, from its ``provenance`` attribute."""
+    text = result.attrs.get("provenance")
+    if not isinstance(text, str):
+        raise InputError("The result has no provenance, so it cannot be run again.")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded

@@ -1,0 +1,148 @@
+"""What every method integrates and what it gives back: arrays only. Layer 3.
+
+This is the seam between the science and the numerics: SciPy (``scipy_ivp``) and the
+batch solver take the same ``Runs`` and return the same ``RunResults``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.errors import SolverStatus
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (runs finished, runs in all), in the main thread."""
+
+
+class Action(IntEnum):
+    """What a dose does to its state at its time."""
+
+    ADD = 0  # y += value
+    SET = 1  # y = value
+    RATE = 2  # dy/dt += value from now on
+
+
+class Source(IntEnum):
+    """Where a selected output comes from."""
+
+    STATE = 0
+    ASSIGNED = 1
+    RATE = 2
+    PARAM = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """Breakpoints of all runs: equal times, values of each run's own.
+
+    Attributes
+    ----------
+    time : float array, shape (n_action,), ascending; model time
+    state : int array, shape (n_action,)
+    kind : int array, shape (n_action,), of ``Action``
+    value : float array, shape (n_run, n_action)
+    """
+
+    time: FloatArray
+    state: IntArray
+    kind: IntArray
+    value: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Which quantities to keep, and the factor that gives them their unit.
+
+    Attributes
+    ----------
+    source, index : int arrays, shape (n_select,)
+    divisor : int array, shape (n_select,): parameter that divides, or -1
+    scale : float array, shape (n_select,)
+    """
+
+    source: IntArray
+    index: IntArray
+    divisor: IntArray
+    scale: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """A set of initial value problems of one model.
+
+    Attributes
+    ----------
+    y0 : float array, shape (n_run, n_state)
+    p : float array, shape (n_run, n_param)
+    times : float array, shape (n_time,), ascending, first is the start; model time
+    schedule : the doses
+    selection : what to keep at each of ``times``
+    amounts : bool array, shape (n_state,): states that must not become negative
+    """
+
+    y0: FloatArray
+    p: FloatArray
+    times: FloatArray
+    schedule: Schedule
+    selection: Selection
+    amounts: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.y0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tolerances:
+    """Accuracy and limits of one run.
+
+    The local error of an accepted step is below ``atol + rtol*abs(y)``, in the norm of
+    the method. ``timeout`` is in s of wall time.
+    """
+
+    rtol: float
+    atol: FloatArray
+    max_steps: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResults:
+    """What came of each run; NaN after the moment at which a run stopped.
+
+    Attributes
+    ----------
+    values : float array, shape (n_run, n_time, n_select)
+    status : int array, shape (n_run,), of ``SolverStatus``
+    t_end, y_end : how far each run came and its state there
+    n_steps, n_rhs, n_jac : work of each run
+    method : object array, shape (n_run,): the method that made the values
+    """
+
+    values: FloatArray
+    status: IntArray
+    t_end: FloatArray
+    y_end: FloatArray
+    n_steps: IntArray
+    n_rhs: IntArray
+    n_jac: IntArray
+    method: list[str]
+
+    @classmethod
+    def empty(cls, runs: Runs) -> "RunResults":
+        """Return results in which no run has run: NaN and NOT_RUN."""
+        n_run, n_state = runs.y0.shape
+        shape = (n_run, len(runs.times), len(runs.selection.source))
+        return cls(
+            values=np.full(shape, np.nan),
+            status=np.full(n_run, SolverStatus.NOT_RUN, np.int64),
+            t_end=np.full(n_run, np.nan),
+            y_end=np.full((n_run, n_state), np.nan),
+            n_steps=np.zeros(n_run, np.int64),
+            n_rhs=np.zeros(n_run, np.int64),
+            n_jac=np.zeros(n_run, np.int64),
+            method=[""] * n_run,
+        )

@@ -1,0 +1,111 @@
+"""The few kernel shapes, and how generated functions become kernels. Layer 3.
+
+Every kernel fills its last array, allocates little and returns nothing; arrays are
+C-contiguous float64.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from mir21sim._typing import FloatArray, Kernel
+from mir21sim.compiled import Kernels
+
+FILL = "void(f8, f8[::1], f8[::1], f8[::1])"
+"""Signature of rhs, jac, dfdt, rates, rates_dy, rates_dt and assigned."""
+
+
+def numba_kernels(module: ModuleType) -> Kernels:
+    """Compile a generated module by Numba, or load it from Numba's cache beside it.
+
+    The pieces are bound in the module before the functions that call them compile.
+    """
+    import numba  # noqa: PLC0415 - 0.5 s, and the NumPy backend needs none of it
+
+    def jit(name: str) -> Any:
+        # Not nogil: SciPy calls these from Python for half a microsecond each, and
+        # giving the lock away every time makes two threads slower than one.
+        options = {"cache": True, "error_model": "numpy"}
+        compiled = numba.njit(FILL, **options)(getattr(module, name))
+        setattr(module, name, compiled)
+        return compiled
+
+    for name in ("rates", "rates_dy", "rates_dt"):
+        jit(name)
+    return _kernels(
+        module,
+        rhs=jit("rhs"),
+        jac=jit("jac"),
+        dfdt=jit("dfdt"),
+        rates=module.rates,
+        assigned=jit("assigned"),
+        backend="numba",
+    )
+
+
+def numpy_kernels(module: ModuleType) -> Kernels:
+    """Run a generated module as plain Python: slow, but everywhere and at once."""
+    n_state, n_rate = len(module.STATE_NAMES), len(module.RATE_NAMES)
+    stoichiometry = np.zeros((n_state, n_rate))
+    np.add.at(stoichiometry, (module.N_ROW, module.N_COL), module.N_VALUE)
+    to_jac = np.zeros((len(module.J_ROW), len(module.DV_ROW)))
+    np.add.at(to_jac, (module.J_TO, module.J_FROM), module.J_FACTOR)
+    to_dfdt = np.zeros((n_state, len(module.DT_ROW)))
+    np.add.at(to_dfdt, (module.DFT_TO, module.DFT_FROM), module.DFT_FACTOR)
+    return _kernels(
+        module,
+        rhs=_by_matrix(_guarded(module.rates), stoichiometry),
+        jac=_by_matrix(_guarded(module.rates_dy), to_jac),
+        dfdt=_by_matrix(_guarded(module.rates_dt), to_dfdt),
+        rates=_guarded(module.rates),
+        assigned=_guarded(module.assigned),
+        backend="numpy",
+    )
+
+
+def _guarded(function: Kernel) -> Kernel:
+    """Give a plain Python function the arithmetic of compiled code: NaN, no raise."""
+
+    def kernel(t: float, y: FloatArray, p: FloatArray, out: FloatArray) -> None:
+        values = [0.0] * len(out)
+        try:
+            function(t, y.tolist(), p.tolist(), values)
+            out[:] = values
+        except (ArithmeticError, ValueError, TypeError):
+            # Division by zero, a logarithm of a negative number, a complex power.
+            out[:] = np.nan
+
+    return kernel
+
+
+def _by_matrix(pieces: Kernel, matrix: FloatArray) -> Kernel:
+    """Return the kernel ``out = matrix @ pieces``."""
+
+    def kernel(t: float, y: FloatArray, p: FloatArray, out: FloatArray) -> None:
+        values = np.empty(matrix.shape[1])
+        pieces(t, y, p, values)
+        with np.errstate(all="ignore"):
+            np.matmul(matrix, values, out=out)
+
+    return kernel
+
+
+def _kernels(module: ModuleType, *, backend: str, **functions: Kernel) -> Kernels:
+    return Kernels(
+        rhs=functions["rhs"],
+        jac=functions["jac"],
+        dfdt=functions["dfdt"],
+        rates=functions["rates"],
+        assigned=functions["assigned"],
+        initial=module.initial,
+        j_row=module.J_ROW,
+        j_col=module.J_COL,
+        n_row=module.N_ROW,
+        n_col=module.N_COL,
+        n_value=module.N_VALUE,
+        n_state=len(module.STATE_NAMES),
+        n_rate=len(module.RATE_NAMES),
+        n_assigned=len(module.ASSIGNED_NAMES),
+        backend=backend,
+    )

@@ -1,0 +1,426 @@
+"""Network → SymbolicSystem: rates, stoichiometry and exact derivatives. Layer 3.
+
+The right-hand side is N·v(y, p, t) and the Jacobian N·dv/dy, so only v and its
+derivatives are symbolic. Assignment rules stay named intermediates a(y, p, t) with
+their own derivatives (chain rule), which keeps the generated code small.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import sympy
+
+from mir21sim import ir
+from mir21sim.errors import CodegenError, UnsupportedFeatureError
+
+
+class _Step(sympy.Function):
+    """A piecewise constant function: its derivative is zero wherever it has one."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return sympy.Integer(0)
+
+
+class Floor(_Step):
+    """Largest integer not above the argument."""
+
+
+class Ceiling(_Step):
+    """Smallest integer not below the argument."""
+
+
+class Quotient(_Step):
+    """Integer part of a/b, rounded towards zero."""
+
+
+class Factorial(_Step):
+    """n! of a whole number."""
+
+
+class Log10(sympy.Function):
+    """Decimal logarithm, kept as such for its accuracy."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return 1 / (self.args[0] * sympy.log(10))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SymbolicSystem:
+    """Rates and their derivatives as SymPy expressions over indexed symbols.
+
+    States are amounts. ``dv_dy`` and the others are sparse: {(row, column): expr}, with
+    ``da_*`` the direct derivatives of the assigned variables and ``dv_da``, ``da_da``
+    the couplings through them.
+
+    Attributes
+    ----------
+    state_names, param_names, assigned_names, rate_names : axis orders
+    y, p, a, t : the symbols that stand for them
+    assigned : expressions of the assigned variables, in an order of evaluation
+    rates : v, extent per time; rate rules follow the reactions as rates of their own
+    stoichiometry : {(state, rate): coefficient}
+    initials : (kind, index, expr) in an order of evaluation; kind is "y", "p" or "a"
+    """
+
+    state_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+    assigned_names: tuple[str, ...]
+    rate_names: tuple[str, ...]
+    y: tuple[Any, ...]
+    p: tuple[Any, ...]
+    a: tuple[Any, ...]
+    t: Any
+    assigned: tuple[Any, ...]
+    rates: tuple[Any, ...]
+    stoichiometry: dict[tuple[int, int], float]
+    initials: tuple[tuple[str, int, Any], ...]
+
+    def derivatives(
+        self, expressions: tuple[Any, ...], variables: tuple[Any, ...]
+    ) -> dict[tuple[int, int], Any]:
+        """Return the non-zero direct derivatives {(expression, variable): expr}."""
+        place = {symbol: j for j, symbol in enumerate(variables)}
+        found = {}
+        for i, expr in enumerate(expressions):
+            for symbol in sorted(
+                expr.free_symbols & place.keys(), key=lambda s: place[s]
+            ):
+                derivative = sympy.diff(expr, symbol)
+                if derivative != 0:
+                    found[i, place[symbol]] = derivative
+        return found
+
+
+def build(network: ir.Network) -> SymbolicSystem:
+    """Turn a checked network into rates and stoichiometry.
+
+    Raises
+    ------
+    ModelError
+        For a cycle of assignment rules or initial assignments, printed as a path.
+    UnsupportedFeatureError
+        For rate rules of concentrations in compartments whose size changes.
+    """
+    return _Builder(network).build()
+
+
+class _Builder:
+    """Assigns every id its symbol and meaning, then translates the formulas."""
+
+    def __init__(self, network: ir.Network) -> None:
+        self.network = network
+        self.assignment = {
+            r.variable: r.math for r in network.rules if r.kind == "assignment"
+        }
+        self.rate_rules = {r.variable: r.math for r in network.rules if r.kind == "rate"}
+        self.species = {s.id: s for s in network.species}
+        self.states = [
+            s.id
+            for s in network.species
+            if s.id not in self.assignment and not s.constant
+        ]
+        self.states += [v for v in self.rate_rules if v not in self.species]
+        self.params = [
+            name
+            for name in network.ids()
+            if name not in self.assignment and name not in self.states
+        ]
+        self.assigned = ir.order(
+            {name: tuple(ir.symbols(e)) for name, e in self.assignment.items()},
+            lambda cycle: f"Assignment rules define each other in a circle: {cycle}.",
+        )
+        self.t = sympy.Symbol("t")
+        self.y = tuple(sympy.Symbol(f"y{i}") for i in range(len(self.states)))
+        self.p = tuple(sympy.Symbol(f"p{i}") for i in range(len(self.params)))
+        self.a = tuple(sympy.Symbol(f"a{i}") for i in range(len(self.assigned)))
+        self.amounts = dict(zip(self.states, self.y, strict=True))
+        self.amounts |= dict(zip(self.params, self.p, strict=True))
+        self.amounts |= dict(zip(self.assigned, self.a, strict=True))
+
+    def build(self) -> SymbolicSystem:
+        assigned = tuple(self.translate(self.assignment[n]) for n in self.assigned)
+        index = {name: i for i, name in enumerate(self.states)}
+        rates, names, stoichiometry = [], [], {}
+        for reaction in self.network.reactions:
+            r = len(rates)
+            rates.append(self.translate(reaction.rate))
+            names.append(reaction.id)
+            for side, sign in ((reaction.reactants, -1.0), (reaction.products, 1.0)):
+                for name, count in side:
+                    if name in index and not self.species[name].boundary:
+                        key = index[name], r
+                        stoichiometry[key] = stoichiometry.get(key, 0.0) + sign * count
+        for name, math in self.rate_rules.items():
+            stoichiometry[index[name], len(rates)] = 1.0
+            rates.append(self.translate(math) * self._volume_factor(name))
+            names.append(f"d {name}/dt")
+        return SymbolicSystem(
+            state_names=tuple(self.states),
+            param_names=tuple(self.params),
+            assigned_names=self.assigned,
+            rate_names=tuple(names),
+            y=self.y,
+            p=self.p,
+            a=self.a,
+            t=self.t,
+            assigned=assigned,
+            rates=tuple(rates),
+            stoichiometry={k: v for k, v in stoichiometry.items() if v},
+            initials=tuple(self._initials()),
+        )
+
+    def _volume_factor(self, name: str) -> Any:
+        """Return what turns the value of an id into an amount (1 for most)."""
+        item = self.species.get(name)
+        if item is None or item.only_amount:
+            return sympy.Integer(1)
+        if item.compartment not in self.params:
+            raise UnsupportedFeatureError(
+                f"The rate rule of `{name}` sets a concentration in compartment "
+                f"`{item.compartment}`, whose size changes; that is not supported."
+            )
+        return self.amounts[item.compartment]
+
+    def _initials(self) -> list[tuple[str, int, Any]]:
+        """Return start values that are formulas, after what they depend on."""
+        formulas: dict[str, ir.Expr] = {
+            item.variable: item.math for item in self.network.initial_assignments
+        }
+        for item in self.network.species:
+            if item.initial_is_concentration and item.id not in formulas:
+                if item.id not in self.assignment:
+                    formulas[item.id] = ir.Number(float(item.initial or 0.0))
+        if not formulas:
+            return []
+        needs = {name: tuple(ir.symbols(e)) for name, e in formulas.items()}
+        for name, expr in self.assignment.items():
+            needs[name] = tuple(ir.symbols(expr))
+        for name in formulas:
+            item = self.species.get(name)
+            if item is not None and not item.only_amount:
+                needs[name] = (*needs[name], item.compartment)
+        # A symbol that means a concentration needs the volume as well.
+        for name, ids in needs.items():
+            homes = (
+                self.species[i].compartment
+                for i in ids
+                if i in self.species and not self.species[i].only_amount
+            )
+            needs[name] = (*ids, *homes)
+        ordered = ir.order(
+            needs,
+            lambda cycle: f"Initial assignments define each other in a circle: {cycle}.",
+        )
+        result = []
+        for name in ordered:
+            if name in self.assigned:
+                expr = self.translate(self.assignment[name])
+                result.append(("a", self.assigned.index(name), expr))
+                continue
+            expr = self.translate(formulas[name])
+            item = self.species.get(name)
+            if item is not None and not item.only_amount:
+                expr = expr * self.amounts[item.compartment]
+            if name in self.states:
+                result.append(("y", self.states.index(name), expr))
+            else:
+                result.append(("p", self.params.index(name), expr))
+        return result
+
+    def symbol(self, name: str) -> Any:
+        """Return what an id means in a formula: a value, or amount over volume."""
+        item = self.species.get(name)
+        if item is None or item.only_amount or name in self.assignment:
+            return self.amounts[name]
+        return self.amounts[name] / self.amounts[item.compartment]
+
+    def translate(self, expr: ir.Expr) -> Any:
+        """Return a network expression as SymPy."""
+        if isinstance(expr, ir.Number):
+            return _number(expr.value)
+        if isinstance(expr, ir.Symbol):
+            return self.symbol(expr.name)
+        if expr.op == ir.TIME:
+            return self.t
+        make = _TRANSLATIONS.get(expr.op)
+        if make is None:
+            raise CodegenError(f"`{ir.text(expr)}`: no translation for `{expr.op}`.")
+        try:
+            return make(*[self.translate(arg) for arg in expr.args])
+        except TypeError as error:
+            raise CodegenError(
+                f"`{ir.text(expr)}`: `{expr.op}` cannot take these arguments."
+            ) from error
+
+
+def _number(value: float) -> Any:
+    """Return a literal; small whole numbers exactly, so that powers stay powers."""
+    if value == int(value) and abs(value) < 1e6 if np.isfinite(value) else False:
+        return sympy.Integer(int(value))
+    return sympy.Float(value, 17) if np.isfinite(value) else _special(value)
+
+
+def _special(value: float) -> Any:
+    if np.isnan(value):
+        return sympy.nan
+    return sympy.oo if value > 0 else -sympy.oo
+
+
+def _piecewise(*args: Any) -> Any:
+    pairs = list(zip(args[0::2], args[1::2], strict=False))
+    if len(args) % 2:
+        pairs.append((args[-1], sympy.true))
+    else:
+        pairs.append((sympy.nan, sympy.true))
+    return sympy.Piecewise(*[(value, _truth(test)) for value, test in pairs])
+
+
+def _truth(value: Any) -> Any:
+    """Return a Boolean; a number is true where it is not zero."""
+    if value in (sympy.true, sympy.false) or getattr(value, "is_Boolean", False):
+        return value
+    if getattr(value, "is_Relational", False):
+        return value
+    return sympy.Ne(value, 0)
+
+
+def _logic(combine: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args: combine(*[_truth(arg) for arg in args])
+
+
+def _relation(compare: Callable[..., Any]) -> Callable[..., Any]:
+    """Chain a relation over two arguments or more: a < b < c."""
+    return lambda *args: sympy.And(
+        *[compare(a, b) for a, b in zip(args, args[1:], strict=False)]
+    )
+
+
+def _extreme(compare: Callable[..., Any]) -> Callable[..., Any]:
+    def fold(*args: Any) -> Any:
+        best = args[0]
+        for arg in args[1:]:
+            best = sympy.Piecewise((best, compare(best, arg)), (arg, True))
+        return best
+
+    return fold
+
+
+def _minus(*args: Any) -> Any:
+    return -args[0] if len(args) == 1 else args[0] - args[1]
+
+
+def _log(base: Any, x: Any) -> Any:
+    return Log10(x) if base == 10 else sympy.log(x) / sympy.log(base)
+
+
+def _root(degree: Any, x: Any) -> Any:
+    return sympy.sqrt(x) if degree == 2 else x ** (1 / degree)
+
+
+_TRANSLATIONS: dict[str, Callable[..., Any]] = {
+    "plus": lambda *args: sympy.Add(*args),
+    "minus": _minus,
+    "times": lambda *args: sympy.Mul(*args),
+    "divide": lambda a, b: a / b,
+    "power": lambda a, b: a**b,
+    "root": _root,
+    "exp": sympy.exp,
+    "ln": sympy.log,
+    "log": _log,
+    "abs": lambda x: sympy.Piecewise((x, sympy.Ge(x, 0)), (-x, True)),
+    "floor": Floor,
+    "ceiling": Ceiling,
+    "factorial": Factorial,
+    "quotient": Quotient,
+    "rem": lambda a, b: a - b * Quotient(a, b),
+    "min": _extreme(sympy.Le),
+    "max": _extreme(sympy.Ge),
+    "piecewise": _piecewise,
+    "eq": _relation(sympy.Eq),
+    "neq": _relation(sympy.Ne),
+    "lt": _relation(sympy.Lt),
+    "leq": _relation(sympy.Le),
+    "gt": _relation(sympy.Gt),
+    "geq": _relation(sympy.Ge),
+    "and": _logic(sympy.And),
+    "or": _logic(sympy.Or),
+    "not": _logic(sympy.Not),
+    "xor": _logic(sympy.Xor),
+    "implies": _logic(sympy.Implies),
+    "true": lambda: sympy.true,
+    "false": lambda: sympy.false,
+    "sin": sympy.sin,
+    "cos": sympy.cos,
+    "tan": sympy.tan,
+    "sec": lambda x: 1 / sympy.cos(x),
+    "csc": lambda x: 1 / sympy.sin(x),
+    "cot": lambda x: 1 / sympy.tan(x),
+    "sinh": sympy.sinh,
+    "cosh": sympy.cosh,
+    "tanh": sympy.tanh,
+    "sech": lambda x: 1 / sympy.cosh(x),
+    "csch": lambda x: 1 / sympy.sinh(x),
+    "coth": lambda x: 1 / sympy.tanh(x),
+    "arcsin": sympy.asin,
+    "arccos": sympy.acos,
+    "arctan": sympy.atan,
+    "arcsec": lambda x: sympy.acos(1 / x),
+    "arccsc": lambda x: sympy.asin(1 / x),
+    "arccot": lambda x: sympy.atan(1 / x),
+    "arcsinh": sympy.asinh,
+    "arccosh": sympy.acosh,
+    "arctanh": sympy.atanh,
+    "arcsech": lambda x: sympy.acosh(1 / x),
+    "arccsch": lambda x: sympy.asinh(1 / x),
+    "arccoth": lambda x: sympy.atanh(1 / x),
+}
+
+
+def conserved_totals(
+    n_state: int, stoichiometry: dict[tuple[int, int], float]
+) -> list[dict[int, float]]:
+    """Return a basis of the totals that no reaction changes.
+
+    Exact elimination over fractions: a total is {state: coefficient}, reduced so that
+    each has one state that no other has.
+
+    Parameters
+    ----------
+    n_state : number of states
+    stoichiometry : {(state, rate): coefficient}
+    """
+    rows: list[dict[int, Fraction]] = [{} for _ in range(n_state)]
+    for (i, r), coefficient in stoichiometry.items():
+        rows[i][r] = Fraction(coefficient)
+    combos: list[dict[int, Fraction]] = [{i: Fraction(1)} for i in range(n_state)]
+    pivots: list[int] = []
+    totals = []
+    for i in range(n_state):
+        row, combo = rows[i], combos[i]
+        for j in pivots:
+            column = min(rows[j])
+            if column in row:
+                factor = row[column] / rows[j][column]
+                _subtract(row, rows[j], factor)
+                _subtract(combo, combos[j], factor)
+        if row:
+            pivots.append(i)
+            pivots.sort(key=lambda k: min(rows[k]))
+        else:
+            totals.append({k: float(v) for k, v in sorted(combo.items())})
+    return totals
+
+
+def _subtract(
+    row: dict[int, Fraction], other: dict[int, Fraction], factor: Fraction
+) -> None:
+    """Take `factor` times another sparse row from a row, in place."""
+    for key, value in other.items():
+        new = row.get(key, Fraction(0)) - factor * value
+        if new:
+            row[key] = new
+        else:
+            row.pop(key, None)

@@ -1,0 +1,271 @@
+"""The only conversions: molecules and seconds inside; nM, h, ng/ml outside. Layer 0."""
+
+import math
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from mir21sim.errors import InputError, ModelError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pint
+
+SECONDS_PER_HOUR = 3600.0
+AVOGADRO = 6.02214076e23  # 1/mol, exact (SI, 2019)
+
+# SBML unit kinds that pint calls otherwise; `item` is a counted molecule.
+_SBML_KINDS = {
+    "item": "molecule",
+    "litre": "liter",
+    "metre": "meter",
+    "celsius": "kelvin",
+    "avogadro": "avogadro_constant",
+}
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)"
+_QUANTITY = re.compile(rf"\s*({_NUMBER})\s*(.*?)\s*", re.IGNORECASE)
+_TIME_UNITS = ("s", "min", "h", "d")
+_DOSE_UNITS = (
+    "nM", "pM", "fM", "uM", "µM", "mM", "M", "molecule", "ng/ml", "pg/ml", "ug/ml",
+    "µg/ml", "mg/ml", "pmol", "fmol", "amol", "nmol",
+)  # fmt: skip
+_TIME_ALIASES = {
+    "sec": "s", "second": "s", "seconds": "s", "minute": "min", "minutes": "min",
+    "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d",
+}  # fmt: skip
+_DOSE_ALIASES = {"molecules": "molecule", "μM": "µM", "μg/ml": "µg/ml"}
+
+UnitParts: TypeAlias = tuple[tuple[str, float, int, float], ...]
+"""An SBML unit: (kind, exponent, scale, multiplier) a factor."""
+
+
+@cache
+def registry() -> "pint.UnitRegistry[Any]":
+    """Return the one unit registry; pint is imported on the first call."""
+    import pint  # noqa: PLC0415 - 0.3 s, and most commands need no units
+
+    return pint.UnitRegistry(cache_folder=None)
+
+
+def parse_quantity(text: str, what: str) -> tuple[float, str]:
+    """Split ``"50 ng/ml"`` into 50.0 and ``"ng/ml"`` (``""`` for a bare number).
+
+    Raises
+    ------
+    InputError
+        When the text does not start with a number or the number is not finite.
+
+    Examples
+    --------
+    >>> parse_quantity("50 ng/ml", "dose")
+    (50.0, 'ng/ml')
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"{what} must be a number with an optional unit, such as `50 nM`, "
+            f"got `{text}`."
+        )
+    value = float(match[1])
+    if not math.isfinite(value):
+        raise InputError(f"{what} must be finite, got `{text}`.")
+    return value, match[2]
+
+
+def seconds(value: float | str, what: str = "time") -> float:
+    """Return a time in seconds; a bare number is in hours.
+
+    Examples
+    --------
+    >>> seconds(2), seconds("30 min")
+    (7200.0, 1800.0)
+    """
+    number, unit = parse_quantity(str(value), what)
+    unit = _TIME_ALIASES.get(unit.lower(), unit.lower()) or "h"
+    factor = {"s": 1.0, "min": 60.0, "h": SECONDS_PER_HOUR, "d": 86400.0}.get(unit)
+    if factor is None:
+        raise UnknownNameError(f"unit of {what}", unit, _TIME_UNITS)
+    return number * factor
+
+
+def dose_unit(unit: str, what: str) -> str:
+    """Return the canonical spelling of a dose unit or say which units exist."""
+    unit = _DOSE_ALIASES.get(unit, unit)
+    exact = {known.lower(): known for known in _DOSE_UNITS if known.lower() != "m"}
+    # `mM` and `M` differ by case only in their prefix: exact spelling goes first.
+    if unit in _DOSE_UNITS:
+        return unit
+    if unit.lower() in exact and unit.lower() != "mm":
+        return exact[unit.lower()]
+    raise UnknownNameError(f"unit of {what}", unit, _DOSE_UNITS)
+
+
+def molecules(amount: float, unit: str, volume_pL: float, what: str) -> float:
+    """Turn an amount or a concentration into molecules.
+
+    Parameters
+    ----------
+    amount : float, in `unit`
+    unit : a molar unit (per `volume_pL`), a number of moles, or ``"molecule"``
+    volume_pL : float, pL, volume of the compartment that the substance enters
+
+    Raises
+    ------
+    InputError
+        For a mass concentration: without a stated conversion it has no molecules.
+
+    Examples
+    --------
+    >>> round(molecules(1, "nM", 1.0, "dose"), 1)  # 1 nM in 1 pL
+    602.2
+    """
+    ureg = registry()
+    quantity = ureg.Quantity(amount, unit)
+    if quantity.check("[substance]"):
+        return float(quantity.to("molecule").magnitude)
+    if quantity.check("[substance]/[volume]"):
+        per_picolitre = quantity.to("molecule/picoliter").magnitude
+        return float(per_picolitre) * volume_pL
+    raise InputError(
+        f"{what} is given in `{unit}`, a mass concentration, but the model states no "
+        "conversion for it (`molecules_per_unit` of the input); use nM or molecule."
+    )
+
+
+def picolitres(size: float, unit: UnitParts | None) -> float:
+    """Return a compartment's size in pL; one without units is taken as pL."""
+    litres = 1e-12 if unit is None else _factor(unit, "litre")
+    if litres is None:
+        try:
+            return float(registry().Quantity(size, pint_unit(unit)).to("pL").magnitude)
+        except registry().DimensionalityError:
+            return size
+    return size * litres / 1e-12
+
+
+def molecules_per(unit: UnitParts | None) -> float | None:
+    """Return molecules in one model unit of substance; None where it is no amount."""
+    if unit is None:
+        return None
+    for kind, molecules_each in (("item", 1.0), ("mole", AVOGADRO)):
+        factor = _factor(unit, kind)
+        if factor is not None:
+            return factor * molecules_each
+    return None
+
+
+def seconds_per(unit: UnitParts | None) -> float:
+    """Return seconds in one model unit of time; without a unit it is a second."""
+    factor = 1.0 if unit is None else _factor(unit, "second")
+    if factor is None:
+        raise ModelError(
+            f"The model's time unit must be a time, got `{parts_text(unit)}`."
+        )
+    return factor
+
+
+def _factor(unit: UnitParts | None, kind: str) -> float | None:
+    """Return how many `kind` one unit is, None where it is something else."""
+    if unit is None:
+        return None
+    factor, power = 1.0, 0.0
+    for name, exponent, scale, multiplier in unit:
+        if name not in (kind, "dimensionless"):
+            return None
+        factor *= (multiplier * 10.0**scale) ** exponent
+        power += exponent if name == kind else 0.0
+    return factor if power == 1.0 else None
+
+
+def parts_text(unit: UnitParts | None) -> str:
+    """Return an SBML unit as people write it, without asking pint; "" for none.
+
+    Examples
+    --------
+    >>> parts_text((("item", -1.0, 0, 1.0), ("second", -1.0, 0, 1.0)))
+    '1/(molecule·s)'
+    """
+    if unit is None:
+        return ""
+    powers: dict[str, float] = {}
+    for kind, exponent, scale, multiplier in unit:
+        if kind == "dimensionless" and multiplier * 10.0**scale == 1.0:
+            continue
+        known = _KNOWN_PARTS.get((kind, scale, multiplier))
+        if known is None:
+            factor = multiplier * 10.0**scale
+            known = kind if factor == 1.0 else f"{factor:g} {kind}"
+        powers[known] = powers.get(known, 0.0) + exponent
+    return _fraction(powers)
+
+
+_KNOWN_PARTS = {
+    ("item", 0, 1.0): "molecule", ("second", 0, 1.0): "s", ("litre", -12, 1.0): "pL",
+    ("litre", 0, 1e-12): "pL", ("litre", 0, 1.0): "l", ("mole", -9, 1.0): "nmol",
+    ("mole", 0, 1e-9): "nmol", ("mole", 0, 1.0): "mol", ("second", 0, 60.0): "min",
+    ("second", 0, 3600.0): "h",
+}  # fmt: skip
+
+
+@cache
+def pint_unit(unit: UnitParts) -> "pint.Unit":
+    """Return an SBML unit as a pint unit; factors other than 1 become named units."""
+    ureg = registry()
+    total = ureg.Unit("")
+    factor = 1.0
+    for kind, exponent, scale, multiplier in unit:
+        factor *= (multiplier * 10.0**scale) ** exponent
+        name = _SBML_KINDS.get(kind, kind)
+        if name != "dimensionless":
+            total = total * ureg.Unit(name) ** exponent
+    if math.isclose(factor, 1.0, rel_tol=1e-12):
+        return total
+    for name in ("picoliter", "femtoliter", "nanoliter", "milliliter"):
+        candidate = ureg.Quantity(1.0, name)
+        if total == ureg.Unit("liter") and math.isclose(
+            candidate.to("liter").magnitude, factor, rel_tol=1e-9
+        ):
+            return candidate.units
+    return _scaled_unit(factor, total)
+
+
+def _scaled_unit(factor: float, unit: "pint.Unit") -> "pint.Unit":
+    """Return a unit that is `factor` times `unit`, under a name of its own."""
+    ureg = registry()
+    name = "x" + repr(factor).replace(".", "p").replace("-", "m").replace("+", "")
+    if name not in ureg:
+        ureg.define(f"{name} = {factor!r}")
+    return ureg.Unit(name) * unit
+
+
+def unit_text(unit: "pint.Unit") -> str:
+    """Return a unit as people write it: ``1/(molecule·s)``.
+
+    Examples
+    --------
+    >>> unit_text(registry().Unit("1/molecule/second"))
+    '1/(molecule·s)'
+    """
+    short = {
+        "particle": "molecule", "second": "s", "liter": "l", "picoliter": "pL",
+        "hour": "h", "minute": "min",
+    }  # fmt: skip
+    return _fraction({short.get(k, k): float(v) for k, v in unit._units.items()})
+
+
+def _fraction(powers: dict[str, float]) -> str:
+    """Return ``a·b²/(c·d)`` from names and powers."""
+    above, below = [], []
+    for name, power in sorted(powers.items()):
+        digits = f"{abs(power):g}"
+        if power == 0:
+            continue
+        raised = digits.translate(_SUPERSCRIPT) if "." not in digits else f"^{digits}"
+        (above if power > 0 else below).append(name + (raised if digits != "1" else ""))
+    top = "·".join(above) or "1"
+    if not below:
+        return top if above else "dimensionless"
+    bottom = "·".join(below)
+    return f"{top}/({bottom})" if len(below) > 1 else f"{top}/{bottom}"
+
+
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
