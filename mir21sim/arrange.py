@@ -187,7 +187,9 @@ def _checked(model: CompiledModel, kind: str, name: str, value: float) -> float:
     if not math.isfinite(value):
         raise InputError(f"`{name}` must be finite, got {value}.")
     if kind == "initial" and value < 0:
-        raise InputError(f"The initial amount of `{name}` must not be negative: {value:g}.")
+        raise InputError(
+            f"The initial amount of `{name}` must not be negative: {value:g}."
+        )
     return value
 
 
@@ -202,7 +204,9 @@ def _axis(
         )
     if name in model.info.inputs or name in protocol.targets():
         if (values < 0).any():
-            raise InputError(f"A dose of `{name}` must not be negative: {values.min():g}.")
+            raise InputError(
+                f"A dose of `{name}` must not be negative: {values.min():g}."
+            )
         entry = dose_input(model, name)
         return Axis(name, "dose", values, unit or entry.unit, entry.label)
     if unit:
@@ -299,7 +303,9 @@ def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
     """Return the model amount that one unit of a dose puts into its compartment."""
     what = f"dose `{entry.species}`"
     unit = units.dose_unit(unit, what)
-    if entry.molecules_per_unit is not None and unit == units.dose_unit(entry.unit, what):
+    if entry.molecules_per_unit is not None and unit == units.dose_unit(
+        entry.unit, what
+    ):
         molecules = entry.molecules_per_unit
     else:
         home = _species(model)[entry.species].compartment
@@ -385,9 +391,7 @@ def _resolve(
     if bare in model.param_names:
         row = Source.PARAM, model.param_names.index(bare), -1, 1.0
         return Output(name, _parameter_unit(model, bare), label), row
-    known = unique(
-        (*model.info.observables, *model.state_names, *model.assigned_names)
-    )
+    known = unique((*model.info.observables, *model.state_names, *model.assigned_names))
     raise UnknownNameError("quantity to observe", name, (*known, *model.rate_names))
 
 

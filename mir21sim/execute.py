@@ -161,7 +161,11 @@ def _equilibrate(model: CompiledModel, arranged: Arranged) -> IntArray:
 
 
 def describe(
-    model: CompiledModel, arranged: Arranged, found: RunResults, run: int, atol: FloatArray
+    model: CompiledModel,
+    arranged: Arranged,
+    found: RunResults,
+    run: int,
+    atol: FloatArray,
 ) -> str:
     """Return one sentence on how a run failed and where, "" for a good one."""
     status = SolverStatus(found.status[run])

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from mir21sim import lint, units
+from mir21sim import lint, results, units
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, Input, ModelInfo, Observable
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
@@ -133,14 +133,14 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
             texts[role] = companion.read_text(encoding="utf-8")
     wanted = context
     if wanted is None and "toml" in texts:
-        wanted = _read_toml(texts["toml"], f"{path.stem}.toml").get("default_context", "")
+        wanted = _read_toml(texts["toml"], f"{path.stem}.toml").get(
+            "default_context", ""
+        )
     if not wanted or wanted == BASE:
         return ModelFiles(path.stem, texts)
     available = contexts(model)
     if wanted not in available:
-        raise UnknownNameError(
-            f"context for {path.stem}", wanted, (*available, BASE)
-        )
+        raise UnknownNameError(f"context for {path.stem}", wanted, (*available, BASE))
     texts["context"] = available[wanted].read_text(encoding="utf-8")
     return ModelFiles(path.stem, texts, wanted)
 
@@ -259,7 +259,9 @@ def _read_toml(text: str, name: str) -> dict[str, Any]:
 def _known_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in table:
         if key not in known:
-            raise ModelError(f"{where}: unknown key `{key}`. {hint(key, sorted(known))}")
+            raise ModelError(
+                f"{where}: unknown key `{key}`. {hint(key, sorted(known))}"
+            )
 
 
 def _info(files: ModelFiles, network: Network) -> ModelInfo:
@@ -430,3 +432,32 @@ def _cell_volume(info: ModelInfo, volumes: Mapping[str, float]) -> float:
             )
         return volumes[info.cell_compartment]
     return next(iter(volumes.values())) if len(volumes) == 1 else math.nan
+
+
+def convert(source: str | Path, target: str | Path) -> Path:
+    """Convert a model file between Antimony (`.ant`) and SBML (`.xml`, `.sbml`).
+
+    Raises
+    ------
+    InputError
+        For a missing file, equal formats, or a target that cannot be written.
+    ModelError
+        When the source cannot be converted.
+    """
+    source, target = Path(source), Path(target)
+    for path in (source, target):
+        if not antimony.is_antimony(path) and path.suffix.lower() not in _SBML_SUFFIXES:
+            raise InputError(f"`{path}` must end in .ant, .xml or .sbml.")
+    if not source.is_file():
+        raise InputError(f"The model file `{source}` does not exist.")
+    if antimony.is_antimony(source) == antimony.is_antimony(target):
+        raise InputError(f"`{source.name}` and `{target.name}` are of one format.")
+    text = source.read_text(encoding="utf-8")
+    if antimony.is_antimony(source):
+        made = antimony.antimony_to_sbml(text, source.name)
+    else:
+        made = antimony.sbml_to_antimony(text, source.name)
+    part = results.prepare_output(target)
+    part.write_text(made, encoding="utf-8", newline="\n")
+    part.replace(target)
+    return target

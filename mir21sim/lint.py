@@ -127,7 +127,9 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
         if pool.initial is None and pool.id not in defined:
             without.append(pool.id)
     others = [name for name in network.ids() if name not in without]
-    users = {name: where for where, expr in formulas(network) for name in ir.symbols(expr)}
+    users = {
+        name: where for where, expr in formulas(network) for name in ir.symbols(expr)
+    }
     for name in without:
         if name in users:
             words = f"The formula of {users[name]} uses `{name}`, which has no value."
@@ -186,7 +188,10 @@ def _unused(network: ir.Network) -> Iterator[Issue]:
     for pool in network.species:
         if pool.id not in used | changed:
             yield Issue(
-                "warning", "unused", pool.id, f"Species `{pool.id}` takes part in nothing."
+                "warning",
+                "unused",
+                pool.id,
+                f"Species `{pool.id}` takes part in nothing.",
             )
 
 
@@ -218,7 +223,9 @@ def source_issues(
     values = {c.id: c.size for c in network.compartments if c.constant}
     ruled = {r.variable for r in network.rules if r.kind == "assignment"}
     values |= {p.id: p.value for p in network.parameters if p.id not in ruled}
-    values |= {s.id: s.initial for s in network.species if s.initial and s.id not in ruled}
+    values |= {
+        s.id: s.initial for s in network.species if s.initial and s.id not in ruled
+    }
     found = []
     for key, value in values.items():
         row = table.get(key)
@@ -240,7 +247,10 @@ def source_issues(
             )
     known = {*network.ids()}
     found += [
-        (key, f"{name}, line {row.line}: the model has no `{key}`. {hint(key, (*known,))}")
+        (
+            key,
+            f"{name}, line {row.line}: the model has no `{key}`. {hint(key, (*known,))}",
+        )
         for key, row in table.items()
         if key not in known
     ]
@@ -314,9 +324,7 @@ class _UnitChecker:
             return [Issue("error", "units", key, f"{where}: {mismatch}.")]
         if got is None or expected is None or _same(got, expected):
             return []
-        words = (
-            f"{where}: {units.unit_text(got)}, expected {units.unit_text(expected)}"
-        )
+        words = f"{where}: {units.unit_text(got)}, expected {units.unit_text(expected)}"
         repair = self._repair(expr, got, expected) if reaction else ""
         return [Issue("error", "units", key, f"{words}{repair}.")]
 

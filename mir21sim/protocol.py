@@ -114,7 +114,9 @@ class Dose:
             raise InputError(f"A series of doses needs 1 dose or more, got `{text}`.")
         washout = match["amount"].lower() in ("wash", "washout")
         amount, unit = (
-            (0.0, "") if washout else parse_quantity(match["amount"], f"amount of {what}")
+            (0.0, "")
+            if washout
+            else parse_quantity(match["amount"], f"amount of {what}")
         )
         mode: Mode = "infusion" if match["duration"] is not None else "bolus"
         return cls(
@@ -150,7 +152,9 @@ class Dose:
             yield self.time + k * self.interval
 
     def __str__(self) -> str:
-        amount = "wash" if self.mode == "set" and not self.amount else f"{self.amount:g}"
+        amount = (
+            "wash" if self.mode == "set" and not self.amount else f"{self.amount:g}"
+        )
         unit = f" {self.unit}" if self.unit else ""
         duration = f":{self.duration:g}h" if self.duration else ""
         series = f"/{self.interval:g}hx{self.additional + 1}" if self.additional else ""

@@ -97,7 +97,7 @@ def settle(
 def drift(model: CompiledModel, y: FloatArray, p: FloatArray) -> float:
     """Return the largest relative rate of change of a state, per model time."""
     f = np.empty(len(y))
-    model.kernels.rhs(0.0, y, p, f)
+    model.kernels.rhs(0.0, np.array(y), np.array(p), f)
     return float(np.max(np.abs(f) / (np.abs(y) + model.atol), initial=0.0))
 
 
@@ -110,7 +110,7 @@ def jacobian(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
     """
     kernels = model.kernels
     data = np.empty(len(kernels.j_row))
-    kernels.jac(0.0, y, p, data)
+    kernels.jac(0.0, np.array(y), np.array(p), data)
     dense = np.zeros((len(y), len(y)))
     dense[kernels.j_row, kernels.j_col] = data
     return dense

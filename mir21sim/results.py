@@ -99,7 +99,9 @@ def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Pat
     }
     try:
         result.to_netcdf(part, engine="h5netcdf", encoding=encoding)
-        texts = {role: ((), np.array(text, dtype=object)) for role, text in source.items()}
+        texts = {
+            role: ((), np.array(text, dtype=object)) for role, text in source.items()
+        }
         xr.Dataset(texts).to_netcdf(
             part, engine="h5netcdf", mode="a", group=SOURCE_GROUP
         )

@@ -101,7 +101,9 @@ def _values(name: str, values: SweptValues) -> tuple[FloatArray, str]:
     try:
         return np.atleast_1d(np.asarray(values, dtype=float)), ""
     except (TypeError, ValueError) as error:
-        raise InputError(f"`{name}` must be swept over numbers, got {values!r}.") from error
+        raise InputError(
+            f"`{name}` must be swept over numbers, got {values!r}."
+        ) from error
 
 
 def _report_failures(
@@ -115,7 +117,9 @@ def _report_failures(
     status = SolverStatus(done.status[run])
     if done.interrupted:
         finished = len(done.status) - failed.size
-        text = f"Interrupted: {finished} of {len(done.status)} runs are finished and kept."
+        text = (
+            f"Interrupted: {finished} of {len(done.status)} runs are finished and kept."
+        )
     else:
         text = (
             f"{failed.size} of {len(done.status)} runs failed; first: run {run} "

@@ -115,7 +115,9 @@ class _Builder:
         self.assignment = {
             r.variable: r.math for r in network.rules if r.kind == "assignment"
         }
-        self.rate_rules = {r.variable: r.math for r in network.rules if r.kind == "rate"}
+        self.rate_rules = {
+            r.variable: r.math for r in network.rules if r.kind == "rate"
+        }
         self.species = {s.id: s for s in network.species}
         self.states = [
             s.id
@@ -212,7 +214,9 @@ class _Builder:
             needs[name] = (*ids, *homes)
         ordered = ir.order(
             needs,
-            lambda cycle: f"Initial assignments define each other in a circle: {cycle}.",
+            lambda cycle: (
+                f"Initial assignments define each other in a circle: {cycle}."
+            ),
         )
         result = []
         for name in ordered:

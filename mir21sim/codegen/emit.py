@@ -14,7 +14,6 @@ from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
 from mir21sim.symbolic import SymbolicSystem
 
 
-
 def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
     """Return the source of the module with all kernels of one network.
 
@@ -48,7 +47,7 @@ def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
     return "\n".join(parts)
 
 
-_GENERIC = '''
+_GENERIC = """
 def rhs(t, y, p, out):
     v = np.empty(len(RATE_NAMES))
     rates(t, y, p, v)
@@ -71,7 +70,7 @@ def dfdt(t, y, p, out):
     out[:] = 0.0
     for k in range(len(DFT_TO)):
         out[DFT_TO[k]] += DFT_FACTOR[k] * d[DFT_FROM[k]]
-'''
+"""
 
 
 def _names(label: str, names: Sequence[str]) -> str:
@@ -135,7 +134,9 @@ class _Writer:
 
     # The derivative of rate r by variable j is the direct one plus, through each
     # assigned variable i, dv_r/da_i · da_i/dj; the latter are temporaries `g_i_j`.
-    def total_derivatives(self, variables: tuple[Any, ...]) -> dict[tuple[int, int], Any]:
+    def total_derivatives(
+        self, variables: tuple[Any, ...]
+    ) -> dict[tuple[int, int], Any]:
         """Return dv/dx as expressions over y, p, a, t and the temporaries of `chain`."""
         total = dict(self.system.derivatives(self.system.rates, variables))
         reach = self._reach(variables)
@@ -179,7 +180,10 @@ class _Writer:
         lines = [
             (symbol, expr, name)
             for symbol, expr, name in zip(
-                self.system.a, self.system.assigned, self.system.assigned_names, strict=True
+                self.system.a,
+                self.system.assigned,
+                self.system.assigned_names,
+                strict=True,
             )
         ]
         return _needed(lines, wanted)

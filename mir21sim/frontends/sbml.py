@@ -142,7 +142,9 @@ def _stop_on_errors(document: Any, name: str) -> None:
         first = errors[0]
         words = " ".join(first.getMessage().split())[:300]
         more = f" ({len(errors) - 1} more errors)" if len(errors) > 1 else ""
-        raise ModelError(f"{name} is not valid SBML: line {first.getLine()}: {words}{more}")
+        raise ModelError(
+            f"{name} is not valid SBML: line {first.getLine()}: {words}{more}"
+        )
 
 
 def _refused(document: Any, model: Any) -> Iterator[str]:
@@ -215,7 +217,9 @@ class _Reader:
         initial = [
             ir.InitialAssignment(
                 item.getSymbol(),
-                self._formula(item.getMath(), f"initial assignment `{item.getSymbol()}`"),
+                self._formula(
+                    item.getMath(), f"initial assignment `{item.getSymbol()}`"
+                ),
             )
             for item in model.getListOfInitialAssignments()
         ]
@@ -405,7 +409,9 @@ class _Reader:
             )
         if name in inside:
             path = " → ".join((*inside[inside.index(name) :], name))
-            raise ModelError(f"{self.name}: a function is defined through itself: {path}.")
+            raise ModelError(
+                f"{self.name}: a function is defined through itself: {path}."
+            )
         formal = [
             definition.getArgument(i).getName()
             for i in range(definition.getNumArguments())

@@ -262,7 +262,9 @@ class _OneRun:
         if not len(self.y):
             return True
         self.has_input = bool(self.input.any())
-        return bool(np.isfinite(self.y).all() and np.isfinite(self._fun(self.t, self.y)).all())
+        return bool(
+            np.isfinite(self.y).all() and np.isfinite(self._fun(self.t, self.y)).all()
+        )
 
     def _cross(self, segment: _Segment) -> SolverStatus:
         """Integrate one segment, writing outputs on the way."""
@@ -270,7 +272,8 @@ class _OneRun:
             self.t = segment.end
             return SolverStatus.OK
         self.sparse = (
-            len(self.y) >= _SPARSE_FROM and self.solver_class is not scipy.integrate.LSODA
+            len(self.y) >= _SPARSE_FROM
+            and self.solver_class is not scipy.integrate.LSODA
         )
         solver = self.solver_class(
             self._fun,
@@ -339,7 +342,9 @@ class _OneRun:
         inside = slice(self.next_output, stop)
         states = solver.dense_output()(self.times[inside])
         for k, t in enumerate(self.times[inside]):
-            self._write(self.next_output + k, float(t), np.ascontiguousarray(states[:, k]))
+            self._write(
+                self.next_output + k, float(t), np.ascontiguousarray(states[:, k])
+            )
         self.next_output = stop
 
     def _record_now(self) -> None:

@@ -1,0 +1,524 @@
+"""The command line: parse, call the library, print. Layer 12."""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mir21sim import errors
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from mir21sim.compiled import CompiledModel
+
+EXIT_FAILED_RUN = 1
+EXIT_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="mir21sim",
+    help="What happens to this cell if miR-21 is blocked? Simulate, sweep, compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="A shipped model's name, or an .xml, .sbml or .ant file.")
+]
+ContextOption = Annotated[
+    str | None,
+    typer.Option(help="Cell line; `base` for the numbers of the model file itself."),
+]
+DoseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=AMOUNT UNIT@TIME[:DURATION][/EVERYxN], NAME=wash@TIME, or `none`; "
+        "may be repeated. Default: the model's protocol."
+    ),
+]
+EndOption = Annotated[str | None, typer.Option(help="End, e.g. 48h (bare: hours).")]
+StartOption = Annotated[str, typer.Option(help="Start, e.g. 0h.")]
+PointsOption = Annotated[int, typer.Option(help="Number of output times.")]
+ObserveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Quantity to keep: A (molecules), [A] (nM), a rule variable or a "
+        "reaction; may be repeated or a comma list. Default: the model's observables."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Parameter override NAME=VALUE.")
+]
+InitOption = Annotated[
+    list[str] | None, typer.Option("--init", help="Initial amount NAME=VALUE.")
+]
+MethodOption = Annotated[str, typer.Option(help="LSODA, BDF or Radau.")]
+RtolOption = Annotated[float, typer.Option(help="Relative tolerance.")]
+AtolOption = Annotated[
+    float | None, typer.Option(help="Absolute tolerance; default: by species' scale.")
+]
+MaxStepsOption = Annotated[int, typer.Option(help="Steps that one run may take.")]
+EquilibrateOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--equilibrate/--no-equilibrate",
+        help="Start from the resting state or the given initial amounts. "
+        "Default: as the model says.",
+    ),
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Result file (.nc or .csv).")
+]
+PlotOption = Annotated[
+    Path | None, typer.Option(help="Picture of the first quantity (.png, .svg, .pdf).")
+]
+BackendOption = Annotated[str, typer.Option(help="numba, or numpy (no compiling).")]
+UnitsOption = Annotated[
+    bool, typer.Option("--ignore-units", help="Do not stop on contradicting units.")
+]
+JobsOption = Annotated[int, typer.Option("--jobs", help="Threads over runs.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[  # noqa: ARG001 - taken off the arguments in `main`
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """What happens to this cell if miR-21 is blocked? Simulate, sweep, compare."""
+
+
+@app.command()
+def models() -> None:
+    """List the shipped models and the contexts they have."""
+    from mir21sim import library
+
+    for name in library.shipped():
+        _, info = library.understand(library.find(name, library.BASE))
+        typer.echo(f"{name:18s} {info.title}")
+        available = ", ".join(library.contexts(name))
+        if available:
+            default = (
+                f" (default {info.default_context})" if info.default_context else ""
+            )
+            typer.echo(f"{'':18s} contexts: {available}, {library.BASE}{default}")
+
+
+@app.command()
+def info(model: ModelArgument, context: ContextOption = None) -> None:
+    """Tell what a model is: size, inputs, observables, contexts, papers."""
+    from mir21sim import library, report
+
+    typer.echo(report.model_text(library.find(model, context)))
+
+
+@app.command()
+def simulate(
+    model: ModelArgument,
+    context: ContextOption = None,
+    dose: DoseOption = None,
+    start: StartOption = "0h",
+    end: EndOption = None,
+    points: PointsOption = 201,
+    observe: ObserveOption = None,
+    set_: SetOption = None,
+    init: InitOption = None,
+    method: MethodOption = "LSODA",
+    rtol: RtolOption = 1e-6,
+    atol: AtolOption = None,
+    max_steps: MaxStepsOption = 100_000,
+    equilibrate: EquilibrateOption = None,
+    backend: BackendOption = "numba",
+    ignore_units: UnitsOption = False,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """Simulate one run; print the end values, write a file, draw a picture."""
+    from mir21sim import execute
+    from mir21sim.simulate import simulate as simulate_
+
+    _check_outputs(output, plot)
+    loaded = _load(model, context, backend, ignore_units)
+    result = simulate_(
+        loaded,
+        end,
+        start=start,
+        points=points,
+        observe=_names(observe),
+        doses=_doses(dose),
+        parameters=_assignments(set_, "--set"),
+        initials=_assignments(init, "--init"),
+        options=execute.Options(
+            method=method,
+            rtol=rtol,
+            atol=atol,
+            max_steps=max_steps,
+            equilibrate=equilibrate,
+        ),
+    )
+    _write(result, loaded, output, plot)
+    _print_end_values(result)
+
+
+@app.command()
+def sweep(
+    model: ModelArgument,
+    over: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=VALUES, a comma list in which log:A:B:N and lin:A:B:N may stand, "
+            "with a dose unit at most at the end; may be repeated."
+        ),
+    ],
+    context: ContextOption = None,
+    dose: DoseOption = None,
+    start: StartOption = "0h",
+    end: EndOption = None,
+    points: PointsOption = 201,
+    observe: ObserveOption = None,
+    set_: SetOption = None,
+    init: InitOption = None,
+    method: MethodOption = "LSODA",
+    rtol: RtolOption = 1e-6,
+    atol: AtolOption = None,
+    max_steps: MaxStepsOption = 100_000,
+    equilibrate: EquilibrateOption = None,
+    backend: BackendOption = "numba",
+    ignore_units: UnitsOption = False,
+    jobs: JobsOption = 1,
+    on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask",
+    output: OutputOption = None,
+    plot: PlotOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Simulate once per value of a dose, parameter or initial amount."""
+    from mir21sim import execute
+    from mir21sim.sweep import sweep as sweep_
+
+    _check_outputs(output, plot)
+    axes = dict(_split(item, "--over") for item in over)
+    loaded = _load(model, context, backend, ignore_units)
+    with _progress(quiet) as progress:
+        result = sweep_(
+            loaded,
+            axes,
+            end,
+            start=start,
+            points=points,
+            observe=_names(observe),
+            doses=_doses(dose),
+            parameters=_assignments(set_, "--set"),
+            initials=_assignments(init, "--init"),
+            options=execute.Options(
+                method=method,
+                rtol=rtol,
+                atol=atol,
+                max_steps=max_steps,
+                equilibrate=equilibrate,
+                n_jobs=jobs,
+                progress=progress,
+            ),
+            on_failure=on_failure,  # type: ignore[arg-type]  # checked by sweep
+        )
+    _write(result, loaded, output, plot)
+    _print_features(result)
+    _exit_by_status(result)
+
+
+@app.command()
+def compare(
+    files: Annotated[list[str], typer.Argument(help="Result files, or LABEL=FILE.")],
+    observe: Annotated[str, typer.Option(help="The quantity to compare.")],
+    since: Annotated[
+        str | None, typer.Option(help="Reference time of the features, e.g. 24h.")
+    ] = None,
+    response: Annotated[
+        str, typer.Option(help="Feature that the Hill fit takes as the response.")
+    ] = "peak",
+    over: Annotated[str | None, typer.Option(help="Swept name of the fit.")] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV of measured points: time_h, value[, error, label]."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Features (.csv or .nc).")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Overlay of the curves.")] = None,
+    plot_fit: Annotated[
+        Path | None, typer.Option(help="Dose–response with fit.")
+    ] = None,
+) -> None:
+    """Compare curves: features of every run, EC50 with interval, overlay."""
+    from mir21sim import export, results
+    from mir21sim.compare import compare as compare_
+    from mir21sim.compare import label_results
+
+    _check_outputs(output, plot, plot_fit)
+    opened = [(label, results.read(path)) for label, path in map(_labelled, files)]
+    named = {label: result for label, result in opened if label}
+    if len(named) not in (0, len(opened)):
+        raise errors.InputError("Label all result files (LABEL=FILE) or none.")
+    labelled = named or label_results([result for _, result in opened])
+    curves = [c for path in measured or () for c in export.read_measured(path)]
+    features = compare_(labelled, observe, since=since, response=response, over=over)
+    typer.echo(export.feature_text(features))
+    if output is not None and output.suffix == ".nc":
+        _say(f"features: {results.save(features, output, {})}")
+    elif output is not None:
+        frame = export.feature_frame(features)
+        _say(f"features: {export.write_csv(frame, output)}")
+    if plot is not None:
+        from mir21sim import plotting
+
+        ax = plotting.plot_overlay(labelled, observe, curves)
+        _say(f"picture: {plotting.save(ax, plot)}")
+    if plot_fit is not None:
+        from mir21sim import plotting
+
+        ax = plotting.plot_dose_response(features, over=over)
+        _say(f"picture: {plotting.save(ax, plot_fit)}")
+
+
+@app.command()
+def lint(model: ModelArgument, context: ContextOption = None) -> None:
+    """Check a model: undeclared names, units, sources, unused names."""
+    from mir21sim import library
+
+    issues = library.check(library.find(model, context))
+    for issue in issues:
+        typer.echo(f"{issue.severity}: {issue.message}")
+    bad = sum(issue.severity == "error" for issue in issues)
+    typer.echo(f"{bad} errors, {len(issues) - bad} warnings")
+    if bad:
+        raise typer.Exit(EXIT_INPUT)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="An .ant, .xml or .sbml file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+) -> None:
+    """Convert a model between Antimony (.ant) and SBML (.xml)."""
+    from mir21sim import library
+
+    typer.echo(f"{library.convert(source, output)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Print versions, cache folder, cores and optional parts; check that they work."""
+    from mir21sim import report
+
+    text, healthy = report.doctor_text()
+    typer.echo(text)
+    if not healthy:
+        raise typer.Exit(EXIT_FAILED_RUN)
+
+
+@app.command()
+def rerun(
+    file: Annotated[Path, typer.Argument(help="A result file (.nc).")],
+    output: OutputOption = None,
+    rtol: Annotated[
+        float, typer.Option(help="Largest relative difference that counts as equal.")
+    ] = 0.0,
+) -> None:
+    """Run a result again from its own file and compare the numbers."""
+    from mir21sim import results
+    from mir21sim.rerun import rerun as rerun_
+
+    _check_outputs(output)
+    new, difference = rerun_(file)
+    if output is not None:
+        _say(f"result: {results.save(new, output, results.read_source(file))}")
+    typer.echo(f"largest relative difference: {difference:.3g}")
+    if not difference <= rtol:
+        typer.echo("The numbers differ from those in the file.", err=True)
+        raise typer.Exit(EXIT_FAILED_RUN)
+
+
+def _load(
+    model: str, context: str | None, backend: str, ignore_units: bool
+) -> "CompiledModel":
+    from mir21sim import library
+
+    return library.load(
+        model,
+        context,
+        backend=backend,  # type: ignore[arg-type]  # checked by load
+        unit_policy="ignore" if ignore_units else "check",
+    )
+
+
+def _split(text: str, option: str) -> tuple[str, str]:
+    """Return NAME and VALUE of ``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise errors.InputError(f"{option} must read NAME=VALUE, got `{text}`.")
+    return name.strip(), value.strip()
+
+
+def _assignments(items: list[str] | None, option: str) -> dict[str, float]:
+    """Return numbers by name from ``NAME=NUMBER`` items."""
+    values = {}
+    for item in items or ():
+        name, text = _split(item, option)
+        try:
+            values[name] = float(text)
+        except ValueError as error:
+            raise errors.InputError(
+                f"{option} {name} must be a number, got `{text}`."
+            ) from error
+    return values
+
+
+def _doses(items: list[str] | None) -> list[str] | None:
+    """Return dose texts; None for the model's own protocol, [] for `none`."""
+    if items is None or not items:
+        return None
+    return [] if items == ["none"] else items
+
+
+def _names(items: list[str] | None) -> list[str] | None:
+    """Return names from repeated options and comma lists."""
+    if not items:
+        return None
+    return [name.strip() for item in items for name in item.split(",") if name.strip()]
+
+
+def _labelled(text: str) -> tuple[str, str]:
+    """Return (label, path) of ``LABEL=FILE``; the label is empty for a plain path."""
+    label, equals, path = text.partition("=")
+    return (label, path) if equals and not Path(text).exists() else ("", text)
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    """Stop before the work where a file cannot be written after it."""
+    from mir21sim import results
+
+    for path in paths:
+        if path is not None:
+            results.check_writable(path)
+
+
+def _write(
+    result: "xr.Dataset", model: "CompiledModel", output: Path | None, plot: Path | None
+) -> None:
+    """Write a result and its picture, and say where they are."""
+    from mir21sim import export, results
+
+    if output is not None and output.suffix == ".csv":
+        _say(f"result: {export.write_csv(export.result_frame(result), output)}")
+    elif output is not None:
+        _say(f"result: {results.save(result, output, model.source)}")
+    if plot is not None:
+        from mir21sim import plotting
+
+        figure = plotting.plot_sweep(result, _first_quantity(result))
+        _say(f"picture: {plotting.save(figure, plot)}")
+
+
+def _first_quantity(result: "xr.Dataset") -> str:
+    return next(str(n) for n in result.data_vars if "time" in result[n].dims)
+
+
+def _print_end_values(result: "xr.Dataset") -> None:
+    end = float(result["time"][-1])
+    typer.echo(f"at {end:g} h:")
+    for name in result.data_vars:
+        if "time" in result[name].dims:
+            unit = result[name].attrs.get("units", "")
+            typer.echo(f"  {name:28s} {float(result[name][-1]):12.5g} {unit}")
+
+
+def _print_features(result: "xr.Dataset") -> None:
+    """Print the features of the first quantity, unless the sweep is too long to read."""
+    from mir21sim import export
+    from mir21sim.compare import compare as compare_
+
+    if result["status"].size <= 40:
+        features = compare_(result, _first_quantity(result))
+        typer.echo(export.feature_text(features))
+
+
+def _exit_by_status(result: "xr.Dataset") -> None:
+    """Exit with 1 where a run failed, with 130 where the sweep was interrupted."""
+    status = result["status"].values
+    if (status == errors.SolverStatus.NOT_RUN).any():
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if (status != errors.SolverStatus.OK).any():
+        raise typer.Exit(EXIT_FAILED_RUN)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Give a progress bar on stderr, none where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("runs", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line: exit 2 for input, 1 for a failed run; one line on stderr."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", errors.FailedRunsWarning)
+            warnings.simplefilter("default", errors.ModelWarning)
+            warnings.showwarning = _show_warning
+            app(args=arguments, prog_name="mir21sim")
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe went away; nothing is wrong with the result.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # the last place that can turn it into a sentence
+        if debug:
+            traceback.print_exc()
+        _show_error(error)
+        failed = isinstance(error, errors.SolverError)
+        known = isinstance(error, errors.Mir21simError)
+        sys.exit(EXIT_INPUT if known and not failed else EXIT_FAILED_RUN)
+
+
+def _show_error(error: Exception) -> None:
+    text = " ".join(str(error).split())
+    if not isinstance(error, errors.Mir21simError):
+        text = (
+            f"internal error ({type(error).__name__}: {text[:300]}); "
+            "--debug shows where; please report it"
+        )
+    typer.echo(f"mir21sim: {text}", err=True)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"mir21sim: warning: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

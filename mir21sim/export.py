@@ -1,0 +1,175 @@
+"""Results and features ↔ tables for other programs. Layer 11."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mir21sim import results
+from mir21sim._typing import FloatArray
+from mir21sim.compare import FEATURES, FIT_NAMES
+from mir21sim.errors import InputError, hint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A measured curve.
+
+    Attributes
+    ----------
+    label : text for the legend
+    times_h, values : float arrays, shape (n_point,)
+    errors : float array, shape (n_point,), or None: one standard deviation
+    """
+
+    label: str
+    times_h: FloatArray
+    values: FloatArray
+    errors: FloatArray | None
+
+
+def read_measured(path: str | Path) -> list[Measured]:
+    """Read measured curves from a CSV file.
+
+    Columns: ``time_h`` and ``value``; optional ``error`` (one SD) and ``label`` (one
+    curve a label).
+
+    Raises
+    ------
+    InputError
+        For a missing file or column, or an entry that is no number, by line.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, comment="#")
+    except FileNotFoundError as error:
+        raise InputError(f"The measured curve `{path}` does not exist.") from error
+    except (
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
+        raise InputError(f"`{path}` is not a CSV table: {error}.") from error
+    known = ("time_h", "value", "error", "label")
+    for name in table.columns:
+        if name not in known:
+            raise InputError(f"`{path}`: unknown column `{name}`. {hint(name, known)}")
+    for name in ("time_h", "value"):
+        if name not in table.columns:
+            raise InputError(f"`{path}` needs the column `{name}`.")
+    numeric = [name for name in known[:3] if name in table.columns]
+    for name in numeric:
+        column = pd.to_numeric(table[name], errors="coerce")
+        bad = np.flatnonzero(column.isna())
+        if bad.size:
+            raise InputError(
+                f"`{path}`, line {bad[0] + 2}: {name} must be a number, got "
+                f"`{table[name].iloc[bad[0]]}`."
+            )
+        table[name] = column.astype(float)
+    labels = table["label"].astype(str) if "label" in table else None
+    groups = (
+        table.groupby(labels, sort=False)
+        if labels is not None
+        else [(path.stem, table)]
+    )
+    return [
+        Measured(
+            label=str(label),
+            times_h=part["time_h"].to_numpy(),
+            values=part["value"].to_numpy(),
+            errors=part["error"].to_numpy() if "error" in part else None,
+        )
+        for label, part in groups
+    ]
+
+
+def feature_frame(features: xr.Dataset) -> pd.DataFrame:
+    """Return compared features in long form, one row a run; the fit repeats."""
+    names = [n for n in (*FEATURES, "note", *FIT_NAMES, "fit_note") if n in features]
+    frame = features[names].to_dataframe().reset_index()
+    keys = [str(d) for d in features["peak"].dims]
+    return frame[[*keys, *names]]
+
+
+def feature_text(features: xr.Dataset) -> str:
+    """Return compared features as a table to read, with units and the fit below."""
+    frame = feature_frame(features)
+    keys = [str(d) for d in features["peak"].dims if d != "result"]
+    shown = [n for n in FEATURES if n in frame]
+    renamed = {
+        name: f"{name.removesuffix('_per_h').removesuffix('_h')} "
+        f"[{features[name].attrs.get('units', '')}]"
+        for name in shown
+    } | {key: f"{key} [{features[key].attrs.get('units', '')}]" for key in keys}
+    body = frame[["result", *keys, *shown]].rename(columns=renamed)
+    text = body.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="–")
+    lines = [
+        f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} h",
+        text,
+    ]
+    notes = frame.loc[frame["note"] != "", ["result", *keys, "note"]]
+    if len(notes):
+        lines.append(
+            "note: " + "; ".join(_sentence(row, keys) for _, row in notes.iterrows())
+        )
+    coarse = features.attrs["resolution_h"]
+    if bool((features["switch_time_h"] < 2 * coarse).any()):
+        lines.append(
+            f"note: some switching times are below two output steps ({coarse:.3g} h "
+            "each); simulate with more points to resolve them"
+        )
+    if "EC50" in features:
+        lines += _fit_lines(features)
+    return "\n".join(lines)
+
+
+def _sentence(row: "pd.Series[object]", keys: list[str]) -> str:
+    where = ", ".join(f"{key} = {row[key]}" for key in keys)
+    return f"{row['result']} {where}: {row['note']}".strip()
+
+
+def _fit_lines(features: xr.Dataset) -> list[str]:
+    """Return one line a fit: the numbers with their interval, or why there is none."""
+    names = [*FIT_NAMES, "fit_note"]
+    frame = features[names].to_dataframe().reset_index()
+    keys = [c for c in frame.columns if c not in names]
+    unit = features["EC50"].attrs.get("units", "")
+    lines = []
+    for _, row in frame.iterrows():
+        where = ", ".join(str(row[key]) for key in keys)
+        if row["fit_note"]:
+            lines.append(
+                f"{where}: no EC50 of {features.attrs['response']}: {row['fit_note']}"
+            )
+        else:
+            lines.append(
+                f"{where}: EC50 of {features.attrs['response']} = {row['EC50']:.3g} {unit} "
+                f"(95 % CI {row['EC50_low']:.3g} to {row['EC50_high']:.3g}), "
+                f"E0 = {row['E0']:.4g}, Emax = {row['Emax']:.4g}, "
+                f"Hill = {row['Hill']:.2f}, R² = {row['R2']:.4f}"
+            )
+    return lines
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table as CSV, in one move.
+
+    Raises
+    ------
+    InputError
+        When the path cannot be written.
+    """
+    path = Path(path)
+    part = results.prepare_output(path)
+    frame.to_csv(part, index=False)
+    part.replace(path)
+    return path
+
+
+def result_frame(result: xr.Dataset) -> pd.DataFrame:
+    """Return a result in long form: one row a run and time, one column a quantity."""
+    keep = [n for n in result.data_vars if "time" in result[n].dims]
+    return result[keep].to_dataframe().reset_index()

@@ -1,0 +1,426 @@
+"""Curves and dose–responses as pictures; every function returns Axes or a Figure. Layer 11.
+
+No pyplot, so no window and no global state: save with ``save`` or ``ax.figure``.
+Colours come from viridis, which reads the same with any colour vision.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mir21sim import results
+from mir21sim._typing import FloatArray
+from mir21sim.compare import (
+    FEATURES,
+    HillFit,
+    Results,
+    compare,
+    fit_hill,
+    label_results,
+    quantity,
+)
+from mir21sim.errors import InputError, Mir21simError
+from mir21sim.export import Measured
+
+MAX_PANELS = 6
+MAX_LEGEND = 16
+STYLES = ("-", "--", ":", "-.")
+OVERLAY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito 2008, without the hues that fade on white."""
+
+
+def plot_curves(
+    result: xr.Dataset,
+    observe: str,
+    ax: Axes | None = None,
+    *,
+    legend: bool = True,
+) -> Axes:
+    """Plot one quantity over time, one curve a run, coloured by the swept value.
+
+    Parameters
+    ----------
+    result : from ``simulate`` or ``sweep``, with at most one swept dimension
+    observe : the quantity
+    ax : where to draw; a new figure by default
+
+    Raises
+    ------
+    InputError
+        For more than one swept dimension: select first, or use ``plot_sweep``.
+    """
+    ax = ax if ax is not None else new_axes()
+    curves = quantity(result, observe)
+    dims = [str(d) for d in curves.dims if d != "time"]
+    if len(dims) > 1:
+        raise InputError(
+            f"One picture shows one swept name, got {', '.join(dims)}: select a value "
+            "first (`result.isel(...)`) or use `plot_sweep`."
+        )
+    times = result["time"].values
+    if not dims:
+        ax.plot(times, curves.values, color=OVERLAY_COLOURS[0], lw=1.8)
+    else:
+        _plot_family(ax, result, curves, dims[0], legend=legend)
+    _mark_doses(ax, result, skip=dims)
+    _label(ax, result, observe)
+    return ax
+
+
+def _plot_family(
+    ax: Axes, result: xr.Dataset, curves: xr.DataArray, name: str, *, legend: bool
+) -> None:
+    """Draw one curve a swept value, a colour each, and say which is which."""
+    values = result[name].values
+    colours = _colours(values)
+    block = curves.transpose(name, "time").values
+    handles = []
+    for value, row, colour in zip(values, block, colours, strict=True):
+        dashed = value == 0
+        handles += ax.plot(
+            result["time"].values,
+            row,
+            color="0.25" if dashed else colour,
+            ls="--" if dashed else "-",
+            lw=1.8,
+            label=_number(value),
+        )
+    if not legend:
+        return
+    shown = handles
+    if len(handles) > MAX_LEGEND:
+        chosen = np.unique(np.linspace(0, len(handles) - 1, MAX_LEGEND).round())
+        shown = [handles[int(k)] for k in chosen]
+    ax.legend(
+        handles=shown,
+        title=axis_label(result[name]),
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+    )
+
+
+def plot_dose_response(
+    features: xr.Dataset,
+    response: str | None = None,
+    ax: Axes | None = None,
+    *,
+    over: str | None = None,
+) -> Axes:
+    """Plot a feature against the dose with its Hill fit, one series a result.
+
+    Dose 0 stands apart at the left of the logarithmic axis. Where no fit exists the
+    reason is written into the picture.
+
+    Parameters
+    ----------
+    features : from ``compare``
+    response : feature to plot; by default the one that was fitted
+    """
+    ax = ax if ax is not None else new_axes()
+    response = response or str(features.attrs["response"])
+    if response not in FEATURES:
+        raise InputError(f"`response` must be one of {', '.join(FEATURES)}.")
+    swept = [str(d) for d in features[response].dims if d != "result"]
+    over = over or swept[0]
+    others = [d for d in swept if d != over]
+    doses = features[over].values.astype(float)
+    positive = doses[doses > 0]
+    zero = _zero_place(positive)
+    place = np.where(doses > 0, doses, zero)
+    unit = str(features[over].attrs.get("units", ""))
+    unit = f" {unit}" if unit not in ("", "1") else ""
+    stacked = features[response].stack(series=["result", *others])
+    for k, series in enumerate(stacked["series"].values):
+        points = stacked.isel(series=k).transpose(over).values
+        where = (f"{d} {_number(v)}" for d, v in zip(others, series[1:], strict=True))
+        label = ", ".join([str(series[0]), *where])
+        colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
+        _plot_series(ax, doses, place, points, label, colour, unit)
+    if positive.size:
+        ax.set_xscale("log")
+        _zero_tick(ax, doses, zero)
+    ax.set_xlabel(axis_label(features[over]))
+    meaning = FEATURES[response][1]
+    own = str(features[response].attrs.get("units", ""))
+    ax.set_ylabel(f"{features.attrs['observe']}:\n{meaning}{_bracketed(own)}")
+    ax.legend(frameon=False, fontsize="small", loc="best")
+    _clean(ax)
+    return ax
+
+
+def _plot_series(
+    ax: Axes,
+    doses: FloatArray,
+    place: FloatArray,
+    points: FloatArray,
+    label: str,
+    colour: str,
+    unit: str,
+) -> None:
+    """Draw the points of one dose–response and the curve through them."""
+    fit = fit_hill(doses, points)
+    if fit.reason:
+        label = f"{label}\n(no EC50: {fit.reason})"
+    else:
+        label = f"{label}\nEC50 {fit.ec50:.3g}{unit} ({fit.ec50_low:.3g}–{fit.ec50_high:.3g})"
+        _plot_fit(ax, fit, doses, colour)
+    ax.plot(place, points, "o", color=colour, ms=5, label=label)
+
+
+def _plot_fit(ax: Axes, fit: HillFit, doses: FloatArray, colour: str) -> None:
+    positive = doses[doses > 0]
+    fine = np.geomspace(positive.min(), positive.max(), 300)
+    ax.plot(fine, fit(fine), "-", color=colour, lw=1.6)
+    ax.axvspan(
+        max(fit.ec50_low, positive.min()),
+        min(fit.ec50_high, positive.max()),
+        color=colour,
+        alpha=0.12,
+        lw=0,
+    )
+
+
+def _zero_place(positive: FloatArray) -> float:
+    """Return where dose 0 stands on a logarithmic axis: a ninth of it to the left."""
+    if not positive.size:
+        return 1.0
+    decades = max(1.0, float(np.ptp(np.log10(positive))))
+    return float(positive.min() * 10 ** (-decades / 8))
+
+
+def _zero_tick(ax: Axes, doses: FloatArray, zero: float) -> None:
+    """Label the place of dose 0 on a logarithmic axis, and only whole decades else."""
+    if not (doses == 0).any():
+        return
+    positive = doses[doses > 0]
+    low, high = np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max()))
+    decades = [
+        d for d in 10.0 ** np.arange(low, high + 1) if d >= positive.min() * 0.99
+    ]
+    ax.set_xticks([zero, *decades], ["0", *(_number(d) for d in decades)])
+    ax.minorticks_off()
+    ax.axvline(zero * np.sqrt(positive.min() / zero), color="0.85", lw=0.8, ls=":")
+
+
+def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
+    """Return the picture of a sweep: curves by dose, and the dose–response beside it.
+
+    With two swept names there is one panel of curves for each value of the second.
+
+    Raises
+    ------
+    InputError
+        For more than two swept names or more than six values of the second.
+    """
+    dims = [str(d) for d in quantity(result, observe).dims if d != "time"]
+    if not dims:
+        ax = plot_curves(result, observe)
+        ax.set_title(_title(result), fontsize="medium", loc="left")
+        return _figure_of(ax)
+    if len(dims) > 2:
+        raise InputError(
+            f"A picture shows two swept names at most, got {', '.join(dims)}."
+        )
+    panels = [result] if len(dims) == 1 else _slices(result, dims[1])
+    figure = Figure(figsize=(5.4 * len(panels) + 5.2, 4.4), layout="constrained")
+    axes = figure.subplots(1, len(panels) + 1)
+    for k, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
+        plot_curves(panel, observe, ax, legend=k == len(panels) - 1)
+        if len(dims) == 2:
+            value = panel[dims[1]]
+            ax.set_title(
+                f"{axis_label(value)} = {_number(float(value))}", fontsize="medium"
+            )
+    features = compare(result, observe, since=_last_dose(result, dims))
+    plot_dose_response(features, ax=axes[-1], over=dims[0])
+    figure.suptitle(_title(result), fontsize="medium", x=0.01, ha="left")
+    return figure
+
+
+def _slices(result: xr.Dataset, name: str) -> list[xr.Dataset]:
+    count = result.sizes[name]
+    if count > MAX_PANELS:
+        raise InputError(
+            f"A picture has at most {MAX_PANELS} panels, `{name}` has {count} values; "
+            "select some first."
+        )
+    return [result.isel({name: k}) for k in range(count)]
+
+
+def plot_overlay(
+    results_: Results,
+    observe: str,
+    measured: Iterable[Measured] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot one quantity of several results together, and measured points over it.
+
+    Each result has a colour; the runs of a sweep within it go from pale to full.
+    """
+    ax = ax if ax is not None else new_axes()
+    labelled = label_results(results_)
+    for k, (label, result) in enumerate(labelled.items()):
+        curves = quantity(result, observe)
+        dims = [str(d) for d in curves.dims if d != "time"]
+        block = curves.transpose(*dims, "time").values.reshape(-1, result.sizes["time"])
+        shades = np.linspace(0.3, 1.0, len(block)) if len(block) > 1 else [1.0]
+        colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
+        style = STYLES[k // len(OVERLAY_COLOURS) % len(STYLES)]
+        for row, shade in zip(block, shades, strict=True):
+            ax.plot(result["time"], row, ls=style, color=colour, alpha=shade, lw=1.6)
+        if dims:
+            span = ", ".join(_span(result[d]) for d in dims)
+            label = f"{label}\n({span}, pale to full)"
+        ax.plot([], [], ls=style, color=colour, lw=1.6, label=label)
+    for k, curve in enumerate(measured):
+        ax.errorbar(
+            curve.times_h,
+            curve.values,
+            yerr=curve.errors,
+            fmt="osD^v"[k % 5],
+            ms=4.5,
+            color="0.15",
+            mfc="white",
+            capsize=2,
+            label=f"{curve.label} (measured)",
+        )
+    _label(ax, next(iter(labelled.values())), observe)
+    ax.legend(
+        frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)
+    )
+    return ax
+
+
+def save(figure: Figure | Axes, path: str | Path) -> Path:
+    """Write a figure as PNG, SVG or PDF by its file name, on white.
+
+    Raises
+    ------
+    InputError
+        For an unknown format, or a path that cannot be written.
+    """
+    path = Path(path)
+    figure = _figure_of(figure) if isinstance(figure, Axes) else figure
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(
+            f"A picture must end in .png, .svg or .pdf, got `{path.name}`."
+        )
+    part = results.prepare_output(path)
+    try:
+        figure.savefig(part, format=path.suffix[1:].lower(), dpi=150, facecolor="white")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def new_axes(width: float = 7.2, height: float = 4.4) -> Axes:
+    """Return axes in a new figure of its own, in inches."""
+    return Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def axis_label(coordinate: xr.DataArray) -> str:
+    """Return 'name (unit)' from a coordinate's attributes."""
+    name = coordinate.attrs.get("long_name", coordinate.name)
+    return f"{name}{_bracketed(str(coordinate.attrs.get('units', '')))}"
+
+
+def _bracketed(unit: str) -> str:
+    return f" ({unit})" if unit and unit not in ("1", "dimensionless") else ""
+
+
+def _label(ax: Axes, result: xr.Dataset, observe: str) -> None:
+    """Put names and units on both axes of a time course."""
+    ax.set_xlabel(axis_label(result["time"]))
+    unit = str(result[observe].attrs.get("units", ""))
+    shown = {"molecule": " (molecules per cell)"}.get(unit, _bracketed(unit))
+    ax.set_ylabel(f"{result[observe].attrs.get('long_name', observe)}{shown}")
+    ax.set_xlim(float(result["time"][0]), float(result["time"][-1]))
+    _clean(ax)
+
+
+def _clean(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(visible=True, color="0.92", lw=0.6)
+    ax.set_axisbelow(True)
+
+
+def _colours(values: FloatArray) -> Sequence[Any]:
+    """Return a colour for each value, dark to light in their order, not too light."""
+    ranks = np.argsort(np.argsort(values))
+    share = ranks / max(1, len(values) - 1)
+    colours: Sequence[Any] = matplotlib.colormaps["viridis"](0.88 * share)
+    return colours
+
+
+def _number(value: float) -> str:
+    """Return a number as short as three digits allow: 0.1, 43.3, 1000."""
+    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _span(coordinate: xr.DataArray) -> str:
+    low, high = float(coordinate.min()), float(coordinate.max())
+    return f"{axis_label(coordinate)} {_number(low)} to {_number(high)}"
+
+
+def _doses(result: xr.Dataset) -> list[Mapping[str, Any]]:
+    """Return the dose records of a result, none where it has no provenance."""
+    try:
+        doses: list[Mapping[str, Any]] = results.provenance(result)["doses"]
+    except (Mir21simError, KeyError):
+        return []
+    return doses
+
+
+def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
+    """Draw a thin line at each fixed dose within the run and say what it is."""
+    start, end = float(result["time"][0]), float(result["time"][-1])
+    for dose in _doses(result):
+        if dose["target"] in skip or not start < dose["time"] < end:
+            continue
+        ax.axvline(dose["time"], color="0.6", lw=0.9, ls=":")
+        what = "wash" if dose["mode"] == "set" else f"{dose['amount']:g} {dose['unit']}"
+        ax.annotate(
+            f"{dose['target']} {what}",
+            (dose["time"], 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, -3),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize="x-small",
+            color="0.35",
+        )
+
+
+def _last_dose(result: xr.Dataset, swept: Sequence[str]) -> float | None:
+    """Return the time of the last fixed dose: the stimulus that features count from."""
+    end = float(result["time"][-1])
+    times = [
+        dose["time"]
+        for dose in _doses(result)
+        if dose["target"] not in swept and dose["time"] < end
+    ]
+    return max(times, default=None)
+
+
+def _title(result: xr.Dataset) -> str:
+    title = str(result.attrs.get("title", ""))
+    context = str(result.attrs.get("context", ""))
+    return f"{title} · {context}" if context else title
+
+
+def _figure_of(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
