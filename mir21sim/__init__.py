@@ -1,4 +1,4 @@
-"""mir21sim: what happens to this cell if miR-21 is blocked?
+"""Simulate what happens to a cell if miR-21 is blocked.
 
 >>> import mir21sim as ms
 >>> model = ms.load("earm_1_3", backend="numpy")

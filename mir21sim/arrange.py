@@ -157,7 +157,9 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
     y0, p = model.start_values(n_run, by_kind["parameter"], by_kind["initial"])
     swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
     protocol = _with_swept_targets(plan, swept)
-    schedule = _schedule(model, protocol, plan, swept, columns, n_run)
+    schedule = _schedule(
+        model, protocol, plan.times_h, swept=swept, columns=columns, n_run=n_run
+    )
     outputs, selection = select_outputs(model, plan.observe)
     amounts = np.array([name in _species(model) for name in model.state_names])
     amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
@@ -199,8 +201,8 @@ def _axis(
     """Return a swept name with its kind: dose before parameter before initial."""
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise InputError(
-            f"`{name}` must be swept over 1 finite value or more, in one dimension; got "
-            f"shape {values.shape}: {values.ravel()[:4]}."
+            f"`{name}` must be swept over 1 finite value or more, in one dimension; "
+            f"got shape {values.shape}: {values.ravel()[:4]}."
         )
     if name in model.info.inputs or name in protocol.targets():
         if (values < 0).any():
@@ -250,13 +252,14 @@ def _with_swept_targets(plan: Plan, swept: Mapping[str, Axis]) -> Protocol:
 def _schedule(
     model: CompiledModel,
     protocol: Protocol,
-    plan: Plan,
+    times_h: FloatArray,
+    *,
     swept: Mapping[str, Axis],
     columns: Mapping[str, FloatArray],
     n_run: int,
 ) -> Schedule:
     """Return every dose of every run as timed actions on states, in molecules."""
-    start, end = float(plan.times_h[0]), float(plan.times_h[-1])
+    start, end = float(times_h[0]), float(times_h[-1])
     per_hour = SECONDS_PER_HOUR / model.seconds_per_time
     rows: list[tuple[float, int, Action, FloatArray]] = []
     for dose in protocol.doses:
@@ -397,7 +400,6 @@ def _resolve(
 
 def _parameter_unit(model: CompiledModel, name: str) -> str:
     """Return the unit of a parameter, rule variable or compartment as text."""
-    for item in (*model.network.parameters, *model.network.compartments):
-        if item.id == name:
-            return units.parts_text(item.unit)
-    return ""
+    found = {p.id: p.unit for p in model.network.parameters}
+    found |= {c.id: c.unit for c in model.network.compartments}
+    return units.parts_text(found.get(name))

@@ -92,11 +92,11 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress ba
 
 @app.callback()
 def options(
-    debug: Annotated[  # noqa: ARG001 - taken off the arguments in `main`
+    debug: Annotated[  # taken off the arguments in `main`
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
 ) -> None:
-    """What happens to this cell if miR-21 is blocked? Simulate, sweep, compare."""
+    """Simulate, sweep and compare runs of miR-21 apoptosis models."""
 
 
 @app.command()
@@ -177,8 +177,8 @@ def sweep(
     over: Annotated[
         list[str],
         typer.Option(
-            help="NAME=VALUES, a comma list in which log:A:B:N and lin:A:B:N may stand, "
-            "with a dose unit at most at the end; may be repeated."
+            help="NAME=VALUES, a comma list in which log:A:B:N and lin:A:B:N may "
+            "stand, with a dose unit at most at the end; may be repeated."
         ),
     ],
     context: ContextOption = None,
@@ -443,7 +443,7 @@ def _print_end_values(result: "xr.Dataset") -> None:
 
 
 def _print_features(result: "xr.Dataset") -> None:
-    """Print the features of the first quantity, unless the sweep is too long to read."""
+    """Print the features of the first quantity, unless they are too many to read."""
     from mir21sim import export
     from mir21sim.compare import compare as compare_
 
@@ -480,7 +480,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line: exit 2 for input, 1 for a failed run; one line on stderr."""
+    """Run the command line; exit 2 for input, 1 for a failed run, with one line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -497,7 +497,7 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of a pipe went away; nothing is wrong with the result.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:  # the last place that can turn it into a sentence
+    except Exception as error:  # noqa: BLE001 - the last place to make it a sentence
         if debug:
             traceback.print_exc()
         _show_error(error)

@@ -21,7 +21,10 @@ BOOKKEEPING = ("status", "message", "method", "n_steps")
 """Variables of a result that are not quantities of the model."""
 
 FEATURES = {
-    "baseline": ("{unit}", "value at the reference time"),
+    "baseline": (
+        "{unit}",
+        "value at the reference time (or the last output before it)",
+    ),
     "peak": ("{unit}", "largest value after the reference time"),
     "peak_time_h": ("h", "time of the peak, from the reference time"),
     "lag_h": ("h", "time to 10 % of the rise"),
@@ -34,7 +37,7 @@ FEATURES = {
 FIT_NAMES = ("EC50", "EC50_low", "EC50_high", "E0", "Emax", "Hill", "R2")
 
 FLAT = 1e-6
-"""A rise below this share of the peak is no rise: solver noise at default tolerances."""
+"""A rise below this share of the peak is none: solver noise at default tolerances."""
 
 MIN_RESPONSE = 0.01
 """Least change of a response over the doses, of its largest value, worth a fit."""
@@ -109,7 +112,7 @@ def compare(
     dims = [tuple(d for d in t["peak"].dims) for t in tables]
     if len(set(dims)) > 1:
         shown = "; ".join(
-            f"{k}: {', '.join(d) or 'none'}"
+            f"{k}: {', '.join(map(str, d)) or 'none'}"
             for k, d in zip(labelled, dims, strict=True)
         )
         raise InputError(f"Results to compare must sweep the same names, got {shown}.")
@@ -134,11 +137,12 @@ def compare(
 
 def label_results(results: Results) -> dict[str, xr.Dataset]:
     """Return label to result; unnamed ones are labelled by model and context."""
+    labelled: dict[str, xr.Dataset] = {}
     if isinstance(results, xr.Dataset):
         results = [results]
     if isinstance(results, Mapping):
-        return dict(results)
-    labelled: dict[str, xr.Dataset] = {}
+        labelled.update(results)  # type: ignore[arg-type]  # a Dataset is a Mapping too
+        return labelled
     for result in results:
         model = str(result.attrs.get("model_id", "result"))
         context = str(result.attrs.get("context", ""))
@@ -222,9 +226,10 @@ def curve_features(
     features = dict.fromkeys(FEATURES, math.nan)
     if np.isnan(values).any():
         return features
-    after = times > since
-    t = np.concatenate([[since], times[after]]) - since
-    v = np.concatenate([[np.interp(since, times, values)], values[after]])
+    # Between two outputs the last one counts: a dose at `since` must not leak into it.
+    first = int(np.searchsorted(times, since, side="right"))
+    t = np.concatenate([[since], times[first:]]) - since
+    v = np.concatenate([[values[first - 1]], values[first:]])
     top = int(np.argmax(v))
     baseline, peak = float(v[0]), float(v[top])
     features |= {

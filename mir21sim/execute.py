@@ -1,4 +1,7 @@
-"""One plan through resting state, solver and labels; simulate and sweep share it. Layer 8."""
+"""One plan through resting state, solver and labels. Layer 8.
+
+Simulate, sweep and rerun share it.
+"""
 
 import importlib.metadata
 import json
@@ -133,14 +136,22 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
     messages = tuple(
         describe(model, arranged, found, run, atol) for run in range(len(arranged.runs))
     )
-    record = _provenance(model, plan, arranged, options, method, equilibrate, kind)
+    record = _provenance(
+        model,
+        plan,
+        arranged,
+        options,
+        method=method,
+        equilibrate=equilibrate,
+        kind=kind,
+    )
     labelled = results.dataset(
         [(a.name, a.values, a.unit, a.label) for a in arranged.axes],
         arranged.times_h,
         [(o.name, o.unit, o.label) for o in arranged.outputs],
         found,
-        messages,
-        _attributes(model, options, method, record),
+        messages=messages,
+        attributes=_attributes(model, options, method, record),
     )
     return Executed(
         dataset=labelled,
@@ -176,7 +187,7 @@ def describe(
     if not math.isfinite(t) or status == SolverStatus.NO_RESTING_STATE:
         return text
     hours = t * model.seconds_per_time / 3600.0
-    culprit = suspect(model, status, t, y, arranged.runs.p[run], atol)
+    culprit = suspect(model, status, t, y, p=arranged.runs.p[run], atol=atol)
     return f"At {hours:.4g} h{culprit}: {text}"
 
 
@@ -185,6 +196,7 @@ def suspect(
     status: SolverStatus,
     t: float,
     y: FloatArray,
+    *,
     p: FloatArray,
     atol: FloatArray,
 ) -> str:
@@ -235,6 +247,7 @@ def _provenance(
     plan: Plan,
     arranged: Arranged,
     options: Options,
+    *,
     method: str,
     equilibrate: bool,
     kind: str,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def feature_text(features: xr.Dataset) -> str:
     return "\n".join(lines)
 
 
-def _sentence(row: "pd.Series[object]", keys: list[str]) -> str:
+def _sentence(row: "pd.Series[Any]", keys: list[str]) -> str:
     where = ", ".join(f"{key} = {row[key]}" for key in keys)
     return f"{row['result']} {where}: {row['note']}".strip()
 
@@ -146,7 +147,8 @@ def _fit_lines(features: xr.Dataset) -> list[str]:
             )
         else:
             lines.append(
-                f"{where}: EC50 of {features.attrs['response']} = {row['EC50']:.3g} {unit} "
+                f"{where}: EC50 of {features.attrs['response']} = "
+                f"{row['EC50']:.3g} {unit} "
                 f"(95 % CI {row['EC50_low']:.3g} to {row['EC50_high']:.3g}), "
                 f"E0 = {row['E0']:.4g}, Emax = {row['Emax']:.4g}, "
                 f"Hill = {row['Hill']:.2f}, R² = {row['R2']:.4f}"

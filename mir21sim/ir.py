@@ -1,7 +1,7 @@
 """Network: what every front end produces and the only thing that is compiled. Layer 1.
 
-Frozen records without SymPy. Expressions are small trees of our own, so that text from a
-file never reaches an evaluator.
+Frozen records without SymPy. Expressions are small trees of our own, so that text from
+a file never reaches an evaluator.
 """
 
 import hashlib
@@ -39,15 +39,16 @@ class Call:
 Expr: TypeAlias = Number | Symbol | Call
 
 TIME = "time"
-"""Symbol of the simulation time; no SBML id can clash with it (see ``Call`` ``time``)."""
+"""Operator without arguments that stands for the simulation time."""
 
 INFIX = {"plus": " + ", "minus": " - ", "times": "*", "divide": "/", "power": "^"}
 RELATIONS = {"eq": "==", "neq": "!=", "lt": "<", "leq": "<=", "gt": ">", "geq": ">="}
-FUNCTIONS = frozenset(
-    "exp ln log root abs floor ceiling sin cos tan sec csc cot sinh cosh tanh "
-    "sech csch coth arcsin arccos arctan arcsec arccsc arccot arcsinh arccosh arctanh "
-    "arcsech arccsch arccoth min max quotient rem piecewise factorial".split()
-)
+_NAMES = """
+abs arccos arccosh arccot arccoth arccsc arccsch arcsec arcsech arcsin arcsinh arctan
+arctanh ceiling cos cosh cot coth csc csch exp factorial floor ln log max min piecewise
+quotient rem root sec sech sin sinh tan tanh
+"""
+FUNCTIONS = frozenset(_NAMES.split())
 LOGIC = frozenset({"and", "or", "not", "xor", "implies", "true", "false"})
 OPERATORS = frozenset(INFIX) | frozenset(RELATIONS) | FUNCTIONS | LOGIC | {TIME}
 

@@ -175,7 +175,7 @@ def assemble(
 
 def understand(files: ModelFiles) -> tuple[Network, ModelInfo]:
     """Return the network (context applied) and the words of a model, unchecked."""
-    from mir21sim.frontends import sbml  # noqa: PLC0415 - libSBML takes 0.2 s
+    from mir21sim.frontends import sbml  # libSBML takes 0.2 s
 
     network = sbml.read_sbml(files.texts["sbml"], files.name)
     info = _info(files, network)
@@ -277,7 +277,8 @@ def _info(files: ModelFiles, network: Network) -> ModelInfo:
     for key, entry in table.get("inputs", {}).items():
         if key not in species:
             raise ModelError(
-                f"{name}: the input `{key}` is not a species. {hint(key, sorted(species))}"
+                f"{name}: the input `{key}` is not a species. "
+                f"{hint(key, sorted(species))}"
             )
         _known_keys(
             entry, {"label", "unit", "molecules_per_unit", "source"}, f"{name}, {key}"

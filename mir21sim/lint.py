@@ -116,16 +116,10 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
     """Yield symbols without a value: Antimony makes these of a misspelt name."""
     defined = {r.variable for r in network.rules}
     defined |= {a.variable for a in network.initial_assignments}
-    without: list[str] = []
-    for item in network.parameters:
-        if item.value is None and item.id not in defined:
-            without.append(item.id)
-    for place in network.compartments:
-        if place.size is None and place.id not in defined:
-            without.append(place.id)
-    for pool in network.species:
-        if pool.initial is None and pool.id not in defined:
-            without.append(pool.id)
+    values: dict[str, float | None] = {p.id: p.value for p in network.parameters}
+    values |= {c.id: c.size for c in network.compartments}
+    values |= {s.id: s.initial for s in network.species}
+    without = [name for name, v in values.items() if v is None and name not in defined]
     others = [name for name in network.ids() if name not in without]
     users = {
         name: where for where, expr in formulas(network) for name in ir.symbols(expr)
@@ -223,38 +217,37 @@ def source_issues(
     values = {c.id: c.size for c in network.compartments if c.constant}
     ruled = {r.variable for r in network.rules if r.kind == "assignment"}
     values |= {p.id: p.value for p in network.parameters if p.id not in ruled}
-    values |= {
-        s.id: s.initial for s in network.species if s.initial and s.id not in ruled
-    }
-    found = []
-    for key, value in values.items():
-        row = table.get(key)
-        if row is None:
-            found.append((key, f"`{key}` has no row in {name}, so no source."))
-        elif value is not None and row.value != value:
-            found.append(
-                (key, f"`{key}` is {value!r} in the model, {row.value!r} in {name}.")
-            )
-        elif not row.source:
-            found.append((key, f"{name}, line {row.line}: `{key}` has no source."))
-        elif row.status not in STATUSES:
-            found.append(
-                (
-                    key,
-                    f"{name}, line {row.line}: status of `{key}` must be one of "
-                    f"{', '.join(STATUSES)}, got `{row.status}`.",
-                )
-            )
-    known = {*network.ids()}
-    found += [
-        (
-            key,
-            f"{name}, line {row.line}: the model has no `{key}`. {hint(key, (*known,))}",
-        )
-        for key, row in table.items()
-        if key not in known
+    started = [s for s in network.species if s.initial and s.id not in ruled]
+    values |= {s.id: s.initial for s in started}
+    found = [
+        (key, _row_fault(key, value, table.get(key), name))
+        for key, value in values.items()
     ]
-    return [Issue("error", "source", key, message) for key, message in found]
+    known = network.ids()
+    for key, row in table.items():
+        if key not in known:
+            where = f"{name}, line {row.line}"
+            found.append(
+                (key, f"{where}: the model has no `{key}`. {hint(key, known)}")
+            )
+    return [Issue("error", "source", key, fault) for key, fault in found if fault]
+
+
+def _row_fault(
+    key: str, value: float | None, row: SourcedNumber | None, name: str
+) -> str:
+    """Return what is wrong with the row of one number, "" for nothing."""
+    if row is None:
+        return f"`{key}` has no row in {name}, so no source."
+    where = f"{name}, line {row.line}: "
+    if value is not None and row.value != value:
+        return f"{where}`{key}` is {row.value!r} here, {value!r} in the model."
+    if not row.source:
+        return f"{where}`{key}` has no source."
+    if row.status not in STATUSES:
+        known = ", ".join(STATUSES)
+        return f"{where}status of `{key}` must be one of {known}, got `{row.status}`."
+    return ""
 
 
 # --------------------------------------------------------------------------- units

@@ -1,4 +1,4 @@
-"""Curves and dose–responses as pictures; every function returns Axes or a Figure. Layer 11.
+"""Curves and dose–responses as pictures: data in, Axes or a Figure out. Layer 11.
 
 No pyplot, so no window and no global state: save with ``save`` or ``ax.figure``.
 Colours come from viridis, which reads the same with any colour vision.
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -144,7 +144,7 @@ def plot_dose_response(
         where = (f"{d} {_number(v)}" for d, v in zip(others, series[1:], strict=True))
         label = ", ".join([str(series[0]), *where])
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
-        _plot_series(ax, doses, place, points, label, colour, unit)
+        _plot_series(ax, doses, place, points, label=label, colour=colour, unit=unit)
     if positive.size:
         ax.set_xscale("log")
         _zero_tick(ax, doses, zero)
@@ -162,6 +162,7 @@ def _plot_series(
     doses: FloatArray,
     place: FloatArray,
     points: FloatArray,
+    *,
     label: str,
     colour: str,
     unit: str,
@@ -171,7 +172,8 @@ def _plot_series(
     if fit.reason:
         label = f"{label}\n(no EC50: {fit.reason})"
     else:
-        label = f"{label}\nEC50 {fit.ec50:.3g}{unit} ({fit.ec50_low:.3g}–{fit.ec50_high:.3g})"
+        interval = f"{fit.ec50_low:.3g}–{fit.ec50_high:.3g}"
+        label = f"{label}\nEC50 {fit.ec50:.3g}{unit} ({interval})"
         _plot_fit(ax, fit, doses, colour)
     ax.plot(place, points, "o", color=colour, ms=5, label=label)
 
@@ -277,10 +279,9 @@ def plot_overlay(
         style = STYLES[k // len(OVERLAY_COLOURS) % len(STYLES)]
         for row, shade in zip(block, shades, strict=True):
             ax.plot(result["time"], row, ls=style, color=colour, alpha=shade, lw=1.6)
-        if dims:
-            span = ", ".join(_span(result[d]) for d in dims)
-            label = f"{label}\n({span}, pale to full)"
-        ax.plot([], [], ls=style, color=colour, lw=1.6, label=label)
+        span = ", ".join(_span(result[d]) for d in dims)
+        shown = f"{label}\n({span}, pale to full)" if dims else label
+        ax.plot([], [], ls=style, color=colour, lw=1.6, label=shown)
     for k, curve in enumerate(measured):
         ax.errorbar(
             curve.times_h,
@@ -354,11 +355,11 @@ def _clean(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
-def _colours(values: FloatArray) -> Sequence[Any]:
+def _colours(values: FloatArray) -> FloatArray:
     """Return a colour for each value, dark to light in their order, not too light."""
     ranks = np.argsort(np.argsort(values))
     share = ranks / max(1, len(values) - 1)
-    colours: Sequence[Any] = matplotlib.colormaps["viridis"](0.88 * share)
+    colours: FloatArray = mpl.colormaps["viridis"](0.88 * share)
     return colours
 
 

@@ -21,16 +21,20 @@ def model_text(files: library.ModelFiles) -> str:
     """Return what a model is, as text: purpose, size, inputs, observables, papers."""
     network, info = library.understand(files)
     rules = Counter(rule.kind for rule in network.rules)
+    available = ", ".join((*library.contexts(files.name), library.BASE))
+    start = "the resting state" if info.equilibrate else "its initial amounts"
+    size = (
+        f"{len(network.species)} species, {len(network.reactions)} reactions, "
+        f"{len(network.parameters)} parameters, {rules['assignment']} assignment and "
+        f"{rules['rate']} rate rules"
+    )
     lines = [f"{info.id}: {info.title}" if info.title else info.id, ""]
     if info.description:
         lines += [textwrap.fill(" ".join(info.description.split()), 88), ""]
     lines += [
-        f"context      {files.context or library.BASE}"
-        f" (available: {', '.join((*library.contexts(files.name), library.BASE))})",
-        f"size         {len(network.species)} species, {len(network.reactions)} reactions,"
-        f" {len(network.parameters)} parameters, {rules['assignment']} assignment and"
-        f" {rules['rate']} rate rules",
-        f"starts from  {'the resting state' if info.equilibrate else 'its initial amounts'}",
+        f"context      {files.context or library.BASE} (available: {available})",
+        f"size         {size}",
+        f"starts from  {start}",
         f"protocol     {', '.join(info.doses) or 'no dose'}; to {info.end_h:g} h",
     ]
     table = library.parameter_table(files)
@@ -59,9 +63,10 @@ def model_text(files: library.ModelFiles) -> str:
 def doctor_text() -> tuple[str, bool]:
     """Return versions, folders and the state of the parts, and whether all is well."""
     healthy = True
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    python = platform.python_version()
     lines = [
-        f"mir21sim {_version('mir21sim')}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        f"mir21sim {_version('mir21sim')}, Python {python}, {machine}",
         f"cache folder: {cache.folder()}",
         f"models: {library.models_folder()} ({', '.join(library.shipped())})",
     ]

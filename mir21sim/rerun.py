@@ -35,8 +35,9 @@ def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
     model = library.assemble(files, backend=record["backend"])
     if model.digest != record["model_sha256"]:
         raise ModelError(
-            f"`{path}`: the model kept in the file has SHA-256 {model.digest[:12]}…, the "
-            f"result was made with {record['model_sha256'][:12]}…; the file was changed."
+            f"`{path}`: the model kept in the file has SHA-256 {model.digest[:12]}…, "
+            f"the result was made with {record['model_sha256'][:12]}…: the file was "
+            "changed."
         )
     plan, options = plan_from(record)
     new = execute(model, plan, options, record["kind"]).dataset

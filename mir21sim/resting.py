@@ -1,4 +1,4 @@
-"""Resting states: where a cell settles without any dose, found once and cached. Layer 7.
+"""Resting states: where a cell settles without any dose, kept on disk. Layer 7.
 
 A long integration brings the state near, Newton steps within the conserved totals make
 it exact. What does not settle is an error, never a start value.

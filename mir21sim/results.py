@@ -5,7 +5,7 @@ Swept dimensions × ``time``; one variable per quantity; ``status``, ``message``
 provenance in the attributes, enough to run again.
 """
 
-import datetime
+import datetime as dt
 import json
 import os
 import tempfile
@@ -33,6 +33,7 @@ def dataset(
     times_h: FloatArray,
     outputs: Sequence[tuple[str, str, str]],
     results: RunResults,
+    *,
     messages: Sequence[str],
     attributes: Mapping[str, Any],
 ) -> xr.Dataset:
@@ -66,7 +67,7 @@ def dataset(
     data["message"] = (names, np.array(messages, dtype=object).reshape(shape))
     data["method"] = (names, np.array(results.method, dtype=object).reshape(shape))
     data["n_steps"] = (names, results.n_steps.reshape(shape), {"units": "1"})
-    stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}
     return xr.Dataset(data, coords=coords, attrs=root)
 

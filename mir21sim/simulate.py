@@ -93,7 +93,7 @@ def simulate(
 def _warn_of_dead_initials(
     model: CompiledModel, initials: Mapping[str, float], done: Executed
 ) -> None:
-    """Say so where synthesis and decay overrule an initial amount that was asked for."""
+    """Say so where synthesis and decay overrule an initial amount asked for."""
     if done.resting is None:
         return
     for name, value in initials.items():

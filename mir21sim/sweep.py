@@ -1,4 +1,4 @@
-"""Many runs of one model over a grid of doses, parameters or initial amounts. Layer 9."""
+"""Many runs of one model over doses, parameters or initial amounts. Layer 9."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from mir21sim._typing import FloatArray
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import (
     FailedRunsWarning,
@@ -17,7 +18,6 @@ from mir21sim.errors import (
     UnknownNameError,
 )
 from mir21sim.execute import Executed, Options, execute, make_plan
-from mir21sim._typing import FloatArray
 from mir21sim.protocol import DosesLike
 from mir21sim.values import parse_values
 
@@ -123,8 +123,9 @@ def _report_failures(
     else:
         text = (
             f"{failed.size} of {len(done.status)} runs failed; first: run {run} "
-            f"({status.name}) at {swept_values(done.dataset, run)}. {done.messages[run]} "
-            "`status` and `message` in the result say which runs and why."
+            f"({status.name}) at {swept_values(done.dataset, run)}. "
+            f"{done.messages[run]} `status` and `message` in the result say which runs "
+            "and why."
         )
     if on_failure == "raise":
         raise SolverError(f"{model.id}: {text}", status, run, float(done.t_end[run]))

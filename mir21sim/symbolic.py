@@ -5,6 +5,7 @@ derivatives are symbolic. Assignment rules stay named intermediates a(y, p, t) w
 their own derivatives (chain rule), which keeps the generated code small.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,10 +18,11 @@ from mir21sim import ir
 from mir21sim.errors import CodegenError, UnsupportedFeatureError
 
 
-class _Step(sympy.Function):
+class _Step(sympy.Function):  # type: ignore[misc]
     """A piecewise constant function: its derivative is zero wherever it has one."""
 
     def fdiff(self, argindex: int = 1) -> Any:
+        """Return the derivative by an argument: zero."""
         return sympy.Integer(0)
 
 
@@ -40,10 +42,11 @@ class Factorial(_Step):
     """n! of a whole number."""
 
 
-class Log10(sympy.Function):
+class Log10(sympy.Function):  # type: ignore[misc]
     """Decimal logarithm, kept as such for its accuracy."""
 
     def fdiff(self, argindex: int = 1) -> Any:
+        """Return the derivative by the argument."""
         return 1 / (self.args[0] * sympy.log(10))
 
 
@@ -145,7 +148,9 @@ class _Builder:
     def build(self) -> SymbolicSystem:
         assigned = tuple(self.translate(self.assignment[n]) for n in self.assigned)
         index = {name: i for i, name in enumerate(self.states)}
-        rates, names, stoichiometry = [], [], {}
+        rates: list[Any] = []
+        names: list[str] = []
+        stoichiometry: dict[tuple[int, int], float] = {}
         for reaction in self.network.reactions:
             r = len(rates)
             rates.append(self.translate(reaction.rate))
@@ -188,30 +193,13 @@ class _Builder:
 
     def _initials(self) -> list[tuple[str, int, Any]]:
         """Return start values that are formulas, after what they depend on."""
-        formulas: dict[str, ir.Expr] = {
-            item.variable: item.math for item in self.network.initial_assignments
-        }
-        for item in self.network.species:
-            if item.initial_is_concentration and item.id not in formulas:
-                if item.id not in self.assignment:
-                    formulas[item.id] = ir.Number(float(item.initial or 0.0))
+        formulas = self._start_formulas()
         if not formulas:
             return []
-        needs = {name: tuple(ir.symbols(e)) for name, e in formulas.items()}
-        for name, expr in self.assignment.items():
-            needs[name] = tuple(ir.symbols(expr))
-        for name in formulas:
-            item = self.species.get(name)
-            if item is not None and not item.only_amount:
-                needs[name] = (*needs[name], item.compartment)
-        # A symbol that means a concentration needs the volume as well.
-        for name, ids in needs.items():
-            homes = (
-                self.species[i].compartment
-                for i in ids
-                if i in self.species and not self.species[i].only_amount
-            )
-            needs[name] = (*ids, *homes)
+        needs = {
+            name: self._start_needs(name, expr)
+            for name, expr in (self.assignment | formulas).items()
+        }
         ordered = ir.order(
             needs,
             lambda cycle: (
@@ -221,8 +209,8 @@ class _Builder:
         result = []
         for name in ordered:
             if name in self.assigned:
-                expr = self.translate(self.assignment[name])
-                result.append(("a", self.assigned.index(name), expr))
+                place = self.assigned.index(name)
+                result.append(("a", place, self.translate(self.assignment[name])))
                 continue
             expr = self.translate(formulas[name])
             item = self.species.get(name)
@@ -233,6 +221,27 @@ class _Builder:
             else:
                 result.append(("p", self.params.index(name), expr))
         return result
+
+    def _start_formulas(self) -> dict[str, ir.Expr]:
+        """Return initial assignments, and initial concentrations: amount over size."""
+        formulas: dict[str, ir.Expr] = {
+            s.id: ir.Number(float(s.initial or 0.0))
+            for s in self.network.species
+            if s.initial_is_concentration and s.id not in self.assignment
+        }
+        for item in self.network.initial_assignments:
+            formulas[item.variable] = item.math
+        return formulas
+
+    def _start_needs(self, name: str, expr: ir.Expr) -> tuple[str, ...]:
+        """Return the ids that a start value needs; a concentration needs the volume."""
+        ids = (name, *ir.symbols(expr))
+        homes = (
+            self.species[i].compartment
+            for i in ids
+            if i in self.species and not self.species[i].only_amount
+        )
+        return (*ids[1:], *homes)
 
     def symbol(self, name: str) -> Any:
         """Return what an id means in a formula: a value, or amount over volume."""
@@ -298,7 +307,7 @@ def _logic(combine: Callable[..., Any]) -> Callable[..., Any]:
 def _relation(compare: Callable[..., Any]) -> Callable[..., Any]:
     """Chain a relation over two arguments or more: a < b < c."""
     return lambda *args: sympy.And(
-        *[compare(a, b) for a, b in zip(args, args[1:], strict=False)]
+        *[compare(a, b) for a, b in itertools.pairwise(args)]
     )
 
 
@@ -325,9 +334,9 @@ def _root(degree: Any, x: Any) -> Any:
 
 
 _TRANSLATIONS: dict[str, Callable[..., Any]] = {
-    "plus": lambda *args: sympy.Add(*args),
+    "plus": sympy.Add,
     "minus": _minus,
-    "times": lambda *args: sympy.Mul(*args),
+    "times": sympy.Mul,
     "divide": lambda a, b: a / b,
     "power": lambda a, b: a**b,
     "root": _root,

@@ -41,7 +41,7 @@ UnitParts: TypeAlias = tuple[tuple[str, float, int, float], ...]
 @cache
 def registry() -> "pint.UnitRegistry[Any]":
     """Return the one unit registry; pint is imported on the first call."""
-    import pint  # noqa: PLC0415 - 0.3 s, and most commands need no units
+    import pint  # 0.3 s, and most commands need no units
 
     return pint.UnitRegistry(cache_folder=None)
 
@@ -254,7 +254,8 @@ def unit_text(unit: "pint.Unit") -> str:
 
 def _fraction(powers: dict[str, float]) -> str:
     """Return ``a·b²/(c·d)`` from names and powers."""
-    above, below = [], []
+    above: list[str] = []
+    below: list[str] = []
     for name, power in sorted(powers.items()):
         digits = f"{abs(power):g}"
         if power == 0:

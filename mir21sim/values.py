@@ -9,7 +9,10 @@ from mir21sim.errors import InputError
 from mir21sim.units import parse_quantity
 
 MAX_VALUES = 1_000_000
-_FORM = "a comma list of numbers, `log:FROM:TO:N` and `lin:FROM:TO:N`, with a unit at most at the end"
+_FORM = (
+    "a comma list of numbers, `log:FROM:TO:N` and `lin:FROM:TO:N`, with a unit at most "
+    "at the end"
+)
 _TRAILING_UNIT = re.compile(r"(.*?[\d.])\s*([A-Za-zµμ][\w/µμ]*)?\s*")
 
 

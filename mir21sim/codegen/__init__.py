@@ -1,0 +1,1 @@
+"""SymPy system → text → cached kernels."""

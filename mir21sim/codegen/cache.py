@@ -122,8 +122,8 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
 
 def _generate(network: ir.Network) -> str:
     """Return the sealed module text; SymPy is imported only here."""
-    from mir21sim import symbolic  # noqa: PLC0415 - not needed on a cached start
-    from mir21sim.codegen import emit  # noqa: PLC0415
+    from mir21sim import symbolic  # not needed on a cached start
+    from mir21sim.codegen import emit
 
     body = emit.module_text(symbolic.build(network), network.id, key(network))
     return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"

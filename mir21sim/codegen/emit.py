@@ -87,7 +87,7 @@ def _patterns(
     dv_dy: list[tuple[int, int]],
     dv_dt: list[tuple[int, int]],
 ) -> list[str]:
-    """Return the constant arrays: N, the pattern of dv/dy, and the maps to J and df/dt."""
+    """Return the constant arrays: N, the pattern of dv/dy, maps to J and df/dt."""
     n = sorted(system.stoichiometry.items())
     by_rate: dict[int, list[tuple[int, float]]] = {}
     for (i, r), factor in n:
@@ -137,7 +137,7 @@ class _Writer:
     def total_derivatives(
         self, variables: tuple[Any, ...]
     ) -> dict[tuple[int, int], Any]:
-        """Return dv/dx as expressions over y, p, a, t and the temporaries of `chain`."""
+        """Return dv/dx as expressions over y, p, a, t and the chain's temporaries."""
         total = dict(self.system.derivatives(self.system.rates, variables))
         reach = self._reach(variables)
         for (r, i), outer in self.dv_da.items():
@@ -228,7 +228,7 @@ class _Writer:
         return self._function("assigned(t, y, p, a)", before, results)
 
     def initial(self) -> str:
-        """Write ``initial(t, y, p, keep_y, keep_p)``: start values that are formulas."""
+        """Write ``initial(t, y, p, keep_y, keep_p)``: start values by formulas."""
         lines = ["", "", "def initial(t, y, p, keep_y, keep_p):"]
         for kind, index, expr in self.system.initials:
             text = self._indexed(expr)

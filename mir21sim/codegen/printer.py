@@ -157,7 +157,7 @@ class KernelPrinter(CodePrinter):  # type: ignore[misc]
     def _print_BooleanFalse(self, _expr: Any) -> str:
         return "False"
 
-    def emptyPrinter(self, expr: Any) -> str:  # noqa: N802 - SymPy's hook
+    def emptyPrinter(self, expr: Any) -> str:  # SymPy's hook
         """Refuse what has no print method."""
         raise CodegenError(f"No kernel code for `{expr}` ({type(expr).__name__}).")
 

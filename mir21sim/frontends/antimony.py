@@ -9,7 +9,7 @@ from mir21sim.errors import InputError, ModelError
 def _antimony() -> Any:
     """Return the antimony package or say how to install it."""
     try:
-        import antimony  # noqa: PLC0415 - optional
+        import antimony  # optional
     except ImportError as error:
         raise InputError(
             "Antimony files need the optional `antimony` package: "

@@ -165,11 +165,16 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
         if species.isSetConversionFactor():
             yield f"conversion factor of species `{species.getId()}`"
     for reaction in model.getListOfReactions():
-        if reaction.isSetFast() and reaction.getFast():
-            yield f"fast reaction `{reaction.getId()}`"
-        if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
-            yield f"reaction `{reaction.getId()}` without a rate law"
-        yield from _refused_stoichiometry(model, reaction)
+        yield from _refused_in_reaction(model, reaction)
+
+
+def _refused_in_reaction(model: Any, reaction: Any) -> Iterator[str]:
+    """Yield what a Network cannot hold of one reaction."""
+    if reaction.isSetFast() and reaction.getFast():
+        yield f"fast reaction `{reaction.getId()}`"
+    if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
+        yield f"reaction `{reaction.getId()}` without a rate law"
+    yield from _refused_stoichiometry(model, reaction)
 
 
 def _refused_stoichiometry(model: Any, reaction: Any) -> Iterator[str]:

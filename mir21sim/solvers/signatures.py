@@ -21,7 +21,7 @@ def numba_kernels(module: ModuleType) -> Kernels:
 
     The pieces are bound in the module before the functions that call them compile.
     """
-    import numba  # noqa: PLC0415 - 0.5 s, and the NumPy backend needs none of it
+    import numba  # 0.5 s, and the NumPy backend needs none of it
 
     def jit(name: str) -> Any:
         # Not nogil: SciPy calls these from Python for half a microsecond each, and
