@@ -1,4 +1,4 @@
-"""Two contexts: a high-miR-21 cancer line against a low-miR-21 line.
+"""Compare two contexts: a high-miR-21 cancer line against a low-miR-21 line.
 
 Run: python examples/compare_contexts.py [FOLDER]
 """

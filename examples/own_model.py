@@ -1,4 +1,4 @@
-"""Your own model file: dose any species, sweep any parameter.
+"""Run your own model file: dose any species, sweep any parameter.
 
 ``caspase_switch.xml`` is SBML; an Antimony file (here ``caspase_switch.ant``) loads the
 same way once the extra is installed: pip install "mir21sim[antimony]".

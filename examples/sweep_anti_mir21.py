@@ -1,4 +1,4 @@
-"""One sweep: how much anti-miR-21 makes MCF-7 cells sensitive to TRAIL?
+"""Sweep anti-miR-21: how much makes MCF-7 cells sensitive to TRAIL.
 
 Run: python examples/sweep_anti_mir21.py [FOLDER]
 """

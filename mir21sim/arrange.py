@@ -160,6 +160,12 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
     schedule = _schedule(
         model, protocol, plan.times_h, swept=swept, columns=columns, n_run=n_run
     )
+    for name in plan.observe:
+        if name in plan.over:
+            raise InputError(
+                f"`{name}` is swept and observed under one name; observe it as "
+                f"`[{name}]`, its concentration."
+            )
     outputs, selection = select_outputs(model, plan.observe)
     amounts = np.array([name in _species(model) for name in model.state_names])
     amounts &= np.isfinite(model.y0) & (model.y0 >= 0)

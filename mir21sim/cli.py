@@ -207,7 +207,7 @@ def sweep(
     from mir21sim.sweep import sweep as sweep_
 
     _check_outputs(output, plot)
-    axes = dict(_split(item, "--over") for item in over)
+    axes = dict(_split(item, "--over", "NAME=VALUES") for item in over)
     loaded = _load(model, context, backend, ignore_units)
     with _progress(quiet) as progress:
         result = sweep_(
@@ -338,7 +338,7 @@ def rerun(
     from mir21sim import results
     from mir21sim.rerun import rerun as rerun_
 
-    _check_outputs(output)
+    _check_outputs(output, kinds=(".nc",))
     new, difference = rerun_(file)
     if output is not None:
         _say(f"result: {results.save(new, output, results.read_source(file))}")
@@ -361,11 +361,11 @@ def _load(
     )
 
 
-def _split(text: str, option: str) -> tuple[str, str]:
-    """Return NAME and VALUE of ``NAME=VALUE``."""
+def _split(text: str, option: str, form: str = "NAME=VALUE") -> tuple[str, str]:
+    """Return what stands before and after the first equals sign."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value.strip():
-        raise errors.InputError(f"{option} must read NAME=VALUE, got `{text}`.")
+        raise errors.InputError(f"{option} must read {form}, got `{text}`.")
     return name.strip(), value.strip()
 
 
@@ -403,13 +403,17 @@ def _labelled(text: str) -> tuple[str, str]:
     return (label, path) if equals and not Path(text).exists() else ("", text)
 
 
-def _check_outputs(*paths: Path | None) -> None:
+def _check_outputs(
+    output: Path | None, *plots: Path | None, kinds: tuple[str, ...] = (".nc", ".csv")
+) -> None:
     """Stop before the work where a file cannot be written after it."""
     from mir21sim import results
 
-    for path in paths:
+    if output is not None:
+        results.check_writable(output, kinds)
+    for path in plots:
         if path is not None:
-            results.check_writable(path)
+            results.check_writable(path, results.PICTURE_KINDS)
 
 
 def _write(

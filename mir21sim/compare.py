@@ -392,5 +392,7 @@ def _no_fit_reason(d: FloatArray, r: FloatArray) -> str:
     change = float(np.ptp(r))
     largest = float(np.max(np.abs(r)))
     if change <= MIN_RESPONSE * largest:
-        return f"the response changes by less than {MIN_RESPONSE:.0%} over the doses"
+        return (
+            f"the response changes by less than {100 * MIN_RESPONSE:g} % over the doses"
+        )
     return ""

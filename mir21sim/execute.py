@@ -102,7 +102,7 @@ def make_plan(
         over=over,
         parameters=dict(parameters or {}),
         initials=dict(initials or {}),
-        observe=tuple(observe or default_outputs(model)),
+        observe=tuple(observe or (n for n in default_outputs(model) if n not in over)),
     )
 
 

@@ -309,12 +309,8 @@ def save(figure: Figure | Axes, path: str | Path) -> Path:
     InputError
         For an unknown format, or a path that cannot be written.
     """
-    path = Path(path)
+    path = results.check_writable(path, results.PICTURE_KINDS)
     figure = _figure_of(figure) if isinstance(figure, Axes) else figure
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise InputError(
-            f"A picture must end in .png, .svg or .pdf, got `{path.name}`."
-        )
     part = results.prepare_output(path)
     try:
         figure.savefig(part, format=path.suffix[1:].lower(), dpi=150, facecolor="white")

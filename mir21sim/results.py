@@ -21,6 +21,7 @@ from mir21sim.errors import InputError, SolverStatus
 from mir21sim.solvers.runs import RunResults
 
 CONVENTIONS = "mir21sim-1"
+PICTURE_KINDS = (".png", ".svg", ".pdf")
 SOURCE_GROUP = "model"
 """Group of the netCDF file that holds the model's texts."""
 
@@ -89,9 +90,7 @@ def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Pat
     InputError
         When the path cannot be written.
     """
-    path = Path(path)
-    if path.suffix != ".nc":
-        raise InputError(f"A result file must end in .nc, got `{path.name}`.")
+    path = check_writable(path, (".nc",))
     part = prepare_output(path)
     encoding = {
         name: {"zlib": True, "complevel": 4}
@@ -133,9 +132,17 @@ def prepare_output(path: Path) -> Path:
     return Path(name)
 
 
-def check_writable(path: str | Path) -> Path:
-    """Return a path after checking that a file can be made there."""
+def check_writable(path: str | Path, kinds: Sequence[str]) -> Path:
+    """Return a path after checking its ending and that a file can be made there.
+
+    Raises
+    ------
+    InputError
+        Before any work is done that could not be kept.
+    """
     path = Path(path)
+    if path.suffix.lower() not in kinds:
+        raise InputError(f"`{path.name}` must end in {' or '.join(kinds)}.")
     prepare_output(path).unlink()
     return path
 

@@ -69,9 +69,9 @@ def sweep(
     --------
     >>> from mir21sim.library import load
     >>> model = load("earm_1_3", backend="numpy")
-    >>> result = sweep(model, {"L": [0, 10]}, "1 min", points=2, observe="L")
-    >>> result["L"].values[:, 0]  # 3000 molecules are there; 10 ng/ml add 600
-    array([3000., 3600.])
+    >>> result = sweep(model, {"L": [0, 10]}, "1 min", points=2, observe="[L]")
+    >>> result["[L]"].values[:, 0]  # 3000 molecules are there; 10 ng/ml add 600
+    array([3., 3.6])
     """
     if on_failure not in ("mask", "raise"):
         raise UnknownNameError("on_failure", on_failure, ("mask", "raise"))

@@ -1,0 +1,59 @@
+"""What every test shares: a cache of its own and a few models with closed forms."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # `import support`, in importlib mode
+
+import support
+
+_CACHE = Path(tempfile.mkdtemp(prefix="mir21sim-tests-"))
+
+
+def pytest_configure(config):
+    """Turn the cache away from the user's before anything, doctests too, compiles."""
+    os.environ["MIR21SIM_CACHE"] = str(_CACHE)
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(_CACHE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def decay():
+    return support.compiled(support.DECAY)
+
+
+@pytest.fixture(scope="session")
+def binding():
+    return support.compiled(support.BINDING)
+
+
+@pytest.fixture(scope="session")
+def birth_death():
+    return support.compiled(support.BIRTH_DEATH)
+
+
+@pytest.fixture(scope="session")
+def driven():
+    return support.compiled(support.DRIVEN)
+
+
+@pytest.fixture(scope="session")
+def chain():
+    return support.compiled(support.CHAIN)
+
+
+@pytest.fixture(scope="session")
+def hill():
+    return support.compiled(support.HILL)
+
+
+@pytest.fixture(scope="session")
+def robertson():
+    return support.compiled(support.ROBERTSON)

@@ -1,0 +1,76 @@
+"""Imports point downwards only; heavy libraries stay in their layer."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "mir21sim"
+LAYERS = (  # lowest first; a module imports from lower rows and from itself only
+    {"errors", "_typing"},
+    {"units"},
+    {"ir", "protocol", "values"},
+    {"compiled"},
+    {"frontends", "lint", "symbolic", "solvers"},
+    {"codegen", "results"},
+    {"library"},
+    {"arrange"},
+    {"resting"},
+    {"execute"},
+    {"simulate", "sweep", "rerun"},
+    {"compare"},
+    {"export", "report"},
+    {"plotting"},
+    {"cli"},
+)
+RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
+OWNERS = {  # third-party import -> the only places that may have it
+    "sympy": {"symbolic", "codegen"},
+    "libsbml": {"frontends"},
+    "antimony": {"frontends"},
+    "numba": {"solvers"},
+    "pint": {"units", "lint"},
+    "matplotlib": {"plotting"},
+    "pandas": {"export"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "platformdirs": {"codegen"},
+}
+MODULES = [p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem != "__init__"]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            if node.module == "mir21sim":
+                yield from (f"mir21sim.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path):
+    here = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert here in RANK, f"give {here} a row in LAYERS"
+    for target in imports(path):
+        top, _, rest = target.partition(".")
+        if top == "mir21sim":
+            there = rest.partition(".")[0]
+            assert there, f"{path.name}: import modules, not the whole package"
+            ok = there == here or RANK[there] < RANK[here]
+            assert ok, f"{here} may not import {there}"
+        assert here in OWNERS.get(top, {here}), f"{top} belongs to {OWNERS.get(top)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_evaluates_text(path):
+    called = {
+        node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, (ast.Name, ast.Attribute))
+    }
+    forbidden = {"eval", "exec", "sympify", "parse_expr", "lambdify"}
+    assert not called & forbidden

@@ -1,0 +1,156 @@
+"""The command line: the words of Python, one sentence for a mistake, exit codes."""
+
+import pytest
+
+from mir21sim import cli, results
+
+FAST = ["--backend", "numpy", "--points", "9"]
+SWEEP = ["sweep", "earm_1_3", "--over", "L=0,10,50", "--end", "2h", "--observe", "C8"]
+
+
+def run(*arguments):
+    """Return the exit code of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(list(arguments))
+    return stopped.value.code or 0
+
+
+def sentence(capsys):
+    """Return what came on stderr after checking that it is one line."""
+    err = capsys.readouterr().err.strip()
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err
+    return err
+
+
+def test_sweep_then_compare_then_rerun(tmp_path, capsys):
+    nc, png = tmp_path / "r" / "s.nc", tmp_path / "r" / "s.png"
+    assert run(*SWEEP, *FAST, "-o", str(nc), "--plot", str(png)) == 0
+    out = capsys.readouterr().out
+    assert str(nc) in out
+    assert str(png) in out
+    csv = tmp_path / "f.csv"
+    assert run("compare", str(nc), "--observe", "C8", "-o", str(csv)) == 0
+    header = csv.read_text().splitlines()[0]
+    assert header.startswith("result,L,baseline,peak,peak_time_h,lag_h,t_half_h")
+    assert run("rerun", str(nc)) == 0
+    assert "largest relative difference: 0" in capsys.readouterr().out
+
+
+def test_simulate_writes_csv_and_prints_end_values(tmp_path, capsys):
+    path = tmp_path / "run.csv"
+    code = run(
+        *["simulate", "earm_1_3", "--end", "1h", "--observe", "C8,[XIAP]", *FAST],
+        *["--set", "kc1=0.02", "--init", "XIAP=5e4", "-o", str(path)],
+    )
+    assert code == 0
+    assert "C8" in capsys.readouterr().out
+    assert path.read_text().splitlines()[0] == "time,C8,[XIAP]"
+
+
+def test_models_info_lint_doctor_speak(capsys):
+    for command in (["models"], ["info", "earm_1_3"], ["lint", "earm_1_3"]):
+        assert run(*command) == 0
+        assert "EARM 1.3" in capsys.readouterr().out or command[0] == "lint"
+
+
+def test_doctor_finds_everything(capsys):
+    assert run("doctor") == 0
+    assert "all is well" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["simulate", "earm_1_4"], ["earm_1_4", "`earm_1_3`"]),
+        (["simulate", "nowhere.xml"], ["nowhere.xml", "does not exist"]),
+        (["simulate", "earm2_m1a", "--context", "fited"], ["fited", "`fitted`"]),
+        (["simulate", "earm_1_3", "--observe", "XIAPP"], ["XIAPP", "`XIAP`"]),
+        (["simulate", "earm_1_3", "--set", "kf1x=1"], ["kf1x", "`kf1`"]),
+        (["simulate", "earm_1_3", "--set", "kf1=fast"], ["kf1", "`fast`"]),
+        (["simulate", "earm_1_3", "--set", "kf1=nan"], ["kf1", "finite"]),
+        (["simulate", "earm_1_3", "--init", "XIAP=-5"], ["XIAP", "negative"]),
+        (["simulate", "earm_1_3", "--method", "LSDOA"], ["LSDOA", "`LSODA`"]),
+        (["simulate", "earm_1_3", "--end", "5 parsecs"], ["parsecs", "min"]),
+        (["simulate", "earm_1_3", "--end", "0h"], ["end", "after the start"]),
+        (["simulate", "earm_1_3", "--end", "nan"], ["end", "finite"]),
+        (["simulate", "earm_1_3", "--points", "1"], ["points", "2 or more"]),
+        (["simulate", "earm_1_3", "--rtol", "0"], ["rtol", "1e-14"]),
+        (["simulate", "earm_1_3", "--atol", "-1"], ["atol", "above 0"]),
+        (["simulate", "earm_1_3", "--dose", "L=50 ng/mL@0h"], []),
+        (["simulate", "earm_1_3", "--dose", "L=-5 ng/ml@0h"], ["negative", "-5"]),
+        (["simulate", "earm_1_3", "--dose", "L=5 nm@0h"], []),
+        (["simulate", "earm_1_3", "--dose", "L=5 ng/l@0h"], ["ng/l", "`ng/ml`"]),
+        (["simulate", "earm_1_3", "--dose", "LL=5 nM@0h"], ["LL", "`L`"]),
+        (["simulate", "earm_1_3", "--dose", "L=5@99h"], ["99h", "outside the run"]),
+        (["simulate", "earm_1_3", "--dose", "L 5"], ["NAME=AMOUNT UNIT@TIME"]),
+        (["simulate", "earm_1_3", "--dose", "C8=5 ug/ml@0h"], ["ug/ml", "conversion"]),
+        (["simulate", "earm_1_3", "--backend", "jax"], ["jax", "numba or numpy"]),
+        (["sweep", "earm_1_3", "--over", "XIAP="], ["NAME=VALUES", "XIAP="]),
+        (["sweep", "earm_1_3", "--over", "XIAP=,"], ["XIAP"]),
+        (["sweep", "earm_1_3", "--over", "XIAP=log:0:1:3"], ["log:0:1:3", "above 0"]),
+        (["sweep", "earm_1_3", "--over", "XIPA=1"], ["XIPA", "`XIAP`"]),
+        (["sweep", "earm_1_3", "--over", "L=-1,2"], ["`L`", "negative"]),
+        (["sweep", "earm_1_3", "--over", "L=1", "-o", "x.doc"], ["x.doc", ".nc"]),
+        (["sweep", "earm_1_3", "--over", "L=1", "--plot", "x.bmp"], ["x.bmp", ".png"]),
+        (["compare", "none.nc", "--observe", "C8"], ["none.nc", "does not exist"]),
+        (["convert", "a.txt", "-o", "b.xml"], ["a.txt", ".ant"]),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else None,
+)
+def test_wrong_input_is_one_sentence_and_exit_2(
+    arguments, words, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    extra = (
+        FAST
+        if arguments[0] in ("simulate", "sweep") and "--points" not in arguments
+        else []
+    )
+    if "--backend" in arguments:
+        extra = []
+    code = run(*arguments, *extra)
+    if not words:  # other spellings of known units are understood
+        assert code == 0
+        return
+    assert code == 2
+    text = sentence(capsys)
+    for word in words:
+        assert word in text
+
+
+def test_unwritable_output_stops_before_the_run(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "s.nc"
+    assert run(*SWEEP, *FAST, "-o", str(target)) == 2
+    assert "cannot be written" in sentence(capsys)
+
+
+def test_failed_run_exits_1_and_keeps_the_others(tmp_path, capsys):
+    path = tmp_path / "s.nc"
+    code = run(*SWEEP, *FAST, "--max-steps", "20", "--quiet", "-o", str(path))
+    assert code == 1
+    assert "MAX_STEPS" in sentence(capsys)
+    kept = results.read(path)
+    assert kept["status"].values.tolist() != [0, 0, 0]
+
+
+def test_failed_single_run_names_time_and_reaction(capsys):
+    code = run("simulate", "earm_1_3", "--end", "2h", *FAST, "--max-steps", "5")
+    assert code == 1
+    assert "reaction `" in sentence(capsys)
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert run("--debug", "info", "earm_1_4") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_labelled_files_are_compared_under_their_labels(tmp_path, capsys):
+    path = tmp_path / "s.nc"
+    run(*SWEEP, *FAST, "-o", str(path))
+    capsys.readouterr()
+    assert run("compare", f"low={path}", f"high={path}", "--observe", "C8") == 0
+    out = capsys.readouterr().out
+    assert "low" in out
+    assert "high" in out

@@ -1,0 +1,163 @@
+"""Features and fits against curves whose features are known in closed form."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mir21sim.compare import FEATURES, compare, curve_features, fit_hill, hill_curve
+from mir21sim.errors import InputError, UnknownNameError
+
+DOSES = np.array([0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000.0])
+
+
+def result(values, doses=DOSES, times=None, name="anti_miR21"):
+    times = np.linspace(0, 48, values.shape[-1]) if times is None else times
+    return xr.Dataset(
+        {
+            "C": ((name, "time"), values, {"units": "molecule"}),
+            "status": (name, np.zeros(len(doses), int)),
+        },
+        coords={
+            name: (name, doses, {"units": "nM", "long_name": "anti-miR-21"}),
+            "time": ("time", times, {"units": "h"}),
+        },
+        attrs={"model_id": "toy", "context": ""},
+    )
+
+
+def test_ramp_has_its_closed_form_features():
+    t = np.linspace(0, 10, 101)
+    found = curve_features(t, np.clip(t - 2, 0, 4), since=0.0)  # 0, then to 4 at 6 h
+    expected = {
+        "baseline": 0.0,
+        "peak": 4.0,
+        "peak_time_h": 6.0,
+        "lag_h": 2.4,
+        "t_half_h": 4.0,
+        "switch_time_h": 3.2,
+        "max_rate_per_h": 1.0,
+        "area_h": 8.0 + 16.0,
+        "final_fraction": 1.0,
+    }
+    assert found == pytest.approx(expected)
+    assert set(found) == set(FEATURES)
+
+
+def test_logistic_switch_has_its_closed_form_times():
+    t = np.linspace(0, 20, 20001)
+    tau, half = 0.5, 9.0
+    found = curve_features(t, 1 / (1 + np.exp(-(t - half) / tau)), since=0.0)
+    assert found["t_half_h"] == pytest.approx(half, abs=2e-3)
+    assert found["switch_time_h"] == pytest.approx(2 * np.log(9) * tau, abs=2e-3)
+    assert found["max_rate_per_h"] == pytest.approx(1 / (4 * tau), rel=1e-3)
+
+
+def test_times_count_from_the_reference_time():
+    t = np.linspace(0, 10, 101)
+    from_zero = curve_features(t, np.clip(t - 2, 0, 4), since=0.0)
+    from_one = curve_features(t, np.clip(t - 2, 0, 4), since=1.0)
+    assert from_one["t_half_h"] == pytest.approx(from_zero["t_half_h"] - 1.0)
+
+
+def test_a_jump_at_the_reference_time_is_not_baseline():
+    t = np.linspace(0, 10, 11)
+    step = np.where(t > 5.5, 7.0, 1.0)
+    assert curve_features(t, step, since=5.5)["baseline"] == 1.0
+
+
+def test_flat_curve_has_no_times_but_an_area():
+    found = curve_features(np.linspace(0, 10, 11), np.full(11, 3.0), since=0.0)
+    assert np.isnan(found["t_half_h"])
+    assert found["area_h"] == pytest.approx(30.0)
+
+
+def test_failed_run_has_no_features():
+    values = np.array([0.0, 1.0, np.nan, np.nan])
+    found = curve_features(np.arange(4.0), values, since=0.0)
+    assert all(np.isnan(v) for v in found.values())
+
+
+@given(
+    ec50=st.floats(0.5, 200),
+    hill=st.floats(0.6, 4),
+    e0=st.floats(-5, 5),
+    span=st.floats(1, 1000),
+    sign=st.sampled_from([-1.0, 1.0]),
+)
+def test_fit_recovers_an_exact_hill_curve(ec50, hill, e0, span, sign):
+    response = hill_curve(DOSES, e0, e0 + sign * span, np.log(ec50), hill)
+    fit = fit_hill(DOSES, response)
+    assert not fit.reason
+    assert fit.ec50 == pytest.approx(ec50, rel=1e-3)
+    assert fit.hill == pytest.approx(hill, rel=1e-3)
+    assert fit.emax - fit.e0 == pytest.approx(sign * span, rel=1e-2)
+
+
+def test_interval_covers_the_true_value_under_noise():
+    rng = np.random.default_rng(7)
+    clean = hill_curve(DOSES, 0.0, 100.0, np.log(20.0), 1.5)
+    covered = 0
+    for _ in range(200):
+        fit = fit_hill(DOSES, clean + rng.normal(0, 2.0, DOSES.size))
+        covered += fit.ec50_low <= 20.0 <= fit.ec50_high
+    assert covered >= 180  # 95 % of 200 is 190; 180 is 3 binomial SD below
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (np.full(10, 5.0), "less than 1 %"),
+        (np.sin(np.arange(10) * 2.0), "does not describe"),
+        (hill_curve(DOSES, 0, 10, np.log(3e4), 1.0), "outside the doses tested"),
+        (np.where(DOSES > 2, np.nan, DOSES), "5 doses or more"),
+    ],
+    ids=["flat", "wavy", "beyond", "failed runs"],
+)
+def test_missing_fit_has_a_reason(response, reason):
+    fit = fit_hill(DOSES, response)
+    assert reason in fit.reason
+    assert np.isnan(fit.ec50)
+
+
+def test_compare_puts_an_off_diagonal_value_in_its_place():
+    curves = np.arange(10)[:, None] * np.linspace(0, 1, 49)[None, :]
+    features = compare(result(curves), "C")
+    assert features["peak"].sel(anti_miR21=10).item() == pytest.approx(5.0)
+    assert features["peak"].attrs["units"] == "molecule"
+    assert features["anti_miR21"].attrs["units"] == "nM"
+
+
+def test_several_results_stand_side_by_side_even_with_other_doses():
+    one = result(np.ones((10, 49)))
+    two = result(np.full((3, 49), 2.0), doses=DOSES[:3])
+    features = compare({"a": one, "b": two}, "C")
+    assert features["peak"].sel(result="b", anti_miR21=0.1).item() == 2.0
+    assert np.isnan(features["peak"].sel(result="b", anti_miR21=1000))
+
+
+def test_different_swept_names_cannot_be_compared():
+    other = result(np.ones((10, 49)), name="TRAIL")
+    with pytest.raises(InputError, match=r"anti_miR21.*TRAIL"):
+        compare([result(np.ones((10, 49))), other], "C")
+
+
+def test_unknown_quantity_suggests_the_near_one():
+    data = result(np.ones((10, 49))).rename(C="CASP3_active")
+    with pytest.raises(UnknownNameError, match=r"CASP3_activ`.*`CASP3_active`"):
+        compare(data, "CASP3_activ")
+
+
+@pytest.mark.parametrize("since", ["50 h", -1, 48], ids=str)
+def test_reference_time_outside_the_run_is_refused(since):
+    with pytest.raises(InputError, match="`since` must lie in the run"):
+        compare(result(np.ones((10, 49))), "C", since=since)
+
+
+def test_unknown_response_and_dimension_are_named():
+    data = result(np.ones((10, 49)))
+    with pytest.raises(UnknownNameError, match=r"peek.*peak"):
+        compare(data, "C", response="peek")
+    with pytest.raises(UnknownNameError, match=r"TRIAL.*anti_miR21"):
+        compare(data, "C", over="TRIAL")
