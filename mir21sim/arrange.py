@@ -17,6 +17,9 @@ from mir21sim.solvers.runs import Action, Runs, Schedule, Selection, Source
 from mir21sim.solvers.scipy_ivp import METHODS
 from mir21sim.units import SECONDS_PER_HOUR
 
+ATOL_AT_RTOL = 1e-6
+"""Relative tolerance at which a model's own ``atol`` is meant."""
+
 MAX_RUNS = 10_000_000
 """More grid points than this are a mistake in a list of values, not a sweep."""
 
@@ -95,11 +98,14 @@ def check_method(method: str) -> str:
 def check_tolerances(
     model: CompiledModel, rtol: float, atol: float | npt.ArrayLike | None
 ) -> FloatArray:
-    """Return the absolute tolerance per state; both tolerances must be above 0."""
+    """Return the absolute tolerance per state; both tolerances must be above 0.
+
+    By default it follows `rtol`, so that a tighter run is tighter for small amounts too.
+    """
     if not (math.isfinite(rtol) and 1e-14 <= rtol < 1):
         raise InputError(f"`rtol` must be from 1e-14 to below 1, got {rtol}.")
     if atol is None:
-        return np.array(model.atol)
+        return model.atol * (rtol / ATOL_AT_RTOL)
     given = np.asarray(atol, dtype=float)
     if given.ndim > 1 or given.shape not in ((), model.atol.shape):
         raise InputError(

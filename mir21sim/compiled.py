@@ -96,7 +96,7 @@ class CompiledModel:
     state_names, param_names, assigned_names, rate_names : axis orders
     y0 : float array, shape (n_state,), in the model's unit of substance (molecules)
     p0 : float array, shape (n_param,), in the model's units
-    atol : float array, shape (n_state,), from each state's scale
+    atol : float array, shape (n_state,), from each state's scale, for rtol 1e-6
     cell_volume_pL : float, pL, the one volume that turns nM into molecules and back
     volumes_pL : volume of every compartment of constant size, pL
     seconds_per_time : float, seconds in one model unit of time

@@ -43,7 +43,8 @@ class Options:
     ----------
     method : "LSODA", "BDF" or "Radau"
     rtol : relative tolerance of the local error
-    atol : absolute tolerance, one number or shape (n_state,); None: the model's own
+    atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
+        each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol
     max_steps : steps that one run may take
     timeout : s of wall time that one run may take
     equilibrate : start from the resting state; None: as the model says

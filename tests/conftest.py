@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `import support`, in importlib mode
@@ -18,6 +19,11 @@ _CACHE = Path(tempfile.mkdtemp(prefix="mir21sim-tests-"))
 def pytest_configure(config):
     """Turn the cache away from the user's before anything, doctests too, compiles."""
     os.environ["MIR21SIM_CACHE"] = str(_CACHE)
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(_CACHE / "hypothesis")
+    hypothesis.settings.register_profile(
+        "mir21sim", database=None, deadline=None, derandomize=True
+    )
+    hypothesis.settings.load_profile("mir21sim")
 
 
 def pytest_unconfigure(config):

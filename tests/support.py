@@ -282,7 +282,8 @@ def environment(net, amounts, t=0.0):
     for s in net.species:
         amount = complex(amounts.get(s.id, s.initial))
         env[s.id] = amount if s.only_amount else amount / env[s.compartment]
-    env |= {k: complex(v) for k, v in amounts.items() if k not in env}
+    pools = {s.id for s in net.species}
+    env |= {k: complex(v) for k, v in amounts.items() if k not in pools}
     waiting = [r for r in net.rules if r.kind == "assignment"]
     while waiting:
         rule = next(r for r in waiting if {*ir.symbols(r.math)} <= env.keys())

@@ -154,3 +154,76 @@ def test_labelled_files_are_compared_under_their_labels(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "low" in out
     assert "high" in out
+
+
+OWN = """<?xml version="1.0" encoding="UTF-8"?>
+<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2">
+<model id="own"><listOfCompartments>
+<compartment id="cell" size="1" constant="true" spatialDimensions="3"/>
+</listOfCompartments><listOfSpecies>
+<species id="miR21" compartment="cell" initialAmount="10" constant="false"
+ boundaryCondition="false" hasOnlySubstanceUnits="true"/>
+</listOfSpecies><listOfParameters>
+<parameter id="k_decay" value="1e-4" constant="true"/>
+{parameters}</listOfParameters><listOfReactions>
+<reaction id="decay" reversible="false"><listOfReactants>
+<speciesReference species="miR21" stoichiometry="1" constant="true"/>
+</listOfReactants><kineticLaw>
+<math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/>{factors}</apply></math>
+</kineticLaw></reaction></listOfReactions></model></sbml>
+"""
+
+
+def own_model(folder, factors, parameters=""):
+    path = folder / "own.xml"
+    cis = "".join(f"<ci>{name}</ci>" for name in factors)
+    path.write_text(OWN.format(factors=cis, parameters=parameters))
+    return str(path)
+
+
+def test_own_file_stands_for_a_model_name(tmp_path, capsys):
+    path = own_model(tmp_path, ["k_decay", "miR21"])
+    assert run("simulate", path, "--end", "10000 s", *FAST) == 0
+    end = capsys.readouterr().out.split()
+    assert float(end[end.index("miR21") + 1]) == pytest.approx(3.6788, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("factors", "parameters", "words"),
+    [
+        (["k_decey", "miR21"], "", ["`decay`", "k_decey", "`k_decay`"]),
+        (
+            ["k_decya", "miR21"],
+            '<parameter id="k_decya" constant="true"/>',
+            ["`decay`", "k_decya", "no value", "`k_decay`"],
+        ),
+    ],
+    ids=["undeclared", "without value"],
+)
+def test_missing_symbol_names_reaction_symbol_and_near_name(
+    factors, parameters, words, tmp_path, capsys
+):
+    path = own_model(tmp_path, factors, parameters)
+    assert run("simulate", path, *FAST) == 2
+    text = sentence(capsys)
+    for word in words:
+        assert word in text
+
+
+def test_species_driven_negative_fails_with_its_name(tmp_path, capsys):
+    path = own_model(tmp_path, ["k_decay"])
+    assert run("simulate", path, "--end", "100 h", *FAST) == 1
+    text = sentence(capsys)
+    assert "`miR21`" in text
+    assert "`decay`" in text
+    assert "negative" in text
+
+
+@pytest.mark.parametrize(
+    "content", ["", "<sbml", "<html></html>", "not xml at all"], ids=repr
+)
+def test_file_that_is_no_sbml_is_one_sentence(content, tmp_path, capsys):
+    path = tmp_path / "broken.xml"
+    path.write_text(content)
+    assert run("simulate", str(path), *FAST) == 2
+    assert "broken" in sentence(capsys)

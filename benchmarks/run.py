@@ -1,0 +1,166 @@
+"""Measure start-up, compile and run times, and accuracy against another simulator.
+
+Run: python benchmarks/run.py [--out FILE] [--models NAME ...]
+
+Writes one JSON line a case. Cold (empty cache), cached (a later process) and warm (a
+later run in one process) are three numbers; a time never stands without the error
+achieved. The reference is libRoadRunner (CVODE) at rtol 1e-12 on the same SBML, where
+it is installed (extra `bench`); otherwise SciPy Radau at rtol 1e-11.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import mir21sim as ms
+from mir21sim import library
+
+CASES = (
+    ("earm_1_3", "base", 10.0),
+    ("earm2_m1a", "base", 20000 / 3600),
+    ("earm2_m1a", "fitted", 20000 / 3600),
+    ("mir21_core", "MCF-7", 48.0),
+    ("mir21_apoptosis", "MCF-7", 48.0),
+)
+FLOOR = 1e-3  # molecules: below it, relative errors are those of solver noise
+POINTS = 101
+
+
+def timed_process(code, cache):
+    """Return wall seconds of a fresh Python process, its start included."""
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        env=os.environ | {"MIR21SIM_CACHE": cache},
+    )
+    return time.perf_counter() - start
+
+
+def start_up():
+    """Time `import mir21sim` beyond a bare interpreter, best of five."""
+    with tempfile.TemporaryDirectory() as cache:
+        bare = min(timed_process("pass", cache) for _ in range(5))
+        full = min(timed_process("import mir21sim", cache) for _ in range(5))
+    return {"case": "import mir21sim", "import_s": round(full - bare, 4)}
+
+
+def first_results(name, context):
+    """Time from process start to the first result: empty cache, then full cache."""
+    code = (
+        "import mir21sim as ms\n"
+        f"m = ms.load({name!r}, {context!r})\n"
+        "ms.simulate(m, points=11)\n"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        cold = timed_process(code, cache)
+        cached = min(timed_process(code, cache) for _ in range(3))
+    return {"cold_s": round(cold, 2), "cached_s": round(cached, 2)}
+
+
+def reference(model, name, context, end_h):
+    """Return (label, states at the output times) from an independent solver."""
+    if model.info.equilibrate:
+        label, options = (
+            "SciPy Radau 1e-11",
+            ms.Options(method="Radau", rtol=1e-11, atol=1e-9),
+        )
+        return label, states(model, end_h, options)
+    try:
+        import roadrunner  # optional
+    except ImportError:
+        options = ms.Options(method="Radau", rtol=1e-11, atol=1e-9)
+        return "SciPy Radau 1e-11", states(model, end_h, options)
+    runner = roadrunner.RoadRunner(library.find(name, context).texts["sbml"])
+    for key, value in zip(model.param_names, model.p0, strict=True):
+        runner.setValue(key, float(value))
+    runner.integrator.relative_tolerance = 1e-12
+    runner.integrator.absolute_tolerance = 1e-14
+    runner.integrator.maximum_num_steps = 10_000_000
+    table = runner.simulate(0, end_h * 3600, POINTS, list(model.state_names))
+    version = importlib.metadata.version("libroadrunner")
+    return f"libRoadRunner {version} 1e-12", np.asarray(table)
+
+
+def states(model, end_h, options):
+    """Return all states at the output times, shape (time, state)."""
+    result = ms.simulate(
+        model, end_h, points=POINTS, observe=model.state_names, options=options
+    )
+    return np.stack([result[name].values for name in model.state_names], axis=1)
+
+
+def measure(model, end_h, truth, method, rtol):
+    """Return warm time, work and error of one method at one tolerance."""
+    options = ms.Options(method=method, rtol=rtol)
+    states(model, end_h, options)
+    times, steps = [], 0
+    for _ in range(5):
+        start = time.perf_counter()
+        result = ms.simulate(model, end_h, points=POINTS, options=options)
+        times.append(time.perf_counter() - start)
+        steps = int(result["n_steps"])
+    found = states(model, end_h, options)
+    error = np.max(np.abs(found - truth) / np.maximum(np.abs(truth), FLOOR))
+    mixed = np.max(np.abs(found - truth) / (1 + np.abs(truth)))
+    return {
+        "method": method,
+        "rtol": rtol,
+        "warm_ms_per_run": round(1e3 * min(times), 2),
+        "n_steps": steps,
+        "max_relative_error": float(f"{error:.2e}"),
+        "max_mixed_error": float(f"{mixed:.2e}"),
+    }
+
+
+def machine():
+    """Return what the numbers were measured on."""
+    versions = {p: importlib.metadata.version(p) for p in ("numpy", "scipy", "numba")}
+    return {
+        "case": "machine",
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def main():
+    """Run all cases and write their lines as they come."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results.jsonl"))
+    parser.add_argument("--models", nargs="*", help="only these models")
+    arguments = parser.parse_args()
+    with arguments.out.open("w", encoding="utf-8") as file:
+
+        def write(line):
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            print(json.dumps(line), flush=True)
+
+        write(machine())
+        write(start_up())
+        for name, context, end_h in CASES:
+            if arguments.models and name not in arguments.models:
+                continue
+            case = f"{name} ({context})"
+            write({"case": case, **first_results(name, context)})
+            model = ms.load(name, context)
+            label, truth = reference(model, name, context, end_h)
+            for method in ("LSODA", "BDF", "Radau"):
+                for rtol in (1e-6, 1e-10):
+                    line = measure(model, end_h, truth, method, rtol)
+                    write({"case": case, "reference": label, **line})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,452 @@
+"""SciPy's integrators under our loop: accuracy, breakpoints, failures, work."""
+
+import concurrent.futures
+import warnings
+
+import numpy as np
+import pytest
+import support
+from support import integrate, pairs, reaction, scaled_error
+
+from mir21sim import library
+from mir21sim.errors import FailedRunsWarning, SolverError, SolverStatus
+from mir21sim.execute import Options
+from mir21sim.simulate import simulate
+from mir21sim.solvers.scipy_ivp import METHODS
+from mir21sim.sweep import sweep
+
+RTOL, ATOL = 1e-7, 1e-7
+TIMES = np.linspace(0.0, 8.0, 17)
+
+# The tolerance bounds the error of one step; over a run of 50 to 200 steps the errors
+# of LSODA and BDF (orders up to 12 and 5) add up to some tens of tolerances, those of
+# Radau, whose estimate is one order below its solution, stay under one.
+BUDGET = {"LSODA": 60.0, "BDF": 60.0, "Radau": 5.0}
+
+each_method = pytest.mark.parametrize("method", METHODS)
+
+
+def closed_decay(t, model):
+    return 100.0 * np.exp(-0.5 * t)
+
+
+def closed_birth_death(t, model):
+    return 50.0 + (5.0 - 50.0) * np.exp(-0.4 * t)
+
+
+def closed_driven(t, model):
+    return 1.0 + 2.0 * (1.0 - (1.0 + t) * np.exp(-t))
+
+
+CLOSED = {
+    "decay": closed_decay,
+    "birth_death": closed_birth_death,
+    "driven": closed_driven,
+}
+
+
+@each_method
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_linear_model_follows_its_closed_form(name, method, request):
+    model = request.getfixturevalue(name)
+    got = integrate(model, TIMES, method=method, rtol=RTOL, atol=ATOL).values[0, :, 0]
+    want = CLOSED[name](TIMES, model)
+    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < BUDGET[method]
+
+
+@each_method
+def test_binding_follows_its_closed_form(binding, method):
+    got = integrate(binding, TIMES, method=method, rtol=RTOL, atol=ATOL).values[0]
+    c = support.binding_closed_form(TIMES, 100.0, 60.0, 0.01, 0.3)
+    want = np.stack([100.0 - c, 60.0 - c, c], axis=1)
+    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < BUDGET[method]
+
+
+@each_method
+def test_saturated_turnover_meets_its_implicit_solution(hill, method):
+    """The time to fall from S0 to S is known: (S0 − S + K^n ∫ S^-n) / Vmax."""
+    got = integrate(hill, TIMES[:6], method=method, rtol=RTOL, atol=ATOL).values[0]
+    s, s0, vmax, k, n = got[:, 0], 10.0, 3.0, 2.0, 2.5
+    power = (s ** (1 - n) - s0 ** (1 - n)) / (n - 1)
+    time = (s0 - s + k**n * power) / vmax
+    rate = vmax * s**n / (k**n + s**n)  # turns an error in time into one in S
+    error = np.abs(time - TIMES[:6]) * rate
+    assert np.max(error / (ATOL + RTOL * s)) < BUDGET[method]
+
+
+# ---------------------------------------------------------------------------- doses
+def after(dose_times, amounts, t, k=0.5, start=100.0):
+    """Return A(t) under decay with jumps, the jump at t included."""
+    t = np.asarray(t)[:, np.newaxis]
+    since = t - np.asarray(dose_times)
+    return start * np.exp(-k * t[:, 0]) + np.where(
+        since >= 0, np.asarray(amounts) * np.exp(-k * since), 0.0
+    ).sum(axis=1)
+
+
+DOSES = {
+    "one bolus": ("A=40 molecule@3.3h", [3.3], [40.0]),
+    "at the start": ("A=40 molecule@0h", [0.0], [40.0]),
+    "at the end": ("A=40 molecule@8h", [8.0], [40.0]),
+    "at an output time": ("A=40 molecule@4h", [4.0], [40.0]),
+    "a series": ("A=40 molecule@1h/1.7hx4", [1.0, 2.7, 4.4, 6.1], [40.0] * 4),
+    "a series beyond the end": ("A=40 molecule@1h/4hx9", [1.0, 5.0], [40.0] * 2),
+}
+
+
+@each_method
+@pytest.mark.parametrize("case", DOSES)
+def test_a_bolus_adds_at_its_time_and_shows_there(decay, method, case):
+    text, times, amounts = DOSES[case]
+    got = integrate(decay, TIMES, method=method, rtol=RTOL, atol=ATOL, doses=[text])
+    want = after(times, amounts, TIMES)
+    assert scaled_error(got.values[0, :, 0], want, rtol=RTOL, atol=ATOL) < 60
+
+
+def test_equal_times_act_in_the_order_given(decay):
+    both = ["A=10 molecule@2h", "A=wash@2h"]
+    first = integrate(decay, [0.0, 2.0, 3.0], doses=both).values[0, :, 0]
+    second = integrate(decay, [0.0, 2.0, 3.0], doses=both[::-1]).values[0, :, 0]
+    assert first[1] == 0.0
+    assert second[1] == 10.0
+
+
+@each_method
+def test_an_infusion_adds_at_a_constant_rate_between_its_ends(decay, method):
+    dose = ["A=60 molecule@2h:3h"]
+    got = integrate(decay, TIMES, method=method, rtol=RTOL, atol=ATOL, doses=dose)
+    level = 60.0 / 3.0 / 0.5
+    during = np.clip(TIMES - 2.0, 0.0, 3.0)
+    since_end = np.clip(TIMES - 5.0, 0.0, None)
+    infused = level * (1 - np.exp(-0.5 * during)) * np.exp(-0.5 * since_end)
+    want = closed_decay(TIMES, decay) + infused
+    assert scaled_error(got.values[0, :, 0], want, rtol=RTOL, atol=ATOL) < 60
+
+
+def test_infusions_that_touch_keep_one_rate(decay):
+    dose = ["A=20 molecule@0h:2h/2hx4"]
+    got = integrate(decay, TIMES, rtol=RTOL, atol=ATOL, doses=dose).values[0, :, 0]
+    want = 20.0 + (100.0 - 20.0) * np.exp(-0.5 * TIMES)
+    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < 60
+
+
+@pytest.mark.parametrize("at", [0.0, 3.3, 4.0, 8.0])
+def test_a_washout_empties_exactly_at_its_time(decay, at):
+    times = np.union1d(TIMES, [at])
+    got = integrate(decay, times, doses=[f"A=wash@{at}h"]).values[0, :, 0]
+    assert (got[times >= at] == 0.0).all()
+    assert (got[times < at] > 1.0).all()
+
+
+def test_a_dose_at_a_rounded_output_time_shows_there(decay):
+    """The 7th of 11 times up to 6 h is the double next below 3.6."""
+    times = np.linspace(0.0, 6.0, 11)
+    assert times[6] == np.nextafter(3.6, 0.0)
+    result = simulate(decay, "6 h", points=11, doses="A=40 molecule@3.6h")
+    want = after([3.6], [40.0], times + 1e-12)
+    assert result["A"].values == pytest.approx(want, rel=1e-4)
+
+
+def test_a_dose_of_nothing_changes_no_number(decay):
+    plain = integrate(decay, TIMES).values
+    dosed = integrate(decay, TIMES, doses=["A=0 molecule@8h"]).values
+    np.testing.assert_array_equal(plain, dosed)
+
+
+def test_doses_in_nM_go_through_the_volume(decay):
+    """1 nM in 1 pL is 602.2 molecules."""
+    got = integrate(decay, [0.0, 1.0], doses=["A=1 nM@0h"]).values[0, 0, 0]
+    assert got == pytest.approx(100.0 + 602.214076, rel=1e-12)
+
+
+# --------------------------------------------------------------------- step control
+@each_method
+def test_output_times_never_touch_the_steps(binding, method):
+    few = integrate(binding, np.linspace(0, 8, 11), method=method).results
+    many = integrate(binding, np.linspace(0, 8, 1001), method=method).results
+    for work in ("n_steps", "n_rhs", "n_jac"):
+        assert getattr(few, work)[0] == getattr(many, work)[0]
+    np.testing.assert_array_equal(few.y_end, many.y_end)
+
+
+@each_method
+def test_dense_output_is_as_good_as_the_steps(binding, method):
+    times = np.linspace(0, 8, 1001)
+    got = integrate(binding, times, method=method, rtol=RTOL, atol=ATOL).values[0, :, 2]
+    want = support.binding_closed_form(times, 100.0, 60.0, 0.01, 0.3)
+    # Radau's continuous output has order 3, its steps order 5.
+    limit = 2000.0 if method == "Radau" else BUDGET[method]
+    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < limit
+
+
+@pytest.mark.parametrize(
+    ("method", "n_steps", "n_rhs"),
+    [("LSODA", 400, 900), ("BDF", 450, 1000), ("Radau", 130, 1100)],
+)
+def test_robertson_takes_no_more_work_than_it_should(robertson, method, n_steps, n_rhs):
+    done = integrate(robertson, [0.0, 1e5], method=method, rtol=1e-6, atol=1e-10)
+    assert done.results.status[0] == SolverStatus.OK
+    assert 20 < done.results.n_steps[0] < n_steps
+    assert done.results.n_rhs[0] < n_rhs
+
+
+@pytest.fixture(scope="module")
+def robertson_runs(robertson):
+    times = np.concatenate([[0.0], np.geomspace(1e-2, 1e5, 15)])
+    return {
+        m: integrate(robertson, times, method=m, rtol=1e-7, atol=1e-12).values[0]
+        for m in METHODS
+    }
+
+
+@pytest.mark.parametrize(("one", "other"), pairs(METHODS))
+def test_methods_agree_on_robertson(robertson_runs, one, other):
+    a, b = robertson_runs[one], robertson_runs[other]
+    assert scaled_error(a, b, rtol=1e-6, atol=1e-11) < 20
+    np.testing.assert_allclose(a.sum(axis=1), 1.0, rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def earm_runs():
+    model = library.load("earm_1_3", backend="numpy")
+    times = np.linspace(0.0, 5.0, 11)
+    runs = {
+        m: integrate(model, times, method=m, rtol=1e-6, atol=1e-3).values[0]
+        for m in METHODS
+    }
+    return runs | {
+        "reference": integrate(model, times, method="Radau", rtol=1e-10, atol=1e-6).values[0]  # fmt: skip
+    }
+
+
+@each_method
+def test_methods_agree_on_earm(earm_runs, method):
+    """Measured in 10 tolerances; an error before MOMP shifts the whole switch."""
+    got, want = earm_runs[method], earm_runs["reference"]
+    assert scaled_error(got, want, rtol=1e-5, atol=1e-2) < 30
+
+
+# -------------------------------------------------------------------------- failures
+def failing(rate, arrow="A ->", **parameters):
+    """Return a model with a quiet first reaction and a second one that fails."""
+    reactions = [reaction("quiet", "B ->", "k*B"), reaction("culprit", arrow, rate)]
+    return support.compiled(
+        support.network(
+            {"A": 10.0, "B": 5.0}, {"k": 0.1} | parameters, reactions, name="broken"
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def dividing():
+    """A model whose second reaction divides by zero from the start where K is 0."""
+    return failing("k*A/K", K=1.0)
+
+
+@pytest.fixture(scope="module")
+def bursting():
+    """A model that reaches infinity at t = 1/(k·A0) = 1 h: dA/dt = k·A²."""
+    return failing("k*A**2", "A -> 2 A")
+
+
+@pytest.fixture(scope="module")
+def exhausting():
+    """A model with a zero-order loss, empty after 2 h."""
+    return failing("K", K=5.0)
+
+
+def test_a_division_by_zero_is_named_with_its_reaction(dividing):
+    with pytest.raises(SolverError, match=r"broken: .*`culprit`.*not a number") as caught:  # fmt: skip
+        simulate(dividing, 1.0, parameters={"K": 0.0})
+    assert caught.value.status == SolverStatus.NON_FINITE
+    assert caught.value.t == 0.0
+
+
+def test_a_zero_order_loss_is_named_with_its_species_and_reaction(exhausting):
+    words = r"At 2\.\d+ h, species `A` .* in reaction `culprit`: A species became negative"  # fmt: skip
+    with pytest.raises(SolverError, match=words) as caught:
+        simulate(exhausting, 5.0)
+    assert caught.value.status == SolverStatus.NEGATIVE
+
+
+def test_negative_amounts_may_be_allowed(exhausting):
+    result = simulate(exhausting, 5.0, options=Options(allow_negative=True))
+    assert float(result["A"][-1]) == pytest.approx(-15.0)
+
+
+def test_too_few_steps_are_named_with_the_fastest_reaction(bursting):
+    words = r"`culprit` changes `A` fastest: The maximum number of steps.*`max_steps`"
+    with pytest.raises(SolverError, match=words) as caught:
+        simulate(bursting, 0.9, options=Options(max_steps=20))
+    assert caught.value.status == SolverStatus.MAX_STEPS
+    assert 0.0 < caught.value.t < 0.9
+
+
+def test_a_run_that_bursts_ends_near_the_pole(bursting):
+    with pytest.raises(SolverError, match=r"`culprit`") as caught:
+        simulate(bursting, 3.0)
+    assert caught.value.status in {
+        SolverStatus.STEP_TOO_SMALL,
+        SolverStatus.NON_FINITE,
+        SolverStatus.MAX_STEPS,
+    }
+    assert caught.value.t == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_run_out_of_time_says_so(robertson):
+    """The clock is read every 32 steps, so that any limit is hit by then."""
+    words = r"time allowed for one run was used up; raise `timeout`"
+    with pytest.raises(SolverError, match=words) as caught:
+        simulate(robertson, 1e5, options=Options(timeout=1e-9))
+    assert caught.value.status == SolverStatus.TIMEOUT
+
+
+@each_method
+def test_a_failed_run_keeps_what_it_reached_and_is_nan_after(exhausting, method):
+    done = integrate(exhausting, np.linspace(0.0, 5.0, 11), method=method)
+    a = done.values[0, :, 0]
+    assert done.results.status[0] == SolverStatus.NEGATIVE
+    reached = np.isfinite(a)
+    assert reached[:4].all()
+    assert not reached[5:].any()
+    np.testing.assert_allclose(a[:4], 10.0 - 5.0 * np.linspace(0.0, 1.5, 4), rtol=1e-9)
+
+
+def test_a_run_that_never_started_is_nan_and_not_zero(dividing):
+    done = integrate(dividing, TIMES, over={"K": [0.0, 1.0]})
+    assert np.isnan(done.values[0, 1:]).all()
+    assert np.isfinite(done.values[1]).all()
+
+
+def test_one_bad_run_does_not_change_the_others_by_a_bit(dividing):
+    good = integrate(dividing, TIMES, over={"K": [1.0, 2.0]}).values
+    mixed = integrate(dividing, TIMES, over={"K": [1.0, 0.0, 2.0]})
+    assert list(mixed.results.status) == [0, SolverStatus.NON_FINITE, 0]
+    np.testing.assert_array_equal(mixed.values[[0, 2]], good)
+
+
+def test_a_sweep_masks_and_warns_once_by_name(dividing):
+    with pytest.warns(FailedRunsWarning, match=r"1 of 3 runs failed.*K = 0") as caught:
+        result = sweep(dividing, {"K": [1.0, 0.0, 2.0]}, 1.0)
+    assert len(caught) == 1
+    assert list(result["status"]) == [0, SolverStatus.NON_FINITE, 0]
+    assert "culprit" in str(result["message"].values[1])
+
+
+def test_a_sweep_raises_on_request_with_the_run(dividing):
+    with pytest.raises(SolverError, match=r"1 of 2 runs failed; first: run 1") as caught:  # fmt: skip
+        sweep(dividing, {"K": [1.0, 0.0]}, 1.0, on_failure="raise")
+    assert caught.value.run == 1
+
+
+def test_a_run_that_fails_is_tried_again_by_radau(dividing):
+    done = integrate(dividing, TIMES, method="BDF", over={"K": [1.0, 0.0]})
+    assert done.results.method == ["BDF", "Radau"]
+
+
+# ------------------------------------------------------------------ threads, Ctrl-C
+@pytest.fixture(scope="module")
+def alone(binding):
+    return integrate(binding, TIMES, over={"kf": np.geomspace(1e-3, 1.0, 9)})
+
+
+@pytest.mark.parametrize("n_jobs", [2, 5])
+def test_results_do_not_depend_on_threads_by_a_bit(binding, alone, n_jobs):
+    over = {"kf": np.geomspace(1e-3, 1.0, 9)}
+    together = integrate(binding, TIMES, over=over, n_jobs=n_jobs)
+    np.testing.assert_array_equal(together.values, alone.values)
+    np.testing.assert_array_equal(together.results.n_steps, alone.results.n_steps)
+
+
+def test_a_given_executor_is_used_and_left_open(binding, alone):
+    over = {"kf": np.geomspace(1e-3, 1.0, 9)}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        together = integrate(binding, TIMES, over=over, executor=pool)
+        assert pool.submit(int, "7").result() == 7
+    np.testing.assert_array_equal(together.values, alone.values)
+
+
+def test_a_row_of_a_sweep_is_the_single_run_by_a_bit(binding, alone):
+    one = integrate(binding, TIMES, over={"kf": np.geomspace(1e-3, 1.0, 9)[4:5]})
+    np.testing.assert_array_equal(one.values[0], alone.values[4])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_progress_counts_up_to_all_runs(binding, n_jobs):
+    seen = []
+    integrate(
+        binding, TIMES, over={"kf": [0.1, 0.2, 0.3]}, n_jobs=n_jobs,
+        progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    assert seen == sorted(seen)
+    assert seen[-1] == (3, 3)
+
+
+def interrupt_at(count):
+    def progress(done, total):
+        if done >= count:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_interrupt_keeps_the_finished_runs(binding, alone, n_jobs):
+    over = {"kf": np.geomspace(1e-3, 1.0, 9)}
+    done = integrate(
+        binding, TIMES, over=over, n_jobs=n_jobs, progress=interrupt_at(4)
+    )
+    finished = done.results.status == SolverStatus.OK
+    assert done.interrupted
+    assert finished.sum() >= 4
+    np.testing.assert_array_equal(done.values[finished], alone.values[finished])
+    assert np.isnan(done.values[~finished]).all()
+    assert (done.results.status[~finished] == SolverStatus.NOT_RUN).all()
+
+
+def test_an_interrupted_sweep_warns_with_the_count_of_finished_runs(binding):
+    options = Options(progress=interrupt_at(2))
+    with pytest.warns(FailedRunsWarning, match=r"Interrupted: 2 of 4 runs are finished"):  # fmt: skip
+        result = sweep(binding, {"kf": [0.1, 0.2, 0.3, 0.4]}, 1.0, options=options)
+    assert list(result["status"]) == [0, 0, -1, -1]
+
+
+def test_an_interrupted_simulation_is_an_interrupt(binding):
+    with pytest.raises(KeyboardInterrupt):
+        simulate(binding, 1.0, options=Options(progress=interrupt_at(1)))
+
+
+# ----------------------------------------------------------------------- odd shapes
+def test_a_model_without_species_still_has_its_rules():
+    net = support.network({}, {"k": 2.0}, [], rules={"wave": "k*time"})
+    result = simulate(support.compiled(net), times=[0.0, 1.0, 3.0], observe="wave")
+    assert list(result["wave"]) == [0.0, 2.0, 6.0]
+
+
+def test_a_large_sparse_chain_follows_its_closed_form():
+    """300 states take the sparse Jacobian: a gamma-distributed delay."""
+    n, k = 300, 40.0
+    names = [f"S{i}" for i in range(n)]
+    links = zip(names, names[1:], strict=False)
+    net = support.network(
+        dict.fromkeys(names, 0.0) | {"S0": 1.0},
+        {"k": k},
+        [reaction(f"r{i}", f"{a} -> {b}", f"k*{a}") for i, (a, b) in enumerate(links)],
+    )
+    model = support.compiled(net)
+    got = integrate(model, [0.0, 1.0], method="BDF", rtol=1e-7, atol=1e-9).values[0, 1]
+    steps = np.arange(n - 1)
+    logs = -k + steps * np.log(k) - np.cumsum(np.log(np.maximum(steps, 1)))
+    assert scaled_error(got[:-1], np.exp(logs), rtol=1e-7, atol=1e-9) < 60
+
+
+def test_outputs_are_states_concentrations_rules_rates_and_parameters(chain):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        names = ["A", "[A]", "free", "use", "K"]
+        result = simulate(chain, times=[0.0, 1.0], observe=names)
+    a, b = 10.0, 2.0
+    free = a / (1 + b / 4.0)
+    want = [a, a / 0.602214076, free, 0.3 * free, 4.0]
+    assert [float(result[n][0]) for n in names] == pytest.approx(want, rel=1e-12)
+    assert [result[n].attrs["units"] for n in names[:2]] == ["molecule", "nM"]
