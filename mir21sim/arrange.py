@@ -100,7 +100,7 @@ def check_tolerances(
 ) -> FloatArray:
     """Return the absolute tolerance per state; both tolerances must be above 0.
 
-    By default it follows `rtol`, so that a tighter run is tighter for small amounts too.
+    By default it follows `rtol`: a tighter run is tighter for small amounts too.
     """
     if not (math.isfinite(rtol) and 1e-14 <= rtol < 1):
         raise InputError(f"`rtol` must be from 1e-14 to below 1, got {rtol}.")

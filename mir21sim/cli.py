@@ -450,9 +450,11 @@ def _print_features(result: "xr.Dataset") -> None:
     """Print the features of the first quantity, unless they are too many to read."""
     from mir21sim import export
     from mir21sim.compare import compare as compare_
+    from mir21sim.compare import stimulus_time
 
     if result["status"].size <= 40:
-        features = compare_(result, _first_quantity(result))
+        since = stimulus_time(result)
+        features = compare_(result, _first_quantity(result), since=since)
         typer.echo(export.feature_text(features))
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -14,6 +14,7 @@ import xarray as xr
 from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.results import provenance
 
 Results: TypeAlias = xr.Dataset | Sequence[xr.Dataset] | Mapping[str, xr.Dataset]
 
@@ -161,6 +162,28 @@ def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:
     if observe not in known:
         raise UnknownNameError("quantity in the result", observe, known)
     return result[observe]
+
+
+def dose_records(result: xr.Dataset) -> list[Mapping[str, Any]]:
+    """Return the doses of a result as records, none where it has no provenance."""
+    if "provenance" not in result.attrs:
+        return []
+    doses: list[Mapping[str, Any]] = provenance(result)["doses"]
+    return doses
+
+
+def stimulus_time(result: xr.Dataset) -> float | None:
+    """Return the time of the last dose that is not swept, h: what curves count from.
+
+    None where there is no such dose within the run.
+    """
+    end = float(result["time"][-1])
+    times = [
+        dose["time"]
+        for dose in dose_records(result)
+        if dose["target"] not in result.dims and dose["time"] < end
+    ]
+    return max(times, default=None)
 
 
 def _since_hours(since: float | str | None, start_h: float) -> float:

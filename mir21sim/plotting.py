@@ -4,9 +4,9 @@ No pyplot, so no window and no global state: save with ``save`` or ``ax.figure``
 Colours come from viridis, which reads the same with any colour vision.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,11 +21,13 @@ from mir21sim.compare import (
     HillFit,
     Results,
     compare,
+    dose_records,
     fit_hill,
     label_results,
     quantity,
+    stimulus_time,
 )
-from mir21sim.errors import InputError, Mir21simError
+from mir21sim.errors import InputError
 from mir21sim.export import Measured
 
 MAX_PANELS = 6
@@ -151,8 +153,16 @@ def plot_dose_response(
     ax.set_xlabel(axis_label(features[over]))
     meaning = FEATURES[response][1]
     own = str(features[response].attrs.get("units", ""))
-    ax.set_ylabel(f"{features.attrs['observe']}:\n{meaning}{_bracketed(own)}")
-    ax.legend(frameon=False, fontsize="small", loc="best")
+    ax.set_ylabel(
+        f"{features.attrs['observe']}:\n{_wrapped(meaning + _bracketed(own))}"
+    )
+    # From zero, so that a small effect looks small.
+    low = min(0.0, float(features[response].min()))
+    high = max(0.0, float(features[response].max()))
+    ax.set_ylim(low - 0.04 * (high - low), high + 0.08 * (high - low) or 1.0)
+    ax.legend(
+        frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0)
+    )
     _clean(ax)
     return ax
 
@@ -170,7 +180,7 @@ def _plot_series(
     """Draw the points of one dose–response and the curve through them."""
     fit = fit_hill(doses, points)
     if fit.reason:
-        label = f"{label}\n(no EC50: {fit.reason})"
+        label = f"{label}\n{_wrapped(f'no EC50: {fit.reason}', 48)}"
     else:
         interval = f"{fit.ec50_low:.3g}–{fit.ec50_high:.3g}"
         label = f"{label}\nEC50 {fit.ec50:.3g}{unit} ({interval})"
@@ -242,7 +252,7 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
             ax.set_title(
                 f"{axis_label(value)} = {_number(float(value))}", fontsize="medium"
             )
-    features = compare(result, observe, since=_last_dose(result, dims))
+    features = compare(result, observe, since=stimulus_time(result))
     plot_dose_response(features, ax=axes[-1], over=dims[0])
     figure.suptitle(_title(result), fontsize="medium", x=0.01, ha="left")
     return figure
@@ -331,6 +341,11 @@ def axis_label(coordinate: xr.DataArray) -> str:
     return f"{name}{_bracketed(str(coordinate.attrs.get('units', '')))}"
 
 
+def _wrapped(text: str, width: int = 34) -> str:
+    """Return a text in lines short enough for an axis."""
+    return "\n".join(textwrap.wrap(text, width))
+
+
 def _bracketed(unit: str) -> str:
     return f" ({unit})" if unit and unit not in ("1", "dimensionless") else ""
 
@@ -340,7 +355,7 @@ def _label(ax: Axes, result: xr.Dataset, observe: str) -> None:
     ax.set_xlabel(axis_label(result["time"]))
     unit = str(result[observe].attrs.get("units", ""))
     shown = {"molecule": " (molecules per cell)"}.get(unit, _bracketed(unit))
-    ax.set_ylabel(f"{result[observe].attrs.get('long_name', observe)}{shown}")
+    ax.set_ylabel(_wrapped(f"{result[observe].attrs.get('long_name', observe)}{shown}"))
     ax.set_xlim(float(result["time"][0]), float(result["time"][-1]))
     _clean(ax)
 
@@ -369,19 +384,10 @@ def _span(coordinate: xr.DataArray) -> str:
     return f"{axis_label(coordinate)} {_number(low)} to {_number(high)}"
 
 
-def _doses(result: xr.Dataset) -> list[Mapping[str, Any]]:
-    """Return the dose records of a result, none where it has no provenance."""
-    try:
-        doses: list[Mapping[str, Any]] = results.provenance(result)["doses"]
-    except (Mir21simError, KeyError):
-        return []
-    return doses
-
-
 def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
     """Draw a thin line at each fixed dose within the run and say what it is."""
     start, end = float(result["time"][0]), float(result["time"][-1])
-    for dose in _doses(result):
+    for dose in dose_records(result):
         if dose["target"] in skip or not start < dose["time"] < end:
             continue
         ax.axvline(dose["time"], color="0.6", lw=0.9, ls=":")
@@ -398,17 +404,6 @@ def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
             fontsize="x-small",
             color="0.35",
         )
-
-
-def _last_dose(result: xr.Dataset, swept: Sequence[str]) -> float | None:
-    """Return the time of the last fixed dose: the stimulus that features count from."""
-    end = float(result["time"][-1])
-    times = [
-        dose["time"]
-        for dose in _doses(result)
-        if dose["target"] not in swept and dose["time"] < end
-    ]
-    return max(times, default=None)
 
 
 def _title(result: xr.Dataset) -> str:

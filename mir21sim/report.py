@@ -49,7 +49,8 @@ def model_text(files: library.ModelFiles) -> str:
         lines += ["", "inputs (dose with --dose, sweep with --over):"]
         for entry in info.inputs.values():
             per = entry.molecules_per_unit
-            words = f"; 1 {entry.unit} = {per:g} molecules per cell" if per else ""
+            stated = per and entry.unit != "molecule"
+            words = f"; 1 {entry.unit} = {per:g} molecules per cell" if stated else ""
             lines.append(f"  {entry.species:24s} {entry.label} [{entry.unit}]{words}")
     if info.observables:
         lines += ["", "observables (--observe):"]

@@ -18,10 +18,10 @@ from mir21sim.sweep import sweep
 RTOL, ATOL = 1e-7, 1e-7
 TIMES = np.linspace(0.0, 8.0, 17)
 
-# The tolerance bounds the error of one step; over a run of 50 to 200 steps the errors
-# of LSODA and BDF (orders up to 12 and 5) add up to some tens of tolerances, those of
-# Radau, whose estimate is one order below its solution, stay under one.
-BUDGET = {"LSODA": 60.0, "BDF": 60.0, "Radau": 5.0}
+# The tolerance bounds the error of one step. Over a run the errors add up: least in
+# Radau, whose estimate is two orders below its solution, most in BDF, whose order
+# changes with the step size: it alone needs more than 10 tolerances.
+BUDGET = {"LSODA": 5.0, "BDF": 15.0, "Radau": 1.0}
 
 each_method = pytest.mark.parametrize("method", METHODS)
 
@@ -100,7 +100,7 @@ def test_a_bolus_adds_at_its_time_and_shows_there(decay, method, case):
     text, times, amounts = DOSES[case]
     got = integrate(decay, TIMES, method=method, rtol=RTOL, atol=ATOL, doses=[text])
     want = after(times, amounts, TIMES)
-    assert scaled_error(got.values[0, :, 0], want, rtol=RTOL, atol=ATOL) < 60
+    assert scaled_error(got.values[0, :, 0], want, rtol=RTOL, atol=ATOL) < 15
 
 
 def test_equal_times_act_in_the_order_given(decay):
@@ -120,14 +120,14 @@ def test_an_infusion_adds_at_a_constant_rate_between_its_ends(decay, method):
     since_end = np.clip(TIMES - 5.0, 0.0, None)
     infused = level * (1 - np.exp(-0.5 * during)) * np.exp(-0.5 * since_end)
     want = closed_decay(TIMES, decay) + infused
-    assert scaled_error(got.values[0, :, 0], want, rtol=RTOL, atol=ATOL) < 60
+    assert scaled_error(got.values[0, :, 0], want, rtol=RTOL, atol=ATOL) < 15
 
 
 def test_infusions_that_touch_keep_one_rate(decay):
     dose = ["A=20 molecule@0h:2h/2hx4"]
     got = integrate(decay, TIMES, rtol=RTOL, atol=ATOL, doses=dose).values[0, :, 0]
     want = 20.0 + (100.0 - 20.0) * np.exp(-0.5 * TIMES)
-    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < 60
+    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < 15
 
 
 @pytest.mark.parametrize("at", [0.0, 3.3, 4.0, 8.0])
@@ -174,14 +174,12 @@ def test_dense_output_is_as_good_as_the_steps(binding, method):
     times = np.linspace(0, 8, 1001)
     got = integrate(binding, times, method=method, rtol=RTOL, atol=ATOL).values[0, :, 2]
     want = support.binding_closed_form(times, 100.0, 60.0, 0.01, 0.3)
-    # Radau's continuous output has order 3, its steps order 5.
-    limit = 2000.0 if method == "Radau" else BUDGET[method]
-    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < limit
+    assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < BUDGET[method]
 
 
 @pytest.mark.parametrize(
     ("method", "n_steps", "n_rhs"),
-    [("LSODA", 400, 900), ("BDF", 450, 1000), ("Radau", 130, 1100)],
+    [("LSODA", 600, 900), ("BDF", 400, 1100), ("Radau", 230, 1800)],
 )
 def test_robertson_takes_no_more_work_than_it_should(robertson, method, n_steps, n_rhs):
     done = integrate(robertson, [0.0, 1e5], method=method, rtol=1e-6, atol=1e-10)
@@ -202,7 +200,7 @@ def robertson_runs(robertson):
 @pytest.mark.parametrize(("one", "other"), pairs(METHODS))
 def test_methods_agree_on_robertson(robertson_runs, one, other):
     a, b = robertson_runs[one], robertson_runs[other]
-    assert scaled_error(a, b, rtol=1e-6, atol=1e-11) < 20
+    assert scaled_error(a, b, rtol=1e-6, atol=1e-11) < 3
     np.testing.assert_allclose(a.sum(axis=1), 1.0, rtol=1e-9)
 
 
@@ -223,7 +221,7 @@ def earm_runs():
 def test_methods_agree_on_earm(earm_runs, method):
     """Measured in 10 tolerances; an error before MOMP shifts the whole switch."""
     got, want = earm_runs[method], earm_runs["reference"]
-    assert scaled_error(got, want, rtol=1e-5, atol=1e-2) < 30
+    assert scaled_error(got, want, rtol=1e-5, atol=1e-2) < 10
 
 
 # -------------------------------------------------------------------------- failures
@@ -447,6 +445,6 @@ def test_outputs_are_states_concentrations_rules_rates_and_parameters(chain):
         result = simulate(chain, times=[0.0, 1.0], observe=names)
     a, b = 10.0, 2.0
     free = a / (1 + b / 4.0)
-    want = [a, a / 0.602214076, free, 0.3 * free, 4.0]
+    want = [a, a / 602.214076, free, 0.3 * free, 4.0]
     assert [float(result[n][0]) for n in names] == pytest.approx(want, rel=1e-12)
     assert [result[n].attrs["units"] for n in names[:2]] == ["molecule", "nM"]

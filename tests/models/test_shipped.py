@@ -1,0 +1,144 @@
+"""What must hold of every model in the collection, in each of its contexts."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from mir21sim import library, resting, symbolic
+from mir21sim.errors import SolverStatus
+from mir21sim.execute import Options
+from mir21sim.frontends import antimony
+from mir21sim.simulate import simulate
+
+NAMES = sorted(library.shipped())
+CASES = [
+    (name, context)
+    for name in NAMES
+    for context in (library.BASE, *library.contexts(name))
+]
+IDS = [f"{name}-{context}" for name, context in CASES]
+OPTIONS = Options(rtol=1e-6)
+
+each_model = pytest.mark.parametrize("name", NAMES)
+each_case = pytest.mark.parametrize(("name", "context"), CASES, ids=IDS)
+
+
+@functools.cache
+def loaded(name, context):
+    return library.load(name, context, backend="numpy")
+
+
+@functools.cache
+def run(name, context):
+    """Return the default experiment of a model with every state and rule."""
+    model = loaded(name, context)
+    observe = [*model.state_names, *model.assigned_names]
+    return simulate(model, observe=observe, options=OPTIONS)
+
+
+@functools.cache
+def states(name, context):
+    """Return every state over the default experiment, shape (n_time, n_state)."""
+    result, model = run(name, context), loaded(name, context)
+    return np.stack([result[s].values for s in model.state_names], axis=1)
+
+
+def test_the_collection_is_there():
+    assert {"earm_1_3", "earm2_m1a", "mir21_core"} <= set(NAMES)
+
+
+@each_model
+def test_a_model_has_its_four_files(name):
+    sbml = library.shipped()[name]
+    suffixes = (".ant", ".toml", ".parameters.tsv")
+    assert [s for s in suffixes if not sbml.with_name(name + s).is_file()] == []
+
+
+@each_model
+def test_the_sbml_is_that_of_the_antimony(name):
+    pytest.importorskip("antimony", reason="the optional converter")
+    sbml = library.shipped()[name]
+    made = antimony.antimony_to_sbml(sbml.with_suffix(".ant").read_text(), name)
+
+    def lines(text):
+        # The second line names the version of the converter.
+        return [x for x in text.splitlines() if "Created by libAntimony" not in x]
+
+    assert lines(made) == lines(sbml.read_text())
+
+
+@each_case
+def test_lint_finds_no_error(name, context):
+    issues = library.check(library.find(name, context))
+    assert [i.message for i in issues if i.severity == "error"] == []
+
+
+@each_model
+def test_every_number_has_a_source(name):
+    files = library.find(name, library.BASE)
+    rows = library.parameter_table(files)
+    assert len(rows) > 50
+    assert {"measured", "derived", "assumed", "fitted"} & {r.status for r in rows.values()}  # fmt: skip
+
+
+@each_case
+def test_the_default_experiment_runs_to_its_end(name, context):
+    result = run(name, context)
+    model = loaded(name, context)
+    assert int(result["status"]) == SolverStatus.OK
+    assert float(result["time"][-1]) == model.info.end_h
+    assert all(np.isfinite(result[s]).all() for s in model.info.observables)
+
+
+@each_case
+def test_no_amount_is_negative_beyond_the_tolerance(name, context):
+    model = loaded(name, context)
+    lowest = (states(name, context) / model.atol).min(axis=0)
+    below = {s: v for s, v in zip(model.state_names, lowest, strict=True) if v < -1000}
+    assert below == {}
+
+
+@each_case
+def test_conserved_totals_stand_still(name, context):
+    """Doses of a conserved species would move its total: none is in a default."""
+    model, y = loaded(name, context), states(name, context)
+    kernels = model.kernels
+    places = zip(kernels.n_row, kernels.n_col, strict=True)
+    entries = dict(zip(places, kernels.n_value, strict=True))
+    totals = symbolic.conserved_totals(kernels.n_state, entries)
+    dosed = {d.split("=")[0] for d in model.info.doses}
+    for total in totals:
+        index, weight = list(total), np.array(list(total.values()))
+        assert not dosed & {model.state_names[i] for i in index}
+        along = y[:, index] @ weight
+        scale = max(np.abs(y[:, index]) @ np.abs(weight))
+        assert np.abs(along - along[0]).max() <= 1e-9 * scale
+
+
+@pytest.mark.parametrize(
+    ("name", "context"),
+    [case for case in CASES if loaded(*case).info.equilibrate],
+    ids=[i for i, case in zip(IDS, CASES, strict=True) if loaded(*case).info.equilibrate],
+)  # fmt: skip
+def test_a_cell_without_doses_rests_and_the_rest_is_stable(name, context):
+    model = loaded(name, context)
+    y, p = model.start_values(1, {}, {})
+    rest, status = resting.resting_states(model, y, p)
+    assert status[0] == SolverStatus.OK
+    assert (rest[0] >= 0).all()
+    assert resting.drift(model, rest[0], p[0]) < 1e-10 * model.seconds_per_time
+    assert resting.leading_eigenvalue(model, rest[0], p[0]) < 0
+
+
+@each_case
+def test_every_input_takes_a_dose_in_its_unit(name, context):
+    model = loaded(name, context)
+    for target, entry in model.info.inputs.items():
+        dose = f"{target}=1 {entry.unit}@0h"
+        result = simulate(
+            model, "1 min", points=2, observe=target, doses=dose,
+            options=Options(equilibrate=False),
+        )  # fmt: skip
+        start = model.y0[model.state_index(target)]
+        assert float(result[target][0]) > start
