@@ -173,7 +173,7 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
                 f"`[{name}]`, its concentration."
             )
     outputs, selection = select_outputs(model, plan.observe)
-    amounts = np.array([name in _species(model) for name in model.state_names])
+    amounts = np.array([name in _species(model) for name in model.state_names], bool)
     amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
     runs = Runs(
         y0=y0,
@@ -288,6 +288,7 @@ def _schedule(
         state = model.state_index(dose.target)
         for time in dose.times():
             rows += _actions(time, state, dose, amount * per_unit, per_hour)
+    rows = [(_snapped(row[0], times_h), *row[1:]) for row in rows]
     rows = sorted((r for r in rows if r[0] <= end), key=lambda row: row[0])
     return Schedule(
         time=np.array([row[0] * per_hour for row in rows]),
@@ -297,6 +298,13 @@ def _schedule(
         if rows
         else np.empty((n_run, 0)),
     )
+
+
+def _snapped(time: float, times_h: FloatArray) -> float:
+    """Return the output time that a dose time is equal to but for rounding."""
+    nearest = float(times_h[np.argmin(np.abs(times_h - time))])
+    same = abs(nearest - time) <= 1e-9 * max(1.0, abs(time))
+    return nearest if same else time
 
 
 def _actions(

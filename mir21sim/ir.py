@@ -160,7 +160,7 @@ class Network:
     def structure_digest(self) -> str:
         """Return the SHA-256 of what decides the kernels: everything but the values."""
         parts = (
-            [(c.id, c.constant) for c in self.compartments],
+            [(c.id, c.constant, c.unit) for c in self.compartments],
             [
                 (
                     s.id,
@@ -169,6 +169,7 @@ class Network:
                     s.only_amount,
                     s.boundary,
                     s.constant,
+                    s.unit,
                 )
                 for s in self.species
             ],
@@ -195,6 +196,15 @@ def symbols(expr: Expr) -> Iterator[str]:
             yield node.name
         elif isinstance(node, Call):
             stack.extend(reversed(node.args))
+
+
+def depth(expr: Expr) -> int:
+    """Return how many operations stand within each other at most, the leaf included."""
+    deepest, level = 0, [expr]
+    while level:
+        deepest += 1
+        level = [a for node in level if isinstance(node, Call) for a in node.args]
+    return deepest
 
 
 def uses_time(expr: Expr) -> bool:

@@ -168,9 +168,10 @@ def assemble(
     """Turn the texts of a model into a CompiledModel."""
     network, info = understand(files)
     _stop_on(lint.structure_issues(network), files.name)
-    # Kernels in the cache passed the unit check when they were generated.
-    if unit_policy == "check" and not cache.is_cached(network):
+    # Units depend on the structure alone: once passed, a later start skips the check.
+    if unit_policy == "check" and not cache.has_passed(network, "units"):
         _stop_on(lint.unit_issues(network), files.name)
+        cache.note_passed(network, "units")
     return _compiled(files, network, info, backend)
 
 
@@ -374,11 +375,17 @@ def _compiled(
     amounts = {s.id: s.initial for s in network.species}
     constants = {c.id: c.size for c in network.compartments}
     constants |= {p.id: p.value for p in network.parameters}
-    y0 = np.array([_start(amounts, constants, n) for n in module.state_names])
-    p0 = np.array([_start(constants, amounts, n) for n in module.param_names])
+    y0 = np.array([_start(amounts, constants, n) for n in module.state_names], float)
+    p0 = np.array([_start(constants, amounts, n) for n in module.param_names], float)
     keep_y, keep_p = np.zeros(len(y0), dtype=bool), np.zeros(len(p0), dtype=bool)
-    with np.errstate(all="ignore"):
-        module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
+    module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
+    for names, values in ((module.state_names, y0), (module.param_names, p0)):
+        for name, value in zip(names, values, strict=True):
+            if math.isnan(value):
+                raise ModelError(
+                    f"{files.name}: the start value of `{name}` is not a number; look "
+                    "at its initial assignment."
+                )
     volumes = {
         c.id: units.picolitres(float(p0[module.param_names.index(c.id)]), c.unit)
         for c in network.compartments

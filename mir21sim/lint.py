@@ -197,9 +197,12 @@ def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
         seen = set(ir.symbols(reaction.rate))
         for name in tuple(seen):
             seen |= hidden.get(name, set())
-        products = {name for name, _ in reaction.products}
-        for name, _ in reaction.reactants:
-            if name not in seen | free | products:
+        net: dict[str, float] = {}
+        for sign, side in ((-1.0, reaction.reactants), (1.0, reaction.products)):
+            for name, count in side:
+                net[name] = net.get(name, 0.0) + sign * count
+        for name, change in net.items():
+            if change < 0 and name not in seen | free:
                 yield Issue(
                     "warning",
                     "consumption",
@@ -302,6 +305,7 @@ class _UnitChecker:
             else:
                 self.units[item.id] = amount / volume
         self.units |= {p.id: _pint(p.unit) for p in network.parameters}
+        self.parameters = {p.id for p in network.parameters}
         self.time = _pint(network.units.time)
         extent = _pint(network.units.extent)
         self.rate = None if extent is None or self.time is None else extent / self.time
@@ -323,17 +327,14 @@ class _UnitChecker:
 
     def _repair(self, expr: ir.Expr, got: "pint.Unit", expected: "pint.Unit") -> str:
         """Suggest the unit of the first parameter factor that would mend a product."""
-        while isinstance(expr, ir.Call) and expr.op in {"times", "divide", "minus"}:
-            expr = expr.args[0]
-        if not isinstance(expr, ir.Symbol):
-            return ""
-        unit = self.units.get(expr.name)
-        if unit is None:
-            return ""
-        return (
-            f"; `{expr.name}` [{units.unit_text(unit)}] should be "
-            f"[{units.unit_text(unit * expected / got)}]"
-        )
+        for name in _factors(expr):
+            unit = self.units.get(name)
+            if unit is not None and name in self.parameters:
+                return (
+                    f"; `{name}` [{units.unit_text(unit)}] should be "
+                    f"[{units.unit_text(unit * expected / got)}]"
+                )
+        return ""
 
     def of(self, expr: ir.Expr) -> Unit:
         """Return the unit of an expression, None where it cannot be known."""
@@ -409,6 +410,17 @@ class _UnitChecker:
                     f"{units.unit_text(unit)}, expected dimensionless"
                 )
         return self.one
+
+
+def _factors(expr: ir.Expr) -> Iterator[str]:
+    """Yield the ids that multiply in a product or stand above in a quotient."""
+    if isinstance(expr, ir.Symbol):
+        yield expr.name
+    elif isinstance(expr, ir.Call) and expr.op == "times":
+        for arg in expr.args:
+            yield from _factors(arg)
+    elif isinstance(expr, ir.Call) and expr.op in {"divide", "minus"}:
+        yield from _factors(expr.args[0])
 
 
 def _pint(unit: units.UnitParts | None) -> Unit:

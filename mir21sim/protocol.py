@@ -92,8 +92,8 @@ class Dose:
     def parse(cls, text: str) -> "Dose":
         """Read ``NAME=AMOUNT UNIT@TIME[:DURATION][/EVERYxN]``.
 
-        ``NAME=wash@TIME`` removes the substance from its compartment. N counts the
-        doses of the series, the first one included.
+        ``NAME=set AMOUNT UNIT@TIME`` sets the level, ``NAME=wash@TIME`` sets it to
+        none. N counts the doses of the series, the first one included.
 
         Raises
         ------
@@ -112,13 +112,9 @@ class Dose:
         count = int(match["count"] or 1)
         if count < 1:
             raise InputError(f"A series of doses needs 1 dose or more, got `{text}`.")
-        washout = match["amount"].lower() in ("wash", "washout")
-        amount, unit = (
-            (0.0, "")
-            if washout
-            else parse_quantity(match["amount"], f"amount of {what}")
-        )
-        mode: Mode = "infusion" if match["duration"] is not None else "bolus"
+        amount, unit, mode = _amount(match["amount"], what)
+        if match["duration"] is not None and mode == "bolus":
+            mode = "infusion"
         return cls(
             time=hours["time"],
             amount=amount,
@@ -127,7 +123,7 @@ class Dose:
             interval=hours.get("every", 0.0) if count > 1 else 0.0,
             additional=count - 1,
             duration=hours.get("duration", 0.0),
-            mode="set" if washout else mode,
+            mode=mode,
         )
 
     @classmethod
@@ -152,13 +148,29 @@ class Dose:
             yield self.time + k * self.interval
 
     def __str__(self) -> str:
-        amount = (
-            "wash" if self.mode == "set" and not self.amount else f"{self.amount:g}"
-        )
-        unit = f" {self.unit}" if self.unit else ""
-        duration = f":{self.duration:g}h" if self.duration else ""
-        series = f"/{self.interval:g}hx{self.additional + 1}" if self.additional else ""
-        return f"{self.target}={amount}{unit}@{self.time:g}h{duration}{series}"
+        amount = f"{_short(self.amount)} {self.unit}".strip()
+        if self.mode == "set":
+            amount = f"set {amount}" if self.amount else "wash"
+        duration = f":{_short(self.duration)}h" if self.duration else ""
+        every = f"/{_short(self.interval)}hx{self.additional + 1}"
+        series = every if self.additional else ""
+        return f"{self.target}={amount}@{_short(self.time)}h{duration}{series}"
+
+
+def _amount(text: str, what: str) -> tuple[float, str, Mode]:
+    """Return amount, unit and mode of what stands between ``=`` and ``@``."""
+    if text.lower() in ("wash", "washout"):
+        return 0.0, "", "set"
+    kind, _, rest = text.partition(" ")
+    if kind == "set":
+        return *parse_quantity(rest, f"level of {what}"), "set"
+    return *parse_quantity(text, f"amount of {what}"), "bolus"
+
+
+def _short(value: float) -> str:
+    """Return a number as short as it reads back the same."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,6 @@ def settle(
     y : float array, shape (n_state,)
     status : OK, the status of a failed integration, or NO_RESTING_STATE
     """
-    n_state = len(y0)
     empty = np.empty(0, dtype=np.int64)
     runs = Runs(
         y0=y0[np.newaxis],
@@ -79,19 +78,27 @@ def settle(
         times=np.array([0.0, HORIZON_S / model.seconds_per_time]),
         schedule=Schedule(np.empty(0), empty, empty, np.empty((1, 0))),
         selection=Selection(empty, empty, empty, np.empty(0)),
-        amounts=np.zeros(n_state, dtype=bool),
+        amounts=y0 >= 0,
     )
     limits = Tolerances(1e-8, np.array(model.atol), max_steps=100_000, timeout=60.0)
-    results, interrupted = integrate_runs(model.kernels, runs, limits, method="BDF")
+    results, interrupted = integrate_runs(
+        model.kernels, runs, limits, method="BDF", allow_negative=True
+    )
     if interrupted:
         raise KeyboardInterrupt
     status = SolverStatus(results.status[0])
     if status != SolverStatus.OK:
         return results.y_end[0], status
-    y = _refine(model, results.y_end[0], p)
+    y = _refine(model, _without_noise(model, results.y_end[0], y0), p)
+    y = _without_noise(model, y, y0)
     if drift(model, y, p) / model.seconds_per_time > DRIFT_PER_S:
         return y, SolverStatus.NO_RESTING_STATE
     return y, SolverStatus.OK
+
+
+def _without_noise(model: CompiledModel, y: FloatArray, y0: FloatArray) -> FloatArray:
+    """Return a state in which what rounding took below zero is zero."""
+    return np.where((y < 0) & (y > -model.atol) & (y0 >= 0), 0.0, y)
 
 
 def drift(model: CompiledModel, y: FloatArray, p: FloatArray) -> float:

@@ -26,6 +26,21 @@ class _Step(sympy.Function):  # type: ignore[misc]
         return sympy.Integer(0)
 
 
+class Power(sympy.Function):  # type: ignore[misc]
+    """b**e with an exponent that is no number, such as a Hill coefficient.
+
+    SymPy derives it to e*b**e/b, which is 0/0 where the signal is gone; e*b**(e-1) is
+    the same and has its value there.
+    """
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """Return the derivative by the base or by the exponent."""
+        base, exponent = self.args
+        if argindex == 1:
+            return exponent * Power(base, exponent - 1)
+        return self * sympy.log(base)
+
+
 class Floor(_Step):
     """Largest integer not above the argument."""
 
@@ -213,14 +228,23 @@ class _Builder:
                 result.append(("a", place, self.translate(self.assignment[name])))
                 continue
             expr = self.translate(formulas[name])
-            item = self.species.get(name)
-            if item is not None and not item.only_amount:
-                expr = expr * self.amounts[item.compartment]
+            if self._is_concentration(name):
+                expr = expr * self.amounts[self.species[name].compartment]
             if name in self.states:
                 result.append(("y", self.states.index(name), expr))
             else:
                 result.append(("p", self.params.index(name), expr))
         return result
+
+    def _is_concentration(self, name: str) -> bool:
+        """Say whether the start formula of an id gives a concentration."""
+        item = self.species.get(name)
+        if item is None:
+            return False
+        assigned = {a.variable for a in self.network.initial_assignments}
+        return not item.only_amount or (
+            item.initial_is_concentration and name not in assigned
+        )
 
     def _start_formulas(self) -> dict[str, ir.Expr]:
         """Return initial assignments, and initial concentrations: amount over size."""
@@ -236,11 +260,13 @@ class _Builder:
     def _start_needs(self, name: str, expr: ir.Expr) -> tuple[str, ...]:
         """Return the ids that a start value needs; a concentration needs the volume."""
         ids = (name, *ir.symbols(expr))
-        homes = (
+        homes = [
             self.species[i].compartment
-            for i in ids
+            for i in ids[1:]
             if i in self.species and not self.species[i].only_amount
-        )
+        ]
+        if self._is_concentration(name):
+            homes.append(self.species[name].compartment)
         return (*ids[1:], *homes)
 
     def symbol(self, name: str) -> Any:
@@ -330,7 +356,11 @@ def _log(base: Any, x: Any) -> Any:
 
 
 def _root(degree: Any, x: Any) -> Any:
-    return sympy.sqrt(x) if degree == 2 else x ** (1 / degree)
+    return sympy.sqrt(x) if degree == 2 else _power(x, 1 / degree)
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    return base**exponent if exponent.is_Number else Power(base, exponent)
 
 
 _TRANSLATIONS: dict[str, Callable[..., Any]] = {
@@ -338,7 +368,7 @@ _TRANSLATIONS: dict[str, Callable[..., Any]] = {
     "minus": _minus,
     "times": sympy.Mul,
     "divide": lambda a, b: a / b,
-    "power": lambda a, b: a**b,
+    "power": _power,
     "root": _root,
     "exp": sympy.exp,
     "ln": sympy.log,

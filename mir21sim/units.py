@@ -132,14 +132,12 @@ def molecules(amount: float, unit: str, volume_pL: float, what: str) -> float:
 
 
 def picolitres(size: float, unit: UnitParts | None) -> float:
-    """Return a compartment's size in pL; one without units is taken as pL."""
-    litres = 1e-12 if unit is None else _factor(unit, "litre")
-    if litres is None:
-        try:
-            return float(registry().Quantity(size, pint_unit(unit)).to("pL").magnitude)
-        except registry().DimensionalityError:
-            return size
-    return size * litres / 1e-12
+    """Return a compartment's size in pL; one whose unit is no volume counts as pL."""
+    for kind, litres_each, power in (("litre", 1.0, 1.0), ("metre", 1e3, 3.0)):
+        factor = _factor(unit, kind, power)
+        if factor is not None:
+            return size * (factor * litres_each / 1e-12)
+    return size
 
 
 def molecules_per(unit: UnitParts | None) -> float | None:
@@ -163,8 +161,8 @@ def seconds_per(unit: UnitParts | None) -> float:
     return factor
 
 
-def _factor(unit: UnitParts | None, kind: str) -> float | None:
-    """Return how many `kind` one unit is, None where it is something else."""
+def _factor(unit: UnitParts | None, kind: str, wanted: float = 1.0) -> float | None:
+    """Return how many `kind`**`wanted` one unit is, None where it is something else."""
     if unit is None:
         return None
     factor, power = 1.0, 0.0
@@ -173,7 +171,7 @@ def _factor(unit: UnitParts | None, kind: str) -> float | None:
             return None
         factor *= (multiplier * 10.0**scale) ** exponent
         power += exponent if name == kind else 0.0
-    return factor if power == 1.0 else None
+    return factor if power == wanted else None
 
 
 def parts_text(unit: UnitParts | None) -> str:
@@ -206,29 +204,43 @@ _KNOWN_PARTS = {
 }  # fmt: skip
 
 
+_NAMED_PARTS = {
+    ("litre", -15): "femtoliter", ("litre", -12): "picoliter",
+    ("litre", -9): "nanoliter", ("litre", -6): "microliter",
+    ("litre", -3): "milliliter", ("mole", -12): "picomole", ("mole", -9): "nanomole",
+    ("mole", -6): "micromole", ("mole", -3): "millimole",
+}  # fmt: skip
+_NAMED_TIMES = {60.0: "minute", 3600.0: "hour", 86400.0: "day"}
+
+
 @cache
 def pint_unit(unit: UnitParts) -> "pint.Unit":
-    """Return an SBML unit as a pint unit; factors other than 1 become named units."""
+    """Return an SBML unit as a pint unit; odd factors become named units."""
     ureg = registry()
     total = ureg.Unit("")
-    factor = 1.0
+    left = 1.0
     for kind, exponent, scale, multiplier in unit:
-        factor *= (multiplier * 10.0**scale) ** exponent
-        name = _SBML_KINDS.get(kind, kind)
+        factor = multiplier * 10.0**scale
+        name = _part_name(kind, factor)
+        if name is None:
+            name = _SBML_KINDS.get(kind, kind)
+            left *= factor**exponent
         if name != "dimensionless":
             total = total * ureg.Unit(name) ** exponent
-    if math.isclose(factor, 1.0, rel_tol=1e-12):
-        return total
-    for name in ("picoliter", "femtoliter", "nanoliter", "milliliter"):
-        candidate = ureg.Quantity(1.0, name)
-        if total == ureg.Unit("liter") and math.isclose(
-            candidate.to("liter").magnitude, factor, rel_tol=1e-9
-        ):
-            return candidate.units
-    return _scaled_unit(factor, total)
+    return total if math.isclose(left, 1.0, rel_tol=1e-12) else _scaled(left, total)
 
 
-def _scaled_unit(factor: float, unit: "pint.Unit") -> "pint.Unit":
+def _part_name(kind: str, factor: float) -> str | None:
+    """Return the name of a scaled unit, such as picoliter, None where it has none."""
+    if kind == "second":
+        return _NAMED_TIMES.get(factor)
+    power = math.log10(factor) if factor > 0 else math.nan
+    if math.isfinite(power) and math.isclose(power, round(power), abs_tol=1e-12):
+        return _NAMED_PARTS.get((kind, round(power)))
+    return None
+
+
+def _scaled(factor: float, unit: "pint.Unit") -> "pint.Unit":
     """Return a unit that is `factor` times `unit`, under a name of its own."""
     ureg = registry()
     name = "x" + repr(factor).replace(".", "p").replace("-", "m").replace("+", "")
@@ -247,7 +259,9 @@ def unit_text(unit: "pint.Unit") -> str:
     """
     short = {
         "particle": "molecule", "second": "s", "liter": "l", "picoliter": "pL",
-        "hour": "h", "minute": "min",
+        "hour": "h", "minute": "min", "day": "d", "nanomole": "nmol", "mole": "mol",
+        "micromole": "µmol", "millimole": "mmol", "picomole": "pmol",
+        "milliliter": "ml", "femtoliter": "fL", "nanoliter": "nL", "microliter": "µL",
     }  # fmt: skip
     return _fraction({short.get(k, k): float(v) for k, v in unit._units.items()})
 

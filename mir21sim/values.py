@@ -13,7 +13,7 @@ _FORM = (
     "a comma list of numbers, `log:FROM:TO:N` and `lin:FROM:TO:N`, with a unit at most "
     "at the end"
 )
-_TRAILING_UNIT = re.compile(r"(.*?[\d.])\s*([A-Za-zµμ][\w/µμ]*)?\s*")
+_LAST_RANGE = re.compile(r"(.*:\s*\d+)\s*([A-Za-zµμ].*?)?\s*")
 
 
 def parse_values(text: str, name: str) -> tuple[FloatArray, str]:
@@ -34,11 +34,16 @@ def parse_values(text: str, name: str) -> tuple[FloatArray, str]:
     >>> parse_values("0,log:1:100:3 nM", "anti_miR21")
     (array([  0.,   1.,  10., 100.]), 'nM')
     """
-    match = _TRAILING_UNIT.fullmatch(text)
-    body, unit = (match[1], match[2] or "") if match else (text, "")
-    parts = [part.strip() for part in body.split(",")]
+    parts = [part.strip() for part in text.split(",")]
     if not any(parts):
         raise InputError(f"`{name}` has no values; write {_FORM}.")
+    unit = ""
+    in_range = _LAST_RANGE.fullmatch(parts[-1])
+    if in_range:
+        parts[-1], unit = in_range[1], in_range[2] or ""
+    elif ":" not in parts[-1]:
+        _, unit = parse_quantity(parts[-1], f"a value of `{name}`")
+        parts[-1] = parts[-1].removesuffix(unit)
     pieces = [_piece(part, name, text) for part in parts]
     return np.concatenate(pieces), unit
 
@@ -55,7 +60,10 @@ def _piece(part: str, name: str, text: str) -> FloatArray:
         raise InputError(
             f"`{name}`: a range reads log:FROM:TO:N or lin:FROM:TO:N, got `{part}`."
         )
-    first, last = (parse_quantity(n, f"a limit of `{name}`")[0] for n in numbers[:2])
+    limits = [parse_quantity(n, f"a limit of `{name}`") for n in numbers[:2]]
+    if any(unit for _, unit in limits):
+        raise InputError(f"`{name}`: write {_FORM}, got `{text}`.")
+    first, last = (value for value, _ in limits)
     if not numbers[2].strip().isdigit() or not 1 <= int(numbers[2]) <= MAX_VALUES:
         raise InputError(
             f"`{name}`: N in `{part}` must be a whole number from 1 to {MAX_VALUES}."

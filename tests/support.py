@@ -172,11 +172,16 @@ def _references(kind, pairs):
     return _list(kind, texts)
 
 
-def _reaction_xml(item):
+def _reaction_xml(item, species):
+    """Write a reaction; SBML wants species that only its rate uses as modifiers."""
+    named = {name for name, _ in (*item.reactants, *item.products)}
+    used = [s for s in dict.fromkeys(ir.symbols(item.rate)) if s in species - named]
+    modifiers = [f'<modifierSpeciesReference species="{s}"/>' for s in used]
     return (
         f'<reaction id="{item.id}" reversible="false">'
         f"{_references('Reactants', item.reactants)}"
         f"{_references('Products', item.products)}"
+        f"{_list('Modifiers', modifiers)}"
         f"<kineticLaw>{MATH}{mathml(item.rate)}</math></kineticLaw></reaction>"
     )
 
@@ -203,6 +208,8 @@ def sbml_model(net: ir.Network) -> dict[str, str]:
         f"<parameter {_attributes(id=p.id, value=p.value, constant=p.constant)}/>"
         for p in net.parameters
     ]
+    ids = {s.id for s in net.species}
+    reactions = [_reaction_xml(item, ids) for item in net.reactions]
     starts = [
         f'<initialAssignment symbol="{a.variable}">{MATH}{mathml(a.math)}</math>'
         "</initialAssignment>"
@@ -222,7 +229,7 @@ def sbml_model(net: ir.Network) -> dict[str, str]:
         "starts": _list("InitialAssignments", starts),
         "rules": _list("Rules", rules),
         "constraints": "",
-        "reactions": _list("Reactions", map(_reaction_xml, net.reactions)),
+        "reactions": _list("Reactions", reactions),
         "events": "",
     }
 

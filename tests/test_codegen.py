@@ -1,5 +1,6 @@
 """Generated kernels against an evaluation of the network that shares no code."""
 
+import itertools
 import math
 
 import numpy as np
@@ -51,7 +52,9 @@ def networks(draw):
     extra = {"X": f"h*{names[0]} - X*{'load' if rules else 'K'}"}
     rate_rules = extra if draw(st.booleans()) else {}
     parameters |= {"X": 2.0} if rate_rules else {}
-    return support.network(amounts, parameters, reactions, rules=rules, rate_rules=rate_rules)  # fmt: skip
+    return support.network(
+        amounts, parameters, reactions, rules=rules, rate_rules=rate_rules
+    )
 
 
 def kernels_of(net, backend="numpy"):
@@ -60,8 +63,10 @@ def kernels_of(net, backend="numpy"):
     values = {s.id: s.initial for s in net.species}
     values |= {c.id: c.size for c in net.compartments}
     values |= {p.id: p.value for p in net.parameters}
-    y, p = (np.array([float(values[n]) for n in names])
-            for names in (module.state_names, module.param_names))  # fmt: skip
+    y, p = (
+        np.array([float(values[n]) for n in names])
+        for names in (module.state_names, module.param_names)
+    )
     return module, y, p
 
 
@@ -195,6 +200,21 @@ def test_a_rate_with_a_finite_value_is_computed(case, backend):
     assert list(filled(module.kernels.rates, len(rates), y, p)) == want
 
 
+@pytest.mark.parametrize("n", [1.0, 2.0, 2.5])
+@pytest.mark.parametrize("exponent", ["n", "2.5"], ids=["parameter", "number"])
+def test_the_slope_of_a_hill_function_at_nothing_is_finite(n, exponent):
+    """d(S^n)/dS written as n·S^n/S is 0/0 at the very state most species start from."""
+    net = support.network(
+        {"S": 0.0},
+        {"V": 3.0, "K": 2.0, "n": n},
+        [reaction("use", "S ->", f"V*S**{exponent}/(K**{exponent} + S**{exponent})")],
+    )
+    module, y, p = kernels_of(net)
+    n = n if exponent == "n" else 2.5
+    want = -3.0 / 2.0 if n == 1.0 else 0.0
+    assert dense_jacobian(module.kernels, y, p)[0, 0] == pytest.approx(want)
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_a_division_by_zero_stays_in_its_own_rate(backend):
     net = support.network(
@@ -216,7 +236,7 @@ def test_ids_may_be_words_of_python_and_sympy():
     reactions = tuple(
         ir.Reaction(f"r{i}", ((name, 1.0),), ((other, 1.0),), (),
                     ir.Call("times", (ir.Symbol("k"), ir.Symbol(name))))
-        for i, (name, other) in enumerate(zip(NAMES, NAMES[1:], strict=False))
+        for i, (name, other) in enumerate(itertools.pairwise(NAMES))
     )  # fmt: skip
     amounts = {name: i + 1.0 for i, name in enumerate(NAMES)}
     net = support.network(amounts, {"k": 0.5}, reactions)
@@ -285,9 +305,11 @@ x, y = sympy.symbols("x y")
     [
         x - (x - y), x / (y / x), (x / y) / x, -(x**2), (-x) ** 2, x ** (-y), -(x**y),
         (x**2) ** y, x ** (y**2), 2 ** (-x), (x + y) ** -3, 1 / (x * y), x * (-y),
-        -x / y, x / (-2 * y), sympy.sqrt(x + y), 1 / sympy.sqrt(x), x ** sympy.Rational(3, 2),
-        x ** sympy.Rational(-1, 3), x**7, x**-7, (-2) ** sympy.Integer(3) * x,
-        sympy.Float(-0.5, 17) ** 2 * x, -sympy.exp(-x) / (1 - y), (x * y) ** 3 / (x + y) ** 2,
+        -x / y, x / (-2 * y), sympy.sqrt(x + y), 1 / sympy.sqrt(x),
+        x ** sympy.Rational(3, 2), x ** sympy.Rational(-1, 3), x**7, x**-7,
+        (-2) ** sympy.Integer(3) * x,
+        sympy.Float(-0.5, 17) ** 2 * x, -sympy.exp(-x) / (1 - y),
+        (x * y) ** 3 / (x + y) ** 2,
         sympy.Mul(-1, x - y, evaluate=False), 3 * (-sympy.Rational(1, 2)) * x / y,
     ],
     ids=str,

@@ -87,7 +87,9 @@ def test_a_symbol_without_a_value_is_a_misspelling_to_look_for():
     ids=["compartment", "species"],
 )
 def test_a_size_or_amount_without_a_value_is_an_error(change):
-    assert len(messages(lint.structure_issues(replace(SOUND, **change)), "no value")) == 1  # fmt: skip
+    assert (
+        len(messages(lint.structure_issues(replace(SOUND, **change)), "no value")) == 1
+    )
 
 
 def test_a_formula_gives_a_value():
@@ -100,12 +102,16 @@ def test_a_formula_gives_a_value():
 
 def test_an_id_used_twice_is_named():
     doubled = replace(SOUND, parameters=(*SOUND.parameters, ir.Parameter("A", 1.0)))
-    assert "The id `A` is used twice." in messages(lint.structure_issues(doubled), "duplicate")  # fmt: skip
+    assert "The id `A` is used twice." in messages(
+        lint.structure_issues(doubled), "duplicate"
+    )
 
 
 def test_a_reaction_may_not_share_an_id_with_a_species():
     clash = replace(SOUND, reactions=(reaction("A", "A -> B", "k1*A"),))
-    assert only(lint.structure_issues(clash), "duplicate") == "The id `A` is used twice."  # fmt: skip
+    assert (
+        only(lint.structure_issues(clash), "duplicate") == "The id `A` is used twice."
+    )
 
 
 def test_an_unknown_compartment_is_named_with_the_near_one():
@@ -125,7 +131,10 @@ def test_a_reaction_changes_species_only(arrow):
 
 
 def test_a_variable_has_one_rule():
-    assert only(lint.structure_issues(with_rule("total", "A")), "rule") == "`total` has two rules."  # fmt: skip
+    assert (
+        only(lint.structure_issues(with_rule("total", "A")), "rule")
+        == "`total` has two rules."
+    )
 
 
 def test_a_constant_has_no_rule():
@@ -155,13 +164,14 @@ def unit_message(net):
 def test_a_rate_with_a_wrong_unit_suggests_the_unit_of_its_constant(rate):
     shown = unit_message(with_rate(rate, net=with_units(k1=PER_MOLECULE_S, k2=PER_S)))
     assert shown == (
-        f"r1 `{rate}`: 1/s, expected molecule/s; "
-        "`k1` [1/(molecule·s)] should be [1/s]."
+        f"r1 `{rate}`: 1/s, expected molecule/s; `k1` [1/(molecule·s)] should be [1/s]."
     )
 
 
 def test_a_difference_of_rates_is_mended_at_its_constants():
-    net = with_rate("k1*A*B - k2*B", net=with_units(k1=PER_MOLECULE_S, k2=PER_MOLECULE_S))  # fmt: skip
+    net = with_rate(
+        "k1*A*B - k2*B", net=with_units(k1=PER_MOLECULE_S, k2=PER_MOLECULE_S)
+    )
     shown = unit_message(replace(net, reactions=net.reactions[:1]))
     assert shown == (
         "r1 `k1*A*B - k2*B`: `k1*A*B` is molecule/s but `k2*B` is 1/s, "
@@ -225,21 +235,29 @@ def test_a_rate_rule_has_the_unit_of_its_variable_per_time():
 )
 def test_consistent_units_raise_nothing(formula):
     net = with_rate(formula, net=with_units(k1=PER_S, k3=DIMENSIONLESS))
-    net = replace(net, parameters=(*net.parameters, ir.Parameter("k3", 2.0, DIMENSIONLESS)))  # fmt: skip
+    net = replace(
+        net, parameters=(*net.parameters, ir.Parameter("k3", 2.0, DIMENSIONLESS))
+    )
     assert lint.unit_issues(net) == []
 
 
 def test_a_concentration_is_an_amount_over_a_volume():
     a = replace(SOUND.species[0], only_amount=False)
     net = replace(with_units(k1=PER_S), species=(a, SOUND.species[1]))
-    assert "`A` is molecule/pL but `B` is molecule" in unit_message(replace(net, reactions=()))  # fmt: skip
+    assert "`A` is molecule/pL but `B` is molecule" in unit_message(
+        replace(net, reactions=())
+    )
 
 
 def test_loading_stops_at_a_unit_error_and_ignores_it_on_request():
     text = support.to_sbml(with_rule("odd", "exp(A)"))
     odd = '<parameter id="odd" constant="false"/></listOfParameters>'
-    files = library.ModelFiles("tiny", {"sbml": text.replace("</listOfParameters>", odd)})  # fmt: skip
-    with pytest.raises(ModelError, match=r"tiny: odd `exp\(A\)`.*expected dimensionless"):  # fmt: skip
+    files = library.ModelFiles(
+        "tiny", {"sbml": text.replace("</listOfParameters>", odd)}
+    )
+    with pytest.raises(
+        ModelError, match=r"tiny: odd `exp\(A\)`.*expected dimensionless"
+    ):
         library.assemble(files, backend="numpy")
     assert library.assemble(files, backend="numpy", unit_policy="ignore")
 
@@ -312,12 +330,14 @@ def test_a_table_with_a_source_for_every_number_is_sound():
             {k: v for k, v in table().items() if k != "k2"},
             "`k2` has no row in t.tsv, so no source.",
         ),
-        (table(k1={"value": 0.4}), "t.tsv, line 3: `k1` is 0.4 here, 0.5 in the model."),
+        (
+            table(k1={"value": 0.4}),
+            "t.tsv, line 3: `k1` is 0.4 here, 0.5 in the model.",
+        ),
         (table(k1={"source": ""}), "t.tsv, line 3: `k1` has no source."),
         (
             table(k1={"status": "guessed"}),
-            "t.tsv, line 3: status of `k1` must be one of measured, derived, recalled, "
-            "assumed, fitted, got `guessed`.",
+            "t.tsv, line 3: status of `k1` must be one of measured, derived, recalled,",
         ),
         (
             table(cel={}),
@@ -348,4 +368,6 @@ def test_a_broken_table_is_refused_by_line():
     with pytest.raises(ModelError, match=r"line 3: `k` stands twice"):
         library.parameter_table(replace(files, texts={"parameters": twice}))
     with pytest.raises(ModelError, match=r"lacks the columns note, source"):
-        library.parameter_table(replace(files, texts={"parameters": "id\tvalue\tunit\tstatus\n"}))  # fmt: skip
+        library.parameter_table(
+            replace(files, texts={"parameters": "id\tvalue\tunit\tstatus\n"})
+        )

@@ -82,6 +82,17 @@ def is_cached(network: ir.Network) -> bool:
     return _read(folder() / f"m_{key(network)}.py") is not None
 
 
+def has_passed(network: ir.Network, check: str) -> bool:
+    """Say whether a network of this structure is noted as having passed a check."""
+    return (folder() / f"m_{key(network)}.{check}").is_file()
+
+
+def note_passed(network: ir.Network, check: str) -> None:
+    """Note that a network passed a check that depends on its structure alone."""
+    with contextlib.suppress(OSError):
+        (folder() / f"m_{key(network)}.{check}").touch()
+
+
 def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
     """Return the kernels of a network, generating and compiling what is not cached.
 
@@ -156,7 +167,12 @@ def _import(path: Path, backend: Backend) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (EOFError, ValueError, ImportError, TypeError):
+        # Python's own bytecode beside the (sealed) text is damaged: compile the text.
+        _forget(path)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -165,10 +181,15 @@ def _compile(path: Path, module: ModuleType) -> Kernels:
     try:
         return signatures.numba_kernels(module)
     except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
-        for stale in (path.parent / "__pycache__").glob(f"{path.stem}*"):
-            with contextlib.suppress(OSError):
-                stale.unlink()
+        _forget(path)
         return signatures.numba_kernels(_import(path, "numba"))
+
+
+def _forget(path: Path) -> None:
+    """Delete what Python and Numba keep beside a generated file."""
+    for stale in (path.parent / "__pycache__").glob(f"{path.stem}*"):
+        with contextlib.suppress(OSError):
+            stale.unlink()
 
 
 def clear() -> int:

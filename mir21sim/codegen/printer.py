@@ -8,8 +8,10 @@ from sympy.printing.precedence import PRECEDENCE, precedence
 from mir21sim.errors import CodegenError
 
 HEADER_IMPORT = (
-    "from math import (acos, acosh, asin, asinh, atan, atanh, ceil, cos, cosh, exp, "
-    "floor, gamma, inf, log, log10, nan, sin, sinh, sqrt, tan, tanh, trunc)"
+    "from math import (acos, acosh, asin, asinh, atan, atanh, cos, cosh, exp, gamma, "
+    "inf, log, log10, nan, sin, sinh, sqrt, tan, tanh)\n"
+    # The ones of `math` give whole numbers of 64 bits; these stay floating.
+    "from numpy import ceil, floor, trunc"
 )
 FUNCTIONS = {
     "exp": "exp",
@@ -108,6 +110,9 @@ class KernelPrinter(CodePrinter):  # type: ignore[misc]
         arguments = [self._print(arg) for arg in expr.args]
         if name == "Quotient":
             return f"trunc(({arguments[0]})/({arguments[1]}))"
+        if name == "Power":
+            base, exponent = expr.args
+            return f"({self._print(base)})**({self._print(exponent)})"
         if name == "Factorial":
             return f"gamma({arguments[0]} + 1.0)"
         if name not in FUNCTIONS:
@@ -157,10 +162,6 @@ class KernelPrinter(CodePrinter):  # type: ignore[misc]
     def _print_BooleanFalse(self, _expr: Any) -> str:
         return "False"
 
-    def emptyPrinter(self, expr: Any) -> str:  # SymPy's hook
-        """Refuse what has no print method."""
-        raise CodegenError(f"No kernel code for `{expr}` ({type(expr).__name__}).")
-
 
 def kernel_text(expr: Any) -> str:
     """Return an expression as Python text.
@@ -176,4 +177,10 @@ def kernel_text(expr: Any) -> str:
     >>> kernel_text(sympy.Symbol("k") * sympy.Float(0.1, 17) / sympy.Symbol("K"))
     '0.1*k/(K)'
     """
-    return str(KernelPrinter({"strict": False})._print(expr))
+    printer = KernelPrinter({"strict": False})
+    printer._not_supported = set()
+    text = str(printer._print(expr))
+    if printer._not_supported:
+        node = next(iter(printer._not_supported))
+        raise CodegenError(f"No kernel code for `{node}` ({type(node).__name__}).")
+    return text

@@ -9,9 +9,9 @@ from mir21sim import ir
 from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
 from mir21sim.units import UnitParts
 
-MAX_DEPTH = 150
+MAX_DEPTH = 60
 """Formulas nested deeper are refused: no published model comes near, and every later
-stage walks them recursively."""
+stage walks them recursively. Sums and products count once, however long."""
 
 AVOGADRO = 6.02214179e23  # value that SBML L3V2 section 3.4.6 fixes for the csymbol
 
@@ -85,6 +85,14 @@ _NUMBERS = {
     libsbml.AST_REAL_E,
     libsbml.AST_RATIONAL,
 }
+_SAID_BY_US = {
+    libsbml.ApplyCiMustBeUserFunction,
+    libsbml.ApplyCiMustBeModelComponent,
+    libsbml.OpsNeedCorrectNumberOfArgs,
+    libsbml.InvalidNoArgsPassedToFunctionDef,
+}
+"""Errors of libSBML that lint or this reader tell in words of their own."""
+
 _REFUSED_SYMBOLS = {
     libsbml.AST_FUNCTION_DELAY: "delay()",
     libsbml.AST_FUNCTION_RATE_OF: "rateOf()",
@@ -137,6 +145,7 @@ def _stop_on_errors(document: Any, name: str) -> None:
         log.getError(i)
         for i in range(log.getNumErrors())
         if log.getError(i).getSeverity() >= libsbml.LIBSBML_SEV_ERROR
+        and log.getError(i).getErrorId() not in _SAID_BY_US
     ]
     if errors:
         first = errors[0]
@@ -149,7 +158,7 @@ def _stop_on_errors(document: Any, name: str) -> None:
 
 def _refused(document: Any, model: Any) -> Iterator[str]:
     """Yield 'feature `id`' for each construct that a Network cannot hold."""
-    for i in range(document.getNumPlugins()):
+    for i in range(document.getNumPlugins() if document.getLevel() >= 3 else 0):
         prefix = document.getPlugin(i).getPackageName()
         # libSBML shows the functions that L3V2 core itself has as a package.
         if prefix != "l3v2extendedmath" and document.getPackageRequired(prefix):
@@ -348,22 +357,48 @@ class _Reader:
     def _formula(self, node: Any, where: str) -> ir.Expr:
         if node is None:
             raise ModelError(f"{self.name}: {where} has no formula.")
-        return self._expr(node, where, {}, (), 0)
+        return self._expr(node, where, {}, ())
 
     def _expr(
         self,
-        node: Any,
+        root: Any,
         where: str,
         arguments: dict[str, ir.Expr],
         inside: tuple[str, ...],
-        depth: int,
     ) -> ir.Expr:
-        """Return one libSBML node as ours, function definitions expanded."""
-        if depth > MAX_DEPTH:
-            raise ModelError(
-                f"{self.name}: the formula of {where} is nested deeper than "
-                f"{MAX_DEPTH} levels; split it by assignment rules."
-            )
+        """Return one libSBML formula as ours, function definitions expanded.
+
+        Walks with a stack of its own: how deep a file nests is not ours to choose.
+        """
+        waiting = [(root, False)]
+        done: list[ir.Expr] = []  # finished operands
+        while waiting:
+            node, ready = waiting.pop()
+            count = node.getNumChildren()
+            if not ready and count:
+                waiting.append((node, True))
+                waiting += [(node.getChild(i), False) for i in reversed(range(count))]
+                continue
+            operands = done[len(done) - count :]
+            del done[len(done) - count :]
+            made = self._node(node, operands, where, arguments, inside)
+            if ir.depth(made) > MAX_DEPTH:
+                raise ModelError(
+                    f"{self.name}: the formula of {where} is nested deeper than "
+                    f"{MAX_DEPTH} levels; split it by assignment rules."
+                )
+            done.append(made)
+        return done[0]
+
+    def _node(
+        self,
+        node: Any,
+        children: list[ir.Expr],
+        where: str,
+        arguments: dict[str, ir.Expr],
+        inside: tuple[str, ...],
+    ) -> ir.Expr:
+        """Return one node whose operands are finished."""
         kind = node.getType()
         if kind in _NUMBERS:
             return ir.Number(node.getValue(), self._unit(node.getUnits()))
@@ -371,12 +406,8 @@ class _Reader:
             return ir.Number(_CONSTANTS[kind])
         if kind == libsbml.AST_NAME:
             return self._name(node.getName(), arguments)
-        children = [
-            self._expr(node.getChild(i), where, arguments, inside, depth + 1)
-            for i in range(node.getNumChildren())
-        ]
         if kind == libsbml.AST_FUNCTION:
-            return self._call(node.getName(), children, where, inside, depth)
+            return self._call(node.getName(), children, where, inside)
         if kind in _REFUSED_SYMBOLS:
             raise UnsupportedFeatureError(
                 f"{self.name} uses what mir21sim does not support: "
@@ -402,7 +433,6 @@ class _Reader:
         arguments: list[ir.Expr],
         where: str,
         inside: tuple[str, ...],
-        depth: int,
     ) -> ir.Expr:
         """Expand a call of a function definition."""
         definition = self.functions.get(name)
@@ -430,7 +460,10 @@ class _Reader:
         body = definition.getBody()
         if body is None:
             raise ModelError(f"{self.name}: the function `{name}` has no body.")
-        return self._expr(body, where, bound, (*inside, name), depth + 1)
+        return self._expr(body, where, bound, (*inside, name))
+
+
+_ASSOCIATIVE = {"plus", "times"}
 
 
 def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
@@ -441,6 +474,13 @@ def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
         children = [ir.Number(2.0), *children]
     if op == "log" and len(children) == 1:
         children = [ir.Number(10.0), *children]
+    if op in _ASSOCIATIVE:
+        # (a + b) + c is a + b + c: however long a sum is, it is one level deep.
+        parts: list[ir.Expr] = []
+        for child in children:
+            same = isinstance(child, ir.Call) and child.op == op
+            parts += child.args if same else (child,)  # type: ignore[union-attr]
+        children = parts
     return ir.Call(op, tuple(children))
 
 

@@ -6,6 +6,7 @@ reached. The output times never touch the step control: they are read off the de
 output of each step.
 """
 
+import math
 import threading
 import time
 import warnings
@@ -196,6 +197,7 @@ class _OneRun:
         self.times, self.schedule = runs.times, runs.schedule
         self.dose_values = runs.schedule.value[run]
         self.selection = runs.selection
+        self.never_negative = runs.amounts
         self.amounts = np.zeros_like(runs.amounts) if allow_negative else runs.amounts
         self.out = np.full((len(self.times), len(self.selection.source)), np.nan)
         self.input = np.zeros_like(self.y)
@@ -244,11 +246,23 @@ class _OneRun:
         out = np.empty_like(y)
         self.kernels.rhs(t, y, self.p, out)
         self.n_rhs += 1
+        if not math.isfinite(out.sum()):
+            self.kernels.rhs(t, self._clipped(y), self.p, out)
         return out + self.input if self.has_input else out
+
+    def _clipped(self, y: FloatArray) -> FloatArray:
+        """Return a state without amounts below zero.
+
+        Rounding takes what is nearly gone to -1e-30, where a Hill function with a
+        broken exponent is not a number although its model is sound.
+        """
+        return np.where(self.never_negative & (y < 0), 0.0, y)
 
     def _jac(self, t: float, y: FloatArray) -> Any:
         data = np.empty(len(self.kernels.j_row))
         self.kernels.jac(t, y, self.p, data)
+        if not math.isfinite(data.sum()):
+            self.kernels.jac(t, self._clipped(y), self.p, data)
         self.n_jac += 1
         n = len(y)
         if self.sparse:
@@ -269,8 +283,7 @@ class _OneRun:
     def _cross(self, segment: _Segment) -> SolverStatus:
         """Integrate one segment, writing outputs on the way."""
         if not len(self.y):
-            self.t = segment.end
-            return SolverStatus.OK
+            return self._cross_without_states(segment)
         self.sparse = (
             len(self.y) >= _SPARSE_FROM
             and self.solver_class is not scipy.integrate.LSODA
@@ -294,6 +307,14 @@ class _OneRun:
             if status != SolverStatus.OK:
                 return status
         self.y, self.t = solver.y.copy(), segment.end
+        return SolverStatus.OK
+
+    def _cross_without_states(self, segment: _Segment) -> SolverStatus:
+        """Write the outputs of a model in which nothing but the time goes on."""
+        while (t := float(self.times[self.next_output])) < segment.end:
+            self._write(self.next_output, t, self.y)
+            self.next_output += 1
+        self.t = segment.end
         return SolverStatus.OK
 
     def _broken(self) -> SolverStatus:
@@ -355,7 +376,10 @@ class _OneRun:
             self.next_output = due + 1
 
     def _write(self, row: int, t: float, y: FloatArray) -> None:
-        self.out[row] = select(self.kernels, self.selection, t, y, self.p)
+        values = select(self.kernels, self.selection, t, y, self.p)
+        if not math.isfinite(values.sum()):
+            values = select(self.kernels, self.selection, t, self._clipped(y), self.p)
+        self.out[row] = values
 
 
 def select(

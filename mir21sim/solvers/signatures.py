@@ -4,10 +4,11 @@ Every kernel fills its last array, allocates little and returns nothing; arrays 
 C-contiguous float64.
 """
 
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from mir21sim._typing import FloatArray, Kernel
 from mir21sim.compiled import Kernels
@@ -64,8 +65,33 @@ def numpy_kernels(module: ModuleType) -> Kernels:
     )
 
 
+_IEEE = {
+    "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh,
+    "atan": np.arctan, "atanh": np.arctanh, "cos": np.cos, "cosh": np.cosh,
+    "exp": np.exp, "gamma": scipy.special.gamma, "log": np.log, "log10": np.log10,
+    "sin": np.sin, "sinh": np.sinh, "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh,
+}  # fmt: skip
+"""The functions of `math` as they are in compiled code: NaN or infinity, no raise."""
+
+
+def ieee(function: Kernel) -> Kernel:
+    """Return a generated function with the arithmetic of compiled code.
+
+    To be called with arrays, whose elements divide by zero without raising.
+    """
+    assert isinstance(function, FunctionType)
+    relinked = FunctionType(function.__code__, function.__globals__ | _IEEE)
+
+    def kernel(*arguments: object) -> None:
+        with np.errstate(all="ignore"):
+            relinked(*arguments)
+
+    return kernel
+
+
 def _guarded(function: Kernel) -> Kernel:
-    """Give a plain Python function the arithmetic of compiled code: NaN, no raise."""
+    """Run a plain Python function on floats, on array elements where that raises."""
+    slow = ieee(function)
 
     def kernel(t: float, y: FloatArray, p: FloatArray, out: FloatArray) -> None:
         values = [0.0] * len(out)
@@ -74,7 +100,7 @@ def _guarded(function: Kernel) -> Kernel:
             out[:] = values
         except (ArithmeticError, ValueError, TypeError):
             # Division by zero, a logarithm of a negative number, a complex power.
-            out[:] = np.nan
+            slow(np.float64(t), y, p, out)
 
     return kernel
 
@@ -98,7 +124,7 @@ def _kernels(module: ModuleType, *, backend: str, **functions: Kernel) -> Kernel
         dfdt=functions["dfdt"],
         rates=functions["rates"],
         assigned=functions["assigned"],
-        initial=module.initial,
+        initial=ieee(module.initial),
         j_row=module.J_ROW,
         j_col=module.J_COL,
         n_row=module.N_ROW,

@@ -1,4 +1,4 @@
-"""The published models against libRoadRunner and against their published switch times."""
+"""The published models against libRoadRunner and their published switch times."""
 
 import numpy as np
 import pytest
@@ -24,8 +24,9 @@ def model(request):
 def by_roadrunner(roadrunner, model):
     """Return all states at TIMES_H, shape (n_time, n_state), by CVODE."""
     runner = roadrunner.RoadRunner(str(library.shipped()[model.id]))
-    runner.integrator.relative_tolerance = 1e-10
-    runner.integrator.absolute_tolerance = 1e-12
+    # At 1e-10 and 1e-12 its own error is 1.6e-6, in complexes of a few molecules.
+    runner.integrator.relative_tolerance = 1e-12
+    runner.integrator.absolute_tolerance = 1e-14
     runner.integrator.maximum_num_steps = 1_000_000
     given = {p.id: p.value for p in model.network.parameters if p.constant}
     for name, value in given.items():
@@ -93,11 +94,11 @@ def test_more_ligand_kills_earlier(model):
 
 
 def test_synthesis_at_full_speed_delays_death_of_earm_1_3():
-    """Cycloheximide, `f_synthesis` = 0.15, sensitises: FLIP and Mcl-1 are not remade."""
+    """Cycloheximide, `f_synthesis` = 0.15, sensitises: FLIP and Mcl-1 run out."""
     model = library.load("earm_1_3", backend="numpy")
     result = sweep(
         model, {"f_synthesis": [0.15, 1.0]}, 10.0, points=601, observe="PARP_cleaved"
     )
     halves = [np.argmax(row >= 0.5) for row in result["PARP_cleaved"].values]
-    assert 0 < halves[0]
+    assert halves[0] > 0
     assert halves[1] == 0 or halves[1] > halves[0]

@@ -51,28 +51,35 @@ def test_different_runs_rest_in_states_of_their_own(birth_death):
     np.testing.assert_allclose(states[:, 0], births / 0.4, rtol=1e-12)
 
 
+def test_a_signal_that_fades_leaves_its_hill_function_at_rest():
+    """A trace below zero has no power of 2.5: the rates of a run would be NaN."""
+    net = support.network(
+        {"S": 10.0, "P": 0.0},
+        {"k": 0.5, "V": 3.0, "K": 2.0, "n": 2.5, "d": 0.1},
+        [
+            reaction("fade", "S ->", "k*S"),
+            reaction("make", "-> P", "V*S**n/(K**n + S**n)"),
+            reaction("lose", "P ->", "d*P"),
+        ],
+    )
+    state, status = settle(support.compiled(net))
+    assert status == SolverStatus.OK
+    assert min(state.values()) >= 0.0
+    assert max(state.values()) < 1e-6
+
+
 ACCUMULATING = support.network(
     {"A": 1.0}, {"s": 5.0}, [reaction("birth", "-> A", "s")], name="growing"
 )
 EXPLODING = support.network(
     {"A": 1.0}, {"s": 5.0}, [reaction("growth", "-> A", "s*A")], name="growing"
 )
-OSCILLATING = support.network(
-    {"A": 1.5, "B": 1.0},
-    {"k": 1.0},
-    [
-        reaction("grow", "-> A", "k*A"),
-        reaction("eat", "A -> B", "k*A*B"),
-        reaction("die", "B ->", "k*B"),
-    ],
-    name="growing",
-)
 
 
 @pytest.mark.parametrize(
     "net",
-    [ACCUMULATING, EXPLODING, OSCILLATING],
-    ids=["accumulating", "exploding", "oscillating"],
+    [ACCUMULATING, EXPLODING],
+    ids=["accumulating", "exploding"],
 )
 def test_a_model_without_a_resting_state_is_an_error_with_a_remedy(net):
     words = r"growing: No resting state was found.*equilibrate=False"

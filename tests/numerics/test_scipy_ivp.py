@@ -1,6 +1,7 @@
 """SciPy's integrators under our loop: accuracy, breakpoints, failures, work."""
 
 import concurrent.futures
+import itertools
 import warnings
 
 import numpy as np
@@ -213,7 +214,9 @@ def earm_runs():
         for m in METHODS
     }
     return runs | {
-        "reference": integrate(model, times, method="Radau", rtol=1e-10, atol=1e-6).values[0]  # fmt: skip
+        "reference": integrate(
+            model, times, method="Radau", rtol=1e-10, atol=1e-6
+        ).values[0]
     }
 
 
@@ -254,14 +257,18 @@ def exhausting():
 
 
 def test_a_division_by_zero_is_named_with_its_reaction(dividing):
-    with pytest.raises(SolverError, match=r"broken: .*`culprit`.*not a number") as caught:  # fmt: skip
+    with pytest.raises(
+        SolverError, match=r"broken: .*`culprit`.*not a number"
+    ) as caught:
         simulate(dividing, 1.0, parameters={"K": 0.0})
     assert caught.value.status == SolverStatus.NON_FINITE
     assert caught.value.t == 0.0
 
 
 def test_a_zero_order_loss_is_named_with_its_species_and_reaction(exhausting):
-    words = r"At 2\.\d+ h, species `A` .* in reaction `culprit`: A species became negative"  # fmt: skip
+    words = (
+        r"At 2\.\d+ h, species `A` .* in reaction `culprit`: A species became negative"
+    )
     with pytest.raises(SolverError, match=words) as caught:
         simulate(exhausting, 5.0)
     assert caught.value.status == SolverStatus.NEGATIVE
@@ -332,7 +339,9 @@ def test_a_sweep_masks_and_warns_once_by_name(dividing):
 
 
 def test_a_sweep_raises_on_request_with_the_run(dividing):
-    with pytest.raises(SolverError, match=r"1 of 2 runs failed; first: run 1") as caught:  # fmt: skip
+    with pytest.raises(
+        SolverError, match=r"1 of 2 runs failed; first: run 1"
+    ) as caught:
         sweep(dividing, {"K": [1.0, 0.0]}, 1.0, on_failure="raise")
     assert caught.value.run == 1
 
@@ -391,9 +400,7 @@ def interrupt_at(count):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupt_keeps_the_finished_runs(binding, alone, n_jobs):
     over = {"kf": np.geomspace(1e-3, 1.0, 9)}
-    done = integrate(
-        binding, TIMES, over=over, n_jobs=n_jobs, progress=interrupt_at(4)
-    )
+    done = integrate(binding, TIMES, over=over, n_jobs=n_jobs, progress=interrupt_at(4))
     finished = done.results.status == SolverStatus.OK
     assert done.interrupted
     assert finished.sum() >= 4
@@ -404,7 +411,9 @@ def test_an_interrupt_keeps_the_finished_runs(binding, alone, n_jobs):
 
 def test_an_interrupted_sweep_warns_with_the_count_of_finished_runs(binding):
     options = Options(progress=interrupt_at(2))
-    with pytest.warns(FailedRunsWarning, match=r"Interrupted: 2 of 4 runs are finished"):  # fmt: skip
+    with pytest.warns(
+        FailedRunsWarning, match=r"Interrupted: 2 of 4 runs are finished"
+    ):
         result = sweep(binding, {"kf": [0.1, 0.2, 0.3, 0.4]}, 1.0, options=options)
     assert list(result["status"]) == [0, 0, -1, -1]
 
@@ -425,7 +434,7 @@ def test_a_large_sparse_chain_follows_its_closed_form():
     """300 states take the sparse Jacobian: a gamma-distributed delay."""
     n, k = 300, 40.0
     names = [f"S{i}" for i in range(n)]
-    links = zip(names, names[1:], strict=False)
+    links = itertools.pairwise(names)
     net = support.network(
         dict.fromkeys(names, 0.0) | {"S0": 1.0},
         {"k": k},
