@@ -332,9 +332,19 @@ def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
         molecules = entry.molecules_per_unit
     else:
         home = _species(model)[entry.species].compartment
-        volume = model.volumes_pL.get(home, math.nan)
+        volume = _constant_volume(model, entry.species, home)
         molecules = units.molecules(1.0, unit, volume, what)
     return molecules / (model.molecules_per_amount or 1.0)
+
+
+def _constant_volume(model: CompiledModel, species: str, home: str) -> float:
+    """Return the volume of a compartment, pL; one that changes converts nothing."""
+    if home not in model.volumes_pL:
+        raise InputError(
+            f"`{species}` is in compartment `{home}`, whose size changes, so nM cannot "
+            "be turned into molecules; give and observe amounts."
+        )
+    return model.volumes_pL[home]
 
 
 def amount_unit(model: CompiledModel) -> str:
@@ -391,8 +401,9 @@ def _resolve(
             raise UnknownNameError("species", bare, tuple(species))
         home = species[bare].compartment
         # 1 nM in 1 pL is 602.2 molecules; the size may be swept, so it divides.
+        volume = _constant_volume(model, bare, home)
         size = model.p0[model.param_names.index(home)]
-        per_size = model.volumes_pL[home] / size if size else math.nan
+        per_size = volume / size if size else math.nan
         scale = per_amount / (units.AVOGADRO * 1e-21 * per_size)
         divisor = model.param_names.index(home)
         row = Source.STATE, model.state_names.index(bare), divisor, scale

@@ -207,6 +207,17 @@ def depth(expr: Expr) -> int:
     return deepest
 
 
+def size(expr: Expr, limit: int) -> int:
+    """Return how many nodes an expression has, counted up to a limit."""
+    count, stack = 0, [expr]
+    while stack and count < limit:
+        node = stack.pop()
+        count += 1
+        if isinstance(node, Call):
+            stack.extend(node.args)
+    return count
+
+
 def uses_time(expr: Expr) -> bool:
     """Say whether an expression depends on the time directly."""
     stack = [expr]

@@ -80,7 +80,7 @@ def settle(
         selection=Selection(empty, empty, empty, np.empty(0)),
         amounts=y0 >= 0,
     )
-    limits = Tolerances(1e-8, np.array(model.atol), max_steps=100_000, timeout=60.0)
+    limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=20.0)
     results, interrupted = integrate_runs(
         model.kernels, runs, limits, method="BDF", allow_negative=True
     )

@@ -22,36 +22,37 @@ T = 0.7
 
 
 # ------------------------------------------------------------------ random networks
+FORMS = {
+    "mass": "",
+    "mm": "/(K + {s})",
+    "hill": "*{s}**h/(K**h + {s}**h)",
+    "time": "*exp(-K*time/{s})",
+    "rule": "*free*load",
+}
+
+
 @st.composite
 def networks(draw):
     """Draw a network of mass action, saturation, rules, rate rules and the time."""
-    n = draw(st.integers(1, 5))
-    names = [f"S{i}" for i in range(n)]
-    some = st.lists(st.sampled_from(names), max_size=2)
+    names = [f"S{i}" for i in range(draw(st.integers(1, 5)))]
+    first, last = names[0], names[-1]
     amounts = {s: draw(st.floats(0.1, 10.0)) for s in names}
     parameters = {"K": draw(st.floats(0.5, 5.0)), "h": draw(st.floats(1.0, 4.0))}
-    rules = {}
-    if draw(st.booleans()):
-        rules["load"] = f"{names[0]}/K + {names[-1]}"
-        rules["free"] = f"{names[-1]}/(1 + load*load)"
+    rules = {"load": f"{first}/K + {last}", "free": f"{last}/(1 + load*load)"}
+    rules = rules if draw(st.booleans()) else {}
+    rate_rules = {"X": f"h*{first} - X*{'load' if rules else 'K'}"}
+    rate_rules = rate_rules if draw(st.booleans()) else {}
+    parameters |= dict.fromkeys(rate_rules, 2.0)
+    forms = [form for form in FORMS if rules or form != "rule"]
+    some = st.lists(st.sampled_from(names), max_size=2)
     reactions = []
     for i in range(draw(st.integers(1, 6))):
         parameters[f"k{i}"] = draw(st.floats(0.01, 3.0))
         inputs, outputs = draw(some), draw(some)
-        rate = "*".join([f"k{i}", *inputs])
-        kind = draw(st.sampled_from(["mass", "mass", "mm", "hill", "rule", "time"]))
-        last = {
-            "mass": "",
-            "mm": f"/(K + {names[0]})",
-            "hill": f"*{names[0]}**h/(K**h + {names[0]}**h)",
-            "rule": "*free*load" if rules else "",
-            "time": f"*exp(-K*time/{names[0]})",
-        }[kind]
+        form = FORMS[draw(st.sampled_from(forms))].format(s=first)
         arrow = f"{' + '.join(inputs)} -> {' + '.join(outputs)}"
-        reactions.append(reaction(f"r{i}", arrow, rate + last))
-    extra = {"X": f"h*{names[0]} - X*{'load' if rules else 'K'}"}
-    rate_rules = extra if draw(st.booleans()) else {}
-    parameters |= {"X": 2.0} if rate_rules else {}
+        rate = "*".join([f"k{i}", *inputs]) + form
+        reactions.append(reaction(f"r{i}", arrow, rate))
     return support.network(
         amounts, parameters, reactions, rules=rules, rate_rules=rate_rules
     )

@@ -1,6 +1,10 @@
 """SBML → Network: what is read is what is written, and what is refused is named."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +141,22 @@ def test_function_definitions_are_inlined_with_their_arguments():
     assert support.value(got, {"k": 3.0}) == 12.0
 
 
+def test_nesting_that_would_overflow_the_parser_is_refused():
+    """libSBML recurses in C++: what it cannot take ends the whole process."""
+    code = "import test_sbml as t; t.rate(t.nested(20_000))"
+    here = str(Path(__file__).parent)
+    path = os.pathsep.join([here, str(Path(here).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "ModelError" in done.stderr
+
+
 def test_depth_counts_through_function_definitions():
     f = function("f", ["x"], nested(MAX_DEPTH // 2).replace(">k<", ">x<"))
     twice = call("f", call("f", call("f", "<ci>k</ci>")))
@@ -203,7 +223,8 @@ def test_level_3_units_are_those_declared():
 
 
 LEVEL_2 = f"""<sbml level="2" version="4"
-xmlns="http://www.sbml.org/sbml/level2/version4"><model id="old">UNITS<listOfCompartments><compartment id="cell" size="2"/>
+xmlns="http://www.sbml.org/sbml/level2/version4"><model id="old">UNITS
+<listOfCompartments><compartment id="cell" size="2"/>
 </listOfCompartments><listOfSpecies><species id="A" compartment="cell"
 initialAmount="5"/></listOfSpecies><listOfReactions><reaction id="r1"><listOfReactants>
 <speciesReference species="A"/></listOfReactants><kineticLaw>{MATH}<apply><times/>

@@ -1,7 +1,9 @@
 """SBML text → Network; what is not supported is refused by name and id. Layer 3."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
+from xml.parsers import expat
 
 import libsbml
 
@@ -12,6 +14,10 @@ from mir21sim.units import UnitParts
 MAX_DEPTH = 60
 """Formulas nested deeper are refused: no published model comes near, and every later
 stage walks them recursively. Sums and products count once, however long."""
+
+MAX_XML_DEPTH = 1000
+MAX_SIZE = 20_000
+"""Operations in one formula after function definitions are expanded."""
 
 AVOGADRO = 6.02214179e23  # value that SBML L3V2 section 3.4.6 fixes for the csymbol
 
@@ -90,6 +96,7 @@ _SAID_BY_US = {
     libsbml.ApplyCiMustBeModelComponent,
     libsbml.OpsNeedCorrectNumberOfArgs,
     libsbml.InvalidNoArgsPassedToFunctionDef,
+    libsbml.UndeclaredSpeciesRef,
 }
 """Errors of libSBML that lint or this reader tell in words of their own."""
 
@@ -116,6 +123,7 @@ def read_sbml(text: str, name: str) -> ir.Network:
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ModelError(f"{name} declares XML entities, which a model never needs.")
+    _stop_on_nesting(text, name)
     document = libsbml.readSBMLFromString(text)
     _stop_on_errors(document, name)
     model = document.getModel()
@@ -127,6 +135,30 @@ def read_sbml(text: str, name: str) -> ir.Network:
             f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
         )
     return _Reader(model, name).network()
+
+
+def _stop_on_nesting(text: str, name: str) -> None:
+    """Raise where elements nest so deep that libSBML, which recurses, would crash."""
+    level = 0
+
+    def enter(*_: object) -> None:
+        nonlocal level
+        level += 1
+        if level > MAX_XML_DEPTH:
+            raise ModelError(
+                f"{name} nests XML elements deeper than {MAX_XML_DEPTH} levels, line "
+                f"{parser.CurrentLineNumber}; split the formula by assignment rules."
+            )
+
+    def leave(*_: object) -> None:
+        nonlocal level
+        level -= 1
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = enter, leave
+    # What is malformed libSBML tells better.
+    with contextlib.suppress(expat.ExpatError):
+        parser.Parse(text.encode(), True)
 
 
 def _stop_on_errors(document: Any, name: str) -> None:
@@ -460,7 +492,13 @@ class _Reader:
         body = definition.getBody()
         if body is None:
             raise ModelError(f"{self.name}: the function `{name}` has no body.")
-        return self._expr(body, where, bound, (*inside, name))
+        made = self._expr(body, where, bound, (*inside, name))
+        if ir.size(made, MAX_SIZE) >= MAX_SIZE:
+            raise ModelError(
+                f"{self.name}: the formula of {where} grows beyond {MAX_SIZE} "
+                f"operations when the function `{name}` is expanded."
+            )
+        return made
 
 
 _ASSOCIATIVE = {"plus", "times"}

@@ -1,6 +1,7 @@
 """SciPy's integrators under our loop: accuracy, breakpoints, failures, work."""
 
 import concurrent.futures
+import dataclasses
 import itertools
 import warnings
 
@@ -9,8 +10,8 @@ import pytest
 import support
 from support import integrate, pairs, reaction, scaled_error
 
-from mir21sim import library
-from mir21sim.errors import FailedRunsWarning, SolverError, SolverStatus
+from mir21sim import ir, library
+from mir21sim.errors import FailedRunsWarning, InputError, SolverError, SolverStatus
 from mir21sim.execute import Options
 from mir21sim.simulate import simulate
 from mir21sim.solvers.scipy_ivp import METHODS
@@ -457,3 +458,26 @@ def test_outputs_are_states_concentrations_rules_rates_and_parameters(chain):
     want = [a, a / 602.214076, free, 0.3 * free, 4.0]
     assert [float(result[n][0]) for n in names] == pytest.approx(want, rel=1e-12)
     assert [result[n].attrs["units"] for n in names[:2]] == ["molecule", "nM"]
+
+
+@pytest.fixture(scope="module")
+def swelling():
+    """A model whose only compartment grows with time: nM has no fixed meaning."""
+    net = support.network(
+        {"A": 1.0}, {"k": 0.1, "v": 1.0}, [reaction("r", "A ->", "k*A")]
+    )
+    cell = dataclasses.replace(net.compartments[0], constant=False)
+    rule = ir.Rule("assignment", "cell", support.expr("v + k*time"))
+    return support.compiled(
+        dataclasses.replace(net, compartments=(cell,), rules=(rule,))
+    )
+
+
+def test_a_dose_in_nM_into_a_changing_volume_is_refused(swelling):
+    with pytest.raises(InputError, match=r"`A`.*`cell`"):
+        simulate(swelling, 1.0, doses="A=1 nM@0h")
+
+
+def test_a_concentration_in_a_changing_volume_is_refused(swelling):
+    with pytest.raises(InputError, match=r"`\[?A\]?`.*`cell`"):
+        simulate(swelling, 1.0, observe="[A]")
