@@ -14,7 +14,6 @@ from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.ir import Species
 from mir21sim.protocol import Dose, Protocol
 from mir21sim.solvers.runs import Action, Runs, Schedule, Selection, Source
-from mir21sim.solvers.scipy_ivp import METHODS
 from mir21sim.units import SECONDS_PER_HOUR
 
 ATOL_AT_RTOL = 1e-6
@@ -85,14 +84,6 @@ def check_choice(kind: str, value: str, known: Iterable[str]) -> str:
     if value not in known:
         raise UnknownNameError(kind, value, known)
     return value
-
-
-def check_method(method: str) -> str:
-    """Return the method's exact name; upper and lower case do not matter."""
-    by_lower = {name.lower(): name for name in METHODS}
-    if method.lower() not in by_lower:
-        raise UnknownNameError("method", method, METHODS)
-    return by_lower[method.lower()]
 
 
 def check_tolerances(

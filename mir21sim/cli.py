@@ -62,7 +62,10 @@ SetOption = Annotated[
 InitOption = Annotated[
     list[str] | None, typer.Option("--init", help="Initial amount NAME=VALUE.")
 ]
-MethodOption = Annotated[str, typer.Option(help="LSODA, BDF or Radau.")]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(help="Rodas5P, Rodas4 (batch solver), LSODA, BDF or Radau."),
+]
 RtolOption = Annotated[float, typer.Option(help="Relative tolerance.")]
 AtolOption = Annotated[
     float | None, typer.Option(help="Absolute tolerance; default: by species' scale.")
@@ -86,7 +89,9 @@ BackendOption = Annotated[str, typer.Option(help="numba, or numpy (no compiling)
 UnitsOption = Annotated[
     bool, typer.Option("--ignore-units", help="Do not stop on contradicting units.")
 ]
-JobsOption = Annotated[int, typer.Option("--jobs", help="Threads over runs.")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", help="Threads over runs; default: the cores.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
@@ -134,7 +139,7 @@ def simulate(
     observe: ObserveOption = None,
     set_: SetOption = None,
     init: InitOption = None,
-    method: MethodOption = "LSODA",
+    method: MethodOption = None,
     rtol: RtolOption = 1e-6,
     atol: AtolOption = None,
     max_steps: MaxStepsOption = 100_000,
@@ -189,14 +194,14 @@ def sweep(
     observe: ObserveOption = None,
     set_: SetOption = None,
     init: InitOption = None,
-    method: MethodOption = "LSODA",
+    method: MethodOption = None,
     rtol: RtolOption = 1e-6,
     atol: AtolOption = None,
     max_steps: MaxStepsOption = 100_000,
     equilibrate: EquilibrateOption = None,
     backend: BackendOption = "numba",
     ignore_units: UnitsOption = False,
-    jobs: JobsOption = 1,
+    jobs: JobsOption = None,
     on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask",
     output: OutputOption = None,
     plot: PlotOption = None,

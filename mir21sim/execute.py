@@ -6,6 +6,7 @@ Simulate, sweep and rerun share it.
 import importlib.metadata
 import json
 import math
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -22,17 +23,24 @@ from mir21sim.arrange import (
     Arranged,
     Plan,
     arrange,
-    check_method,
     check_tolerances,
     default_outputs,
     output_times,
 )
 from mir21sim.compiled import CompiledModel
-from mir21sim.errors import InputError, SolverStatus
+from mir21sim.errors import InputError, SolverStatus, UnknownNameError
+from mir21sim.integrate import (
+    BATCH_METHODS,
+    MANY,
+    METHODS,
+    SINGLE,
+    Workers,
+    integrate,
+    usable_method,
+)
 from mir21sim.protocol import DosesLike, Protocol
 from mir21sim.resting import resting_states
 from mir21sim.solvers.runs import Progress, RunResults, Tolerances
-from mir21sim.solvers.scipy_ivp import integrate_runs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +49,8 @@ class Options:
 
     Attributes
     ----------
-    method : "LSODA", "BDF" or "Radau"
+    method : "Rodas5P" or "Rodas4" (the batch solver: eight runs at once), or SciPy's
+        "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many
     rtol : relative tolerance of the local error
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
         each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol
@@ -49,20 +58,20 @@ class Options:
     timeout : s of wall time that one run may take
     equilibrate : start from the resting state; None: as the model says
     allow_negative : accept amounts below zero
-    n_jobs : threads; SciPy's solvers hold Python's lock, so more than one does not
-        pay on a Python that has it
+    n_jobs : threads over runs; None: one per core for the batch solver, else 1, as
+        SciPy's solvers hold Python's lock and gain nothing from more
     executor : a ``concurrent.futures`` thread executor, instead of own threads
     progress : called with (runs finished, runs in all)
     """
 
-    method: str = "LSODA"
+    method: str | None = None
     rtol: float = 1e-6
     atol: npt.ArrayLike | None = None
     max_steps: int = 100_000
     timeout: float = 600.0
     equilibrate: bool | None = None
     allow_negative: bool = False
-    n_jobs: int = 1
+    n_jobs: int | None = None
     executor: Executor | None = None
     progress: Progress | None = None
 
@@ -109,27 +118,23 @@ def make_plan(
 
 def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Executed:
     """Run a plan: check, arrange, integrate, interpret, label."""
-    method = check_method(options.method)
+    method = choose_method(model, options.method, kind)
     atol = check_tolerances(model, options.rtol, options.atol)
     if options.max_steps < 1 or not options.timeout > 0:
         raise InputError(
             "`max_steps` must be 1 or more and `timeout` above 0 s, got "
             f"{options.max_steps} and {options.timeout}."
         )
-    if options.n_jobs < 1:
-        raise InputError(f"`n_jobs` must be 1 or more, got {options.n_jobs}.")
     arranged = arrange(model, plan)
     wanted = options.equilibrate
     equilibrate = model.info.equilibrate if wanted is None else wanted
-    unrested = _equilibrate(model, arranged) if equilibrate else None
-    found, interrupted = integrate_runs(
-        model.kernels,
+    unrested = _equilibrate(model, arranged, method) if equilibrate else None
+    found, interrupted = integrate(
+        model,
         arranged.runs,
         Tolerances(options.rtol, atol, options.max_steps, options.timeout),
         method=method,
-        n_jobs=min(options.n_jobs, len(arranged.runs)),
-        executor=options.executor,
-        progress=options.progress,
+        workers=_workers(options, method, len(arranged.runs)),
         allow_negative=options.allow_negative,
     )
     if unrested is not None:
@@ -164,10 +169,33 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
     )
 
 
-def _equilibrate(model: CompiledModel, arranged: Arranged) -> IntArray:
+def choose_method(model: CompiledModel, method: str | None, kind: str) -> str:
+    """Return the method's exact name, or the default for one run or many.
+
+    Upper and lower case do not matter. Where the batch solver cannot run the model,
+    LSODA takes its place; the result says which method ran.
+    """
+    wanted = method or (SINGLE if kind == "simulate" else MANY)
+    by_lower = {name.lower(): name for name in METHODS}
+    if wanted.lower() not in by_lower:
+        raise UnknownNameError("method", wanted, METHODS)
+    return usable_method(model, by_lower[wanted.lower()])
+
+
+def _workers(options: Options, method: str, n_run: int) -> Workers:
+    """Return who does the work: a thread per core where that pays."""
+    n_jobs = options.n_jobs
+    if n_jobs is None:
+        n_jobs = os.cpu_count() or 1 if method in BATCH_METHODS else 1
+    if n_jobs < 1:
+        raise InputError(f"`n_jobs` must be 1 or more, got {n_jobs}.")
+    return Workers(min(n_jobs, max(1, n_run)), options.executor, options.progress)
+
+
+def _equilibrate(model: CompiledModel, arranged: Arranged, method: str) -> IntArray:
     """Move every run to its resting state, in place; return the runs without one."""
     runs = arranged.runs
-    rest, status = resting_states(model, runs.y0, runs.p)
+    rest, status = resting_states(model, runs.y0, runs.p, method)
     runs.y0[...] = rest
     return np.flatnonzero(status != SolverStatus.OK)
 

@@ -15,8 +15,8 @@ from mir21sim._typing import FloatArray, IntArray
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import SolverStatus
+from mir21sim.integrate import BATCH_METHODS, Workers, integrate
 from mir21sim.solvers.runs import Runs, Schedule, Selection, Tolerances
-from mir21sim.solvers.scipy_ivp import integrate_runs
 
 HORIZON_S = 1e8
 """s (3 years) of undisturbed life before a state counts as settled."""
@@ -28,7 +28,7 @@ _NEWTON_STEPS = 8
 
 
 def resting_states(
-    model: CompiledModel, y0: FloatArray, p: FloatArray
+    model: CompiledModel, y0: FloatArray, p: FloatArray, method: str = "BDF"
 ) -> tuple[FloatArray, IntArray]:
     """Return the resting state that each run settles to from its start values.
 
@@ -37,63 +37,72 @@ def resting_states(
     Parameters
     ----------
     y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
+    method : a batch method settles all at once; any other stands for BDF
 
     Returns
     -------
     y : float array, shape (n_run, n_state); a row is NaN where there is no rest
     status : int array, shape (n_run,), OK or why there is none
     """
+    method = method if method in BATCH_METHODS else "BDF"
     together = np.concatenate([y0, p], axis=1)
     rows, which = np.unique(together, axis=0, return_inverse=True)
-    settled = np.full((len(rows), y0.shape[1]), np.nan)
-    status = np.full(len(rows), SolverStatus.OK, dtype=np.int64)
+    starts = np.ascontiguousarray(rows[:, : y0.shape[1]])
+    parameters = np.ascontiguousarray(rows[:, y0.shape[1] :])
     folder = cache.folder() / "resting"
-    for k, row in enumerate(rows):
-        start, parameters = row[: y0.shape[1]].copy(), row[y0.shape[1] :].copy()
-        path = folder / f"{_key(model, row)}.state"
-        found = _read(path, y0.shape[1])
-        if found is None:
-            found, status[k] = settle(model, start, parameters)
-            if status[k] == SolverStatus.OK:
-                _write(path, found)
-        if status[k] == SolverStatus.OK:
-            settled[k] = found
-    return settled[which.ravel()], status[which.ravel()]
+    paths = [folder / f"{_key(model, row, method)}.state" for row in rows]
+    found = [_read(path, y0.shape[1]) for path in paths]
+    settled = np.array(
+        [np.full(y0.shape[1], np.nan) if f is None else f for f in found]
+    )
+    status = np.full(len(rows), SolverStatus.OK, dtype=np.int64)
+    missing = np.array([k for k, f in enumerate(found) if f is None], dtype=np.int64)
+    if missing.size:
+        made, how = settle(model, starts[missing], parameters[missing], method)
+        status[missing] = how
+        for k, y, outcome in zip(missing, made, how, strict=True):
+            if outcome == SolverStatus.OK:
+                settled[k] = y
+                _write(paths[k], y)
+    which = which.ravel()
+    return settled[which], status[which]
 
 
 def settle(
-    model: CompiledModel, y0: FloatArray, p: FloatArray
-) -> tuple[FloatArray, SolverStatus]:
-    """Integrate one run without doses until it rests, then refine by Newton steps.
+    model: CompiledModel, y0: FloatArray, p: FloatArray, method: str = "BDF"
+) -> tuple[FloatArray, IntArray]:
+    """Integrate runs without doses until they rest, then refine by Newton steps.
 
     Returns
     -------
-    y : float array, shape (n_state,)
-    status : OK, the status of a failed integration, or NO_RESTING_STATE
+    y : float array, shape (n_run, n_state)
+    status : int array, shape (n_run,): OK, the status of a failed integration, or
+        NO_RESTING_STATE
     """
+    n_run = len(y0)
     empty = np.empty(0, dtype=np.int64)
     runs = Runs(
-        y0=y0[np.newaxis],
-        p=p[np.newaxis],
+        y0=y0,
+        p=p,
         times=np.array([0.0, HORIZON_S / model.seconds_per_time]),
-        schedule=Schedule(np.empty(0), empty, empty, np.empty((1, 0))),
+        schedule=Schedule(np.empty(0), empty, empty, np.empty((n_run, 0))),
         selection=Selection(empty, empty, empty, np.empty(0)),
-        amounts=y0 >= 0,
+        amounts=np.isfinite(model.y0) & (model.y0 >= 0),
     )
     limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=20.0)
-    results, interrupted = integrate_runs(
-        model.kernels, runs, limits, method="BDF", allow_negative=True
+    results, interrupted = integrate(
+        model, runs, limits, method=method, workers=Workers(), allow_negative=True
     )
     if interrupted:
         raise KeyboardInterrupt
-    status = SolverStatus(results.status[0])
-    if status != SolverStatus.OK:
-        return results.y_end[0], status
-    y = _refine(model, _without_noise(model, results.y_end[0], y0), p)
-    y = _without_noise(model, y, y0)
-    if drift(model, y, p) / model.seconds_per_time > DRIFT_PER_S:
-        return y, SolverStatus.NO_RESTING_STATE
-    return y, SolverStatus.OK
+    status = results.status.copy()
+    y = results.y_end
+    for run in np.flatnonzero(status == SolverStatus.OK):
+        refined = _refine(model, _without_noise(model, y[run], y0[run]), p[run])
+        y[run] = _without_noise(model, refined, y0[run])
+        if drift(model, y[run], p[run]) / model.seconds_per_time > DRIFT_PER_S:
+            status[run] = SolverStatus.NO_RESTING_STATE
+    return y, status
 
 
 def _without_noise(model: CompiledModel, y: FloatArray, y0: FloatArray) -> FloatArray:
@@ -147,8 +156,10 @@ def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> fl
 
 def _refine(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
     """Make a nearly resting state exact by Newton steps that keep conserved totals."""
-    totals = scipy.linalg.null_space(stoichiometry(model).T).T
     best, best_drift = y, drift(model, y, p)
+    if best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
+        return best
+    totals = scipy.linalg.null_space(stoichiometry(model).T).T
     for _ in range(_NEWTON_STEPS):
         scale = np.abs(best) + model.atol
         f = np.empty(len(y))
@@ -170,9 +181,9 @@ def _refine(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
     return best
 
 
-def _key(model: CompiledModel, row: FloatArray) -> str:
+def _key(model: CompiledModel, row: FloatArray, method: str) -> str:
     parts = hashlib.sha256(cache.key(model.network).encode())
-    parts.update(repr((HORIZON_S, DRIFT_PER_S, model.state_names)).encode())
+    parts.update(repr((HORIZON_S, DRIFT_PER_S, method, model.state_names)).encode())
     parts.update(row.tobytes())
     return parts.hexdigest()[:32]
 

@@ -6,16 +6,19 @@ their own derivatives (chain rule), which keeps the generated code small.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import sympy
 
 from mir21sim import ir
 from mir21sim.errors import CodegenError, UnsupportedFeatureError
+
+Line: TypeAlias = tuple[Any, Any]
+"""(symbol, expression) of one assignment."""
 
 
 class _Step(sympy.Function):  # type: ignore[misc]
@@ -110,6 +113,90 @@ class SymbolicSystem:
                 if derivative != 0:
                     found[i, place[symbol]] = derivative
         return found
+
+    def needed_assigned(self, expressions: Iterable[Any]) -> tuple[Line, ...]:
+        """Return the assigned variables that expressions need, in order."""
+        lines = zip(self.a, self.assigned, strict=True)
+        return tuple(_needed(list(lines), _free(expressions)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chained:
+    """Total derivatives of the rates, through the assigned variables.
+
+    Attributes
+    ----------
+    before : (symbol, expression) of what ``values`` need, in order of evaluation
+    values : {(rate, variable): expression}, non-zeros only
+    """
+
+    before: tuple[Line, ...]
+    values: dict[tuple[int, int], Any]
+
+
+def chain_rule(system: SymbolicSystem, variables: tuple[Any, ...]) -> Chained:
+    """Return dv/dx for states or the time.
+
+    The derivative of rate r by variable j is the direct one plus, through each assigned
+    variable i, dv_r/da_i · da_i/dx_j; the latter get symbols of their own, so that the
+    code stays as small as the model.
+    """
+    da_da = system.derivatives(system.assigned, system.a)
+    direct = system.derivatives(system.assigned, variables)
+    reach = _reach(len(system.a), direct, da_da)
+    values = dict(system.derivatives(system.rates, variables))
+    for (r, i), outer in system.derivatives(system.rates, system.a).items():
+        for j in sorted(reach[i]):
+            term = outer * _gradient(i, j)
+            values[r, j] = values.get((r, j), sympy.Integer(0)) + term
+    values = {key: expr for key, expr in values.items() if expr != 0}
+    chain = []
+    for i in range(len(reach)):
+        for j in sorted(reach[i]):
+            total = direct.get((i, j), sympy.Integer(0))
+            for k in range(i):
+                if (i, k) in da_da and j in reach[k]:
+                    total = total + da_da[i, k] * _gradient(k, j)
+            chain.append((_gradient(i, j), total))
+    chain = _needed(chain, _free(values.values()))
+    used = [*values.values(), *(expr for _, expr in chain)]
+    return Chained((*system.needed_assigned(used), *chain), values)
+
+
+def _reach(
+    count: int, direct: Iterable[tuple[int, int]], da_da: Container[tuple[int, int]]
+) -> list[set[int]]:
+    """Return, for each assigned variable, the variables it depends on at all."""
+    reach: list[set[int]] = [set() for _ in range(count)]
+    for i, j in direct:
+        reach[i].add(j)
+    for i in range(count):  # in order of evaluation
+        for k in range(i):
+            if (i, k) in da_da:
+                reach[i] |= reach[k]
+    return reach
+
+
+def _gradient(i: int, j: int) -> Any:
+    """Return the symbol that stands for da_i/dx_j."""
+    return sympy.Symbol(f"g{i}_{j}")
+
+
+def _free(expressions: Iterable[Any]) -> set[Any]:
+    found: set[Any] = set()
+    for expr in expressions:
+        found |= expr.free_symbols
+    return found
+
+
+def _needed(lines: list[Line], wanted: set[Any]) -> list[Line]:
+    """Return the lines, in order, that the wanted symbols need directly or not."""
+    wanted, kept = set(wanted), []
+    for symbol, expr in reversed(lines):
+        if symbol in wanted:
+            wanted |= expr.free_symbols
+            kept.append((symbol, expr))
+    return kept[::-1]
 
 
 def build(network: ir.Network) -> SymbolicSystem:

@@ -15,6 +15,7 @@ LAYERS = (  # lowest first; a module imports from lower rows and from itself onl
     {"codegen", "results"},
     {"library"},
     {"arrange"},
+    {"integrate"},
     {"resting"},
     {"execute"},
     {"simulate", "sweep", "rerun"},

@@ -1,6 +1,7 @@
 """Network → kernels, through a cache folder keyed by content. Layer 4."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -12,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import platformdirs
 
@@ -21,6 +22,9 @@ from mir21sim.codegen import emit_version
 from mir21sim.compiled import Kernels
 from mir21sim.errors import InputError
 from mir21sim.solvers import signatures
+
+if TYPE_CHECKING:
+    from mir21sim.solvers import batch
 
 Backend: TypeAlias = Literal["numba", "numpy"]
 
@@ -131,13 +135,54 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
     )
 
 
+def lane_kernels(network: ir.Network) -> "batch.LaneKernels":
+    """Return the vector kernels of a network for the batch solver.
+
+    Raises
+    ------
+    CodegenError
+        For a function without vector code; such a model runs by SciPy.
+    """
+    path = folder() / f"l_{key(network)}.py"
+    if _read(path) is None:
+        _write(path, _generate_lanes(network))
+    return _load_lanes(path)
+
+
+@functools.lru_cache(maxsize=16)
+def _load_lanes(path: Path) -> "batch.LaneKernels":
+    """Return the kernels of a file; a damaged cache beside it is thrown away once."""
+    from mir21sim.solvers import batch  # Numba takes half a second
+
+    try:
+        return batch.lane_kernels(_import(path, "lanes"))
+    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
+        _forget(path)
+        return batch.lane_kernels(_import(path, "lanes"))
+
+
+def _generate_lanes(network: ir.Network) -> str:
+    """Return the sealed text of the lane programs."""
+    from mir21sim import symbolic
+    from mir21sim.codegen import lanes
+
+    system = symbolic.build(network)
+    made = lanes.programs(system, frozenset(s.id for s in network.species))
+    return _sealed(lanes.module_text(made, system, network.id, key(network)))
+
+
+def _sealed(body: str) -> str:
+    """Return a module text under the hash that tells it whole."""
+    return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+
+
 def _generate(network: ir.Network) -> str:
     """Return the sealed module text; SymPy is imported only here."""
     from mir21sim import symbolic  # not needed on a cached start
     from mir21sim.codegen import emit
 
     body = emit.module_text(symbolic.build(network), network.id, key(network))
-    return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+    return _sealed(body)
 
 
 def _read(path: Path) -> str | None:
@@ -159,7 +204,7 @@ def _write(path: Path, text: str) -> None:
     Path(name).replace(path)
 
 
-def _import(path: Path, backend: Backend) -> ModuleType:
+def _import(path: Path, backend: str) -> ModuleType:
     """Import a generated file under a name of its own, registered before it runs."""
     name = f"mir21sim_generated_{backend}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -11,7 +11,7 @@ import sympy
 
 from mir21sim.codegen.emit_version import GENERATOR
 from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
-from mir21sim.symbolic import SymbolicSystem
+from mir21sim.symbolic import Chained, SymbolicSystem, chain_rule
 
 
 def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
@@ -25,8 +25,8 @@ def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
     the sparse stoichiometry.
     """
     writer = _Writer(system)
-    dv_dy = writer.total_derivatives(system.y)
-    dv_dt = writer.total_derivatives((system.t,))
+    dv_dy = chain_rule(system, system.y)
+    dv_dt = chain_rule(system, (system.t,))
     parts = [
         f'"""Kernels of {model_id}, network {key}. Generated, do not edit."""\n',
         HEADER_IMPORT,
@@ -36,10 +36,10 @@ def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
         _names("PARAM_NAMES", system.param_names),
         _names("ASSIGNED_NAMES", system.assigned_names),
         _names("RATE_NAMES", system.rate_names),
-        *_patterns(system, sorted(dv_dy), sorted(dv_dt)),
+        *_patterns(system, sorted(dv_dy.values), sorted(dv_dt.values)),
         writer.rates(),
-        writer.derivatives("rates_dy", dv_dy, with_respect_to="y"),
-        writer.derivatives("rates_dt", dv_dt, with_respect_to="t"),
+        writer.derivatives("rates_dy", dv_dy, by_state=True),
+        writer.derivatives("rates_dt", dv_dt, by_state=False),
         writer.assigned(),
         writer.initial(),
         _GENERIC,
@@ -128,70 +128,15 @@ class _Writer:
 
     def __init__(self, system: SymbolicSystem) -> None:
         self.system = system
-        self.a_index = {symbol: i for i, symbol in enumerate(system.a)}
-        self.da_da = system.derivatives(system.assigned, system.a)
-        self.dv_da = system.derivatives(system.rates, system.a)
+        self.names = dict(zip(system.a, system.assigned_names, strict=True))
 
-    # The derivative of rate r by variable j is the direct one plus, through each
-    # assigned variable i, dv_r/da_i · da_i/dj; the latter are temporaries `g_i_j`.
-    def total_derivatives(
-        self, variables: tuple[Any, ...]
-    ) -> dict[tuple[int, int], Any]:
-        """Return dv/dx as expressions over y, p, a, t and the chain's temporaries."""
-        total = dict(self.system.derivatives(self.system.rates, variables))
-        reach = self._reach(variables)
-        for (r, i), outer in self.dv_da.items():
-            for j in sorted(reach[i]):
-                term = outer * _gradient(i, j)
-                total[r, j] = total.get((r, j), sympy.Integer(0)) + term
-        return {key: expr for key, expr in total.items() if expr != 0}
-
-    def _reach(self, variables: tuple[Any, ...]) -> list[set[int]]:
-        """Return, for each assigned variable, the variables it depends on at all."""
-        direct = self.system.derivatives(self.system.assigned, variables)
-        reach: list[set[int]] = [set() for _ in self.system.a]
-        for i, j in direct:
-            reach[i].add(j)
-        for i in range(len(reach)):  # in order of evaluation
-            for k in range(i):
-                if (i, k) in self.da_da:
-                    reach[i] |= reach[k]
-        return reach
-
-    def _chain(
-        self, variables: tuple[Any, ...], wanted: set[Any]
-    ) -> list[tuple[Any, Any, str]]:
-        """Return the temporaries da_i/dx_j that the wanted symbols need."""
-        direct = self.system.derivatives(self.system.assigned, variables)
-        reach = self._reach(variables)
-        lines = []
-        for i, expr in enumerate(self.system.assigned):
-            del expr
-            for j in sorted(reach[i]):
-                total = direct.get((i, j), sympy.Integer(0))
-                for k in range(i):
-                    if (i, k) in self.da_da and j in reach[k]:
-                        total = total + self.da_da[i, k] * _gradient(k, j)
-                lines.append((_gradient(i, j), total, ""))
-        return _needed(lines, wanted)
-
-    def _assigned_lines(self, wanted: set[Any]) -> list[tuple[Any, Any, str]]:
-        """Return the assigned variables that the wanted symbols need, in order."""
-        lines = [
-            (symbol, expr, name)
-            for symbol, expr, name in zip(
-                self.system.a,
-                self.system.assigned,
-                self.system.assigned_names,
-                strict=True,
-            )
-        ]
-        return _needed(lines, wanted)
+    def _named(self, lines: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, str]]:
+        """Return lines with the id of the rule variable that each computes, or ""."""
+        return [(symbol, expr, self.names.get(symbol, "")) for symbol, expr in lines]
 
     def rates(self) -> str:
         """Write ``rates(t, y, p, v)``."""
-        wanted = _free(self.system.rates)
-        before = self._assigned_lines(wanted)
+        before = self._named(self.system.needed_assigned(self.system.rates))
         results = [
             (f"v[{r}]", expr, name)
             for r, (expr, name) in enumerate(
@@ -200,25 +145,19 @@ class _Writer:
         ]
         return self._function("rates(t, y, p, v)", before, results)
 
-    def derivatives(
-        self, name: str, values: dict[tuple[int, int], Any], *, with_respect_to: str
-    ) -> str:
+    def derivatives(self, name: str, chained: Chained, *, by_state: bool) -> str:
         """Write the kernel of the non-zeros of dv/dy or dv/dt, row by row."""
-        by_state = with_respect_to == "y"
-        variables = self.system.y if by_state else (self.system.t,)
-        chain = self._chain(variables, _free(values.values()))
-        wanted = _free(values.values()) | _free(expr for _, expr, _ in chain)
-        before = [*self._assigned_lines(wanted), *chain]
         results = []
-        for k, (r, j) in enumerate(sorted(values)):
+        for k, (r, j) in enumerate(sorted(chained.values)):
             variable = self.system.state_names[j] if by_state else "t"
             label = f"d {self.system.rate_names[r]} / d {variable}"
-            results.append((f"d[{k}]", values[r, j], label))
+            results.append((f"d[{k}]", chained.values[r, j], label))
+        before = self._named(chained.before)
         return self._function(f"{name}(t, y, p, d)", before, results)
 
     def assigned(self) -> str:
         """Write ``assigned(t, y, p, a)``: every rule variable."""
-        before = self._assigned_lines(set(self.system.a))
+        before = self._named(zip(self.system.a, self.system.assigned, strict=True))
         results = [
             (f"a[{i}]", symbol, name)
             for i, (symbol, name) in enumerate(
@@ -285,25 +224,8 @@ class _Writer:
         return "\n".join(lines)
 
 
-def _gradient(i: int, j: int) -> Any:
-    """Return the temporary that stands for da_i/dx_j."""
-    return sympy.Symbol(f"g{i}_{j}")
-
-
 def _free(expressions: Iterable[Any]) -> set[Any]:
     found: set[Any] = set()
     for expr in expressions:
         found |= expr.free_symbols
     return found
-
-
-def _needed(
-    lines: list[tuple[Any, Any, str]], wanted: set[Any]
-) -> list[tuple[Any, Any, str]]:
-    """Return the lines, in order, that the wanted symbols need directly or not."""
-    wanted, kept = set(wanted), []
-    for symbol, expr, name in reversed(lines):
-        if symbol in wanted:
-            wanted |= expr.free_symbols
-            kept.append((symbol, expr, name))
-    return kept[::-1]

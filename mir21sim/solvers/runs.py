@@ -95,6 +95,17 @@ class Runs:
         return len(self.y0)
 
 
+def negative_slack(rtol: float, atol: FloatArray) -> tuple[float, FloatArray]:
+    """Return how far below zero an amount may be by numerical error alone.
+
+    Returns
+    -------
+    share : of the largest value that the amount had in its run
+    floor : float array, shape (n_state,), on top of it
+    """
+    return max(10.0 * rtol, 1e-4), 1e3 * atol
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tolerances:
     """Accuracy and limits of one run.
@@ -118,7 +129,7 @@ class RunResults:
     values : float array, shape (n_run, n_time, n_select)
     status : int array, shape (n_run,), of ``SolverStatus``
     t_end, y_end : how far each run came and its state there
-    n_steps, n_rhs, n_jac : work of each run
+    n_steps, n_rejected, n_rhs, n_jac : work of each run
     method : object array, shape (n_run,): the method that made the values
     """
 
@@ -127,6 +138,7 @@ class RunResults:
     t_end: FloatArray
     y_end: FloatArray
     n_steps: IntArray
+    n_rejected: IntArray
     n_rhs: IntArray
     n_jac: IntArray
     method: list[str]
@@ -142,6 +154,7 @@ class RunResults:
             t_end=np.full(n_run, np.nan),
             y_end=np.full((n_run, n_state), np.nan),
             n_steps=np.zeros(n_run, np.int64),
+            n_rejected=np.zeros(n_run, np.int64),
             n_rhs=np.zeros(n_run, np.int64),
             n_jac=np.zeros(n_run, np.int64),
             method=[""] * n_run,

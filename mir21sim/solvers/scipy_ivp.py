@@ -31,6 +31,7 @@ from mir21sim.solvers.runs import (
     Selection,
     Source,
     Tolerances,
+    negative_slack,
 )
 
 METHODS = ("LSODA", "BDF", "Radau")
@@ -43,7 +44,7 @@ _SPARSE_FROM = 300
 _LOOK_EVERY = 32
 """Steps between looks at the clock."""
 
-_RETRIED = {
+RETRIED = {
     SolverStatus.MAX_STEPS,
     SolverStatus.STEP_TOO_SMALL,
     SolverStatus.NON_FINITE,
@@ -155,7 +156,7 @@ def _run_with_retry(
             return
         one = _OneRun(kernels, runs, run, tolerances, attempt, allow_negative, stop)
         status = one.integrate()
-        retry = status in _RETRIED and attempt != RETRY
+        retry = status in RETRIED and attempt != RETRY
         if not retry:
             break
     if status == SolverStatus.INTERRUPTED:
@@ -351,9 +352,8 @@ class _OneRun:
 
     def _negative(self) -> bool:
         """Say whether an amount is negative by more than numerical error explains."""
-        slack = max(10.0 * self.tolerances.rtol, 1e-4) * self.peak
-        slack += 1e3 * self.tolerances.atol
-        return bool(np.any((self.y < -slack) & self.amounts))
+        share, floor = negative_slack(self.tolerances.rtol, self.tolerances.atol)
+        return bool(np.any((self.y < -(share * self.peak + floor)) & self.amounts))
 
     def _record(self, solver: Any) -> None:
         """Write the outputs within the step just made; its end waits for the doses."""

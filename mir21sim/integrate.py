@@ -1,0 +1,200 @@
+"""Which method integrates a set of runs, and the second try of failures. Layer 7.
+
+One interface over the two engines: SciPy's integrators, and the batch solver with its
+vector kernels. Both take the same ``Runs`` and return the same ``RunResults``.
+"""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mir21sim import ir
+from mir21sim._typing import FloatArray, IntArray
+from mir21sim.codegen import cache
+from mir21sim.compiled import CompiledModel
+from mir21sim.errors import CodegenError, SolverStatus
+from mir21sim.solvers import scipy_ivp
+from mir21sim.solvers.rosenbrock import TABLEAUX
+from mir21sim.solvers.runs import (
+    Progress,
+    RunResults,
+    Runs,
+    Schedule,
+    Source,
+    Tolerances,
+)
+
+BATCH_METHODS = tuple(TABLEAUX)
+METHODS = (*BATCH_METHODS, *scipy_ivp.METHODS)
+SINGLE, MANY = "LSODA", "Rodas5P"
+"""Default methods of one run and of many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workers:
+    """Who does the work, and who is told of it."""
+
+    n_jobs: int = 1
+    executor: Executor | None = None
+    progress: Progress | None = None
+
+
+def usable_method(model: CompiledModel, method: str) -> str:
+    """Return the method, or LSODA where the batch solver cannot run this model.
+
+    It needs the Numba backend and vector code for every function of the model.
+    """
+    if method not in BATCH_METHODS:
+        return method
+    if model.kernels.backend != "numba":
+        return SINGLE
+    try:
+        cache.lane_kernels(model.network)
+    except CodegenError:
+        return SINGLE
+    return method
+
+
+def integrate(
+    model: CompiledModel,
+    runs: Runs,
+    tolerances: Tolerances,
+    *,
+    method: str,
+    workers: Workers,
+    allow_negative: bool = False,
+) -> tuple[RunResults, bool]:
+    """Integrate every run by a method that ``usable_method`` returned.
+
+    A run that fails in the batch solver is tried once more by Radau; the good runs are
+    not touched by it.
+
+    Returns
+    -------
+    results : RunResults
+    interrupted : bool
+    """
+    if method not in BATCH_METHODS:
+        return scipy_ivp.integrate_runs(
+            model.kernels,
+            runs,
+            tolerances,
+            method=method,
+            n_jobs=workers.n_jobs,
+            executor=workers.executor,
+            progress=workers.progress,
+            allow_negative=allow_negative,
+        )
+    results, interrupted = _batch(
+        model, runs, tolerances, method, workers, allow_negative=allow_negative
+    )
+    again = np.flatnonzero(np.isin(results.status, [int(s) for s in scipy_ivp.RETRIED]))
+    if again.size and not interrupted:
+        second, interrupted = scipy_ivp.integrate_runs(
+            model.kernels,
+            subset(runs, again),
+            tolerances,
+            method=scipy_ivp.RETRY,
+            allow_negative=allow_negative,
+        )
+        _merge(results, second, again)
+    return results, interrupted
+
+
+def _batch(
+    model: CompiledModel,
+    runs: Runs,
+    tolerances: Tolerances,
+    method: str,
+    workers: Workers,
+    *,
+    allow_negative: bool,
+) -> tuple[RunResults, bool]:
+    """Integrate by the batch solver, keeping only what the selection needs."""
+    from mir21sim.solvers import batch, observe  # Numba takes half a second
+
+    kernels = cache.lane_kernels(model.network)
+    need = needed_states(model, runs)
+    values = np.full((len(runs), len(runs.times), len(runs.selection.source)), np.nan)
+    if allow_negative:
+        runs = replace(runs, amounts=np.zeros_like(runs.amounts))
+
+    def keep(first: int, last: int, states: FloatArray, _: RunResults) -> None:
+        block = slice(first, last)
+        observe.observe(
+            kernels,
+            runs.selection,
+            need,
+            runs.times,
+            states,
+            runs.p[block],
+            values[block],
+        )
+
+    results, interrupted = batch.integrate_runs(
+        kernels,
+        runs,
+        tolerances,
+        tableau=TABLEAUX[method],
+        need=need,
+        keep=keep,
+        n_jobs=workers.n_jobs,
+        executor=workers.executor,
+        progress=workers.progress,
+    )
+    results.method[:] = [method] * len(runs)
+    return replace(results, values=values), interrupted
+
+
+def needed_states(model: CompiledModel, runs: Runs) -> IntArray:
+    """Return the states that the selected quantities depend on, one at least."""
+    rules = {r.variable: r.math for r in model.network.rules if r.kind == "assignment"}
+    rates = {r.id: r.rate for r in model.network.reactions}
+    rates |= {f"d {r.variable}/dt": r.math for r in model.network.rules}
+    homes = {s.id: s.compartment for s in model.network.species}
+    names = {
+        Source.STATE: model.state_names,
+        Source.ASSIGNED: model.assigned_names,
+        Source.RATE: model.rate_names,
+        Source.PARAM: model.param_names,
+    }
+    waiting = [
+        names[Source(kind)][index]
+        for kind, index in zip(runs.selection.source, runs.selection.index, strict=True)
+    ]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in homes:
+            waiting.append(homes[name])
+        formula = rules.get(name) or rates.get(name)
+        if formula is not None:
+            waiting.extend(ir.symbols(formula))
+    found = [i for i, name in enumerate(model.state_names) if name in seen]
+    return np.array(found or [0], dtype=np.int64)
+
+
+def subset(runs: Runs, which: IntArray) -> Runs:
+    """Return some of the runs, in the order given."""
+    schedule = runs.schedule
+    return replace(
+        runs,
+        y0=runs.y0[which],
+        p=runs.p[which],
+        schedule=Schedule(
+            schedule.time, schedule.state, schedule.kind, schedule.value[which]
+        ),
+    )
+
+
+def _merge(results: RunResults, second: RunResults, which: IntArray) -> None:
+    """Put the results of a second try in their places."""
+    for name in ("values", "status", "t_end", "y_end", "n_steps", "n_rhs", "n_jac"):
+        getattr(results, name)[which] = getattr(second, name)
+    for k, run in enumerate(which):
+        if second.status[k] != SolverStatus.NOT_RUN:
+            results.method[run] = second.method[k]
