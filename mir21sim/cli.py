@@ -203,6 +203,10 @@ def sweep(
     ignore_units: UnitsOption = False,
     jobs: JobsOption = None,
     on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask",
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the sweep that was stopped."),
+    ] = False,
     output: OutputOption = None,
     plot: PlotOption = None,
     quiet: QuietOption = False,
@@ -235,8 +239,10 @@ def sweep(
                 progress=progress,
             ),
             on_failure=on_failure,  # type: ignore[arg-type]  # checked by sweep
+            output=output if output is not None and output.suffix == ".nc" else None,
+            resume=resume,
         )
-    _write(result, loaded, output, plot)
+    _write(result, loaded, output, plot, saved=True)
     _print_features(result)
     _exit_by_status(result)
 
@@ -422,7 +428,12 @@ def _check_outputs(
 
 
 def _write(
-    result: "xr.Dataset", model: "CompiledModel", output: Path | None, plot: Path | None
+    result: "xr.Dataset",
+    model: "CompiledModel",
+    output: Path | None,
+    plot: Path | None,
+    *,
+    saved: bool = False,
 ) -> None:
     """Write a result and its picture, and say where they are."""
     from mir21sim import export, results
@@ -430,7 +441,8 @@ def _write(
     if output is not None and output.suffix == ".csv":
         _say(f"result: {export.write_csv(export.result_frame(result), output)}")
     elif output is not None:
-        _say(f"result: {results.save(result, output, model.source)}")
+        path = output if saved else results.save(result, output, model.source)
+        _say(f"result: {path}")
     if plot is not None:
         from mir21sim import plotting
 

@@ -161,17 +161,23 @@ class CompiledModel:
 
         Returns
         -------
-        y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
+        y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param), not to be
+            written to
         """
+        if not parameters and not initials:
+            # Equal rows take no memory: dose sweeps of a million runs have one.
+            return (
+                np.broadcast_to(self.y0, (n_run, len(self.y0))),
+                np.broadcast_to(self.p0, (n_run, len(self.p0))),
+            )
         y = np.tile(self.y0, (n_run, 1))
         p = np.tile(self.p0, (n_run, 1))
         keep_y = np.zeros(len(self.state_names), dtype=bool)
         keep_p = np.zeros(len(self.param_names), dtype=bool)
         _fill(p, keep_p, self.param_names, parameters, "parameter")
         _fill(y, keep_y, self.state_names, initials, "species")
-        if parameters or initials:
-            for run in range(n_run):
-                self.kernels.initial(0.0, y[run], p[run], keep_y, keep_p)
+        for run in range(n_run):
+            self.kernels.initial(0.0, y[run], p[run], keep_y, keep_p)
         return y, p
 
 

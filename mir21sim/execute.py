@@ -10,7 +10,8 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,10 @@ from mir21sim.integrate import (
     METHODS,
     SINGLE,
     Workers,
-    integrate,
     usable_method,
 )
+from mir21sim.partial import PartialResults, folder_for
+from mir21sim.parts import integrate_in_parts, part_size
 from mir21sim.protocol import DosesLike, Protocol
 from mir21sim.resting import resting_states
 from mir21sim.solvers.runs import Progress, RunResults, Tolerances
@@ -60,7 +62,8 @@ class Options:
     allow_negative : accept amounts below zero
     n_jobs : threads over runs; None: one per core for the batch solver, else 1, as
         SciPy's solvers hold Python's lock and gain nothing from more
-    executor : a ``concurrent.futures`` thread executor, instead of own threads
+    executor : any ``concurrent.futures`` executor, instead of own threads: a process
+        pool, or ``client.get_executor()`` of dask.distributed
     progress : called with (runs finished, runs in all)
     """
 
@@ -86,6 +89,7 @@ class Executed:
     messages: tuple[str, ...]
     interrupted: bool
     resting: FloatArray | None
+    store: PartialResults | None = None
 
 
 def make_plan(
@@ -116,8 +120,21 @@ def make_plan(
     )
 
 
-def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Executed:
-    """Run a plan: check, arrange, integrate, interpret, label."""
+def execute(
+    model: CompiledModel,
+    plan: Plan,
+    options: Options,
+    kind: str,
+    *,
+    output: Path | None = None,
+    resume: bool = False,
+) -> Executed:
+    """Run a plan: check, arrange, integrate, interpret, label.
+
+    With `output`, the numbers lie on disk beside it while the runs go on; with
+    `resume`, runs that are there already are not done again. The folder is left for
+    the caller to delete (``Executed.store``) when the result is saved.
+    """
     method = choose_method(model, options.method, kind)
     atol = check_tolerances(model, options.rtol, options.atol)
     if options.max_steps < 1 or not options.timeout > 0:
@@ -128,20 +145,6 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
     arranged = arrange(model, plan)
     wanted = options.equilibrate
     equilibrate = model.info.equilibrate if wanted is None else wanted
-    unrested = _equilibrate(model, arranged, method) if equilibrate else None
-    found, interrupted = integrate(
-        model,
-        arranged.runs,
-        Tolerances(options.rtol, atol, options.max_steps, options.timeout),
-        method=method,
-        workers=_workers(options, method, len(arranged.runs)),
-        allow_negative=options.allow_negative,
-    )
-    if unrested is not None:
-        found.status[unrested] = SolverStatus.NO_RESTING_STATE
-    messages = tuple(
-        describe(model, arranged, found, run, atol) for run in range(len(arranged.runs))
-    )
     record = _provenance(
         model,
         plan,
@@ -150,6 +153,33 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
         method=method,
         equilibrate=equilibrate,
         kind=kind,
+    )
+    unrested = None
+    if equilibrate:
+        arranged, unrested = _equilibrated(model, arranged, method)
+    workers = _workers(options, method, len(arranged.runs))
+    store = None
+    if output is not None:
+        store = PartialResults(
+            folder_for(output),
+            record,
+            arranged.runs,
+            part_size=part_size(method, workers.n_jobs),
+            resume=resume,
+        )
+    found, interrupted = integrate_in_parts(
+        model,
+        arranged.runs,
+        Tolerances(options.rtol, atol, options.max_steps, options.timeout),
+        method=method,
+        workers=workers,
+        store=store,
+        allow_negative=options.allow_negative,
+    )
+    if unrested is not None:
+        found.status[unrested] = SolverStatus.NO_RESTING_STATE
+    messages = tuple(
+        describe(model, arranged, found, run, atol) for run in range(len(arranged.runs))
     )
     labelled = results.dataset(
         [(a.name, a.values, a.unit, a.label) for a in arranged.axes],
@@ -166,6 +196,7 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
         messages=messages,
         interrupted=interrupted,
         resting=arranged.runs.y0 if equilibrate else None,
+        store=store,
     )
 
 
@@ -192,12 +223,14 @@ def _workers(options: Options, method: str, n_run: int) -> Workers:
     return Workers(min(n_jobs, max(1, n_run)), options.executor, options.progress)
 
 
-def _equilibrate(model: CompiledModel, arranged: Arranged, method: str) -> IntArray:
-    """Move every run to its resting state, in place; return the runs without one."""
+def _equilibrated(
+    model: CompiledModel, arranged: Arranged, method: str
+) -> tuple[Arranged, IntArray]:
+    """Return the runs from their resting states, and which runs have none."""
     runs = arranged.runs
     rest, status = resting_states(model, runs.y0, runs.p, method)
-    runs.y0[...] = rest
-    return np.flatnonzero(status != SolverStatus.OK)
+    moved = replace(arranged, runs=replace(runs, y0=rest))
+    return moved, np.flatnonzero(status != SolverStatus.OK)
 
 
 def describe(

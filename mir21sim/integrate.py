@@ -17,6 +17,7 @@ from mir21sim.errors import CodegenError, SolverStatus
 from mir21sim.solvers import scipy_ivp
 from mir21sim.solvers.rosenbrock import TABLEAUX
 from mir21sim.solvers.runs import (
+    METHOD_NAMES,
     Progress,
     RunResults,
     Runs,
@@ -33,7 +34,7 @@ SINGLE, MANY = "LSODA", "Rodas5P"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workers:
-    """Who does the work, and who is told of it."""
+    """Who does the work, and who is told of it; ``executor`` is for ``parts``."""
 
     n_jobs: int = 1
     executor: Executor | None = None
@@ -82,7 +83,6 @@ def integrate(
             tolerances,
             method=method,
             n_jobs=workers.n_jobs,
-            executor=workers.executor,
             progress=workers.progress,
             allow_negative=allow_negative,
         )
@@ -116,21 +116,25 @@ def _batch(
 
     kernels = cache.lane_kernels(model.network)
     need = needed_states(model, runs)
-    values = np.full((len(runs), len(runs.times), len(runs.selection.source)), np.nan)
+    n_select = len(runs.selection.source)
+    # One quantity after the other, so that labelling them copies nothing.
+    values = np.full((n_select, len(runs), len(runs.times)), np.nan).transpose(1, 2, 0)
     if allow_negative:
         runs = replace(runs, amounts=np.zeros_like(runs.amounts))
 
     def keep(first: int, last: int, states: FloatArray, _: RunResults) -> None:
         block = slice(first, last)
+        chosen = np.empty((last - first, len(runs.times), n_select))
         observe.observe(
             kernels,
             runs.selection,
             need,
-            runs.times,
-            states,
-            runs.p[block],
-            values[block],
+            times=runs.times,
+            states=states,
+            p=runs.p[block],
+            out=chosen,
         )
+        values[block] = chosen
 
     results, interrupted = batch.integrate_runs(
         kernels,
@@ -140,10 +144,9 @@ def _batch(
         need=need,
         keep=keep,
         n_jobs=workers.n_jobs,
-        executor=workers.executor,
         progress=workers.progress,
     )
-    results.method[:] = [method] * len(runs)
+    results.method[results.status != SolverStatus.NOT_RUN] = METHOD_NAMES.index(method)
     return replace(results, values=values), interrupted
 
 
@@ -193,8 +196,14 @@ def subset(runs: Runs, which: IntArray) -> Runs:
 
 def _merge(results: RunResults, second: RunResults, which: IntArray) -> None:
     """Put the results of a second try in their places."""
-    for name in ("values", "status", "t_end", "y_end", "n_steps", "n_rhs", "n_jac"):
+    for name in (
+        "values",
+        "status",
+        "t_end",
+        "y_end",
+        "n_steps",
+        "n_rhs",
+        "n_jac",
+        "method",
+    ):
         getattr(results, name)[which] = getattr(second, name)
-    for k, run in enumerate(which):
-        if second.status[k] != SolverStatus.NOT_RUN:
-            results.method[run] = second.method[k]

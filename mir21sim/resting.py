@@ -45,6 +45,9 @@ def resting_states(
     status : int array, shape (n_run,), OK or why there is none
     """
     method = method if method in BATCH_METHODS else "BDF"
+    if len(y0) > 1 and y0.strides[0] == p.strides[0] == 0:  # one row, broadcast
+        rest, status = resting_states(model, y0[:1], p[:1], method)
+        return np.broadcast_to(rest, y0.shape), np.broadcast_to(status, len(y0))
     together = np.concatenate([y0, p], axis=1)
     rows, which = np.unique(together, axis=0, return_inverse=True)
     starts = np.ascontiguousarray(rows[:, : y0.shape[1]])

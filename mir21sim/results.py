@@ -18,7 +18,7 @@ import xarray as xr
 
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, SolverStatus
-from mir21sim.solvers.runs import RunResults
+from mir21sim.solvers.runs import METHOD_NAMES, RunResults
 
 CONVENTIONS = "mir21sim-1"
 PICTURE_KINDS = (".png", ".svg", ".pdf")
@@ -66,7 +66,8 @@ def dataset(
         )
     data["status"] = (names, results.status.reshape(shape), status_attributes())
     data["message"] = (names, np.array(messages, dtype=object).reshape(shape))
-    data["method"] = (names, np.array(results.method, dtype=object).reshape(shape))
+    used = np.array([*METHOD_NAMES, ""], dtype=object)[results.method]
+    data["method"] = (names, used.reshape(shape))
     data["n_steps"] = (names, results.n_steps.reshape(shape), {"units": "1"})
     stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}

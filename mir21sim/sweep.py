@@ -2,12 +2,14 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from mir21sim import results
 from mir21sim._typing import FloatArray
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import (
@@ -18,6 +20,7 @@ from mir21sim.errors import (
     UnknownNameError,
 )
 from mir21sim.execute import Executed, Options, execute, make_plan
+from mir21sim.partial import folder_for
 from mir21sim.protocol import DosesLike
 from mir21sim.values import parse_values
 
@@ -38,6 +41,8 @@ def sweep(
     initials: Mapping[str, float] | None = None,
     options: Options | None = None,
     on_failure: Literal["mask", "raise"] = "mask",
+    output: str | Path | None = None,
+    resume: bool = False,
 ) -> xr.Dataset:
     """Integrate a model once per grid point of `over`, on one time grid.
 
@@ -52,6 +57,9 @@ def sweep(
         them as value or initial amount in the model's unit. Values are numbers, an
         array, or text such as ``"0,log:0.1:1000:12"`` or ``"1,10 uM"``.
     on_failure : "mask" to keep the good runs and warn once, or "raise"
+    output : netCDF file to save the result in; while the sweep runs its numbers lie in
+        a folder beside it, so that a sweep that was stopped can go on
+    resume : go on with the sweep that was stopped, losing at most the part it was at
     others : as in ``simulate``
 
     Returns
@@ -89,9 +97,30 @@ def sweep(
         initials=initials,
         over={name: _values(name, values) for name, values in over.items()},
     )
-    done = execute(model, plan, options or Options(), "sweep")
+    if output is not None:
+        output = results.check_writable(output, (".nc",))
+        _refuse_to_overwrite(output, resume)
+    elif resume:
+        raise InputError("`resume` needs the `output` of the sweep to go on with.")
+    done = execute(
+        model, plan, options or Options(), "sweep", output=output, resume=resume
+    )
+    if output is not None:
+        results.save(done.dataset, output, model.source)
+    if done.store is not None and not done.interrupted:
+        done.store.remove()
     _report_failures(model, done, on_failure)
     return done.dataset
+
+
+def _refuse_to_overwrite(output: Path, resume: bool) -> None:
+    """Stop where an unfinished sweep would be thrown away."""
+    folder = folder_for(output)
+    if folder.exists() and not resume:
+        raise InputError(
+            f"`{folder}` holds an unfinished sweep; go on with it by resume=True (on "
+            "the command line --resume), or delete the folder to start anew."
+        )
 
 
 def _values(name: str, values: SweptValues) -> tuple[FloatArray, str]:
@@ -118,7 +147,8 @@ def _report_failures(
     if done.interrupted:
         finished = len(done.status) - failed.size
         text = (
-            f"Interrupted: {finished} of {len(done.status)} runs are finished and kept."
+            f"Interrupted: {finished} of {len(done.status)} runs are finished and kept"
+            f"{'; --resume goes on with the others' if done.store else ''}."
         )
     else:
         text = (

@@ -10,7 +10,7 @@ IV.8): a predictive controller after Gustafsson, no growth after a rejection.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -447,7 +447,6 @@ def integrate_runs(
     need: IntArray,
     keep: Callable[[int, int, FloatArray, RunResults], None],
     n_jobs: int = 1,
-    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> tuple[RunResults, bool]:
     """Integrate every run in chunks, which threads share.
@@ -481,7 +480,7 @@ def integrate_runs(
         return end - start
 
     done, interrupted = 0, False
-    pool = executor or ThreadPoolExecutor(n_jobs)
+    pool = ThreadPoolExecutor(n_jobs)
     try:
         waiting = {pool.submit(work, start) for start in starts}
         while waiting:
@@ -494,8 +493,7 @@ def integrate_runs(
         stop.set()
         wait(waiting)
     finally:
-        if executor is None:
-            pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
     return results, interrupted
 
 
@@ -520,10 +518,11 @@ def _drive(
         np.array(tableau.A), np.array(tableau.C), np.array(tableau.alpha),
         np.array(tableau.D), np.array(tableau.H).ravel(), tableau.gamma, tableau.order,
         _chained(tableau.name),
-        runs.y0[block], runs.p[block], runs.times, need, schedule.time, schedule.state,
+        np.ascontiguousarray(runs.y0[block]), np.ascontiguousarray(runs.p[block]),
+        runs.times, need, schedule.time, schedule.state,
         schedule.kind, np.ascontiguousarray(schedule.value[block]),
         np.array([tolerances.rtol, share]), tolerances.atol, floor,
-        tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, states, results.status[block],
-        results.t_end[block], results.y_end[block], results.n_steps[block],
-        results.n_rejected[block],
+        tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, states,
+        results.status[block], results.t_end[block], results.y_end[block],
+        results.n_steps[block], results.n_rejected[block],
     )  # fmt: skip

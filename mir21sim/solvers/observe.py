@@ -75,6 +75,7 @@ def observe(
     kernels: LaneKernels,
     selection: Selection,
     need: IntArray,
+    *,
     times: FloatArray,
     states: FloatArray,
     p: FloatArray,

@@ -18,6 +18,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with (runs finished, runs in all), in the main thread."""
 
 
+METHOD_NAMES = ("Rodas5P", "Rodas4", "LSODA", "BDF", "Radau")
+
+
 class Action(IntEnum):
     """What a dose does to its state at its time."""
 
@@ -130,7 +133,7 @@ class RunResults:
     status : int array, shape (n_run,), of ``SolverStatus``
     t_end, y_end : how far each run came and its state there
     n_steps, n_rejected, n_rhs, n_jac : work of each run
-    method : object array, shape (n_run,): the method that made the values
+    method : int array, shape (n_run,), index into ``METHOD_NAMES``, −1 for none
     """
 
     values: FloatArray
@@ -141,7 +144,7 @@ class RunResults:
     n_rejected: IntArray
     n_rhs: IntArray
     n_jac: IntArray
-    method: list[str]
+    method: IntArray
 
     @classmethod
     def empty(cls, runs: Runs) -> "RunResults":
@@ -157,5 +160,5 @@ class RunResults:
             n_rejected=np.zeros(n_run, np.int64),
             n_rhs=np.zeros(n_run, np.int64),
             n_jac=np.zeros(n_run, np.int64),
-            method=[""] * n_run,
+            method=np.full(n_run, -1, np.int64),
         )

@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiled import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.runs import (
+    METHOD_NAMES,
     Action,
     Progress,
     RunResults,
@@ -58,7 +59,6 @@ def integrate_runs(
     *,
     method: str = "LSODA",
     n_jobs: int = 1,
-    executor: Executor | None = None,
     progress: Progress | None = None,
     allow_negative: bool = False,
 ) -> tuple[RunResults, bool]:
@@ -82,7 +82,7 @@ def integrate_runs(
 
     interrupted = False
     with _quiet():
-        if n_jobs == 1 and executor is None:
+        if n_jobs == 1:
             try:
                 for run in range(len(runs)):
                     work(run)
@@ -91,7 +91,7 @@ def integrate_runs(
             except KeyboardInterrupt:
                 interrupted = True
         else:
-            interrupted = _in_threads(work, len(runs), n_jobs, executor, progress, stop)
+            interrupted = _in_threads(work, len(runs), n_jobs, progress, stop)
     if interrupted:
         # What was under way when the key was pressed is not a result.
         unfinished = results.status == SolverStatus.NOT_RUN
@@ -112,12 +112,11 @@ def _in_threads(
     work: Any,
     n_run: int,
     n_jobs: int,
-    executor: Executor | None,
     progress: Progress | None,
     stop: threading.Event,
 ) -> bool:
     """Run the work in threads; return whether it was interrupted."""
-    pool = executor or ThreadPoolExecutor(n_jobs)
+    pool = ThreadPoolExecutor(n_jobs)
     try:
         waiting = {pool.submit(work, run) for run in range(n_run)}
         done = 0
@@ -135,8 +134,7 @@ def _in_threads(
         wait(waiting)
         return True
     finally:
-        if executor is None:
-            pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
     return False
 
 
@@ -165,7 +163,7 @@ def _run_with_retry(
     results.t_end[run], results.y_end[run] = one.t, one.y
     results.n_steps[run] = one.n_steps
     results.n_rhs[run], results.n_jac[run] = one.n_rhs, one.n_jac
-    results.method[run] = attempt
+    results.method[run] = METHOD_NAMES.index(attempt)
     results.status[run] = status
 
 

@@ -1,0 +1,168 @@
+"""Results that lie on disk while a sweep runs, so that it can go on later. Layer 4.
+
+A folder beside the result file holds the arrays of all runs, filled part by part, and a
+mark for each part that is whole. A process that dies loses the parts it was at; what is
+marked is final. The space is taken at the start, so a full disk is an error then and
+not a loss later.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mir21sim._typing import FloatArray
+from mir21sim.errors import InputError, SolverStatus
+from mir21sim.solvers.runs import RunResults, Runs
+
+_PLAN = "plan.json"
+_BLOCK = 1 << 24
+
+
+class PartialResults:
+    """RunResults in files, and which parts of them are whole.
+
+    Parameters
+    ----------
+    folder : where the files are; made, or reused with `resume`
+    plan : what is being run, as JSON values; a resumed folder must hold the same
+    runs : gives the shapes
+    part_size : runs per part
+    resume : go on with what is there
+
+    Raises
+    ------
+    InputError
+        When there is no room or no right to write, or when `resume` finds another plan.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        plan: Mapping[str, Any],
+        runs: Runs,
+        *,
+        part_size: int,
+        resume: bool,
+    ) -> None:
+        self.folder, self.part_size = folder, part_size
+        text = json.dumps({"plan": plan, "part_size": part_size}, sort_keys=True)
+        there = folder / _PLAN
+        if resume and there.is_file():
+            _check_same(there, text, folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        n_run, n_state = runs.y0.shape
+        shape = (len(runs.selection.source), n_run, len(runs.times))
+        n_part = -(-n_run // part_size)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            values = _array(folder / "values", shape, np.float64, np.nan)
+            self.results = RunResults(
+                values=values.transpose(1, 2, 0),
+                status=_array(folder / "status", n_run, np.int64, SolverStatus.NOT_RUN),
+                t_end=_array(folder / "t_end", n_run, np.float64, np.nan),
+                y_end=_array(folder / "y_end", (n_run, n_state), np.float64, np.nan),
+                n_steps=_array(folder / "n_steps", n_run, np.int64, 0),
+                n_rejected=_array(folder / "n_rejected", n_run, np.int64, 0),
+                n_rhs=_array(folder / "n_rhs", n_run, np.int64, 0),
+                n_jac=_array(folder / "n_jac", n_run, np.int64, 0),
+                method=_array(folder / "method", n_run, np.int64, -1),
+            )
+            self.done = _array(folder / "done", n_part, np.int64, 0)
+            there.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"`{folder}` cannot hold the running sweep: {error.strerror}."
+            ) from error
+
+    def is_done(self, part: int) -> bool:
+        """Say whether a part is whole."""
+        return bool(self.done[part])
+
+    def mark(self, part: int) -> None:
+        """Note that a part is whole, after its numbers are in the files."""
+        for array in (self.results.values, self.results.status):
+            base = array.base if array.base is not None else array
+            if isinstance(base, np.memmap):
+                base.flush()
+        self.done[part] = 1
+        self.done.flush()
+
+    def remove(self) -> None:
+        """Delete the folder, when the result is saved elsewhere."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def folder_for(output: str | Path) -> Path:
+    """Return the folder of the unfinished results of an output file."""
+    output = Path(output)
+    return output.with_name(output.name + ".partial")
+
+
+def _check_same(there: Path, text: str, folder: Path) -> None:
+    """Stop where a folder holds another sweep than the one to go on with."""
+    try:
+        old, new = json.loads(there.read_text(encoding="utf-8")), json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"`{there}` is damaged, so the sweep in `{folder}` cannot go on; delete "
+            "the folder to start anew."
+        ) from error
+    different = [
+        key
+        for key in sorted({*old["plan"], *new["plan"]})
+        if old["plan"].get(key) != new["plan"].get(key)
+    ]
+    if different or old["part_size"] != new["part_size"]:
+        raise InputError(
+            f"`{folder}` holds another sweep (other "
+            f"{', '.join(different) or 'parts'}); run the same command again, or "
+            "delete the folder to start anew."
+        )
+
+
+def _array(path: Path, shape: Any, kind: Any, fill: float) -> Any:
+    """Return an array in a file, as it is there, or new and filled."""
+    shape = shape if isinstance(shape, tuple) else (shape,)
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    if size == 0:
+        return np.full(shape, fill, kind)
+    if path.is_file() and path.stat().st_size == size:
+        return np.memmap(path, dtype=kind, mode="r+", shape=shape)
+    _reserve(path, size)
+    made = np.memmap(path, dtype=kind, mode="r+", shape=shape)
+    made[...] = fill
+    return made
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Take disk space for a file for good; a full disk raises OSError here."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            for start in range(0, size, _BLOCK):
+                file.write(bytes(min(_BLOCK, size - start)))
+
+
+def in_memory(runs: Runs) -> RunResults:
+    """Return empty results in memory, laid out so that each quantity is contiguous."""
+    empty = RunResults.empty(runs)
+    shape = (len(runs.selection.source), len(runs), len(runs.times))
+    values: FloatArray = np.full(shape, np.nan).transpose(1, 2, 0)
+    return RunResults(
+        values=values,
+        status=empty.status,
+        t_end=empty.t_end,
+        y_end=empty.y_end,
+        n_steps=empty.n_steps,
+        n_rejected=empty.n_rejected,
+        n_rhs=empty.n_rhs,
+        n_jac=empty.n_jac,
+        method=empty.method,
+    )
