@@ -359,6 +359,21 @@ def rerun(
         raise typer.Exit(EXIT_FAILED_RUN)
 
 
+@app.command()
+def benchmark(
+    model: Annotated[str, typer.Option(help="Model.")] = "earm2_m1a",
+    context: ContextOption = None,
+    cells: Annotated[int, typer.Option(help="Unlike cells to simulate.")] = 256,
+) -> None:
+    """Print this machine's numbers: compile times, runs per second, against LSODA."""
+    from mir21sim import benchmark as benchmark_
+
+    found = benchmark_.measure(
+        model, cells, context, say=lambda what: typer.echo(f"… {what}", err=True)
+    )
+    typer.echo(benchmark_.text(found))
+
+
 def _load(
     model: str, context: str | None, backend: str, ignore_units: bool
 ) -> "CompiledModel":

@@ -20,7 +20,7 @@ LAYERS = (  # lowest first; a module imports from lower rows and from itself onl
     {"execute"},
     {"simulate", "sweep", "rerun"},
     {"compare"},
-    {"export", "report"},
+    {"export", "report", "benchmark"},
     {"plotting"},
     {"cli"},
 )
