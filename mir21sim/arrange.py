@@ -213,7 +213,8 @@ def _axis(
                 f"A dose of `{name}` must not be negative: {values.min():g}."
             )
         entry = dose_input(model, name)
-        return Axis(name, "dose", values, unit or entry.unit, entry.label)
+        said = next((d.unit for d in protocol.doses if d.target == name and d.unit), "")
+        return Axis(name, "dose", values, unit or said or entry.unit, entry.label)
     if unit:
         raise InputError(
             f"`{name}` is swept in the model's own unit; only doses take another, "

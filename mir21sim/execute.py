@@ -266,7 +266,7 @@ def suspect(
     v = np.empty(model.kernels.n_rate)
     if not len(v):
         return ""
-    model.kernels.rates(t, np.ascontiguousarray(y), np.ascontiguousarray(p), v)
+    model.kernels.rates(t, np.array(y), np.array(p), v)
     if not np.isfinite(v).all():
         rate = int(np.flatnonzero(~np.isfinite(v))[0])
         return f", reaction `{model.rate_names[rate]}` (rate {v[rate]})"

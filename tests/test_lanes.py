@@ -1,4 +1,4 @@
-"""Vector kernels against scalar ones, against NumPy, and against a small interpreter."""
+"""Vector kernels against scalar ones, NumPy and a small interpreter of programs."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ from mir21sim.solvers.vector import LANES
 from mir21sim.sweep import sweep
 
 HG = 3.7
-"""1/(hγ) at which systems are solved."""
+"""1/(hγ) at which systems are solved unless a test says otherwise."""
 
 
 def amounts(net):
@@ -33,10 +33,14 @@ def lane_programs(net):
 
 # ---------------------------------------------------------- programs, interpreted
 _BINARY = {
-    "+": np.add, "*": np.multiply, "-": np.subtract, "/": np.divide, "<": np.less,
-    ">": np.greater, "pow": np.power,
+    "+": np.add, "*": np.multiply, "-": np.subtract, "/": np.divide, "pow": np.power,
+    "<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal,
+    "and": np.logical_and, "or": np.logical_or,
 }  # fmt: skip
-_UNARY = {"neg": np.negative, "exp": np.exp, "log": np.log, "sqrt": np.sqrt}
+_UNARY = {
+    "neg": np.negative, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
+    "not": np.logical_not,
+}  # fmt: skip
 
 
 def value(node, arrays):
@@ -169,11 +173,11 @@ def rates(kernels, t, y, p):
     return v, out
 
 
-def solved(kernels, t, y, p, right):
+def solved(kernels, t, y, p, right, *, hg=HG):
     """Return W⁻¹·right of eight cells."""
     w, out = np.zeros((kernels.n_w, LANES)), right.copy()
-    hg = np.full((1, LANES), HG)
-    kernels.matrix(t, y, p, np.zeros((kernels.n_a, LANES)), w, hg)
+    a, hg = np.zeros((kernels.n_a, LANES)), np.full((1, LANES), hg)
+    kernels.matrix(t, y, p, a, w, hg)
     kernels.solve(w, out)
     return out
 
@@ -232,16 +236,13 @@ each_model = pytest.mark.parametrize("name", [*TINY, *SHIPPED])
 
 @each_model
 def test_vector_rates_are_scalar_rates(name):
-    """A product and a sum may be one rounding here and two there."""
+    """To 1e-14 in the tiny ones; a small net flow between large ones, or a high power,
+    magnifies that a product and a sum may be one rounding here and are two there.
+    """
     model, kernels, t, y, p = point_of(name)
     v, _ = rates(kernels, t, y, p)
     want = scalar(model.kernels.rates, kernels.n_rate, t, y, p)
-    np.testing.assert_allclose(v, want, rtol=1e-14 * (1 + cancelled(want)))
-
-
-def cancelled(v):
-    """Return how much rounding a difference of two flows may amplify: a little."""
-    return 100.0 * (np.abs(v) < 1e-2 * np.abs(v).max(axis=0)).any()
+    np.testing.assert_allclose(v, want, rtol=1e-14 if name in TINY else 1e-13)
 
 
 @each_model
@@ -266,19 +267,19 @@ def test_slopes_are_added_to_what_is_there(name):
     np.testing.assert_allclose(out, fresh + 1e9, rtol=1e-12)
 
 
+@pytest.mark.parametrize("hg", [1e-4, 3.7, 1e5], ids=["long", "middle", "short"])
 @each_model
-def test_vector_factors_solve_the_system_without_pivots(name):
+def test_vector_factors_solve_the_system_without_pivots(name, hg):
+    """For steps of any length, at states far from any that a run would reach."""
     model, kernels, t, y, p = point_of(name)
     n, k = kernels.n_state, model.kernels
     data = scalar(k.jac, len(k.j_row), t, y, p)
     right = np.random.default_rng(5).normal(size=(n, LANES))
-    got = solved(kernels, t, y, p, right)
-    for lane in range(LANES):
-        w = HG * np.eye(n)
-        np.subtract.at(w, (k.j_row, k.j_col), data[:, lane])
-        want = np.linalg.solve(w, right[:, lane])
-        error = np.abs(got[:, lane] - want).max()
-        assert error <= 1e-9 * np.abs(want).max()
+    w = np.tile(hg * np.eye(n)[:, :, np.newaxis], LANES)
+    np.subtract.at(w, (k.j_row, k.j_col), data)
+    want = np.linalg.solve(w.transpose(2, 0, 1), right.T[:, :, np.newaxis])[:, :, 0].T
+    error = np.abs(solved(kernels, t, y, p, right, hg=hg) - want).max(axis=0)
+    assert (error <= 1e-9 * np.abs(want).max(axis=0)).all()
 
 
 @pytest.mark.parametrize("name", ["chain"])
@@ -301,26 +302,28 @@ def test_vector_rule_variables_are_the_scalar_ones(name):
     np.testing.assert_allclose(a[:n], want, rtol=1e-14)
 
 
+KERNELS = {
+    "rates": lambda kernels, *at: rates(kernels, *at)[1],
+    "solve": lambda kernels, *at: solved(kernels, *at, np.ones_like(at[1])),
+}
+
+
+@pytest.mark.parametrize("which", KERNELS)
 @each_model
-def test_no_lane_knows_of_another(name):
+def test_no_lane_knows_of_another(name, which):
     """Not even of a NaN, and wherever the lane is."""
     _, kernels, t, y, p = point_of(name)
-    right = np.ones((kernels.n_state, LANES))
     order = np.array([3, 0, 7, 5, 1, 2, 6, 4])
     mixed = [np.ascontiguousarray(part[:, order]) for part in (t, y, p)]
     mixed[1][:, 2] = np.nan
     others = np.arange(LANES) != 2
-    for kernel in (
-        lambda *at: rates(kernels, *at)[1],
-        lambda *at: solved(kernels, *at, right),
-    ):
-        got, want = kernel(*mixed), kernel(t, y, p)[:, order]
-        np.testing.assert_array_equal(got[:, others], want[:, others])
-        assert np.isnan(got[:, 2]).any()
+    got = KERNELS[which](kernels, *mixed)
+    want = KERNELS[which](kernels, t, y, p)[:, order]
+    np.testing.assert_array_equal(got[:, others], want[:, others])
+    assert np.isnan(got[:, 2]).any()
 
 
 # ------------------------------------------------------------------------ functions
-TANH = np.tanh
 FUNCTIONS = {
     "exp": ("exp(-x)", lambda x, q: np.exp(-x)),
     "ln": ("ln(x)", lambda x, q: np.log(x)),
@@ -343,8 +346,8 @@ FUNCTIONS = {
     "ceiling": ("ceiling(x)", lambda x, q: np.ceil(x)),
     "quotient": ("quotient(-x, q)", lambda x, q: np.trunc(-x / q)),
     "abs": ("abs(q - x)", lambda x, q: np.abs(q - x)),
-    "min": ("min(x, q, 3)", lambda x, q: np.minimum(np.minimum(x, q), 3)),
-    "max": ("max(x, q)", lambda x, q: np.maximum(x, q)),
+    "min": ("min(x, q)", np.minimum),
+    "max": ("max(x, q)", np.maximum),
     "square": ("x**2", lambda x, q: x**2),
     "inverse": ("x**(-3)", lambda x, q: x**-3.0),
     "ninth": ("x**9", lambda x, q: x**9),
@@ -443,6 +446,19 @@ def test_a_function_outside_its_range_is_ieee_in_its_lane_only(
     assert np.isfinite(got[0])
 
 
+def test_a_condition_that_is_a_choice_itself_has_vector_code():
+    """SymPy folds min of three into ITE(…): a choice between two conditions."""
+    net = support.network(
+        {"A": 10.0},
+        {"k": 1.0, "q": 2.5},
+        [reaction("r", "A ->", "k*min(A, q, 3)")],
+    )
+    made, arrays, _ = cell_of(net)
+    v = np.zeros(1)
+    run(made.rates, **arrays, v=v, out=np.zeros(1))
+    assert v[0] == 2.5
+
+
 def test_a_trace_below_zero_of_an_amount_has_a_power():
     """Rounding takes an amount that fades a little below zero; S^2.5 is 0 then."""
     _, kernels, t, y, p = point_of("hill")
@@ -512,8 +528,6 @@ def test_programs_may_be_cut_anywhere(folder, monkeypatch, piece):
     right = np.ones((whole.n_state, LANES))
     monkeypatch.setattr(lanes, "PIECE", piece)
     cut = cache.lane_kernels(model.network)
-    for kernels in (whole, cut):
-        assert kernels.n_state == 3
     np.testing.assert_allclose(
         rates(cut, t, y, p)[1], rates(whole, t, y, p)[1], rtol=1e-13
     )
@@ -555,7 +569,7 @@ def test_a_damaged_program_file_is_replaced(folder, damage):
     assert path.read_text() == whole
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc", ".pyc"])
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
 def test_damaged_machine_code_is_compiled_again(folder, suffix):
     decay_rate()
     found = list((folder / "__pycache__").glob(f"l_*{suffix}"))

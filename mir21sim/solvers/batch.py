@@ -518,7 +518,7 @@ def _drive(
         np.array(tableau.A), np.array(tableau.C), np.array(tableau.alpha),
         np.array(tableau.D), np.array(tableau.H).ravel(), tableau.gamma, tableau.order,
         _chained(tableau.name),
-        np.ascontiguousarray(runs.y0[block]), np.ascontiguousarray(runs.p[block]),
+        np.array(runs.y0[block], order="C"), np.array(runs.p[block], order="C"),
         runs.times, need, schedule.time, schedule.state,
         schedule.kind, np.ascontiguousarray(schedule.value[block]),
         np.array([tolerances.rtol, share]), tolerances.atol, floor,

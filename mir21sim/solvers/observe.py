@@ -99,7 +99,7 @@ def observe(
         times,
         states,
         need,
-        np.ascontiguousarray(p),
+        np.array(p, order="C"),
         selection.source,
         selection.index,
         selection.divisor,

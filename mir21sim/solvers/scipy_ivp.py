@@ -191,7 +191,7 @@ class _OneRun:
     ) -> None:
         self.kernels, self.tolerances, self.stop = kernels, tolerances, stop
         self.solver_class = getattr(scipy.integrate, method)
-        self.p = np.ascontiguousarray(runs.p[run])
+        self.p = runs.p[run].copy()
         self.y = runs.y0[run].copy()
         self.times, self.schedule = runs.times, runs.schedule
         self.dose_values = runs.schedule.value[run]

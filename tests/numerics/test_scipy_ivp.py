@@ -3,12 +3,14 @@
 import dataclasses
 import itertools
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import support
 from support import integrate, pairs, reaction, scaled_error
 
+import mir21sim as ms
 from mir21sim import ir, library
 from mir21sim.errors import FailedRunsWarning, InputError, SolverError, SolverStatus
 from mir21sim.execute import Options
@@ -26,6 +28,8 @@ TIMES = np.linspace(0.0, 8.0, 17)
 BUDGET = {"LSODA": 5.0, "BDF": 15.0, "Radau": 1.0}
 
 each_method = pytest.mark.parametrize("method", METHODS)
+
+ROOT = Path(__file__).parents[2]
 
 
 def closed_decay(t, model):
@@ -473,3 +477,25 @@ def test_a_dose_in_nM_into_a_changing_volume_is_refused(swelling):
 def test_a_concentration_in_a_changing_volume_is_refused(swelling):
     with pytest.raises(InputError, match=r"`\[?A\]?`.*`cell`"):
         simulate(swelling, 1.0, observe="[A]")
+
+
+@pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau", "Rodas5P"])
+def test_a_dose_sweep_runs_by_every_method_on_compiled_kernels(method):
+    """Runs that differ in doses only share one row of start values, read-only."""
+    model = ms.load(ROOT / "examples" / "caspase_switch.xml")
+    options = ms.Options(method=method, max_steps=10_000)
+    call = {"end": "1 h", "points": 3, "observe": "CASP3_active", "options": options}
+    swept = ms.sweep(
+        model, {"CASP8_active": [0.0, 1e3]}, doses="CASP8_active=0 molecule@0h", **call
+    )
+    single = ms.simulate(model, doses="CASP8_active=1000 molecule@0h", **call)
+    assert set(swept["method"].values) == {method}
+    last = float(single["CASP3_active"][-1])
+    assert float(swept["CASP3_active"][1, -1]) == pytest.approx(last, rel=1e-6)
+
+
+def test_a_failed_run_on_compiled_kernels_is_described():
+    model = ms.load(ROOT / "examples" / "caspase_switch.xml")
+    options = ms.Options(max_steps=3)
+    with pytest.raises(SolverError, match="where reaction `"):
+        ms.simulate(model, "1 h", doses="CASP8_active=100 molecule@0h", options=options)
