@@ -53,9 +53,10 @@ def sweep(
     ----------
     over : name to values; each name becomes a dimension, the last varies fastest.
         A dose target gets these amounts in its doses (or one dose at the start, where
-        `doses` has none for it), in the unit of those doses or of the input; a parameter or species gets
-        them as value or initial amount in the model's unit. Values are numbers, an
-        array, or text such as ``"0,log:0.1:1000:12"`` or ``"1,10 uM"``.
+        `doses` has none for it), in the unit of those doses or of the input; a
+        parameter or species gets them as value or initial amount in the model's unit.
+        Values are numbers, an array, or text such as ``"0,log:0.1:1000:12"`` or
+        ``"1,10 uM"``.
     on_failure : "mask" to keep the good runs and warn once, or "raise"
     output : netCDF file to save the result in; while the sweep runs its numbers lie in
         a folder beside it, so that a sweep that was stopped can go on

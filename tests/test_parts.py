@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -222,3 +224,43 @@ def test_cluster_with_a_killed_worker_loses_and_doubles_nothing(tmp_path):
         cwd=tmp_path,
     )
     assert "RESULT 1 True 4000 True" in done.stdout
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "mir21sim.cli", "sweep", *arguments]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
+def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
+    model = str(ROOT / "examples" / "caspase_switch.xml")
+    arguments = [
+        *[model, "--over", "k_bind=log:2e-7:2e-5:1200", "--method", "LSODA"],
+        *["--observe", "CASP3_active", "-o", str(tmp_path / "s.nc")],
+    ]
+    marks = tmp_path / "s.nc.partial" / "done"
+    running = subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if marks.is_file() and marks.read_bytes().strip(b"\0"):
+            break
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Interrupted" in err
+    kept = int((results.read(tmp_path / "s.nc")["status"] == 0).sum())
+    assert 0 < kept < 1200
+    short = subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert short.returncode == 2
+    assert "--resume" in short.stderr
+    again = subprocess.run(
+        command(*arguments, "--resume"), capture_output=True, timeout=120, check=True
+    )
+    assert again.returncode == 0
+    assert not marks.exists()
+    assert (results.read(tmp_path / "s.nc")["status"] == 0).all()
