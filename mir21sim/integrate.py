@@ -44,11 +44,11 @@ class Workers:
 def usable_method(model: CompiledModel, method: str) -> str:
     """Return the method, or LSODA where the batch solver cannot run this model.
 
-    It needs the Numba backend and vector code for every function of the model.
+    It needs the Numba backend, a state, and vector code for every function.
     """
     if method not in BATCH_METHODS:
         return method
-    if model.kernels.backend != "numba":
+    if model.kernels.backend != "numba" or not model.state_names:
         return SINGLE
     try:
         cache.lane_kernels(model.network)
@@ -202,6 +202,7 @@ def _merge(results: RunResults, second: RunResults, which: IntArray) -> None:
         "t_end",
         "y_end",
         "n_steps",
+        "n_rejected",
         "n_rhs",
         "n_jac",
         "method",

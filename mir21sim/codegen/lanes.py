@@ -217,7 +217,10 @@ class _Planner:
     def _piecewise(self, expr: Any) -> Any:
         result: Any = ("c", float("nan"))
         for value, test in reversed(expr.args):
-            result = ("select", self.truth(test), self.tree(value), result)
+            chosen = self.tree(value)
+            if test != sympy.true:
+                chosen = ("select", self.truth(test), chosen, result)
+            result = chosen
         return result
 
     def truth(self, test: Any) -> Any:
@@ -227,6 +230,9 @@ class _Planner:
         if test.is_Relational:
             return (test.rel_op, self.tree(test.lhs), self.tree(test.rhs))
         name = type(test).__name__.lower()
+        if name == "ite":
+            test, yes, no = (self.truth(part) for part in test.args)
+            return ("or", ("and", test, yes), ("and", ("not", test), no))
         if name not in {"and", "or", "not", "xor"}:
             raise CodegenError(f"`{test}` has no vector code.")
         arguments = sorted(test.args, key=lambda argument: argument.sort_key())

@@ -114,7 +114,8 @@ class Tolerances:
     """Accuracy and limits of one run.
 
     The local error of an accepted step is below ``atol + rtol*abs(y)``, in the norm of
-    the method. ``timeout`` is in s of wall time.
+    the method. ``timeout`` is in s of wall time; SciPy's methods
+    look at it.
     """
 
     rtol: float

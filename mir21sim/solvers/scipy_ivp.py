@@ -153,7 +153,8 @@ def _run_with_retry(
         if stop.is_set():
             return
         one = _OneRun(kernels, runs, run, tolerances, attempt, allow_negative, stop)
-        status = one.integrate()
+        with np.errstate(all="ignore"):  # what is not finite is found and told
+            status = one.integrate()
         retry = status in RETRIED and attempt != RETRY
         if not retry:
             break
