@@ -45,10 +45,9 @@ SOLVE = types.FunctionType(types.void(ROWS, ROWS))
 TIME = types.FunctionType(types.void(ROWS, ROWS, ROWS, ROWS, ROWS))
 
 TOLERANCE_SHARE = 0.05
-"""The local error is held to this share of the tolerance. Measured so that the error at
-the end is no more than three times that of SciPy's Radau at the same tolerances, also on
-problems that amplify errors; what counts is time at an achieved error, and that does not
-change."""
+"""The local error is held to this share of the tolerance, so that the error at the end
+is no more than three times that of SciPy's Radau at the same tolerances, also on
+problems that amplify errors. Time at an achieved error does not change by it."""
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 6.0  # RODAS: SAFE, 1/FAC1, 1/FAC2
 _OK = int(SolverStatus.OK)
