@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from mir21sim.compiled import CompiledModel
+    from mir21sim.perturb import Perturbations
 
 EXIT_FAILED_RUN = 1
 EXIT_INPUT = 2
@@ -61,6 +62,24 @@ SetOption = Annotated[
 ]
 InitOption = Annotated[
     list[str] | None, typer.Option("--init", help="Initial amount NAME=VALUE.")
+]
+ClampOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Hold an amount: NAME=0.1x (of its resting level) or NAME=500 "
+        "(molecules); may be repeated."
+    ),
+]
+KnockdownOption = Annotated[
+    list[str] | None,
+    typer.Option(help="GENE=SHARE of its synthesis taken away, 0 to 1."),
+]
+OverexpressOption = Annotated[
+    list[str] | None, typer.Option(help="GENE=FACTOR on its synthesis.")
+]
+NoSiteOption = Annotated[
+    list[str] | None,
+    typer.Option(help="GENE whose 3'UTR miR-21 cannot bind; may be repeated."),
 ]
 MethodOption = Annotated[str, typer.Option(help="LSODA, BDF or Radau.")]
 RtolOption = Annotated[float, typer.Option(help="Relative tolerance.")]
@@ -134,6 +153,10 @@ def simulate(
     observe: ObserveOption = None,
     set_: SetOption = None,
     init: InitOption = None,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
     method: MethodOption = "LSODA",
     rtol: RtolOption = 1e-6,
     atol: AtolOption = None,
@@ -159,6 +182,7 @@ def simulate(
         doses=_doses(dose),
         parameters=_assignments(set_, "--set"),
         initials=_assignments(init, "--init"),
+        perturb=_perturbations(clamp, knockdown, overexpress, no_site),
         options=execute.Options(
             method=method,
             rtol=rtol,
@@ -189,6 +213,10 @@ def sweep(
     observe: ObserveOption = None,
     set_: SetOption = None,
     init: InitOption = None,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
     method: MethodOption = "LSODA",
     rtol: RtolOption = 1e-6,
     atol: AtolOption = None,
@@ -220,6 +248,7 @@ def sweep(
             doses=_doses(dose),
             parameters=_assignments(set_, "--set"),
             initials=_assignments(init, "--init"),
+            perturb=_perturbations(clamp, knockdown, overexpress, no_site),
             options=execute.Options(
                 method=method,
                 rtol=rtol,
@@ -381,6 +410,23 @@ def _assignments(items: list[str] | None, option: str) -> dict[str, float]:
                 f"{option} {name} must be a number, got `{text}`."
             ) from error
     return values
+
+
+def _perturbations(
+    clamp: list[str] | None,
+    knockdown: list[str] | None,
+    overexpress: list[str] | None,
+    no_site: list[str] | None,
+) -> "Perturbations":
+    """Return what the options say is done to genes and proteins."""
+    from mir21sim.perturb import Perturbations
+
+    return Perturbations(
+        clamp=dict(_split(item, "--clamp", "NAME=LEVEL") for item in clamp or ()),
+        knockdown=_assignments(knockdown, "--knockdown"),
+        overexpress=_assignments(overexpress, "--overexpress"),
+        no_site=tuple(_names(no_site) or ()),
+    )
 
 
 def _doses(items: list[str] | None) -> list[str] | None:

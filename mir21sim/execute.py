@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from mir21sim import perturb as perturbing
 from mir21sim import results
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.arrange import (
@@ -29,6 +30,7 @@ from mir21sim.arrange import (
 )
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
+from mir21sim.perturb import NONE, Perturbations
 from mir21sim.protocol import DosesLike, Protocol
 from mir21sim.resting import resting_states
 from mir21sim.solvers.runs import Progress, RunResults, Tolerances
@@ -91,6 +93,8 @@ def make_plan(
     parameters: Mapping[str, float] | None,
     initials: Mapping[str, float] | None,
     over: Mapping[str, tuple[FloatArray, str]],
+    perturb: Perturbations | None = None,
+    cells: Mapping[str, FloatArray] | None = None,
 ) -> Plan:
     """Fill in the model's defaults for what the user left open."""
     if isinstance(observe, str):
@@ -104,6 +108,8 @@ def make_plan(
         parameters=dict(parameters or {}),
         initials=dict(initials or {}),
         observe=tuple(observe or (n for n in default_outputs(model) if n not in over)),
+        perturb=perturb or NONE,
+        cells=cells or {},
     )
 
 
@@ -121,7 +127,7 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
     arranged = arrange(model, plan)
     wanted = options.equilibrate
     equilibrate = model.info.equilibrate if wanted is None else wanted
-    unrested = _equilibrate(model, arranged) if equilibrate else None
+    unrested = _start_states(model, arranged, plan.perturb, equilibrate=equilibrate)
     found, interrupted = integrate_runs(
         model.kernels,
         arranged.runs,
@@ -132,8 +138,7 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
         progress=options.progress,
         allow_negative=options.allow_negative,
     )
-    if unrested is not None:
-        found.status[unrested] = SolverStatus.NO_RESTING_STATE
+    found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
         describe(model, arranged, found, run, atol) for run in range(len(arranged.runs))
     )
@@ -164,12 +169,31 @@ def execute(model: CompiledModel, plan: Plan, options: Options, kind: str) -> Ex
     )
 
 
-def _equilibrate(model: CompiledModel, arranged: Arranged) -> IntArray:
-    """Move every run to its resting state, in place; return the runs without one."""
+def _start_states(
+    model: CompiledModel,
+    arranged: Arranged,
+    perturb: Perturbations,
+    *,
+    equilibrate: bool,
+) -> IntArray:
+    """Move every run to where it starts, in place; return the runs without a rest.
+
+    A clamp counts from the resting state without it; the cell then rests under it.
+    """
     runs = arranged.runs
-    rest, status = resting_states(model, runs.y0, runs.p)
-    runs.y0[...] = rest
-    return np.flatnonzero(status != SolverStatus.OK)
+    rested = np.ones(len(runs), dtype=bool)
+    if equilibrate:
+        runs.y0[...], status = resting_states(model, runs.y0, runs.p)
+        rested &= status == SolverStatus.OK
+    if runs.frozen is not None:
+        perturbing.apply_clamps(model, perturb, runs.y0)
+    if equilibrate and runs.frozen is not None:
+        held, status = resting_states(
+            model, runs.y0[rested], runs.p[rested], runs.frozen
+        )
+        runs.y0[rested] = held
+        rested[rested] = status == SolverStatus.OK
+    return np.flatnonzero(~rested)
 
 
 def describe(
@@ -266,7 +290,10 @@ def _provenance(
         "over": {
             axis.name: {"values": axis.values.tolist(), "unit": plan.over[axis.name][1]}
             for axis in arranged.axes
+            if axis.kind != "cell"
         },
+        "cells": {name: values.tolist() for name, values in plan.cells.items()},
+        "perturb": plan.perturb.to_record(),
         "parameters": dict(plan.parameters),
         "initials": dict(plan.initials),
         "observe": list(plan.observe),
@@ -303,6 +330,11 @@ def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
         parameters=record["parameters"],
         initials=record["initials"],
         observe=tuple(record["observe"]),
+        perturb=Perturbations.from_record(record.get("perturb", {})),
+        cells={
+            name: np.array(values, dtype=float)
+            for name, values in record.get("cells", {}).items()
+        },
     )
     options = Options(
         method=record["method"],

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 
-from mir21sim._typing import FloatArray, IntArray
+from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import SolverStatus
@@ -28,7 +28,10 @@ _NEWTON_STEPS = 8
 
 
 def resting_states(
-    model: CompiledModel, y0: FloatArray, p: FloatArray
+    model: CompiledModel,
+    y0: FloatArray,
+    p: FloatArray,
+    frozen: BoolArray | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """Return the resting state that each run settles to from its start values.
 
@@ -37,6 +40,7 @@ def resting_states(
     Parameters
     ----------
     y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
+    frozen : bool array, shape (n_state,): states held where they start
 
     Returns
     -------
@@ -50,10 +54,10 @@ def resting_states(
     folder = cache.folder() / "resting"
     for k, row in enumerate(rows):
         start, parameters = row[: y0.shape[1]].copy(), row[y0.shape[1] :].copy()
-        path = folder / f"{_key(model, row)}.state"
+        path = folder / f"{_key(model, row, frozen)}.state"
         found = _read(path, y0.shape[1])
         if found is None:
-            found, status[k] = settle(model, start, parameters)
+            found, status[k] = settle(model, start, parameters, frozen)
             if status[k] == SolverStatus.OK:
                 _write(path, found)
         if status[k] == SolverStatus.OK:
@@ -62,7 +66,10 @@ def resting_states(
 
 
 def settle(
-    model: CompiledModel, y0: FloatArray, p: FloatArray
+    model: CompiledModel,
+    y0: FloatArray,
+    p: FloatArray,
+    frozen: BoolArray | None = None,
 ) -> tuple[FloatArray, SolverStatus]:
     """Integrate one run without doses until it rests, then refine by Newton steps.
 
@@ -79,6 +86,7 @@ def settle(
         schedule=Schedule(np.empty(0), empty, empty, np.empty((1, 0))),
         selection=Selection(empty, empty, empty, np.empty(0)),
         amounts=y0 >= 0,
+        frozen=frozen,
     )
     limits = Tolerances(1e-8, np.array(model.atol), max_steps=100_000, timeout=60.0)
     results, interrupted = integrate_runs(
@@ -89,9 +97,9 @@ def settle(
     status = SolverStatus(results.status[0])
     if status != SolverStatus.OK:
         return results.y_end[0], status
-    y = _refine(model, _without_noise(model, results.y_end[0], y0), p)
+    y = _refine(model, _without_noise(model, results.y_end[0], y0), p, frozen)
     y = _without_noise(model, y, y0)
-    if drift(model, y, p) / model.seconds_per_time > DRIFT_PER_S:
+    if drift(model, y, p, frozen) / model.seconds_per_time > DRIFT_PER_S:
         return y, SolverStatus.NO_RESTING_STATE
     return y, SolverStatus.OK
 
@@ -101,11 +109,26 @@ def _without_noise(model: CompiledModel, y: FloatArray, y0: FloatArray) -> Float
     return np.where((y < 0) & (y > -model.atol) & (y0 >= 0), 0.0, y)
 
 
-def drift(model: CompiledModel, y: FloatArray, p: FloatArray) -> float:
+def drift(
+    model: CompiledModel,
+    y: FloatArray,
+    p: FloatArray,
+    frozen: BoolArray | None = None,
+) -> float:
     """Return the largest relative rate of change of a state, per model time."""
+    f = _slope(model, y, p, frozen)
+    return float(np.max(np.abs(f) / (np.abs(y) + model.atol), initial=0.0))
+
+
+def _slope(
+    model: CompiledModel, y: FloatArray, p: FloatArray, frozen: BoolArray | None
+) -> FloatArray:
+    """Return dy/dt, zero for what is held; float array, shape (n_state,)."""
     f = np.empty(len(y))
     model.kernels.rhs(0.0, np.array(y), np.array(p), f)
-    return float(np.max(np.abs(f) / (np.abs(y) + model.atol), initial=0.0))
+    if frozen is not None:
+        f[frozen] = 0.0
+    return f
 
 
 def jacobian(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
@@ -145,17 +168,24 @@ def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> fl
     return largest / model.seconds_per_time
 
 
-def _refine(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
-    """Make a nearly resting state exact by Newton steps that keep conserved totals."""
-    totals = scipy.linalg.null_space(stoichiometry(model).T).T
-    best, best_drift = y, drift(model, y, p)
+def _refine(
+    model: CompiledModel, y: FloatArray, p: FloatArray, frozen: BoolArray | None
+) -> FloatArray:
+    """Make a nearly resting state exact by Newton steps that keep conserved totals.
+
+    A held state is a conserved total of its own.
+    """
+    held = np.zeros(len(y), dtype=bool) if frozen is None else frozen
+    reactions = stoichiometry(model)
+    reactions[held] = 0.0
+    totals = scipy.linalg.null_space(reactions.T).T
+    best, best_drift = y, drift(model, y, p, frozen)
     for _ in range(_NEWTON_STEPS):
         scale = np.abs(best) + model.atol
-        f = np.empty(len(y))
-        model.kernels.rhs(0.0, best, p, f)
-        system = np.vstack(
-            [jacobian(model, best, p) * scale / scale[:, np.newaxis], totals * scale]
-        )
+        f = _slope(model, best, p, frozen)
+        slopes = jacobian(model, best, p) * scale / scale[:, np.newaxis]
+        slopes[held] = 0.0
+        system = np.vstack([slopes, totals * scale])
         target = np.concatenate([-f / scale, np.zeros(len(totals))])
         if not (np.isfinite(system).all() and np.isfinite(target).all()):
             break
@@ -163,17 +193,20 @@ def _refine(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
         trial = best + scale * step
         tiny = (trial < 0) & (best >= 0)
         trial[tiny] = 0.0  # rounding below zero of what is not there
-        new = drift(model, trial, p)
+        trial[held] = best[held]
+        new = drift(model, trial, p, frozen)
         if not new < best_drift or np.abs(step).max() > 0.1:
             break
         best, best_drift = trial, new
     return best
 
 
-def _key(model: CompiledModel, row: FloatArray) -> str:
+def _key(model: CompiledModel, row: FloatArray, frozen: BoolArray | None) -> str:
     parts = hashlib.sha256(cache.key(model.network).encode())
     parts.update(repr((HORIZON_S, DRIFT_PER_S, model.state_names)).encode())
     parts.update(row.tobytes())
+    if frozen is not None:
+        parts.update(frozen.tobytes())
     return parts.hexdigest()[:32]
 
 

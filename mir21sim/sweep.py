@@ -18,6 +18,7 @@ from mir21sim.errors import (
     UnknownNameError,
 )
 from mir21sim.execute import Executed, Options, execute, make_plan
+from mir21sim.perturb import Perturbations
 from mir21sim.protocol import DosesLike
 from mir21sim.values import parse_values
 
@@ -36,6 +37,7 @@ def sweep(
     doses: DosesLike | None = None,
     parameters: Mapping[str, float] | None = None,
     initials: Mapping[str, float] | None = None,
+    perturb: Perturbations | None = None,
     options: Options | None = None,
     on_failure: Literal["mask", "raise"] = "mask",
 ) -> xr.Dataset:
@@ -87,6 +89,7 @@ def sweep(
         doses=doses,
         parameters=parameters,
         initials=initials,
+        perturb=perturb,
         over={name: _values(name, values) for name, values in over.items()},
     )
     done = execute(model, plan, options or Options(), "sweep")

@@ -13,7 +13,7 @@ LAYERS = (  # lowest first; a module imports from lower rows and from itself onl
     {"compiled"},
     {"frontends", "lint", "symbolic", "solvers"},
     {"codegen", "results"},
-    {"library"},
+    {"library", "perturb"},
     {"arrange"},
     {"resting"},
     {"execute"},
