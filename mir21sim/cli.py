@@ -334,6 +334,27 @@ def lint(model: ModelArgument, context: ContextOption = None) -> None:
 
 
 @app.command()
+def sources(
+    model: ModelArgument,
+    context: ContextOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The table as .csv.")
+    ] = None,
+) -> None:
+    """Print every number of a model with unit, status and source."""
+    from mir21sim import library, report
+
+    _check_outputs(output, kinds=(".csv",))
+    files = library.find(model, context)
+    typer.echo(report.source_text(files))
+    if output is not None:
+        from mir21sim import export
+
+        frame = export.records_frame(report.source_rows(files))
+        _say(f"table: {export.write_csv(frame, output)}")
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="An .ant, .xml or .sbml file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],

@@ -228,6 +228,26 @@ def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
     return rows
 
 
+def context_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
+    """Return the numbers that a context puts in place of the model's, by id."""
+    if not files.context:
+        return {}
+    text = files.texts["context"]
+    table = _read_toml(text, f"{files.context}.toml")
+    return {
+        key: lint.SourcedNumber(
+            id=key,
+            value=float(entry["value"]),
+            unit=entry.get("unit", ""),
+            status=entry.get("status", ""),
+            source=entry.get("source", ""),
+            note=entry.get("note", ""),
+            line=_line_of(text, key),
+        )
+        for key, entry in table["models"][files.name].items()
+    }
+
+
 def check(files: ModelFiles) -> list[lint.Issue]:
     """Return everything lint has to say about a model, errors first."""
     network, _ = understand(files)
