@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from mir21sim.compiled import CompiledModel
+    from mir21sim.execute import Options
     from mir21sim.perturb import Perturbations
 
 EXIT_FAILED_RUN = 1
@@ -135,11 +136,24 @@ def models() -> None:
 
 
 @app.command()
-def info(model: ModelArgument, context: ContextOption = None) -> None:
+def info(
+    model: ModelArgument,
+    context: ContextOption = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of the network by module.")
+    ] = None,
+) -> None:
     """Tell what a model is: size, inputs, observables, contexts, papers."""
     from mir21sim import library, report
 
-    typer.echo(report.model_text(library.find(model, context)))
+    _check_outputs(None, plot)
+    files = library.find(model, context)
+    typer.echo(report.model_text(files))
+    if plot is not None:
+        from mir21sim import diagrams, plotting
+
+        figure = diagrams.plot_network(*library.understand(files))
+        _say(f"picture: {plotting.save(figure, plot)}")
 
 
 @app.command()
@@ -334,6 +348,87 @@ def lint(model: ModelArgument, context: ContextOption = None) -> None:
 
 
 @app.command()
+def validate(
+    model: Annotated[str, typer.Argument(help="A model.")] = "mir21_apoptosis",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Ids to keep, a comma list.")
+    ] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Cell lines to keep, a comma list.")
+    ] = None,
+    arms: Annotated[
+        bool, typer.Option("--arms", help="Share of each arm in the effect instead.")
+    ] = False,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
+    cells: Annotated[
+        int | None, typer.Option(help="Size of every population instead of its own.")
+    ] = None,
+    method: MethodOption = "LSODA",
+    rtol: RtolOption = 1e-6,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The table as .csv.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Predicted against observed, as a picture.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Hold a model against every claim and observation, one verdict a row."""
+    from mir21sim import execute
+    from mir21sim import validate as validating
+
+    _check_outputs(output, plot, kinds=(".csv",))
+    options = execute.Options(method=method, rtol=rtol)
+    if arms:
+        _print_arms(model, _names(context), options, output)
+        return
+    with _progress(quiet) as progress:
+        outcomes = validating.validate(
+            model,
+            only=_names(only),
+            contexts=_names(context),
+            folder=data,
+            perturb=_perturbations(clamp, knockdown, overexpress, no_site),
+            cells=cells,
+            options=options,
+            progress=progress,
+        )
+    typer.echo(validating.outcome_text(outcomes))
+    if output is not None:
+        _write_table(validating.outcome_records(outcomes), output)
+    if plot is not None:
+        from mir21sim import diagrams, plotting
+
+        _say(f"picture: {plotting.save(diagrams.plot_validation(outcomes), plot)}")
+
+
+def _print_arms(
+    model: str, contexts: list[str] | None, options: "Options", output: Path | None
+) -> None:
+    """Print the share of each arm, and write it where wanted."""
+    from dataclasses import asdict
+
+    from mir21sim import arms
+
+    found = arms.arms(model, contexts=contexts, options=options)
+    typer.echo(arms.arm_text(found))
+    if output is not None:
+        _write_table([asdict(arm) for arm in found], output)
+
+
+def _write_table(records: list[dict[str, Any]], output: Path) -> None:
+    from mir21sim import export
+
+    _say(f"table: {export.write_csv(export.records_frame(records), output)}")
+
+
+@app.command()
 def sources(
     model: ModelArgument,
     context: ContextOption = None,
@@ -348,10 +443,7 @@ def sources(
     files = library.find(model, context)
     typer.echo(report.source_text(files))
     if output is not None:
-        from mir21sim import export
-
-        frame = export.records_frame(report.source_rows(files))
-        _say(f"table: {export.write_csv(frame, output)}")
+        _write_table(report.source_rows(files), output)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import platform
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mir21sim import library, units
 from mir21sim.codegen import cache
@@ -88,7 +88,7 @@ def conserved_text(network: "Network") -> list[str]:
 SOURCE_COLUMNS = ("id", "value", "unit", "status", "source", "note", "from")
 
 
-def source_rows(files: library.ModelFiles) -> list[dict[str, str | float]]:
+def source_rows(files: library.ModelFiles) -> list[dict[str, Any]]:
     """Return every number of a model with its source, the context's in their place.
 
     ``from`` says where a number stands: the context or the model.

@@ -6,7 +6,7 @@ effect is 10 % or more; an observation, where the prediction lies within its err
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +15,7 @@ import xarray as xr
 
 from mir21sim import library
 from mir21sim._typing import FloatArray
+from mir21sim.arrange import select_outputs
 from mir21sim.checks import (
     DEFAULT_MODEL,
     NATIVE,
@@ -29,6 +30,7 @@ from mir21sim.checks import (
 from mir21sim.compare import curve_features
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, ModelError, SolverError, hint
+from mir21sim.execute import Options
 from mir21sim.perturb import Perturbations
 from mir21sim.population import CV, population, simulate_population
 from mir21sim.protocol import Protocol
@@ -40,8 +42,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 MIN_EFFECT = 0.10
 """Least relative change that counts as an effect, for every claim."""
 
-FLOORS = {"molecule": 1.0, "fraction": 0.01}
-"""Least absolute change that counts: a molecule, or 1 % of all cells or of a pool."""
+FLOORS = {"molecule": 1.0, "dimensionless": 1e-3, "cells": 0.01}
+"""Least absolute change that counts: a molecule, 0.1 % of a pool, 1 % of the cells."""
 
 SAME = 0.05
 """Largest relative change that counts as none (wild-type against mutant reporter)."""
@@ -58,8 +60,8 @@ DOSES = (1e-3, 1e5)
 FACTORS = (0.1, 1000.0)
 """Range in which a threshold over-expression is searched."""
 
-SEARCH_STEPS = 14
-"""Halvings of the range in the logarithm: to 0.1 %."""
+PRECISION = 0.01
+"""Relative precision to which a threshold is searched, a tenth of the least effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def validate(
     folder: str | Path | None = None,
     perturb: Perturbations | None = None,
     cells: int | None = None,
+    options: Options | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Run every claim and observation and return a verdict on each.
@@ -101,6 +104,7 @@ def validate(
     folder : the tables, by default those that are shipped
     perturb : done to every run besides what the row says
     cells : size of every population, in place of the rows' own
+    options : method and tolerances of every run
 
     Raises
     ------
@@ -109,7 +113,7 @@ def validate(
     """
     rows = checks(model, only=only, contexts=contexts, folder=folder)
     known = vocabulary(folder)
-    bench = _Bench(model, perturb or Perturbations(), cells, rows)
+    bench = _Bench(model, perturb or Perturbations(), cells, options or Options(), rows)
     outcomes = []
     for k, check in enumerate(rows):
         outcomes.append(_outcome(bench, check, known))
@@ -126,9 +130,10 @@ class _Bench:
         model: str | Path,
         perturb: Perturbations,
         cells: int | None,
+        options: Options,
         rows: Sequence[Check],
     ) -> None:
-        self.model, self.cells = model, cells
+        self.model, self.cells, self.options = model, cells, options
         self.extra = Treatment(perturb=perturb)
         self.available = (*library.contexts(model), library.BASE)
         self.loaded: dict[str, CompiledModel] = {}
@@ -164,13 +169,16 @@ class _Bench:
         if key not in self.runs:
             model = self.context(context)
             self.runs[key] = run_treatment(
-                model, treatment, _present(model, self.wanted)
+                model, treatment, _present(model, self.wanted), self.options
             )
         return self.runs[key]
 
 
 def run_treatment(
-    model: CompiledModel, treatment: Treatment, observe: Sequence[str]
+    model: CompiledModel,
+    treatment: Treatment,
+    observe: Sequence[str],
+    options: Options | None = None,
 ) -> xr.Dataset:
     """Return the run of a treatment, or of a population under it.
 
@@ -186,6 +194,7 @@ def run_treatment(
         "doses": Protocol(treatment.doses),
         "parameters": treatment.parameters,
         "perturb": treatment.perturb,
+        "options": options,
     }
     if not treatment.cells:
         return simulate(model, initials=treatment.initials, **common)
@@ -213,7 +222,7 @@ def _threshold(bench: _Bench, case: Case) -> float:
 
     def reached(log_amount: float) -> bool:
         treatment = replace(case.treatment.with_amount(math.exp(log_amount)), points=49)
-        result = run_treatment(model, treatment, quantity.names)
+        result = run_treatment(model, treatment, quantity.names, bench.options)
         return bool(quantity.of(result).max() >= DEAD)
 
     searched = case.treatment.searched
@@ -222,7 +231,7 @@ def _threshold(bench: _Bench, case: Case) -> float:
     at_low, at_high = reached(low), reached(high)
     if at_low == at_high:
         return 0.0 if at_low else math.inf
-    for _ in range(SEARCH_STEPS):
+    while high - low > PRECISION:
         middle = (low + high) / 2
         if reached(middle) == at_low:
             low = middle
@@ -313,10 +322,12 @@ def _outcome(bench: _Bench, check: Check, known: Mapping[str, str]) -> Outcome:
     except InputError as error:
         raise ModelError(f"{check.place}: {error}") from error
     if check.kind == "claim":
-        holds, reason = _claim_holds(check, predicted, reference)
+        floor = _floor(bench.context(check.case.context), check)
+        holds, reason = _claim_holds(check.comparison, predicted, reference, floor)
     else:
         if check.against is not None:
-            predicted = predicted / reference if reference else math.nan
+            with np.errstate(divide="ignore", invalid="ignore"):
+                predicted = float(np.divide(predicted, reference))
         native = NATIVE.get(check.case.readout.feature, "")
         if check.unit in ("min", "%"):
             predicted *= UNITS[check.unit]
@@ -346,22 +357,23 @@ def _numbers_of(bench: _Bench, check: Check) -> tuple[float, float]:
     return plain[0], plain[1] if check.against is not None else math.nan
 
 
-def _claim_holds(check: Check, value: float, reference: float) -> tuple[bool, str]:
+def _claim_holds(
+    comparison: str, value: float, reference: float, floor: float
+) -> tuple[bool, str]:
     """Say whether a claim holds: direction, 10 % or more, and above the floor."""
     if math.isnan(value) or math.isnan(reference):
         return False, "a number is missing"
     if value == reference or math.isinf(reference):
-        if check.comparison in ("same", "near"):
+        if comparison in ("same", "near"):
             return value == reference, "" if value == reference else "they differ"
-        fell = check.comparison == "down" and value < reference
+        fell = comparison == "down" and value < reference
         return fell, "" if fell else "no change"
     change = value / reference - 1.0 if reference else math.copysign(math.inf, value)
-    if check.comparison in ("same", "near"):
-        limit = SAME if check.comparison == "same" else MIN_EFFECT
+    if comparison in ("same", "near"):
+        limit = SAME if comparison == "same" else MIN_EFFECT
         holds = abs(change) <= limit
         return holds, "" if holds else f"changes by {change:+.1%}"
-    signed = change if check.comparison == "up" else -change
-    floor = _floor(check)
+    signed = change if comparison == "up" else -change
     if signed >= MIN_EFFECT and abs(value - reference) >= floor:
         return True, ""
     if abs(value - reference) < floor:
@@ -369,16 +381,17 @@ def _claim_holds(check: Check, value: float, reference: float) -> tuple[bool, st
     return False, f"changes by {change:+.1%}"
 
 
-def _floor(check: Check) -> float:
+def _floor(model: CompiledModel, check: Check) -> float:
     """Return the least absolute change that counts for what a claim reads."""
     readout = check.case.readout
-    if check.effect_of is not None or NATIVE.get(readout.feature) in ("h", ""):
+    if readout.many:
+        return FLOORS["cells"]
+    ratio = any(quantity.below for quantity in readout.quantities)
+    timed = NATIVE.get(readout.feature) in ("h", "")
+    if check.effect_of is not None or timed or ratio:
         return 0.0
-    share = any(n.endswith("_fraction") for n in readout.names)
-    ratio = any(q.below for q in readout.quantities)
-    if ratio:
-        return 0.0
-    return FLOORS["fraction" if share or readout.many else "molecule"]
+    outputs, _ = select_outputs(model, readout.names[:1])
+    return FLOORS.get(outputs[0].unit, FLOORS["dimensionless"])
 
 
 def _lacking(bench: _Bench, check: Check, known: Mapping[str, str]) -> str:
@@ -430,3 +443,64 @@ def _made(
         reason=reason,
         source=check.source,
     )
+
+
+# ------------------------------------------------------------------------- as a table
+def summary(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return how many claims and observations pass, one sentence a kind.
+
+    A claim passes where all its rows pass, in every context, conflicts left out.
+    """
+    lines = []
+    for kind, plural in (("claim", "claims"), ("observation", "observations")):
+        mine = [o for o in outcomes if o.kind == kind]
+        if not mine:
+            continue
+        rows = unique(o.id for o in mine)
+        failed = unique(o.id for o in mine if o.verdict == "fail")
+        open_ = [
+            i for i in rows if all(o.verdict == "conflict" for o in mine if o.id == i)
+        ]
+        passed = len(rows) - len(failed) - len(open_)
+        text = f"{passed} of {len(rows)} {plural} pass"
+        if failed:
+            text += f", {len(failed)} fail ({', '.join(failed)})"
+        if open_:
+            text += f", {len(open_)} conflict ({', '.join(open_)})"
+        count = sum(o.verdict == "pass" for o in mine)
+        lines.append(f"{text}; {count} of {len(mine)} rows pass")
+    return lines
+
+
+def outcome_text(outcomes: Sequence[Outcome]) -> str:
+    """Return the verdicts as one table to read, with a summary below."""
+    titles = ("id", "what", "context", "predicted", "observed", "verdict", "reason")
+    rows = [
+        (o.id, o.what, o.context, *_shown(o), o.verdict, o.reason) for o in outcomes
+    ]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{width}s}" for cell, width in zip(row, widths, strict=True))
+        for row in (titles, *rows)
+    ]
+    return "\n".join([*(line.rstrip() for line in lines), "", *summary(outcomes)])
+
+
+def _shown(outcome: Outcome) -> tuple[str, str]:
+    """Return the predicted and the observed column of one verdict."""
+    if outcome.kind == "observation":
+        measured = (
+            f"{outcome.observed:.4g} ({outcome.low:.4g} to {outcome.high:.4g}) "
+            f"{outcome.unit}"
+        )
+        none = math.isnan(outcome.predicted)
+        return "–" if none else f"{outcome.predicted:.4g} {outcome.unit}", measured
+    if math.isnan(outcome.predicted):
+        return "–", outcome.comparison
+    text = f"{outcome.predicted:.4g} against {outcome.reference:.4g}"
+    return text, outcome.comparison
+
+
+def outcome_records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return the verdicts as rows for a file."""
+    return [asdict(outcome) for outcome in outcomes]

@@ -21,8 +21,10 @@ LAYERS = (  # lowest first; a module imports from lower rows and from itself onl
     {"compare"},
     {"checks"},
     {"validate"},
+    {"arms"},
     {"export", "report"},
     {"plotting"},
+    {"diagrams"},
     {"cli"},
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -32,7 +34,7 @@ OWNERS = {  # third-party import -> the only places that may have it
     "antimony": {"frontends"},
     "numba": {"solvers"},
     "pint": {"units", "lint"},
-    "matplotlib": {"plotting"},
+    "matplotlib": {"plotting", "diagrams"},
     "pandas": {"export"},
     "typer": {"cli"},
     "rich": {"cli"},
