@@ -24,7 +24,7 @@ OBSERVED = {
     "SC-TD-50": (2.73, 0.1, "h"),
     "SC-TD-10": (4.09, 0.1, "h"),
     "SC-EARM-TS": (3.0, 0.5, "min"),
-    "SC-CYTC": (5.0, 0.5, "min"),
+    "SC-CYTC": (5.0, 1.0, "min"),
     "SC-ECRP-TS": (25.4, 4.0, "min"),
     "SC-LAG": (6.6, 3.0, "min"),
     "SC-ICRP": (0.448, 0.1, "fraction of Bid cut at half-MOMP"),
@@ -33,15 +33,15 @@ OBSERVED = {
 
 # id: start value (the published constant or the order set by hand)
 FREE = {
-    "kf_TRAIL_TNFRSF10B": 6e-8,
-    "k_DISC_CASP8": 1e-7,
+    "kf_TRAIL_TNFRSF10B": 5e-8,
+    "k_DISC_CASP8": 9e-8,
     "k_CASP8_BID": 4e-7,
-    "k_BH3_BAX": 2.5e-9,
+    "k_BH3_BAX": 3e-9,
     "k_return_BAX": 4e-5,
-    "k_BAX_BAX": 3e-7,
-    "k_pore_DIABLO": 0.00015,
+    "k_BAX_BAX": 4e-7,
+    "k_pore_DIABLO": 1.2e-4,
     "k_APOP_CASP3": 1e-7,
-    "k_CASP3_PARP1": 4e-7,
+    "k_CASP3_PARP1": 3e-7,
 }
 DECADES = 1.0  # how far, in factors of ten, a weak prior lets a value stray
 
@@ -133,7 +133,7 @@ def fit(model):
         diff_step=5e-4,
         x_scale=0.1,
         loss="soft_l1",
-        max_nfev=15,
+        max_nfev=10,
     )
     values = values_at(found.x)
     return values, predictions(model, values)
