@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 
 from mir21sim import ir
+from mir21sim._typing import FloatArray
 from mir21sim.compiled import ModelInfo, unique
 from mir21sim.validate import Outcome
 
@@ -80,149 +82,166 @@ def crossings(
 def plot_network(network: ir.Network, info: ModelInfo) -> Figure:
     """Draw the modules of a network as boxes and what passes between them as arrows.
 
-    Boxes stand in layers, causes above effects as far as loops allow; an arrow is as
-    wide as the number of reactions on it, which is written beside it.
+    Boxes stand around a frame in the order of the `.toml`, clockwise from the top
+    left, so that no arrow runs through one. An arrow is as wide as the number of
+    reactions on it, which stands near its start; a thin one is a single reaction.
     """
     modules = modules_of(network, info)
     links = crossings(network, modules)
-    layers = _layers(list(modules), links)
-    widest = max(map(len, layers))
-    figure = Figure(
-        figsize=(max(7.0, 3.3 * widest), max(3.0, 1.75 * len(layers) + 0.8)),
-        layout="constrained",
-    )
+    places, (width, height) = _frame(list(modules))
+    figure = Figure(figsize=(width, height + 0.7), layout="constrained")
     ax = figure.add_subplot()
-    places = {
-        name: (widest * (k + 0.5) / len(layer), -float(row))
-        for row, layer in enumerate(layers)
-        for k, name in enumerate(layer)
-    }
+    centre = np.array([width / 2, height / 2])
     for (source, target), n in sorted(links.items(), key=lambda item: item[1]):
-        _arrow(ax, places[source], places[target], n)
-    for name, (x, y) in places.items():
-        _box(ax, name, modules[name], x, y)
-    ax.set_xlim(0, widest)
-    ax.set_ylim(-len(layers) + 0.45, 0.55)
+        colour = SHADES[list(modules).index(source) % len(SHADES)]
+        _arrow(ax, (places[source], places[target]), centre, n, colour)
+    for k, (name, place) in enumerate(places.items()):
+        _box(ax, name, modules[name], place, SHADES[k % len(SHADES)])
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     ax.axis("off")
     ax.set_title(
         f"{info.title or network.id}\n{len(network.species)} species, "
-        f"{len(network.reactions)} reactions; numbers count the reactions on an arrow",
-        fontsize=10,
+        f"{len(network.reactions)} reactions. Arrows: reactions by which one module "
+        "acts on another (number near the start), in the colour of the one that acts.",
+        fontsize=11,
     )
     return figure
 
 
-def _layers(
-    names: Sequence[str], links: Mapping[tuple[str, str], int]
-) -> list[list[str]]:
-    """Return the modules in layers: those of a `.toml` stand in their causal order.
+BOX = (2.55, 1.15)
+"""Width and height of a module's box, in."""
 
-    A link to a module that stands earlier closes a loop and does not count.
-    """
-    rank = {name: k for k, name in enumerate(names)}
-    depth: dict[str, int] = {}
-    for name in names:
-        before = [depth[a] for a, b in links if b == name and rank[a] < rank[name]]
-        depth[name] = max(before, default=-1) + 1
-    rows = max(1, math.ceil(math.sqrt(len(names))))
-    # A chain of single boxes would be a ribbon: squeeze it into about square.
-    order = sorted(names, key=lambda n: (depth[n], rank[n]))
-    if max(depth.values(), default=0) < rows:
-        return [
-            [n for n in order if depth[n] == d] for d in range(max(depth.values()) + 1)
-        ]
-    per_row = math.ceil(len(order) / rows)
-    return [order[k : k + per_row] for k in range(0, len(order), per_row)]
+GAP = (0.35, 0.4)
+SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#4F6D7A")
 
 
-def _box(ax: Axes, name: str, members: Sequence[str], x: float, y: float) -> None:
+def _frame(
+    names: Sequence[str],
+) -> tuple[dict[str, FloatArray], tuple[float, float]]:
+    """Return the centre of each box around a frame, and the frame's size, in."""
+    n = len(names)
+    step_x, step_y = BOX[0] + GAP[0], BOX[1] + GAP[1]
+    if n <= 3:
+        row = {
+            name: np.array([step_x * (k + 0.5), step_y / 2])
+            for k, name in enumerate(names)
+        }
+        return row, (max(step_x * n, 7.0), step_y)
+    top = math.ceil(n / 5)
+    bottom = min(top, n - top)
+    right = math.ceil((n - top - bottom) / 2)
+    left = n - top - bottom - right
+    sides = max(right, left)
+    width, height = step_x * (max(top, bottom) + 2), step_y * (sides + 2)
+
+    def along(count: int, full: float, step: float) -> FloatArray:
+        middle = full / 2 + step * (np.arange(count) - (count - 1) / 2)
+        return np.asarray(middle, dtype=float)
+
+    spots = [
+        *((x, height - step_y / 2) for x in along(top, width, step_x)),
+        *((width - step_x / 2, y) for y in along(right, height, step_y)[::-1]),
+        *((x, step_y / 2) for x in along(bottom, width, step_x)[::-1]),
+        *((step_x / 2, y) for y in along(left, height, step_y)),
+    ]
+    places = {name: np.array(spot) for name, spot in zip(names, spots, strict=True)}
+    return places, (width, height)
+
+
+def _box(
+    ax: Axes, name: str, members: Sequence[str], place: FloatArray, colour: str
+) -> None:
     """Draw one module: name, number of species, the first of them."""
-    width, height = 0.80, 0.52
+    width, height = BOX
+    x, y = float(place[0]), float(place[1])
     ax.add_patch(
         FancyBboxPatch(
             (x - width / 2, y - height / 2),
             width,
             height,
-            boxstyle="round,pad=0.0,rounding_size=0.05",
-            fc="#F4F7FA",
-            ec="0.25",
-            lw=1.1,
+            boxstyle="round,pad=0.0,rounding_size=0.1",
+            fc="white",
+            ec=colour,
+            lw=1.6,
             zorder=3,
         )
     )
-    shown = ", ".join(members[:NAMES_SHOWN])
+    title = textwrap.wrap(name, 30)[:2]
     more = ", …" if len(members) > NAMES_SHOWN else ""
-    title = textwrap.shorten(name, 34, placeholder="…")
+    body = textwrap.wrap(", ".join(members[:NAMES_SHOWN]) + more, 38)[:3]
     ax.text(
         x,
-        y + 0.17,
-        title,
+        y + height / 2 - 0.07,
+        "\n".join(title),
         ha="center",
-        va="center",
+        va="top",
         weight="bold",
-        fontsize=9,
+        fontsize=8.5,
         zorder=4,
     )
-    body = "\n".join(textwrap.wrap(shown + more, 36)[:4])
     ax.text(
         x,
-        y + 0.09,
-        f"{len(members)} species\n{body}",
+        y + height / 2 - 0.10 - 0.16 * len(title),
+        "\n".join([f"{len(members)} species", *body]),
         ha="center",
         va="top",
         fontsize=7,
         color="0.2",
-        linespacing=1.25,
+        linespacing=1.2,
         zorder=4,
     )
 
 
 def _arrow(
-    ax: Axes, start: tuple[float, float], end: tuple[float, float], n: int
+    ax: Axes,
+    ends: tuple[FloatArray, FloatArray],
+    centre: FloatArray,
+    n: int,
+    colour: str,
 ) -> None:
-    """Draw an arrow between two boxes, bent so that both directions can be seen."""
-    (x0, y0), (x1, y1) = start, end
-    a, b = _edge(x0, y0, x1, y1), _edge(x1, y1, x0, y0)
-    bend = 0.16
-    shade = "#3B6EA5" if (y1, -x1) < (y0, -x0) else "#B5651D"
+    """Draw an arrow bent towards the centre, its two directions side by side."""
+    start, end = ends
+    along = end - start
+    aside = np.array([along[1], -along[0]]) / max(float(np.hypot(*along)), 1e-9)
+    bend = (start + end) / 2 * 0.52 + centre * 0.48 + 0.22 * aside
+    first, last = _edge(start, bend), _edge(end, bend)
     ax.add_patch(
         FancyArrowPatch(
-            a,
-            b,
-            connectionstyle=f"arc3,rad={bend}",
+            path=Path([first, bend, last], [Path.MOVETO, Path.CURVE3, Path.CURVE3]),
             arrowstyle="-|>",
             mutation_scale=9,
-            lw=0.6 + 0.45 * math.log1p(n),
-            color=shade,
-            alpha=0.65,
-            zorder=2,
+            lw=0.5 + 0.55 * math.log(n),
+            color=colour,
+            alpha=0.5 if n == 1 else 0.8,
+            fill=True,
+            fc="none",
+            zorder=1 if n == 1 else 2,
         )
     )
-    middle = np.add(a, b) / 2
-    along = np.subtract(b, a)
-    # A quadratic curve with this bend passes half its control's offset from the chord.
-    label = middle + 0.5 * bend * np.array([along[1], -along[0]])
-    ax.text(
-        float(label[0]),
-        float(label[1]),
-        str(n),
-        fontsize=6.5,
-        color=shade,
-        ha="center",
-        va="center",
-        bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.85},
-        zorder=5,
-    )
+    if n > 1:
+        t = 0.2
+        at = (1 - t) ** 2 * first + 2 * t * (1 - t) * bend + t**2 * last
+        ax.text(
+            float(at[0]),
+            float(at[1]),
+            str(n),
+            fontsize=7,
+            color=colour,
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"},
+            zorder=2.5,
+        )
 
 
-def _edge(x: float, y: float, to_x: float, to_y: float) -> tuple[float, float]:
-    """Return where the line to another box leaves this one."""
-    dx, dy = to_x - x, to_y - y
-    half_x, half_y = 0.42, 0.28
-    scale = min(
-        half_x / abs(dx) if dx else math.inf, half_y / abs(dy) if dy else math.inf
-    )
-    return x + scale * dx, y + scale * dy
+def _edge(box: FloatArray, towards: FloatArray) -> FloatArray:
+    """Return where the line from a box's centre leaves the box."""
+    way = towards - box
+    half = np.array(BOX) / 2 + 0.03
+    with np.errstate(divide="ignore"):
+        scale = float(np.min(half / np.abs(way)))
+    edge: FloatArray = box + min(scale, 1.0) * way
+    return edge
 
 
 # ------------------------------------------------------------------------ the verdicts

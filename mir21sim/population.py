@@ -15,10 +15,11 @@ import xarray as xr
 from mir21sim import ir, symbolic
 from mir21sim._typing import FloatArray
 from mir21sim.compiled import CompiledModel, unique
-from mir21sim.errors import InputError
+from mir21sim.errors import InputError, SolverError, SolverStatus
 from mir21sim.execute import Options, execute, make_plan
 from mir21sim.perturb import Perturbations
 from mir21sim.protocol import DosesLike
+from mir21sim.resting import resting_states
 
 CV = 0.28
 """CV of stable proteins between cells (Spencer 2009 recalled, Bertaux 2014 derived)."""
@@ -61,25 +62,21 @@ def lognormal_factors(
 def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
     """Return what differs between cells: product or pool to the names it scales.
 
-    A synthesis is a reaction from nothing; the first parameter in its rate that no
-    other synthesis has is scaled together with the initial amount of its product. An
-    mRNA keeps its nominal synthesis, so that a protein does not vary twice. Of a
-    conserved pool, the largest initial amount that no other pool shares is scaled.
+    Every gene differs in its synthesis and the initial amount of its free protein. So
+    does every other product of a reaction from nothing, by the first parameter with a
+    unit in its rate, where no other synthesis has that one; an mRNA does not, so that
+    no protein varies twice. Of a conserved pool, the largest resting amount that no
+    other pool shares is scaled.
     """
-    messengers = {gene.mrna for gene in model.info.genes.values()}
-    births = [
-        (r.products[0][0], tuple(unique(ir.symbols(r.rate))))
-        for r in model.network.reactions
-        if not r.reactants and len(r.products) == 1
-    ]
-    uses = Counter(name for _, names in births for name in names)
-    groups: dict[str, tuple[str, ...]] = {}
-    for product, names in births:
-        own = [n for n in names if n in model.param_names and uses[n] == 1]
-        if not own or product in messengers or product.endswith("_mRNA"):
-            continue
-        scaled = (own[0], product) if product in model.state_names else (own[0],)
-        groups[product] = scaled
+    genes = model.info.genes.values()
+    groups = {
+        gene.protein[0]: (*gene.synthesis, gene.protein[0])
+        for gene in genes
+        if gene.synthesis
+    }
+    groups |= _other_births(
+        model, {name for names in groups.values() for name in names}
+    )
     kernels = model.kernels
     places = zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True)
     matrix = {(int(i), int(r)): float(v) for i, r, v in places}
@@ -88,14 +85,52 @@ def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
     for pool in pools:
         largest = max(pool, key=lambda k: (shared[k] == 1, model.y0[k]))
         name = model.state_names[largest]
-        groups.setdefault(name, (name,))
+        if model.y0[largest] > 0:
+            groups.setdefault(name, (name,))
     return groups
+
+
+def _other_births(model: CompiledModel, taken: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return what is made from nothing besides the proteins of genes."""
+    measured = {p.id for p in model.network.parameters if p.unit and not _plain(p)}
+    messengers = {gene.mrna for gene in model.info.genes.values()}
+    births = [
+        (r.products[0][0], [n for n in unique(ir.symbols(r.rate)) if n in measured])
+        for r in model.network.reactions
+        if not r.reactants and len(r.products) == 1
+    ]
+    uses = Counter(name for _, names in births for name in names)
+    groups = {}
+    for product, names in births:
+        first = next((n for n in names if n in model.param_names), "")
+        if not first or uses[first] > 1 or {first, product} & taken:
+            continue
+        if product in messengers or product.endswith("_mRNA"):
+            continue
+        if model.info.genes and not _rate_of_amount(model, first):
+            continue  # what is shed or cut is no synthesis of its own
+        state = (product,) if product in model.state_names else ()
+        groups[product] = (first, *state)
+    return groups
+
+
+def _plain(parameter: ir.Parameter) -> bool:
+    return all(kind == "dimensionless" for kind, *_ in parameter.unit or ())
+
+
+def _rate_of_amount(model: CompiledModel, name: str) -> bool:
+    """Say whether a parameter counts molecules per time."""
+    unit = next(p.unit for p in model.network.parameters if p.id == name)
+    powers = {kind: exponent for kind, exponent, *_ in unit or ()}
+    return powers in ({"item": 1, "second": -1}, {"mole": 1, "second": -1})
 
 
 def population(
     model: CompiledModel, n: int, *, cv: float = CV, seed: int = 0
 ) -> dict[str, FloatArray]:
     """Return the parameters and initial amounts of `n` cells, shape (n,) each.
+
+    Amounts are scaled from the resting state where the model starts from it.
 
     Parameters
     ----------
@@ -111,14 +146,24 @@ def population(
     """
     groups = varied(model)
     factors = lognormal_factors(n, tuple(groups), cv, seed)
-    cells = {}
-    for key, names in groups.items():
-        for name in names:
-            at_parameter = name in model.param_names
-            known = model.param_names if at_parameter else model.state_names
-            nominal = (model.p0 if at_parameter else model.y0)[known.index(name)]
-            cells[name] = nominal * factors[key]
-    return cells
+    start = dict(zip(model.state_names, resting_amounts(model), strict=True))
+    nominal = dict(zip(model.param_names, model.p0, strict=True)) | start
+    return {
+        name: float(nominal[name]) * factors[key]
+        for key, names in groups.items()
+        for name in names
+    }
+
+
+def resting_amounts(model: CompiledModel) -> FloatArray:
+    """Return where the average cell starts: at rest, where the model says so."""
+    if not model.info.equilibrate:
+        return np.array(model.y0)
+    y, status = resting_states(model, model.y0[np.newaxis], model.p0[np.newaxis])
+    if status[0] != SolverStatus.OK:
+        code = SolverStatus(status[0])
+        raise SolverError(f"{model.id}: {code.message}", code)
+    return np.array(y[0], dtype=float)
 
 
 def simulate_population(
@@ -148,6 +193,10 @@ def simulate_population(
     """
     if not cells:
         raise InputError("`cells` must hold one varied number or more, got none.")
+    # A cell looks for its rest from the average one's: on the way from elsewhere it
+    # could pass the point of no return.
+    start = zip(model.state_names, resting_amounts(model), strict=True)
+    initials = {name: float(value) for name, value in start if name not in cells}
     plan = make_plan(
         model,
         start=0.0,
@@ -157,7 +206,7 @@ def simulate_population(
         observe=observe,
         doses=doses,
         parameters=parameters,
-        initials=None,
+        initials=initials,
         over={},
         perturb=perturb,
         cells=cells,
