@@ -214,7 +214,7 @@ def _cell_axis(plan: Plan) -> Axis:
     both = set(plan.cells) & {*plan.over, *plan.parameters, *plan.initials, CELL}
     if both or CELL in plan.over:
         raise InputError(
-            f"`{min(both | {CELL})}` cannot differ between cells and be set for all."
+            f"`{min(both or {CELL})}` cannot differ between cells and be set for all."
         )
     count = len(next(iter(plan.cells.values())))
     return Axis(CELL, "cell", np.arange(count, dtype=float), "", "cell")

@@ -42,6 +42,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 MIN_EFFECT = 0.10
 """Least relative change that counts as an effect, for every claim."""
 
+ROUNDING = 1e-9
+"""Slack for arithmetic, so that 90 against 100 is a fall by 10 %."""
+
 FLOORS = {"molecule": 1.0, "dimensionless": 1e-3, "cells": 0.01}
 """Least absolute change that counts: a molecule, 0.1 % of a pool, 1 % of the cells."""
 
@@ -374,7 +377,7 @@ def _claim_holds(
         holds = abs(change) <= limit
         return holds, "" if holds else f"changes by {change:+.1%}"
     signed = change if comparison == "up" else -change
-    if signed >= MIN_EFFECT and abs(value - reference) >= floor:
+    if signed >= MIN_EFFECT - ROUNDING and abs(value - reference) >= floor:
         return True, ""
     if abs(value - reference) < floor:
         return False, f"changes by less than {floor:g}"
