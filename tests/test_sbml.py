@@ -203,7 +203,8 @@ def test_level_3_units_are_those_declared():
 
 
 LEVEL_2 = f"""<sbml level="2" version="4"
-xmlns="http://www.sbml.org/sbml/level2/version4"><model id="old">UNITS<listOfCompartments><compartment id="cell" size="2"/>
+xmlns="http://www.sbml.org/sbml/level2/version4"><model id="old">UNITS
+<listOfCompartments><compartment id="cell" size="2"/>
 </listOfCompartments><listOfSpecies><species id="A" compartment="cell"
 initialAmount="5"/></listOfSpecies><listOfReactions><reaction id="r1"><listOfReactants>
 <speciesReference species="A"/></listOfReactants><kineticLaw>{MATH}<apply><times/>
