@@ -106,8 +106,9 @@ class Readout:
     half, ``rise_time`` its rise from 10 to 90 %, both in h; ``lag(A, B)`` is the time
     from half of A to half of B, ``level(A, B)`` the share of its maximum that A has at
     half of B. ``threshold`` is the amount written ``?`` at which it reaches one half.
-    Of a population, ``dead`` and ``alive`` are shares of cells, ``mean_time`` and
-    ``cv_time`` describe when it crosses one half among those in which it does.
+    Of a population, ``dead`` and ``alive`` are shares of the cells that are alive at
+    the last dose, ``mean_time`` and ``cv_time`` describe when it crosses one half among
+    those in which it does.
     """
 
     feature: str

@@ -257,6 +257,10 @@ def _read(result: xr.Dataset, treatment: Treatment, readout: Readout) -> float:
 
 
 def _of_population(feature: str, crossing: FloatArray) -> float:
+    """Return what a population reads, of the cells alive when the last dose comes."""
+    crossing = crossing[crossing > 0]
+    if not crossing.size:
+        return math.nan
     died = np.isfinite(crossing)
     if feature in ("dead", "alive"):
         share = float(died.mean())

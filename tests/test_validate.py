@@ -121,7 +121,7 @@ def test_curve_features_of_a_readout():
     curve = np.clip((times - 2.0) / 4.0, 0.0, 1.0)
     assert validate._time_to(times, curve, 1.0) == pytest.approx(3.0)
     assert validate._time_to(times, 0.1 * curve, 0.0) == math.inf
-    crossing = np.array([1.0, 2.0, 3.0, math.inf])
+    crossing = np.array([0.0, 1.0, 2.0, 3.0, math.inf])  # one was dead before
     assert validate._of_population("dead", crossing) == 0.75
     assert validate._of_population("mean_time", crossing) == 2.0
     assert validate._of_population("cv_time", crossing) == 0.5
