@@ -78,14 +78,6 @@ class Plan:
     observe: tuple[str, ...]
 
 
-def check_choice(kind: str, value: str, known: Iterable[str]) -> str:
-    """Return a choice or raise UnknownNameError with the list."""
-    known = tuple(known)
-    if value not in known:
-        raise UnknownNameError(kind, value, known)
-    return value
-
-
 def check_tolerances(
     model: CompiledModel, rtol: float, atol: float | npt.ArrayLike | None
 ) -> FloatArray:

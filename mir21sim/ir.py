@@ -218,18 +218,6 @@ def size(expr: Expr, limit: int) -> int:
     return count
 
 
-def uses_time(expr: Expr) -> bool:
-    """Say whether an expression depends on the time directly."""
-    stack = [expr]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Call):
-            if node.op == TIME:
-                return True
-            stack.extend(node.args)
-    return False
-
-
 def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
     """Return the expression with some ids replaced by other expressions."""
     if isinstance(expr, Symbol):
