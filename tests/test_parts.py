@@ -1,5 +1,6 @@
 """Sweeps in parts: stopped and resumed, shared out, dead workers, full disks."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -235,7 +236,7 @@ def command(*arguments):
 def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
     model = str(ROOT / "examples" / "caspase_switch.xml")
     arguments = [
-        *[model, "--over", "k_bind=log:2e-7:2e-5:1200", "--method", "LSODA"],
+        *[model, "--over", "k_bind=log:2e-7:2e-5:3000", "--method", "LSODA"],
         *["--observe", "CASP3_active", "-o", str(tmp_path / "s.nc")],
     ]
     marks = tmp_path / "s.nc.partial" / "done"
@@ -245,19 +246,24 @@ def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         # A shell's background job ignores SIGINT and would pass that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if marks.is_file() and marks.read_bytes().strip(b"\0"):
             break
         time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
+    # A key pressed inside a solver's C callback can be lost; a person presses again.
+    for _ in range(5):
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=4)
+            break
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Interrupted" in err
     kept = int((results.read(tmp_path / "s.nc")["status"] == 0).sum())
-    assert 0 < kept < 1200
+    assert 0 < kept < 3000
     short = subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=60, check=False
     )

@@ -86,6 +86,9 @@ def integrate_runs(
             try:
                 for run in range(len(runs)):
                     work(run)
+                    if stop.is_set():
+                        interrupted = True
+                        break
                     if progress:
                         progress(run + 1, len(runs))
             except KeyboardInterrupt:
@@ -243,6 +246,14 @@ class _OneRun:
                 self.input[state] += value
 
     def _fun(self, t: float, y: FloatArray) -> FloatArray:
+        try:
+            return self._slope(t, y)
+        except KeyboardInterrupt:
+            # LSODA may swallow what a callback raises: the flag does not get lost.
+            self.stop.set()
+            raise
+
+    def _slope(self, t: float, y: FloatArray) -> FloatArray:
         out = np.empty_like(y)
         self.kernels.rhs(t, y, self.p, out)
         self.n_rhs += 1
@@ -259,6 +270,13 @@ class _OneRun:
         return np.where(self.never_negative & (y < 0), 0.0, y)
 
     def _jac(self, t: float, y: FloatArray) -> Any:
+        try:
+            return self._matrix(t, y)
+        except KeyboardInterrupt:
+            self.stop.set()
+            raise
+
+    def _matrix(self, t: float, y: FloatArray) -> Any:
         data = np.empty(len(self.kernels.j_row))
         self.kernels.jac(t, y, self.p, data)
         if not math.isfinite(data.sum()):
@@ -326,6 +344,8 @@ class _OneRun:
     def _after_step(self, solver: Any) -> SolverStatus:
         """Take over an accepted step, or say why there is none."""
         self.n_steps += 1
+        if self.stop.is_set():
+            return SolverStatus.INTERRUPTED
         if solver.status == "failed":
             finite = np.isfinite(solver.y).all() and self._finite_at(solver)
             return SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
@@ -338,11 +358,10 @@ class _OneRun:
             return SolverStatus.NEGATIVE
         if self.n_steps >= self.tolerances.max_steps and solver.status == "running":
             return SolverStatus.MAX_STEPS
-        if self.n_steps % _LOOK_EVERY == 0:
-            if self.stop.is_set():
-                return SolverStatus.INTERRUPTED
-            if time.monotonic() > self.deadline:
-                return SolverStatus.TIMEOUT
+        if self.stop.is_set():
+            return SolverStatus.INTERRUPTED
+        if self.n_steps % _LOOK_EVERY == 0 and time.monotonic() > self.deadline:
+            return SolverStatus.TIMEOUT
         return SolverStatus.OK
 
     def _finite_at(self, solver: Any) -> bool:
