@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "mir21sim"
 LAYERS = (  # lowest first; a module imports from lower rows and from itself only
     {"errors", "_typing"},
     {"units"},
-    {"ir", "protocol", "values"},
+    {"ir", "protocol", "toml_text", "values"},
     {"compiled"},
     {"frontends", "lint", "symbolic", "solvers"},
     {"codegen", "results", "partial"},
