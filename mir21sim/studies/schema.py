@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -258,8 +259,11 @@ class AssayTable(Table):
         """What files and headings call the assay."""
         return self.name or str(getattr(self, "kind", ""))
 
-    def assay(self) -> Assay:
-        """Return the assay with the settings of the table; others are its own."""
+    def assay(self, folder: Path) -> Assay:
+        """Return the assay with the settings of the table; others are its own.
+
+        Files that it names lie in `folder`, that of the study file.
+        """
         kind = str(getattr(self, "kind", ""))
         given: dict[str, Any] = {}
         for setting, key in _keys(KINDS[kind]).items():
@@ -267,6 +271,8 @@ class AssayTable(Table):
                 value = getattr(self, key)
                 if isinstance(value, Table):
                     value = ALL[kind](**value.model_dump(exclude_unset=True))
+                elif isinstance(value, Path):
+                    value = folder / value
                 given[setting] = value
         return KINDS[kind](**given)
 

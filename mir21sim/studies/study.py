@@ -1,0 +1,76 @@
+"""What `mir21sim study` does: run a study file to its folder, write a new one."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from mir21sim import results
+from mir21sim.codegen import cache
+from mir21sim.errors import InputError
+from mir21sim.execute import Options
+from mir21sim.solvers.runs import Progress
+from mir21sim.studies import page, run, schema
+from mir21sim.studies.read import plan
+
+
+def run_study(
+    study: str | Path,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    options: Options | None = None,
+    backend: cache.Backend = "numba",
+    progress: Progress | None = None,
+) -> run.Done:
+    """Run a study file and write its data, pictures and report to a folder.
+
+    The folder appears whole at the end; an error or Ctrl-C before leaves nothing, and
+    older results as they were.
+
+    Parameters
+    ----------
+    overwrite : replace the results that are in the folder already
+    options : method and tolerances of the runs
+    progress : called with (cells done, cells in all dishes)
+
+    Raises
+    ------
+    InputError
+        For a file or folder that cannot be used, before anything is run.
+    ModelError
+        For a mistake in the study file, by file, line and near name.
+    """
+    planned = plan(study, backend=backend)
+    folder = run.check_folder(folder, overwrite=overwrite)
+    done = run.run(planned, options=options, progress=progress)
+    made = run.provenance(done)
+    with run.new_folder(folder) as part:
+        reads = run.write_data(done, part)
+        text = page.render(done, reads, part, made)
+        (part / run.REPORT).write_text(text, encoding="utf-8", newline="\n")
+        record = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+        (part / run.PROVENANCE).write_text(record, encoding="utf-8", newline="\n")
+    return done
+
+
+def new_study(path: str | Path) -> Path:
+    """Write an example study with comments; a file that is there is not replaced."""
+    path = Path(path)
+    if path.suffix != ".toml":
+        raise InputError(f"`{path.name}` must end in .toml.")
+    if path.exists():
+        raise InputError(f"`{path}` exists; give another name.")
+    part = results.prepare_output(path)
+    part.write_text(example_text(), encoding="utf-8", newline="\n")
+    part.replace(path)
+    return path
+
+
+def example_text() -> str:
+    """Return the example study that ``new_study`` writes."""
+    return files("mir21sim.studies").joinpath("example.toml").read_text("utf-8")
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of study files, as the repository publishes it."""
+    return json.dumps(schema.json_schema(), indent=2, ensure_ascii=False) + "\n"
