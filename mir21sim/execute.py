@@ -161,10 +161,15 @@ def execute(
         equilibrate=equilibrate,
         kind=kind,
     )
-    arranged, unrested = _started(
-        model, arranged, plan.perturb, method, equilibrate=equilibrate
-    )
     workers = _workers(options, method, len(arranged.runs))
+    arranged, unrested = _started(
+        model,
+        arranged,
+        plan.perturb,
+        method,
+        equilibrate=equilibrate,
+        n_jobs=workers.n_jobs,
+    )
     store = None
     if output is not None:
         store = PartialResults(
@@ -236,6 +241,7 @@ def _started(
     method: str,
     *,
     equilibrate: bool,
+    n_jobs: int,
 ) -> tuple[Arranged, IntArray]:
     """Return the runs from where they start, and which runs have no resting state.
 
@@ -244,13 +250,18 @@ def _started(
     runs = arranged.runs
     y0, status = runs.y0, np.full(len(runs), SolverStatus.OK, dtype=np.int64)
     if equilibrate:
-        y0, status = resting_states(model, y0, runs.p, method)
+        y0, status = resting_states(model, y0, runs.p, method, n_jobs=n_jobs)
     if runs.frozen is not None:
         y0 = perturbing.clamped(model, perturb, y0)
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(
-                model, y0[rested], runs.p[rested], method, runs.frozen
+                model,
+                y0[rested],
+                runs.p[rested],
+                method,
+                runs.frozen,
+                n_jobs=n_jobs,
             )
     moved = replace(arranged, runs=replace(runs, y0=y0))
     return moved, np.flatnonzero(status != SolverStatus.OK)

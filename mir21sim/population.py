@@ -339,7 +339,7 @@ def simulate_population(
     ----------
     cells : a population, or what its ``cells`` returned: parameter or species to float
         array, shape (n_cell,)
-    over : dose target to its amounts, in its own unit; becomes a dimension
+    over : names to values, as in ``sweep``; each becomes a dimension
     others : as in ``simulate``
 
     Returns

@@ -24,6 +24,9 @@ HORIZON_S = 1e8
 DRIFT_PER_S = 1e-10
 """1/s, the fastest relative change that a resting state may have (4e-7 an hour)."""
 
+SETTLE_RTOL = 1e-6
+"""Relative tolerance on the way there; the rest itself is as exact as `DRIFT_PER_S`."""
+
 _NEWTON_STEPS = 8
 
 
@@ -33,6 +36,8 @@ def resting_states(
     p: FloatArray,
     method: str = "BDF",
     frozen: BoolArray | None = None,
+    *,
+    n_jobs: int = 1,
 ) -> tuple[FloatArray, IntArray]:
     """Return the resting state that each run settles to from its start values.
 
@@ -43,6 +48,7 @@ def resting_states(
     y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
     method : a batch method settles all at once; any other stands for BDF
     frozen : bool array, shape (n_state,): states held where they start
+    n_jobs : threads over runs
 
     Returns
     -------
@@ -58,7 +64,8 @@ def resting_states(
     starts = np.ascontiguousarray(rows[:, : y0.shape[1]])
     parameters = np.ascontiguousarray(rows[:, y0.shape[1] :])
     folder = cache.folder() / "resting"
-    paths = [folder / f"{_key(model, row, method, frozen)}.state" for row in rows]
+    common = _key(model, method, frozen)
+    paths = [folder / f"{_name(common, row)}.state" for row in rows]
     found = [_read(path, y0.shape[1]) for path in paths]
     settled = np.array(
         [np.full(y0.shape[1], np.nan) if f is None else f for f in found]
@@ -66,7 +73,9 @@ def resting_states(
     status = np.full(len(rows), SolverStatus.OK, dtype=np.int64)
     missing = np.array([k for k, f in enumerate(found) if f is None], dtype=np.int64)
     if missing.size:
-        made, how = settle(model, starts[missing], parameters[missing], method, frozen)
+        made, how = settle(
+            model, starts[missing], parameters[missing], method, frozen, n_jobs=n_jobs
+        )
         status[missing] = how
         for k, y, outcome in zip(missing, made, how, strict=True):
             if outcome == SolverStatus.OK:
@@ -82,6 +91,8 @@ def settle(
     p: FloatArray,
     method: str = "BDF",
     frozen: BoolArray | None = None,
+    *,
+    n_jobs: int = 1,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs without doses until they rest, then refine by Newton steps.
 
@@ -102,9 +113,16 @@ def settle(
         amounts=np.isfinite(model.y0) & (model.y0 >= 0),
         frozen=frozen,
     )
-    limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=600.0)
+    limits = Tolerances(
+        SETTLE_RTOL, np.array(model.atol), max_steps=20_000, timeout=600.0
+    )
     results, interrupted = integrate(
-        model, runs, limits, method=method, workers=Workers(), allow_negative=True
+        model,
+        runs,
+        limits,
+        method=method,
+        workers=Workers(n_jobs),
+        allow_negative=True,
     )
     if interrupted:
         raise KeyboardInterrupt
@@ -218,15 +236,18 @@ def _refine(
     return best
 
 
-def _key(
-    model: CompiledModel, row: FloatArray, method: str, frozen: BoolArray | None
-) -> str:
+def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
+    """Return what all runs of a model have in common, by content."""
     parts = hashlib.sha256(cache.key(model.network).encode())
-    parts.update(repr((HORIZON_S, DRIFT_PER_S, method, model.state_names)).encode())
-    parts.update(row.tobytes())
+    numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL)
+    parts.update(repr((numbers, method, model.state_names)).encode())
     if frozen is not None:
         parts.update(frozen.tobytes())
-    return parts.hexdigest()[:32]
+    return parts.digest()
+
+
+def _name(common: bytes, row: FloatArray) -> str:
+    return hashlib.sha256(common + row.tobytes()).hexdigest()[:32]
 
 
 def _read(path: Path, n_state: int) -> FloatArray | None:

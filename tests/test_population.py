@@ -154,7 +154,9 @@ def test_cells_and_fixed_numbers_do_not_mix(cascade):
 
 def test_a_population_stands_for_its_cells_and_takes_doses_as_a_dimension(cascade):
     both = Population(3, seed=2)
-    result = simulate_population(cascade, both, 5, observe="[B]", over={"B": [0, 9]})
+    result = simulate_population(
+        cascade, both, 5, observe="[B]", doses="B=1 nM@0h", over={"B": [0, 9]}
+    )
     assert result["[B]"].dims == ("cell", "B", "time")
     alone = simulate_population(cascade, both.cells(cascade), 5, observe="[B]")
     alone = alone["[B]"].values
