@@ -34,6 +34,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+study_app = typer.Typer(
+    name="study",
+    help="Virtual experiments: one file says what is done, read and by which assays.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(study_app)
+
 ModelArgument = Annotated[
     str, typer.Argument(help="A shipped model's name, or an .xml, .sbml or .ant file.")
 ]
@@ -499,6 +507,73 @@ def rerun(
     if not difference <= rtol:
         typer.echo("The numbers differ from those in the file.", err=True)
         raise typer.Exit(EXIT_FAILED_RUN)
+
+
+@study_app.command("run")
+def study_run(
+    file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results.")
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there.")
+    ] = False,
+    method: MethodOption = None,
+    rtol: Annotated[
+        float | None, typer.Option(help="Relative tolerance; default 1e-4.")
+    ] = None,
+    jobs: JobsOption = None,
+    backend: BackendOption = "numba",
+    quiet: QuietOption = False,
+) -> None:
+    """Run a study: data, pictures and one HTML report in a folder."""
+    from mir21sim import bench, execute
+    from mir21sim.studies import study
+
+    with _progress(quiet) as progress:
+        done = study.run_study(
+            file,
+            output,
+            overwrite=overwrite,
+            options=execute.Options(
+                method=method, rtol=rtol or bench.RTOL, n_jobs=jobs, progress=progress
+            ),
+            backend=backend,  # type: ignore[arg-type]  # checked by load
+        )
+    typer.echo(study.outcome_text(done))
+    _say(f"report: {output / study.REPORT}")
+    _exit_by_status(done.cells)
+
+
+@study_app.command("check")
+def study_check(
+    file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
+) -> None:
+    """Check a study file without running it."""
+    from mir21sim.studies import study
+    from mir21sim.studies.read import plan
+
+    typer.echo(study.plan_text(plan(file)))
+
+
+@study_app.command("new")
+def study_new(
+    file: Annotated[Path, typer.Argument(help="File to write (.toml).")] = Path(
+        "study.toml"
+    ),
+) -> None:
+    """Write an example study with comments, to be changed."""
+    from mir21sim.studies import study
+
+    _say(f"study: {study.new_study(file)}")
+
+
+@study_app.command("schema")
+def study_schema() -> None:
+    """Print the JSON Schema of study files, for editors."""
+    from mir21sim.studies import study
+
+    typer.echo(study.schema_text(), nl=False)
 
 
 @app.command()

@@ -132,6 +132,19 @@ def text_table(
     )
 
 
+def lines_of(table: TextTable) -> list[str]:
+    """Return a table as lines for a terminal, numbers to the right."""
+    columns = zip(table.titles, *table.rows, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if k in table.numeric else f"{cell:{width}}"
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (table.titles, *table.rows)
+    ]
+
+
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "∞" if value is not None and value > 0 else "–"

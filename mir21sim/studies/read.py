@@ -108,7 +108,7 @@ def parse(text: str, name: str = "study.toml") -> Study:
     try:
         study = Study.model_validate(table)
     except pydantic.ValidationError as error:
-        mistakes = error.errors(include_url=False)
+        mistakes = [m for m in error.errors(include_url=False) if not _follows(m)]
     else:
         for place, sentence in _contradictions(study):
             raise ModelError(f"{toml_text.place(text, name, place)}: {sentence}")
@@ -129,6 +129,11 @@ def _path(table: Any, loc: Sequence[str | int]) -> Place:
         if there or (isinstance(table, list) and isinstance(key, int)):
             path, table = (*path, key), table[key]
     return path
+
+
+def _follows(mistake: Any) -> bool:
+    """Whether a list is only short because of a mistake in one of its entries."""
+    return mistake["type"] == "too_short" and len(mistake["input"]) > 0
 
 
 def _sentence(table: Any, mistake: Any) -> str:

@@ -3,14 +3,16 @@
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from mir21sim import results
+from mir21sim import export, library, results
 from mir21sim.codegen import cache
 from mir21sim.errors import InputError
 from mir21sim.execute import Options
 from mir21sim.solvers.runs import Progress
 from mir21sim.studies import page, run, schema
-from mir21sim.studies.read import plan
+from mir21sim.studies.read import Planned, plan
+from mir21sim.studies.run import REPORT as REPORT
 
 
 def run_study(
@@ -51,6 +53,40 @@ def run_study(
         record = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
         (part / run.PROVENANCE).write_text(record, encoding="utf-8", newline="\n")
     return done
+
+
+def outcome_text(done: run.Done) -> str:
+    """Return what every assay found, as text: its groups against their control."""
+    return "\n".join(
+        line
+        for read in done.reads
+        for line in (
+            f"{read.table.title}:",
+            *export.lines_of(export.text_table(_shortened(read), "")),
+            *(f"note: {note}" for note in read.reading.notes),
+            "",
+        )
+    ).rstrip()
+
+
+def plan_text(planned: Planned) -> str:
+    """Return what a study would do, as text."""
+    study = planned.study
+    lines = [
+        f"{planned.name}: {study.title}",
+        f"model     {planned.model.id}, {planned.model.context or library.BASE}",
+        f"cells     {study.population.cells} in each of {len(planned.dishes())} dishes",
+        f"times     {', '.join(f'{t:g}' for t in sorted(study.times))} h",
+    ]
+    lines += [f"sample    {dish.name}" for dish in study.dishes()]
+    lines += [f"assay     {table.title}" for table, _ in planned.assays]
+    return "\n".join([*lines, "nothing is wrong with it"])
+
+
+def _shortened(read: run.Read) -> Any:
+    """Return the summary of a reading without what a terminal has no room for."""
+    dropped = ("relative_sd", "control", "p_anova")
+    return read.reading.summary.drop(columns=list(dropped), errors="ignore")
 
 
 def new_study(path: str | Path) -> Path:
