@@ -28,7 +28,7 @@ LAYERS = (  # lowest first; a module imports from lower rows and from itself onl
     {"plotting"},
     {"diagrams"},
     {"assays"},
-    {"studies"},
+    {"assay_checks", "studies"},
     {"cli"},
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -39,7 +39,7 @@ OWNERS = {  # third-party import -> the only places that may have it
     "numba": {"solvers"},
     "pint": {"units", "lint"},
     "matplotlib": {"plotting", "diagrams", "assays"},
-    "pandas": {"export", "assays"},
+    "pandas": {"export", "assays", "assay_checks"},
     "flowio": {"assays"},
     "typer": {"cli"},
     "rich": {"cli"},

@@ -9,14 +9,12 @@ from typing import Any
 
 import pydantic
 
-from mir21sim import library, toml_text
-from mir21sim.arrange import arrange
+from mir21sim import bench, library, toml_text
 from mir21sim.assays.assay import Assay
 from mir21sim.bench import Sample
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
-from mir21sim.execute import make_plan
 from mir21sim.population import Population, varied
 from mir21sim.studies.schema import (
     ASSAYS,
@@ -285,29 +283,11 @@ def _check_with_model(made: Planned) -> None:
     for k, sample in enumerate(made.study.samples):
         with _at(text, name, "samples", k):
             for dish in sample.dishes():
-                _arranged(model, dish, times)
+                bench.check(model, dish, times)
     for k, (entry, assay) in enumerate(made.assays):
         with _at(text, name, "assays", k):
             assay.needs(model)
             assay.dishes(made.study.dishes(entry.samples), model)
-
-
-def _arranged(model: CompiledModel, dish: Sample, times: Sequence[float]) -> None:
-    """Check every name and unit of a dish, as a run would."""
-    asked = make_plan(
-        model,
-        start=0.0,
-        end=None,
-        points=2,
-        times=times,
-        observe=None,
-        doses=dish.protocol,
-        parameters=dish.parameters,
-        initials=None,
-        over={},
-        perturb=dish.perturb,
-    )
-    arrange(model, asked)
 
 
 @contextmanager

@@ -110,12 +110,7 @@ def _reading(
     """Return what one assay reads in the dishes that are its own."""
     study = planned.study
     names = {dish.name for dish in study.dishes(table.samples)}
-    dishes = zip(*(cells[n].values for n in ("sample", "treatment", "dish")), strict=True)
-    mine = [
-        k
-        for k, (sample, treatment, dish) in enumerate(dishes)
-        if (treatment if dish else sample) in names
-    ]
+    mine = [k for k, name in enumerate(bench.origins(cells)) if name in names]
     return assay.read(
         cells.isel(sample=mine),
         noise=study.noise,

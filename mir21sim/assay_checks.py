@@ -1,0 +1,485 @@
+"""Claims seen through assays: replicates, noise and a test in place of exact numbers.
+
+Rows are data (``models/validation/assays.csv``) in the words of ``checks``. A claim holds
+where the means of the replicates differ in its direction by 10 % or more; the p of
+Welch's test on the replicates is reported beside it. All dishes of a cell line hold the
+same cells, which are run once and read by every assay.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mir21sim import bench, library
+from mir21sim._typing import FloatArray
+from mir21sim.assays.assay import Assay
+from mir21sim.assays.luciferase import LuciferaseAssay
+from mir21sim.assays.statistics import compare_groups
+from mir21sim.assays.western import WesternBlot
+from mir21sim.bench import Experiment, Sample
+from mir21sim.checks import (
+    DEFAULT_MODEL,
+    Treatment,
+    cell_lines,
+    check_comparison,
+    check_known,
+    parsed,
+    table_rows,
+    tables_folder,
+)
+from mir21sim.compare import fit_hill
+from mir21sim.compiled import CompiledModel, unique
+from mir21sim.errors import InputError, Mir21simError, ModelError, hint
+from mir21sim.execute import Options
+from mir21sim.population import Population
+from mir21sim.validate import FLOORS, SEED, Outcome, Progress, Verdict, claim_holds
+
+CELLS = 60
+"""Cells of a population, where none is asked for."""
+
+REPLICATES = 3
+"""Replicates of every assay: what the field reports most."""
+
+SERIES = tuple(10.0 ** (k / 2) for k in range(-4, 9))
+"""Amounts of the dose written ``?``, two a decade from 0.01 to 10,000, in its unit."""
+
+
+# ----------------------------------------------------------------------- what is read
+Make: TypeAlias = Callable[[tuple[str, ...], float], Assay]
+Take: TypeAlias = Callable[[pd.DataFrame, str, tuple[str, ...]], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one assay is set up for a claim, and what is taken from its raw table.
+
+    Attributes
+    ----------
+    arguments : their names, for messages
+    make : assay from arguments and the time of reading, h
+    take : replicates from raw table, sample and arguments, float array (n_replicate,)
+    floor : least absolute difference that counts
+    """
+
+    arguments: tuple[str, ...]
+    make: Make
+    take: Take
+    floor: float = 0.0
+
+
+def _column(name: str, **keys: str | int) -> Take:
+    """Return what takes a column of the rows of a sample; `keys` name the arguments."""
+
+    def take(raw: pd.DataFrame, sample: str, given: tuple[str, ...]) -> FloatArray:
+        chosen = np.ones(len(raw), dtype=bool)
+        for column, value in keys.items():
+            wanted = sample if value == "sample" else given[int(value)]
+            chosen &= (raw[column] == wanted).to_numpy()
+        return np.asarray(raw.loc[chosen, name], dtype=float)
+
+    return take
+
+
+KINDS: dict[str, Kind] = {
+    "luciferase": Kind(
+        ("target", "construct"),
+        lambda given, h: LuciferaseAssay(targets=(given[0],), times_h=(h,)),
+        _column("ratio", treatment="sample", target=0, construct=1),
+    ),
+    "western": Kind(
+        ("protein",),
+        lambda given, h: WesternBlot(proteins=(given[0],), time_h=h),
+        _column("scaled", sample="sample", protein=0),
+    ),
+}
+"""Assay to how it is read; ``ic50`` is ``viability`` over a series of doses."""
+
+_READOUT = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class AssayReadout:
+    """What is read by which assay: ``western(PTEN)``, ``luciferase(PDCD4, WT)``, …
+
+    ``ic50(viability)`` is the dose at which the signal of an assay is half way down, of
+    the dose written ``?``.
+    """
+
+    assay: str
+    arguments: tuple[str, ...]
+    series: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "AssayReadout":
+        """Read a read-out; an unknown assay is named with the near one."""
+        match = _READOUT.fullmatch(text)
+        if match is None:
+            raise InputError(f"A read-out reads ASSAY(ARGUMENTS), got `{text}`.")
+        name, inside = match[1], tuple(filter(None, map(str.strip, match[2].split(","))))
+        if name == "ic50":
+            return replace(cls.parse(f"{''.join(inside)}()"), series=True)
+        if name not in KINDS:
+            raise InputError(f"Unknown assay `{name}`. {hint(name, (*KINDS, 'ic50'))}")
+        if len(inside) != len(KINDS[name].arguments):
+            needed = ", ".join(KINDS[name].arguments) or "nothing"
+            raise InputError(f"`{name}` takes {needed} in brackets, got `{text}`.")
+        return cls(name, inside)
+
+    def assay_at(self, time_h: float) -> Assay:
+        """Return the assay that reads it at a time."""
+        return KINDS[self.assay].make(self.arguments, time_h)
+
+
+# ------------------------------------------------------------------------ one question
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: what is done, and what is read at its end."""
+
+    treatment: Treatment
+    readout: AssayReadout
+
+    @property
+    def end_h(self) -> float:
+        """When it is read, h."""
+        assert self.treatment.end_h is not None  # the table reader sees to it
+        return self.treatment.end_h
+
+    def samples(self) -> tuple[Sample, ...]:
+        """Return its dish, or one for each dose of its series."""
+        if self.treatment.searched is None:
+            return (_sample(self.treatment, ""),)
+        return tuple(
+            _sample(self.treatment.with_amount(dose), f"{dose:g}") for dose in SERIES
+        )
+
+
+def _sample(treatment: Treatment, label: str) -> Sample:
+    """Return a dish, named after all that is done to it but for when it is read."""
+    done = replace(treatment, end_h=None, searched=None)
+    return Sample(
+        name=f"{done!r} {label}".strip(),
+        doses=treatment.doses,
+        perturb=treatment.perturb,
+        parameters=treatment.parameters,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AssayCheck:
+    """One row of the table in one context: two sides and how they must compare."""
+
+    id: str
+    what: str
+    context: str
+    treated: Side
+    against: Side
+    comparison: str
+    conflict: str
+    place: str
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Both sides, the reference first."""
+        return self.against, self.treated
+
+
+def assay_checks(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    only: Sequence[str] | None = None,
+    contexts: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+) -> list[AssayCheck]:
+    """Return the rows of ``assays.csv``, checked, one a context.
+
+    Raises
+    ------
+    ModelError
+        For an unknown column, assay, comparison or context, by file and line.
+    """
+    available = (*library.contexts(model), library.BASE)
+    found = [
+        check
+        for place, row in table_rows(tables_folder(folder) / "assays.csv")
+        for check in _row_checks(place, row, available)
+    ]
+    check_known("id", only, [check.id for check in found])
+    check_known("context", contexts, available)
+    return [
+        check
+        for check in found
+        if (not only or check.id in only)
+        and (not contexts or check.context in contexts)
+    ]
+
+
+def _row_checks(
+    place: str, row: Mapping[str, str], available: tuple[str, ...]
+) -> list[AssayCheck]:
+    check_comparison(place, row["comparison"])
+    readout = parsed(place, AssayReadout.parse, row["readout"])
+    other = row["against_readout"] or row["readout"]
+    treated = Side(parsed(place, Treatment.parse, row["treatment"]), readout)
+    against = Side(
+        parsed(place, Treatment.parse, row["against"]),
+        parsed(place, AssayReadout.parse, other),
+    )
+    for side in (treated, against):
+        if side.treatment.end_h is None:
+            raise ModelError(f"{place}: a treatment needs --end, when it is read.")
+        if side.readout.series != (side.treatment.searched is not None):
+            raise ModelError(f"{place}: an ic50, and only an ic50, needs one `?`.")
+        if side.treatment.cells or side.treatment.uniform or side.treatment.initials:
+            raise ModelError(
+                f"{place}: all assays read one population: no --cells, --uniform or "
+                "--init here."
+            )
+    if readout.assay == "western" and treated.end_h != against.end_h:
+        raise ModelError(f"{place}: the lanes of one blot are lysed at one time.")
+    return [
+        AssayCheck(
+            id=row["id"],
+            what=row["what"],
+            context=context,
+            treated=treated,
+            against=against,
+            comparison=row["comparison"],
+            conflict=row["conflict"],
+            place=place,
+        )
+        for context in cell_lines(place, row["context"], available)
+    ]
+
+
+# ---------------------------------------------------------------------------- verdicts
+def validate_assays(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    only: Sequence[str] | None = None,
+    contexts: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    cells: int | None = None,
+    replicates: int = REPLICATES,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Show every claim of ``assays.csv`` through its assay, at default noise.
+
+    Parameters
+    ----------
+    model : name or path, as in ``load``
+    only, contexts : ids and cell lines to keep; by default all
+    folder : where the table is, by default the shipped one
+    cells : size of every population
+    replicates : of every assay, 2 or more
+    options : method and tolerances of the runs
+    progress : called with (cells run, cells in all)
+
+    Returns
+    -------
+    One outcome a row and context; ``predicted`` and ``reference`` are means of the
+    replicates, ``n`` and ``p`` their number and that of Welch's test
+
+    Raises
+    ------
+    ModelError
+        For a row that cannot be understood, by file and line.
+    """
+    if replicates < 2:
+        raise InputError(f"A test needs 2 replicates or more, got {replicates}.")
+    rows = assay_checks(model, only=only, contexts=contexts, folder=folder)
+    lines = unique(row.context for row in rows)
+    found: dict[int, Outcome] = {}
+    for k, line in enumerate(lines):
+        mine = [(i, row) for i, row in enumerate(rows) if row.context == line]
+        tell = _share_of(progress, k, len(lines))
+        bench_ = _Dishes(model, line, cells or CELLS, replicates)
+        for i, outcome in zip(
+            [i for i, _ in mine],
+            bench_.outcomes([row for _, row in mine], options, tell),
+            strict=True,
+        ):
+            found[i] = outcome
+    return [found[i] for i in range(len(rows))]
+
+
+def _share_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    """Return the progress of one of several parts."""
+    if progress is None:
+        return None
+
+    def tell(done: int, total: int) -> None:
+        progress(part * total + done, parts * total)
+
+    return tell
+
+
+class _Dishes:
+    """The dishes of one cell line, run once for all rows."""
+
+    def __init__(
+        self, model: str | Path, context: str, cells: int, replicates: int
+    ) -> None:
+        self.name, self.context, self.replicates = model, context, replicates
+        self.population = Population(cells, seed=SEED)
+
+    def outcomes(
+        self,
+        rows: Sequence[AssayCheck],
+        options: Options | None,
+        progress: Progress | None,
+    ) -> list[Outcome]:
+        """Return a verdict on each row; what cannot be shown fails with the reason."""
+        if self.context not in (*library.contexts(self.name), library.BASE):
+            reason = f"the model has no context `{self.context}`"
+            return [_outcome(row, reason=reason) for row in rows]
+        model = library.load(self.name, self.context)
+        lacking = {row.place + row.what: _lacking(model, row) for row in rows}
+        able = [row for row in rows if not lacking[row.place + row.what]]
+        cells = self._run(model, able, options, progress) if able else None
+        return [
+            self._judged(row, cells)
+            if cells is not None and row in able
+            else _outcome(row, reason=lacking[row.place + row.what])
+            for row in rows
+        ]
+
+    def _run(
+        self,
+        model: CompiledModel,
+        rows: Sequence[AssayCheck],
+        options: Options | None,
+        progress: Progress | None,
+    ) -> xr.Dataset:
+        """Run every dish of some rows once."""
+        sides = [side for row in rows for side in row.sides]
+        dishes = {s.name: s for side in sides for s in _dishes(model, side)}
+        observe = unique(
+            name
+            for side in sides
+            for name in side.readout.assay_at(side.end_h).needs(model)
+        )
+        times = sorted({side.end_h for side in sides})
+        experiment = Experiment(tuple(dishes.values()), self.population, tuple(times))
+        return bench.run(model, experiment, observe, options=options, progress=progress)
+
+    def _judged(self, row: AssayCheck, cells: xr.Dataset) -> Outcome:
+        """Return the verdict on one row."""
+        try:
+            against, treated = self._replicates(row, cells)
+        except InputError as error:  # e.g. no cell of a dish could be run
+            return _outcome(row, reason=str(error))
+        floor = KINDS[row.treated.readout.assay].floor
+        if row.treated.readout.series:
+            floor = 0.0
+        value, reference = float(treated.mean()), float(against.mean())
+        holds, reason = claim_holds(row.comparison, value, reference, floor)
+        verdict: Verdict = "pass" if holds else "fail"
+        if row.conflict:
+            verdict, reason = "conflict", row.conflict
+        return _outcome(
+            row,
+            verdict=verdict,
+            reason=reason,
+            predicted=value,
+            reference=reference,
+            n=len(treated),
+            p=_p(against, treated, logarithmic=row.treated.readout.series),
+        )
+
+    def _replicates(
+        self, row: AssayCheck, cells: xr.Dataset
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the replicates of the reference and of the treated."""
+        a, b = row.sides
+        if a.readout.series:
+            return self._halves(a, cells), self._halves(b, cells)
+        (first,), (second,) = a.samples(), b.samples()
+        names = unique((first.name, second.name))
+        return (
+            self._read(a, names, cells, first.name),
+            self._read(b, names, cells, second.name),
+        )
+
+    def _read(
+        self, side: Side, samples: Sequence[str], cells: xr.Dataset, sample: str
+    ) -> FloatArray:
+        """Return the replicates of one sample, read together with others."""
+        mine = [k for k, n in enumerate(bench.origins(cells)) if n in samples]
+        reading = side.readout.assay_at(side.end_h).read(
+            cells.isel(sample=mine), seed=SEED, replicates=self.replicates, test="none"
+        )
+        return KINDS[side.readout.assay].take(
+            reading.raw, sample, side.readout.arguments
+        )
+
+    def _halves(self, side: Side, cells: xr.Dataset) -> FloatArray:
+        """Return the dose of half effect of each replicate of a series.
+
+        Infinite where the signal does not fall within the series.
+        """
+        names = [sample.name for sample in side.samples()]
+        curves = np.array([self._read(side, names, cells, name) for name in names])
+        fits = [fit_hill(np.array(SERIES), curve) for curve in curves.T]
+        return np.array([fit.ec50 if not fit.reason else math.inf for fit in fits])
+
+
+def _dishes(model: CompiledModel, side: Side) -> tuple[Sample, ...]:
+    """Return the dishes of a side, those that its assay adds among them."""
+    samples = side.samples()
+    added = side.readout.assay_at(side.end_h).dishes(samples, model)
+    return added or samples
+
+
+def _lacking(model: CompiledModel, row: AssayCheck) -> str:
+    """Return what a model lacks for a row, "" where it lacks nothing."""
+    try:
+        for side in row.sides:
+            side.readout.assay_at(side.end_h).needs(model)
+            for dish in _dishes(model, side):
+                bench.check(model, dish, (0.0, side.end_h))
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _p(against: FloatArray, treated: FloatArray, *, logarithmic: bool) -> float:
+    """Return the p of Welch's test; NaN where a replicate is missing or infinite."""
+    groups = {"against": against, "treated": treated}
+    if logarithmic:
+        groups = {name: np.log(values) for name, values in groups.items()}
+    if not all(np.isfinite(values).all() for values in groups.values()):
+        return math.nan
+    return float(compare_groups(groups, "against", "welch")["treated"]["p"])
+
+
+def _outcome(row: AssayCheck, *, reason: str = "", **given: Any) -> Outcome:
+    """Return the outcome of a row; by default it failed for a reason."""
+    readout = row.treated.readout
+    named = ", ".join(readout.arguments)
+    shown = f"{readout.assay}({named})"
+    nothing = dict.fromkeys(
+        ("predicted", "reference", "observed", "low", "high"), math.nan
+    )
+    return Outcome(
+        **{
+            **nothing,
+            "id": row.id,
+            "kind": "claim",
+            "what": f"{row.what}, by {f'ic50({readout.assay})' if readout.series else shown}",
+            "context": row.context,
+            "comparison": row.comparison,
+            "unit": "",
+            "verdict": "fail",
+            "reason": reason,
+            "source": "",
+            **given,
+        }
+    )
