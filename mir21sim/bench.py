@@ -294,6 +294,7 @@ def _attributes(model: CompiledModel, experiment: Experiment) -> dict[str, Any]:
         "model_sha256": model.digest,
         "context": model.context,
         "amount_unit": amount_unit(model),
+        "genes": json.dumps({n: g.protein for n, g in model.info.genes.items()}),
         "experiment": json.dumps(record),
     }
 
