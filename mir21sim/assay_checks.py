@@ -1,9 +1,9 @@
 """Claims seen through assays: replicates, noise and a test in place of exact numbers.
 
-Rows are data (``models/validation/assays.csv``) in the words of ``checks``. A claim holds
-where the means of the replicates differ in its direction by 10 % or more; the p of
-Welch's test on the replicates is reported beside it. All dishes of a cell line hold the
-same cells, which are run once and read by every assay.
+Rows are data (``models/validation/assays.csv``) in the words of ``checks``. A claim
+holds where the means of the replicates differ in its direction by 10 % or more; the p
+of Welch's test on the replicates is reported beside it. All dishes of a cell line hold
+the same cells, which are run once and read by every assay.
 """
 
 import math
@@ -20,6 +20,7 @@ import xarray as xr
 from mir21sim import bench, library
 from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
+from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
 from mir21sim.assays.statistics import compare_groups
 from mir21sim.assays.western import WesternBlot
@@ -36,7 +37,7 @@ from mir21sim.checks import (
 )
 from mir21sim.compare import fit_hill
 from mir21sim.compiled import CompiledModel, unique
-from mir21sim.errors import InputError, Mir21simError, ModelError, hint
+from mir21sim.errors import InputError, ModelError, hint
 from mir21sim.execute import Options
 from mir21sim.population import Population
 from mir21sim.validate import FLOORS, SEED, Outcome, Progress, Verdict, claim_holds
@@ -87,6 +88,13 @@ def _column(name: str, **keys: str | int) -> Take:
     return take
 
 
+def _quadrant(raw: pd.DataFrame, sample: str, given: tuple[str, ...]) -> FloatArray:
+    """Return the percentages of a sample in a quadrant; "dead": in both apoptotic."""
+    columns = {"dead": ["early apoptotic", "late apoptotic"]}.get(given[0], [given[0]])
+    rows = raw.loc[raw["sample"] == sample, columns]
+    return np.asarray(rows.sum(axis=1), dtype=float)
+
+
 KINDS: dict[str, Kind] = {
     "luciferase": Kind(
         ("target", "construct"),
@@ -98,6 +106,12 @@ KINDS: dict[str, Kind] = {
         lambda given, h: WesternBlot(proteins=(given[0],), time_h=h),
         _column("scaled", sample="sample", protein=0),
     ),
+    "flow": Kind(
+        ("quadrant",),
+        lambda given, h: FlowCytometry(time_h=h),
+        _quadrant,
+        floor=100 * FLOORS["cells"],  # percent
+    ),
 }
 """Assay to how it is read; ``ic50`` is ``viability`` over a series of doses."""
 
@@ -106,7 +120,7 @@ _READOUT = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
 
 @dataclass(frozen=True, slots=True)
 class AssayReadout:
-    """What is read by which assay: ``western(PTEN)``, ``luciferase(PDCD4, WT)``, …
+    """What is read by which assay: ``western(PTEN)`` or ``luciferase(PDCD4, WT)``.
 
     ``ic50(viability)`` is the dose at which the signal of an assay is half way down, of
     the dose written ``?``.
@@ -122,7 +136,10 @@ class AssayReadout:
         match = _READOUT.fullmatch(text)
         if match is None:
             raise InputError(f"A read-out reads ASSAY(ARGUMENTS), got `{text}`.")
-        name, inside = match[1], tuple(filter(None, map(str.strip, match[2].split(","))))
+        name, inside = (
+            match[1],
+            tuple(filter(None, map(str.strip, match[2].split(",")))),
+        )
         if name == "ic50":
             return replace(cls.parse(f"{''.join(inside)}()"), series=True)
         if name not in KINDS:
@@ -131,6 +148,11 @@ class AssayReadout:
             needed = ", ".join(KINDS[name].arguments) or "nothing"
             raise InputError(f"`{name}` takes {needed} in brackets, got `{text}`.")
         return cls(name, inside)
+
+    def __str__(self) -> str:
+        if self.series:
+            return f"ic50({self.assay})"
+        return f"{self.assay}({', '.join(self.arguments)})"
 
     def assay_at(self, time_h: float) -> Assay:
         """Return the assay that reads it at a time."""
@@ -298,15 +320,12 @@ def validate_assays(
     lines = unique(row.context for row in rows)
     found: dict[int, Outcome] = {}
     for k, line in enumerate(lines):
-        mine = [(i, row) for i, row in enumerate(rows) if row.context == line]
-        tell = _share_of(progress, k, len(lines))
-        bench_ = _Dishes(model, line, cells or CELLS, replicates)
-        for i, outcome in zip(
-            [i for i, _ in mine],
-            bench_.outcomes([row for _, row in mine], options, tell),
-            strict=True,
-        ):
-            found[i] = outcome
+        places = [i for i, row in enumerate(rows) if row.context == line]
+        dishes = _Dishes(model, line, cells or CELLS, replicates)
+        outcomes = dishes.outcomes(
+            [rows[i] for i in places], options, _share_of(progress, k, len(lines))
+        )
+        found |= dict(zip(places, outcomes, strict=True))
     return [found[i] for i in range(len(rows))]
 
 
@@ -341,14 +360,14 @@ class _Dishes:
             reason = f"the model has no context `{self.context}`"
             return [_outcome(row, reason=reason) for row in rows]
         model = library.load(self.name, self.context)
-        lacking = {row.place + row.what: _lacking(model, row) for row in rows}
-        able = [row for row in rows if not lacking[row.place + row.what]]
+        lacking = [_lacking(model, row) for row in rows]
+        able = [row for row, lack in zip(rows, lacking, strict=True) if not lack]
         cells = self._run(model, able, options, progress) if able else None
         return [
             self._judged(row, cells)
-            if cells is not None and row in able
-            else _outcome(row, reason=lacking[row.place + row.what])
-            for row in rows
+            if cells is not None and not lack
+            else _outcome(row, reason=lack)
+            for row, lack in zip(rows, lacking, strict=True)
         ]
 
     def _run(
@@ -462,9 +481,6 @@ def _p(against: FloatArray, treated: FloatArray, *, logarithmic: bool) -> float:
 
 def _outcome(row: AssayCheck, *, reason: str = "", **given: Any) -> Outcome:
     """Return the outcome of a row; by default it failed for a reason."""
-    readout = row.treated.readout
-    named = ", ".join(readout.arguments)
-    shown = f"{readout.assay}({named})"
     nothing = dict.fromkeys(
         ("predicted", "reference", "observed", "low", "high"), math.nan
     )
@@ -473,7 +489,7 @@ def _outcome(row: AssayCheck, *, reason: str = "", **given: Any) -> Outcome:
             **nothing,
             "id": row.id,
             "kind": "claim",
-            "what": f"{row.what}, by {f'ic50({readout.assay})' if readout.series else shown}",
+            "what": f"{row.what}, by {row.treated.readout}",
             "context": row.context,
             "comparison": row.comparison,
             "unit": "",

@@ -325,5 +325,7 @@ def check(model: CompiledModel, sample: Sample, times_h: Sequence[float]) -> Non
 
 def origins(cells: xr.Dataset) -> list[str]:
     """Return the sample of each dish; of a dish that an assay added, its treatment."""
-    dishes = zip(*(cells[n].values for n in ("sample", "treatment", "dish")), strict=True)
+    dishes = zip(
+        *(cells[n].values for n in ("sample", "treatment", "dish")), strict=True
+    )
     return [str(treatment if dish else sample) for sample, treatment, dish in dishes]

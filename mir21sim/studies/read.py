@@ -23,9 +23,13 @@ from mir21sim.studies.schema import (
     ProteinTable,
     SampleTable,
     Study,
+    Table,
+    slug,
 )
 
 Place = toml_text.TomlPath
+
+_PARTS: dict[str, type[Table]] = {"population": PopulationTable, "samples": SampleTable}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,8 +112,8 @@ def parse(text: str, name: str = "study.toml") -> Study:
     except pydantic.ValidationError as error:
         mistakes = [m for m in error.errors(include_url=False) if not _follows(m)]
     else:
-        for place, sentence in _contradictions(study):
-            raise ModelError(f"{toml_text.place(text, name, place)}: {sentence}")
+        for path, sentence in _contradictions(study):
+            raise ModelError(f"{toml_text.place(text, name, path)}: {sentence}")
         return study
     first = min(mistakes, key=lambda m: toml_text.line_of(text, _path(table, m["loc"])))
     more = len(mistakes) - 1
@@ -169,8 +173,7 @@ def _known(loc: Sequence[str | int]) -> tuple[str, ...]:
     if not names:
         return tuple(Study.model_fields)
     if names[0] != "assays":
-        tables = {"population": PopulationTable, "samples": SampleTable}
-        table = ProteinTable if "proteins" in names else tables[names[0]]
+        table = ProteinTable if "proteins" in names else _PARTS[names[0]]
         return tuple(table.model_fields)
     fields = ASSAYS[names[1]].model_fields
     if len(names) > 2:  # the table of noise numbers
@@ -202,14 +205,15 @@ def _contradictions(study: Study) -> Iterator[tuple[Place, str]]:
 
 
 def _twice(names: Sequence[str], key: str, what: str) -> Iterator[tuple[Place, str]]:
-    counted = Counter(name.lower() for name in names)
+    """Yield names that would give files of one name, upper and lower case alike."""
+    counted = Counter(slug(name).lower() for name in names)
     for k, name in enumerate(names):
-        if counted[name.lower()] > 1:
-            yield (
-                (key, k),
-                f"two {key} are called `{name}` (upper and lower case count as equal: "
-                f"files are called after them); give each {what} a `name` of its own.",
+        if counted[slug(name).lower()] > 1:
+            sentence = (
+                f"two {key} are called `{name}`, and files are called after them, in "
+                f"upper or lower case; give each {what} a `name` of its own."
             )
+            yield (key, k), sentence
 
 
 def _late_doses(study: Study) -> Iterator[tuple[Place, str]]:
@@ -217,12 +221,12 @@ def _late_doses(study: Study) -> Iterator[tuple[Place, str]]:
     for k, sample in enumerate(study.samples):
         for j, dose in enumerate(sample.doses):
             if dose.time >= last:
-                yield (
-                    ("samples", k, "doses", j),
+                sentence = (
                     f"the dose `{dose}` of `{sample.name}` comes at or after the last "
                     f"of `times` ({last:g} h), so nothing of it could be seen: read "
-                    "later, or dose earlier.",
+                    "later, or dose earlier."
                 )
+                yield ("samples", k, "doses", j), sentence
 
 
 def _in_assay(study: Study, table: AssayTable, k: int) -> Iterator[tuple[Place, str]]:
@@ -238,29 +242,37 @@ def _in_assay(study: Study, table: AssayTable, k: int) -> Iterator[tuple[Place, 
     known = [dish.name for dish in dishes]
     if control is not None and control not in known:
         yield ("assays", k, "control"), str(UnknownNameError("control", control, known))
+    yield from _in_time(study, table, k, dishes)
+    replicates = table.replicates or study.replicates
+    if replicates < 2 and study.noise and (table.test or study.test) != "none":
+        place: Place = ("assays", k) if table.replicates else ()
+        sentence = (
+            f"the assay `{table.title}` has 1 replicate, and a test needs 2 or more: "
+            'raise `replicates`, or ask for no test (`test = "none"`).'
+        )
+        yield (*place, "replicates"), sentence
+
+
+def _in_time(
+    study: Study, table: AssayTable, k: int, dishes: Sequence[Sample]
+) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong with the times at which an assay reads."""
     times = _times(table) or (max(study.times),)
     for time in times:
         if time not in study.times:
             kept = ", ".join(f"{t:g} h" for t in sorted(study.times))
-            yield (
-                ("assays", k),
+            sentence = (
                 f"the assay `{table.title}` reads at {time:g} h, which is none of the "
-                f"study's `times`: {kept}.",
+                f"study's `times`: {kept}."
             )
+            yield ("assays", k), sentence
     given = [dose.time for dish in dishes for dose in dish.protocol.doses]
     if given and max(times) <= min(given):
-        yield (
-            ("assays", k),
+        sentence = (
             f"the assay `{table.title}` reads at {max(times):g} h, before anything is "
-            f"given (first dose at {min(given):g} h): all samples would be alike.",
+            f"given (first dose at {min(given):g} h): all samples would be alike."
         )
-    replicates = table.replicates or study.replicates
-    if replicates < 2 and study.noise and (table.test or study.test) != "none":
-        yield (
-            ("assays", k, "replicates") if table.replicates else ("replicates",),
-            f"the assay `{table.title}` has 1 replicate, and a test needs 2 or more: "
-            'raise `replicates`, or ask for no test (`test = "none"`).',
-        )
+        yield ("assays", k), sentence
 
 
 def _times(table: AssayTable) -> tuple[float, ...]:
@@ -275,7 +287,10 @@ def _check_with_model(made: Planned) -> None:
     text, name, model = made.text, made.name, made.model
     groups = tuple(varied(model))
     table = made.study.population
-    for protein in (*table.proteins, *(p for row in table.correlations for p in row[:2])):
+    for protein in (
+        *table.proteins,
+        *(p for row in table.correlations for p in row[:2]),
+    ):
         if protein not in groups:
             with _at(text, name, "population", "proteins", str(protein)):
                 raise UnknownNameError("protein or pool", str(protein), groups)

@@ -7,6 +7,7 @@ name is whole.
 
 import datetime as dt
 import hashlib
+import importlib.util
 import platform
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ import xarray as xr
 
 from mir21sim import bench, export, plotting, report, results
 from mir21sim.assays.assay import Assay, Reading
+from mir21sim.assays.flow import FlowReading, write_fcs
 from mir21sim.assays.noise import noise_table
 from mir21sim.bench import Experiment
 from mir21sim.compiled import unique
@@ -28,7 +30,7 @@ from mir21sim.errors import InputError, SolverStatus
 from mir21sim.execute import Options
 from mir21sim.solvers.runs import Progress
 from mir21sim.studies.read import Planned
-from mir21sim.studies.schema import AssayTable
+from mir21sim.studies.schema import AssayTable, slug
 
 REPORT = "report.html"
 CELLS = "cells.nc"
@@ -191,6 +193,10 @@ def _write_read(read: Read, folder: Path) -> Read:
         export.write_csv(read.reading.raw, home / "raw.csv"),
         export.write_csv(read.reading.summary, home / "summary.csv"),
     ]
+    if isinstance(read.reading, FlowReading) and importlib.util.find_spec("flowio"):
+        for tube in read.reading.tubes:
+            name = f"{slug(tube.sample)}-{tube.replicate}.fcs"
+            data.append(write_fcs(tube, home / name, read.reading.spillover))
     picture = home / f"{read.table.title}.png"
     plotting.save(read.assay.plot(read.reading), picture)
     return replace(

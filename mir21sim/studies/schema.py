@@ -9,6 +9,8 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -17,8 +19,6 @@ from typing import (
     Literal,
     Self,
     TypeAlias,
-    Union,
-    get_origin,
     get_type_hints,
 )
 
@@ -35,9 +35,10 @@ from pydantic import (
 from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
+from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
-from mir21sim.assays.noise import ALL
 from mir21sim.assays.statistics import Test
+from mir21sim.assays.western import WesternBlot
 from mir21sim.bench import Sample, dose_series
 from mir21sim.checks import DEFAULT_MODEL
 from mir21sim.errors import InputError, hint
@@ -80,7 +81,7 @@ def _clamp(value: Any) -> str:
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise InputError(
-            "A name is text without / \\ : * ? \" < > | and does not start with a dot "
+            'A name is text without / \\ : * ? " < > | and does not start with a dot '
             f"or a space (files are called after it), got {value!r}."
         )
     return value
@@ -269,15 +270,21 @@ class AssayTable(Table):
         for setting, key in _keys(KINDS[kind]).items():
             if key in self.model_fields_set:
                 value = getattr(self, key)
-                if isinstance(value, Table):
-                    value = ALL[kind](**value.model_dump(exclude_unset=True))
+                if isinstance(value, Table):  # noise: what is left out is the default
+                    numbers = get_type_hints(KINDS[kind])[setting]
+                    value = numbers(**value.model_dump(exclude_unset=True))
                 elif isinstance(value, Path):
                     value = folder / value
                 given[setting] = value
-        return KINDS[kind](**given)
+        assay: Assay = KINDS[kind](**given)
+        return assay
 
 
-KINDS: dict[str, Any] = {"luciferase": LuciferaseAssay}
+KINDS: dict[str, Any] = {
+    "luciferase": LuciferaseAssay,
+    "western": WesternBlot,
+    "flow": FlowCytometry,
+}
 """Kind of assay → its settings, a dataclass; a study's keys are its fields."""
 
 
@@ -286,25 +293,36 @@ def _keys(settings: type) -> dict[str, str]:
     return {f.name: f.name.removesuffix("_h") for f in fields(settings)}
 
 
+_HOURS: dict[Any, Any] = {
+    float: Hours,
+    float | None: Hours | None,
+    tuple[float, ...]: tuple[Hours, ...],
+}
+"""Type of a time of an assay → what a study file may say for it."""
+
+
 def _table_of(kind: str, settings: type) -> type[AssayTable]:
     """Return the table of an assay: the fields, defaults and words of its class."""
     types, words = get_type_hints(settings), _words(settings)
     own: dict[str, Any] = {"kind": (Literal[kind], Field(description=_title(settings)))}
     for entry in fields(settings):
-        key, kind_of_value = _keys(settings)[entry.name], types[entry.name]
+        key, annotation = _keys(settings)[entry.name], types[entry.name]
         if entry.name == "noise":
-            made = _noise_table(kind, ALL[kind])
-            own[key] = (made, Field(default_factory=made, description=_title(ALL[kind])))
+            made = _noise_table(kind, annotation)
+            about = Field(default_factory=made, description=_title(annotation))
+            own[key] = (made, about)
             continue
         if entry.name.endswith("_h"):
-            several = get_origin(kind_of_value) is tuple
-            kind_of_value = tuple[Hours, ...] if several else Hours
+            annotation = _HOURS[annotation]
         own[key] = (
-            kind_of_value,
+            annotation,
             Field(default=entry.default, description=words.get(entry.name)),
         )
     made_table: type[AssayTable] = create_model(
-        f"{kind.capitalize()}Table", __base__=AssayTable, __doc__=_title(settings), **own
+        f"{kind.capitalize()}Table",
+        __base__=AssayTable,
+        __doc__=_title(settings),
+        **own,
     )
     return made_table
 
@@ -345,7 +363,7 @@ ASSAYS: dict[str, type[AssayTable]] = {
 if TYPE_CHECKING:
     _AnyAssay: TypeAlias = AssayTable
 else:
-    _AnyAssay = Annotated[Union[tuple(ASSAYS.values())], Field(discriminator="kind")]
+    _AnyAssay = Annotated[reduce(or_, ASSAYS.values()), Field(discriminator="kind")]
 
 
 # ------------------------------------------------------------------------------- study
@@ -381,6 +399,17 @@ class Study(Table):
             if not names or sample.name in names
             for dish in sample.dishes()
         )
+
+
+def slug(name: str) -> str:
+    """Return a name as a file may be called.
+
+    Examples
+    --------
+    >>> slug("TRAIL 10 ng/ml")
+    'TRAIL_10_ng-ml'
+    """
+    return re.sub(r"[^\w.+-]+", "-", name.replace(" ", "_"))
 
 
 def json_schema() -> dict[str, Any]:
