@@ -382,13 +382,14 @@ class FlowCytometry:
                 name: values[raw["sample"] == name].to_numpy(dtype=float)
                 for name in names
             }
-            if not groups[control].mean() > 0:
+            measurable = bool(groups[control].mean() > 0)
+            if not measurable:
                 notes.append(no_signal(control, f"{quadrant} cells"))
             rows += summary_rows(
                 groups,
                 control,
-                test=test,
-                noise=noise,
+                test=test if noise else "none",
+                measurable=measurable,
                 keys={"quadrant": quadrant},
                 label="sample",
             )
@@ -402,7 +403,7 @@ class FlowCytometry:
 
 def _factors(rng: np.random.Generator, n: int, cv: float | FloatArray) -> FloatArray:
     """Return lognormal factors of mean 1, float array (n,)."""
-    spread = np.sqrt(np.log1p(np.asarray(cv, dtype=np.float64) ** 2))
+    spread = np.asarray(np.sqrt(np.log1p(np.square(cv))), dtype=float)
     factors: FloatArray = np.exp(spread * rng.standard_normal(n) - spread**2 / 2)
     return factors
 
@@ -564,8 +565,8 @@ def _text(value: str) -> str:
 
 # ------------------------------------------------------------------------- the picture
 MAX_DOTS = 4000
-_FLOOR = 10.0
-"""Signals below this, and negative ones, are drawn at it."""
+_LINEAR = 300.0
+"""a.u.; the axes are linear between ± this and logarithmic beyond."""
 
 
 def plot_flow(reading: FlowReading) -> Figure:
@@ -591,15 +592,13 @@ def _plot_tube(
     """Draw one tube: a dot an event, coloured by how crowded it is there."""
     gates = reading.gates
     cells = tube.events[tube.events[:, 0] >= gates.scatter][:MAX_DOTS]
-    light = np.maximum(compensated(cells[:, 2:4], reading.spillover), _FLOOR)
-    logs = np.log10(light)
-    bins = [np.linspace(1.0, 5.6, 60)] * 2
-    counts, *edges = np.histogram2d(logs[:, 0], logs[:, 1], bins=bins)
-    place = [
-        np.clip(np.digitize(logs[:, k], edges[k]) - 1, 0, len(edges[k]) - 2)
-        for k in (0, 1)
-    ]
-    crowd = np.log1p(counts[place[0], place[1]])
+    light = compensated(cells[:, 2:4], reading.spillover)
+    shown = np.arcsinh(light / _LINEAR)
+    low, high = shown.min(axis=0), shown.max(axis=0) + 1e-9
+    bins = np.minimum(((shown - low) / (high - low) * 60).astype(int), 59)
+    counts = np.zeros((60, 60))
+    np.add.at(counts, (bins[:, 0], bins[:, 1]), 1.0)
+    crowd = np.log1p(counts[bins[:, 0], bins[:, 1]])
     order = np.argsort(crowd)
     ax.scatter(
         light[order, 0],
@@ -610,25 +609,28 @@ def _plot_tube(
         linewidths=0,
         rasterized=True,
     )
-    ax.set(xscale="log", yscale="log", xlim=(_FLOOR, 4e5), ylim=(_FLOOR, 4e5))
+    for axis in ("x", "y"):
+        getattr(ax, f"set_{axis}scale")("symlog", linthresh=_LINEAR, linscale=0.5)
+        getattr(ax, f"set_{axis}lim")(-_LINEAR, 6e5)
+        getattr(ax, f"set_{axis}ticks")([0, 1e3, 1e4, 1e5])
     ax.axvline(gates.annexin, color="0.25", lw=0.9)
     ax.axhline(gates.pi, color="0.25", lw=0.9)
     corners = {
-        "necrotic": (0.03, 0.97, "left", "top"),
-        "late apoptotic": (0.97, 0.97, "right", "top"),
-        "viable": (0.03, 0.03, "left", "bottom"),
-        "early apoptotic": (0.97, 0.03, "right", "bottom"),
+        "necrotic": (0.03, 0.98, "left"),
+        "late apoptotic": (0.98, 0.98, "right"),
+        "viable": (0.03, None, "left"),
+        "early apoptotic": (0.98, None, "right"),
     }
-    for quadrant, (x, y, ha, va) in corners.items():
+    below = ax.transAxes.inverted().transform(ax.transData.transform((0, gates.pi)))[1]
+    for quadrant, (x, y, ha) in corners.items():
         ax.text(
             x,
-            y,
+            below - 0.02 if y is None else y,
             f"{quadrant}\n{shares[quadrant]:.1f} %",
             transform=ax.transAxes,
             ha=ha,
-            va=va,
+            va="top",
             fontsize=7.5,
-            bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.0},
         )
     ax.set_title(tube.sample, fontsize=9.5)
     ax.spines[["top", "right"]].set_visible(False)

@@ -170,12 +170,21 @@ class LuciferaseAssay:
                 for name, rows in light.items()
             }
             control = control_of(tuple(groups), self.control)
-            summary += summary_rows(groups, control, test=test, noise=noise, keys=keys)
+            lit = [well["renilla"] for well in light[control]]
+            floor = self.noise.detection_sd * self.noise.background_sd_rlu
             base = float(groups[control].mean())
-            if not base > 0:
+            measurable = base > 0 and min(lit) > (floor if noise else 0.0)
+            if not measurable:
                 notes.append(no_signal(control, f"{target} {construct}"))
+            summary += summary_rows(
+                groups,
+                control,
+                test=test if noise and measurable else "none",
+                measurable=measurable,
+                keys=keys,
+            )
             raw += [
-                well | {"relative": well["ratio"] / base if base > 0 else math.nan}
+                well | {"relative": well["ratio"] / base if measurable else math.nan}
                 for rows in light.values()
                 for well in rows
             ]

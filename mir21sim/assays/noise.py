@@ -53,6 +53,13 @@ class LuciferaseNoise(Noise):
         50.0, "RLU", "mean light of a well without luciferase, subtracted by blanks"
     )
     background_sd_rlu: float = _number(10.0, "RLU", "SD of that light between wells")
+    detection_sd: float = _number(
+        3.0,
+        "SD of background",
+        "a signal weaker than this is none",
+        "usual limit of detection, 3 SD of the blank",
+        "recalled",
+    )
     gain_rlu: float = _number(
         100.0, "RLU per molecule and cell", "light of one luciferase a cell"
     )
@@ -144,6 +151,13 @@ class PlateNoise(Noise):
     reader_cv: float = _number(0.02, "1", "CV of one reading")
     background: float = _number(100.0, "RLU", "mean signal of a well without cells")
     background_sd: float = _number(15.0, "RLU", "SD of that signal between wells")
+    detection_sd: float = _number(
+        3.0,
+        "SD of background",
+        "a signal weaker than this is none",
+        "usual limit of detection, 3 SD of the blank",
+        "recalled",
+    )
     caspase_gain: float = _number(
         0.001, "RLU per molecule", "signal of one active caspase-3 or -7 in the well"
     )

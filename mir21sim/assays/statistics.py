@@ -121,17 +121,18 @@ def summary_rows(
     control: str,
     *,
     test: Test,
-    noise: bool,
+    measurable: bool,
     keys: Mapping[str, Any],
     label: str = "treatment",
 ) -> list[dict[str, Any]]:
     """Return the rows of a summary table, one a group, ``relative`` to the control.
 
-    Without noise there is nothing to test. Where the control's mean is not above 0,
-    ``relative`` is NaN.
+    Parameters
+    ----------
+    measurable : whether the control gives a signal; without one, ``relative`` is NaN
     """
-    found = compare_groups(groups, control, test if noise else "none")
-    base = found[control]["mean"]
+    found = compare_groups(groups, control, test)
+    base = found[control]["mean"] if measurable else math.nan
     return [
         {
             **keys,
@@ -139,8 +140,8 @@ def summary_rows(
             "n": row["n"],
             "mean": row["mean"],
             "sd": row["sd"],
-            "relative": row["mean"] / base if base > 0 else math.nan,
-            "relative_sd": row["sd"] / base if base > 0 else math.nan,
+            "relative": row["mean"] / base,
+            "relative_sd": row["sd"] / base,
             "control": control,
             "test": row["test"],
             "p_anova": row["p_anova"],

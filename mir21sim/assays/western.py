@@ -298,27 +298,24 @@ class WesternBlot:
                 for lane in lanes
             }
             finite = all(np.isfinite(values).all() for values in groups.values())
-            found = summary_rows(
-                groups,
-                control,
-                test=test if finite else "none",
-                noise=noise,
-                keys={"protein": str(name)},
-                label="sample",
-            )
             base = float(table.loc[table["sample"] == control, "signal"].mean())
             if not finite:
                 notes.append(f"{name}: no band in any lane, or none to divide by.")
             elif base <= floor:
                 notes.append(no_signal(control, str(name)))
-                for row in found:
-                    row |= {"relative": math.nan, "relative_sd": math.nan}
+            rows += summary_rows(
+                groups,
+                control,
+                test=test if noise and finite else "none",
+                measurable=finite and base > floor,
+                keys={"protein": str(name)},
+                label="sample",
+            )
             if bool(table["saturated"].any()):
                 notes.append(
                     f"{name}: the strongest band is saturated, so differences look "
                     "smaller than they are; expose for less time."
                 )
-            rows += found
         return pd.DataFrame(rows), unique(notes)
 
     def _bands(
