@@ -22,6 +22,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
+from mir21sim.assays.plate import PlateAssay
 from mir21sim.assays.statistics import compare_groups
 from mir21sim.assays.western import WesternBlot
 from mir21sim.bench import Experiment, Sample
@@ -39,6 +40,7 @@ from mir21sim.compare import fit_hill
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, ModelError, hint
 from mir21sim.execute import Options
+from mir21sim.perturb import NONE, Perturbations
 from mir21sim.population import Population
 from mir21sim.validate import FLOORS, SEED, Outcome, Progress, Verdict, claim_holds
 
@@ -111,6 +113,16 @@ KINDS: dict[str, Kind] = {
         lambda given, h: FlowCytometry(time_h=h),
         _quadrant,
         floor=100 * FLOORS["cells"],  # percent
+    ),
+    "caspase": Kind(
+        (),
+        lambda given, h: PlateAssay("caspase", time_h=h),
+        _column("net", sample="sample"),
+    ),
+    "viability": Kind(
+        (),
+        lambda given, h: PlateAssay("viability", time_h=h),
+        _column("net", sample="sample"),
     ),
 }
 """Assay to how it is read; ``ic50`` is ``viability`` over a series of doses."""
@@ -206,6 +218,14 @@ class AssayCheck:
     conflict: str
     place: str
 
+    def joined(self, extra: Treatment) -> "AssayCheck":
+        """Return the row with more done on both sides."""
+        sides = (
+            replace(side, treatment=side.treatment.joined(extra))
+            for side in (self.treated, self.against)
+        )
+        return replace(self, **dict(zip(("treated", "against"), sides, strict=True)))
+
     @property
     def sides(self) -> tuple[Side, Side]:
         """Both sides, the reference first."""
@@ -287,6 +307,7 @@ def validate_assays(
     only: Sequence[str] | None = None,
     contexts: Sequence[str] | None = None,
     folder: str | Path | None = None,
+    perturb: Perturbations | None = None,
     cells: int | None = None,
     replicates: int = REPLICATES,
     options: Options | None = None,
@@ -299,6 +320,7 @@ def validate_assays(
     model : name or path, as in ``load``
     only, contexts : ids and cell lines to keep; by default all
     folder : where the table is, by default the shipped one
+    perturb : done to every dish besides what the row says
     cells : size of every population
     replicates : of every assay, 2 or more
     options : method and tolerances of the runs
@@ -317,14 +339,15 @@ def validate_assays(
     if replicates < 2:
         raise InputError(f"A test needs 2 replicates or more, got {replicates}.")
     rows = assay_checks(model, only=only, contexts=contexts, folder=folder)
+    extra = Treatment(perturb=perturb or NONE)
     lines = unique(row.context for row in rows)
     found: dict[int, Outcome] = {}
     for k, line in enumerate(lines):
         places = [i for i, row in enumerate(rows) if row.context == line]
         dishes = _Dishes(model, line, cells or CELLS, replicates)
-        outcomes = dishes.outcomes(
-            [rows[i] for i in places], options, _share_of(progress, k, len(lines))
-        )
+        mine = [rows[i].joined(extra) for i in places]
+        tell = _share_of(progress, k, len(lines))
+        outcomes = dishes.outcomes(mine, options, tell)
         found |= dict(zip(places, outcomes, strict=True))
     return [found[i] for i in range(len(rows))]
 

@@ -378,6 +378,10 @@ def validate(
     arms: Annotated[
         bool, typer.Option("--arms", help="Share of each arm in the effect instead.")
     ] = False,
+    assays: Annotated[
+        bool,
+        typer.Option("--assays", help="Claims through noisy assays, n = 3, instead."),
+    ] = False,
     clamp: ClampOption = None,
     knockdown: KnockdownOption = None,
     overexpress: OverexpressOption = None,
@@ -385,8 +389,11 @@ def validate(
     cells: Annotated[
         int | None, typer.Option(help="Size of every population instead of its own.")
     ] = None,
-    method: MethodOption = "LSODA",
-    rtol: RtolOption = 1e-6,
+    method: MethodOption = None,
+    rtol: Annotated[
+        float | None,
+        typer.Option(help="Relative tolerance; default 1e-6, of assays 1e-4."),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
     ] = None,
@@ -403,21 +410,27 @@ def validate(
     from mir21sim import validate as validating
 
     _check_outputs(output, plot, kinds=(".csv",))
-    options = execute.Options(method=method, rtol=rtol)
+    options = execute.Options(method=method or "LSODA", rtol=rtol or 1e-6)
     if arms:
         _print_arms(model, _names(context), options, output)
         return
+    perturb = _perturbations(clamp, knockdown, overexpress, no_site)
     with _progress(quiet) as progress:
-        outcomes = validating.validate(
-            model,
-            only=_names(only),
-            contexts=_names(context),
-            folder=data,
-            perturb=_perturbations(clamp, knockdown, overexpress, no_site),
-            cells=cells,
-            options=options,
-            progress=progress,
-        )
+        common: dict[str, Any] = {
+            "only": _names(only),
+            "contexts": _names(context),
+            "folder": data,
+            "perturb": perturb,
+            "cells": cells,
+            "progress": progress,
+        }
+        if assays:
+            from mir21sim import assay_checks, bench
+
+            options = execute.Options(method=method, rtol=rtol or bench.RTOL)
+            outcomes = assay_checks.validate_assays(model, options=options, **common)
+        else:
+            outcomes = validating.validate(model, options=options, **common)
     typer.echo(validating.outcome_text(outcomes))
     if output is not None:
         _write_table(validating.outcome_records(outcomes), output)

@@ -545,6 +545,22 @@ def _unknown_contents(
     )
 
 
+def check_contents(plate: PlateMap, samples: Iterable[Sample]) -> None:
+    """Stop at a well whose contents and dose are none of some samples.
+
+    Raises
+    ------
+    InputError
+        With the well, and the treatments or doses that there are.
+    """
+    known = {
+        (s.treatment, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
+    }
+    for well in plate.wells:
+        if well.contents not in (BLANK, EMPTY) and well.sample not in known:
+            raise _unknown_contents(well, known)
+
+
 def _farthest(groups: Mapping[str, FloatArray], control: str) -> str:
     """Return the group whose mean is farthest from the control's."""
     base = groups[control].mean()

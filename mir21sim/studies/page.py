@@ -74,7 +74,7 @@ def render(
     rows = report.source_rows(planned.files)
     numbers = text_table(rows)
     info = planned.model.info
-    noise = noise_table([assay.noise for _, assay in planned.assays])
+    noise = noise_table(planned.noises())
     return environment.get_template("report.html").render(
         study=study,
         text=planned.text,

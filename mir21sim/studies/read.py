@@ -11,9 +11,11 @@ import pydantic
 
 from mir21sim import bench, library, toml_text
 from mir21sim.assays.assay import Assay
+from mir21sim.assays.noise import Noise
+from mir21sim.assays.plate import PlateAssay, check_contents
 from mir21sim.bench import Sample
 from mir21sim.codegen import cache
-from mir21sim.compiled import CompiledModel
+from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
 from mir21sim.population import Population, varied
 from mir21sim.studies.schema import (
@@ -59,6 +61,10 @@ class Planned:
             plain = self.study.dishes(table.samples)
             dishes |= {dish.name: dish for dish in assay.dishes(plain, self.model)}
         return tuple(dishes.values())
+
+    def noises(self) -> tuple[Noise, ...]:
+        """Return the noise numbers in use, those that assays share once."""
+        return tuple(dict.fromkeys(assay.noise for _, assay in self.assays))
 
 
 def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
@@ -238,10 +244,16 @@ def _in_assay(study: Study, table: AssayTable, k: int) -> Iterator[tuple[Place, 
             yield ("assays", k, "samples", j), str(error)
             return
     dishes = study.dishes(table.samples)
-    control = getattr(table, "control", None)
     known = [dish.name for dish in dishes]
-    if control is not None and control not in known:
-        yield ("assays", k, "control"), str(UnknownNameError("control", control, known))
+    if isinstance(table, (ASSAYS["caspase"], ASSAYS["viability"])):
+        known += [dish.treatment for dish in dishes]  # first of its doses
+    for role in ("control", "positive"):
+        wanted = getattr(table, role, None)
+        if wanted is not None and wanted not in known:
+            error = UnknownNameError(
+                f"{role} of `{table.title}`", wanted, unique(known)
+            )
+            yield ("assays", k, role), str(error)
     yield from _in_time(study, table, k, dishes)
     replicates = table.replicates or study.replicates
     if replicates < 2 and study.noise and (table.test or study.test) != "none":
@@ -301,8 +313,11 @@ def _check_with_model(made: Planned) -> None:
                 bench.check(model, dish, times)
     for k, (entry, assay) in enumerate(made.assays):
         with _at(text, name, "assays", k):
+            dishes = made.study.dishes(entry.samples)
             assay.needs(model)
-            assay.dishes(made.study.dishes(entry.samples), model)
+            assay.dishes(dishes, model)
+            if isinstance(assay, PlateAssay) and assay.plate is not None:
+                check_contents(assay.plate, dishes)
 
 
 @contextmanager

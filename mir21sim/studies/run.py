@@ -24,6 +24,7 @@ from mir21sim import bench, export, plotting, report, results
 from mir21sim.assays.assay import Assay, Reading
 from mir21sim.assays.flow import FlowReading, write_fcs
 from mir21sim.assays.noise import noise_table
+from mir21sim.assays.plate import PlateReading, write_plate_map
 from mir21sim.bench import Experiment
 from mir21sim.compiled import unique
 from mir21sim.errors import InputError, SolverStatus
@@ -176,10 +177,7 @@ def write_data(done: Done, folder: Path) -> tuple[Read, ...]:
     planned = done.planned
     (folder / "study.toml").write_text(planned.text, encoding="utf-8", newline="\n")
     results.save(done.cells, folder / CELLS, planned.model.source)
-    assays = [assay for _, assay in planned.assays]
-    export.write_csv(
-        noise_table([assay.noise for assay in assays]), folder / "noise.csv"
-    )
+    export.write_csv(noise_table(planned.noises()), folder / "noise.csv")
     numbers = export.records_frame(report.source_rows(planned.files))
     export.write_csv(numbers, folder / "numbers.csv")
     return tuple(_write_read(read, folder) for read in done.reads)
@@ -197,6 +195,8 @@ def _write_read(read: Read, folder: Path) -> Read:
         for tube in read.reading.tubes:
             name = f"{slug(tube.sample)}-{tube.replicate}.fcs"
             data.append(write_fcs(tube, home / name, read.reading.spillover))
+    if isinstance(read.reading, PlateReading):
+        data.append(write_plate_map(read.reading.plate, home / "plate.csv"))
     picture = home / f"{read.table.title}.png"
     plotting.save(read.assay.plot(read.reading), picture)
     return replace(

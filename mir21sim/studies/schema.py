@@ -37,6 +37,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
+from mir21sim.assays.plate import PlateAssay, PlateMap, read_plate_map
 from mir21sim.assays.statistics import Test
 from mir21sim.assays.western import WesternBlot
 from mir21sim.bench import Sample, dose_series
@@ -274,7 +275,7 @@ class AssayTable(Table):
                     numbers = get_type_hints(KINDS[kind])[setting]
                     value = numbers(**value.model_dump(exclude_unset=True))
                 elif isinstance(value, Path):
-                    value = folder / value
+                    value = read_plate_map(folder / value)
                 given[setting] = value
         assay: Assay = KINDS[kind](**given)
         return assay
@@ -284,21 +285,23 @@ KINDS: dict[str, Any] = {
     "luciferase": LuciferaseAssay,
     "western": WesternBlot,
     "flow": FlowCytometry,
+    "caspase": PlateAssay,
+    "viability": PlateAssay,
 }
 """Kind of assay → its settings, a dataclass; a study's keys are its fields."""
+
+_WRITTEN: dict[Any, Any] = {
+    float: Hours,
+    float | None: Hours | None,
+    tuple[float, ...]: tuple[Hours, ...],
+    PlateMap | None: Path | None,
+}
+"""Type of a setting → what stands for it in a file: of a time, where it is in h."""
 
 
 def _keys(settings: type) -> dict[str, str]:
     """Return the key of each field: a time in h is written as a time, with a unit."""
     return {f.name: f.name.removesuffix("_h") for f in fields(settings)}
-
-
-_HOURS: dict[Any, Any] = {
-    float: Hours,
-    float | None: Hours | None,
-    tuple[float, ...]: tuple[Hours, ...],
-}
-"""Type of a time of an assay → what a study file may say for it."""
 
 
 def _table_of(kind: str, settings: type) -> type[AssayTable]:
@@ -307,13 +310,15 @@ def _table_of(kind: str, settings: type) -> type[AssayTable]:
     own: dict[str, Any] = {"kind": (Literal[kind], Field(description=_title(settings)))}
     for entry in fields(settings):
         key, annotation = _keys(settings)[entry.name], types[entry.name]
+        if key == "kind":
+            continue
         if entry.name == "noise":
             made = _noise_table(kind, annotation)
             about = Field(default_factory=made, description=_title(annotation))
             own[key] = (made, about)
             continue
-        if entry.name.endswith("_h"):
-            annotation = _HOURS[annotation]
+        if entry.name != key or annotation == PlateMap | None:
+            annotation = _WRITTEN[annotation]
         own[key] = (
             annotation,
             Field(default=entry.default, description=words.get(entry.name)),
