@@ -22,6 +22,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
+from mir21sim.assays.noise import PlateNoise
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.assays.statistics import compare_groups
 from mir21sim.assays.western import WesternBlot
@@ -97,6 +98,9 @@ def _quadrant(raw: pd.DataFrame, sample: str, given: tuple[str, ...]) -> FloatAr
     return np.asarray(rows.sum(axis=1), dtype=float)
 
 
+_LEAST_LIGHT = PlateNoise().detection_sd * PlateNoise().background_sd
+"""RLU, what a plate can tell from a blank."""
+
 KINDS: dict[str, Kind] = {
     "luciferase": Kind(
         ("target", "construct"),
@@ -118,11 +122,13 @@ KINDS: dict[str, Kind] = {
         (),
         lambda given, h: PlateAssay("caspase", time_h=h),
         _column("net", sample="sample"),
+        floor=_LEAST_LIGHT,
     ),
     "viability": Kind(
         (),
         lambda given, h: PlateAssay("viability", time_h=h),
         _column("net", sample="sample"),
+        floor=_LEAST_LIGHT,
     ),
 }
 """Assay to how it is read; ``ic50`` is ``viability`` over a series of doses."""
@@ -220,11 +226,11 @@ class AssayCheck:
 
     def joined(self, extra: Treatment) -> "AssayCheck":
         """Return the row with more done on both sides."""
-        sides = (
-            replace(side, treatment=side.treatment.joined(extra))
-            for side in (self.treated, self.against)
-        )
-        return replace(self, **dict(zip(("treated", "against"), sides, strict=True)))
+
+        def more(side: Side) -> Side:
+            return replace(side, treatment=side.treatment.joined(extra))
+
+        return replace(self, treated=more(self.treated), against=more(self.against))
 
     @property
     def sides(self) -> tuple[Side, Side]:

@@ -566,7 +566,7 @@ def study_check(
     from mir21sim.studies import study
     from mir21sim.studies.read import plan
 
-    typer.echo(study.plan_text(plan(file)))
+    typer.echo(study.plan_text(plan(file, backend="numpy")))  # nothing to compile
 
 
 @study_app.command("new")

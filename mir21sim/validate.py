@@ -363,7 +363,8 @@ def claim_holds(
             return value == reference, "" if value == reference else "they differ"
         fell = comparison == "down" and value < reference
         return fell, "" if fell else "no change"
-    change = value / reference - 1.0 if reference else math.copysign(math.inf, value)
+    gap = value - reference  # a noisy reference may lie below zero
+    change = gap / abs(reference) if reference else math.copysign(math.inf, gap)
     if comparison in ("same", "near"):
         limit = SAME if comparison == "same" else MIN_EFFECT
         holds = abs(change) <= limit
