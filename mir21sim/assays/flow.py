@@ -404,8 +404,8 @@ class FlowCytometry:
 def _factors(rng: np.random.Generator, n: int, cv: float | FloatArray) -> FloatArray:
     """Return lognormal factors of mean 1, float array (n,)."""
     spread = np.asarray(np.sqrt(np.log1p(np.square(cv))), dtype=float)
-    factors: FloatArray = np.exp(spread * rng.standard_normal(n) - spread**2 / 2)
-    return factors
+    normal = rng.standard_normal(n)
+    return np.asarray(np.exp(spread * normal - spread**2 / 2), dtype=np.float64)
 
 
 def compensated(fluorescence: FloatArray, spillover: FloatArray) -> FloatArray:
@@ -420,8 +420,7 @@ def compensated(fluorescence: FloatArray, spillover: FloatArray) -> FloatArray:
     >>> compensated(np.array([[100.0, 20.0]]), np.array([[1.0, 0.2], [0.0, 1.0]]))
     array([[100.,   0.]])
     """
-    found: FloatArray = np.linalg.solve(spillover.T, fluorescence.T).T
-    return found
+    return np.asarray(np.linalg.solve(spillover.T, fluorescence.T).T, dtype=np.float64)
 
 
 def quadrants(
@@ -512,7 +511,8 @@ def read_fcs(path: str | Path) -> tuple[FloatArray, FloatArray]:
     if not path.is_file():
         raise InputError(f"The FCS file `{path}` does not exist.")
     try:
-        data = flowio.FlowData(str(path))
+        with path.open("rb") as file:
+            data = flowio.FlowData(file)
         table = np.asarray(data.as_array(preprocess=False), dtype=float)
     except Exception as error:  # a broken file breaks in many ways
         raise InputError(
@@ -576,8 +576,9 @@ def plot_flow(reading: FlowReading) -> Figure:
     rows = math.ceil(len(tubes) / columns)
     figure = Figure(figsize=(3.1 * columns, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.ravel()[len(tubes) :]:
-        ax.axis("off")
+    for k in range(len(tubes), rows * columns):
+        axes.flat[k].axis("off")
+        axes.flat[k - columns].tick_params(labelbottom=True)
     first = reading.raw[reading.raw["replicate"] == 1].to_dict("records")
     for ax, tube, shares in zip(axes.ravel(), tubes, first, strict=False):
         _plot_tube(ax, tube, reading, shares)

@@ -608,7 +608,7 @@ def _plot_wells(ax: Axes, reading: PlateReading) -> None:
     )
     ax.xaxis.tick_top()
     ax.set_facecolor("0.93")
-    ax.set_title(f"{reading.assay}, wells (grey: empty)", fontsize=10)
+    ax.set_xlabel(f"{reading.assay}: signal of each well (grey: empty)")
     ax.figure.colorbar(image, ax=ax, label="signal (RLU)", shrink=0.7)
 
 
@@ -624,7 +624,8 @@ def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
         fit = reading.fits[name]
         if not fit.reason:
             x = np.geomspace(least / 3, float(dose.max()), 200)
-            label = f"EC50 {fit.ec50:.3g} {reading.unit}".rstrip()
+            interval = f"{fit.ec50_low:.2g} to {fit.ec50_high:.2g}"
+            label = f"EC50 {fit.ec50:.3g} {reading.unit} (95 % CI {interval})"
             ax.plot(x, fit(x), color=colour, lw=1.5, label=label)
     ax.set_xscale("log")
     ax.set_xlabel(f"dose ({reading.unit}; 0 at the left end)".replace("(;", "("))

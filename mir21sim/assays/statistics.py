@@ -5,6 +5,7 @@ ANOVA, and of each group against the control Dunnett's test, or of all pairs Tuk
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -74,20 +75,24 @@ def compare_groups(
             '(`test="none"`).'
         )
     others = [name for name in groups if name != control]
-    scatter = any(np.ptp(values) > 0 for values in groups.values())
-    p_values = (
-        _p_values(groups, control, others, chosen)
-        if scatter
-        else dict.fromkeys(others, math.nan)
-    )
-    p_anova = math.nan
-    if scatter and len(groups) > 2:
-        p_anova = float(stats.f_oneway(*groups.values()).pvalue)
+    p_values, p_anova = dict.fromkeys(others, math.nan), math.nan
+    if any(map(_scatters, groups.values())):
+        with warnings.catch_warnings():
+            # Of one group that does not scatter, beside others that do.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            p_values = _p_values(groups, control, others, chosen)
+            if len(groups) > 2:
+                p_anova = float(stats.f_oneway(*groups.values()).pvalue)
     for name in groups:
         rows[name] |= {"test": NAMES[chosen], "p_anova": p_anova}
         if name != control:
             rows[name]["p"] = p_values[name]
     return rows
+
+
+def _scatters(values: FloatArray) -> bool:
+    """Say whether values differ by more than rounding."""
+    return bool(np.ptp(values) > 1e-12 * np.abs(values).max())
 
 
 def _p_values(
@@ -98,7 +103,7 @@ def _p_values(
     if test == "welch":
         return {
             name: float(stats.ttest_ind(groups[name], base, equal_var=False).pvalue)
-            if np.ptp(groups[name]) > 0 or np.ptp(base) > 0
+            if _scatters(groups[name]) or _scatters(base)
             else math.nan
             for name in others
         }
