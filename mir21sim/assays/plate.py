@@ -631,7 +631,10 @@ def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
     ax.set_xlabel(f"dose ({reading.unit}; 0 at the left end)".replace("(;", "("))
     ax.set_ylabel("signal without blank (RLU)")
     ax.set_ylim(bottom=min(0.0, float(reading.raw["net"].min())))
-    ax.legend(frameon=False, fontsize="small")
+    # Curves fall or rise through the middle: the only free place is above them.
+    ax.legend(
+        frameon=False, fontsize="x-small", loc="lower left", bbox_to_anchor=(0.0, 1.0)
+    )
 
 
 def _plot_bars(ax: Axes, reading: PlateReading) -> None:

@@ -5,7 +5,7 @@ from the network.
 """
 
 import base64
-from collections import Counter
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,10 @@ from mir21sim.assays.noise import noise_table
 from mir21sim.bench import Sample
 from mir21sim.export import TextTable, text_table
 from mir21sim.population import death_times
-from mir21sim.studies.run import FATE, Done, Read
+from mir21sim.studies.run import FATE, Done, Read, fit_records
+
+_LEAST_P = 1e-4
+"""Below this, p rests on the far tail of a distribution that few replicates show."""
 
 _HEADINGS = {
     "luciferase": "Dual-luciferase reporter",
@@ -27,11 +30,20 @@ _HEADINGS = {
     "caspase": "Caspase-3/7 activity",
     "viability": "Viability",
 }
+_SHOWS = {
+    "luciferase": "Bars: mean firefly over Renilla relative to the control, ± SD; "
+    "points: wells.",
+    "western": "The first of the blots; numbers below are of all of them.",
+    "flow": "The first tube of each sample; quadrants are set by stained controls.",
+    "caspase": "Left: signal of every well; right: signal without blank, ± SD.",
+    "viability": "Left: signal of every well; right: signal without blank, ± SD.",
+}
 _TITLES = {
-    "n": "n", "mean": "mean", "sd": "SD", "relative": "relative to control",
-    "relative_sd": "SD of it", "p_anova": "p (ANOVA)", "p": "p against control",
-    "time_h": "time (h)",
+    "sd": "SD", "relative": "relative to control", "p_anova": "p (ANOVA)",
+    "p": "p against control", "time_h": "time (h)",
 }  # fmt: skip
+_SAID_ONCE = ("relative_sd", "control", "test", "contents")
+"""Columns of a summary that are the same in all rows, or follow from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,27 +187,53 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
     heading = _HEADINGS.get(kind, kind)
     replicates = table.replicates or study.replicates
     words = f"{replicates} replicates a sample. " if study.noise else ""
-    tests = Counter(t for t in read.reading.summary.get("test", ()) if t != "none")
-    words += f"Test: {', '.join(tests) or 'none'}."
+    words += test_words(read)
     settings = [
         {"setting": name, "value": _setting(value)}
         for name, value in table
         if name not in ("kind", "name", "noise") and value not in (None, (), "")
     ]
+    fits = fit_records(read.reading)
     return Section(
         title=heading if table.title == kind else f"{heading}: {table.title}",
         words=words,
         figures=tuple(
-            Figure(_data_uri(folder / path), f"{heading}, {path.stem}")
+            Figure(_data_uri(folder / path), _SHOWS.get(kind, heading))
             for path in read.pictures
         ),
         tables=(
-            text_table(read.reading.summary, "Summary", _TITLES),
+            summary_table(read, "Summary"),
+            *([text_table(fits, "Dose of half effect, 95 % interval")] if fits else []),
             text_table(settings, "Settings"),
         ),
         notes=read.reading.notes,
         files=tuple(path.as_posix() for path in (*read.data, *read.pictures)),
     )
+
+
+def summary_table(read: Read, caption: str = "") -> TextTable:
+    """Return the summary of a reading as people read it, one row a group."""
+    table = read.reading.summary
+    table = table.drop(columns=[c for c in _SAID_ONCE if c in table])
+    empty = [c for c in table.columns if table[c].isna().all()]
+    table = table.drop(columns=empty)
+    for column in {"p", "p_anova"} & set(table.columns):
+        table[column] = [_p_text(p) for p in table[column]]
+    return text_table(table, caption, _TITLES)
+
+
+def test_words(read: Read) -> str:
+    """Return which test was done against which control."""
+    table = read.reading.summary
+    tests = [t for t in dict.fromkeys(table["test"]) if t != "none"]
+    control = ", ".join(dict.fromkeys(map(str, table["control"])))
+    return f"Control: {control}. Test: {', '.join(tests) or 'none'}."
+
+
+def _p_text(p: float) -> str:
+    if math.isnan(p):
+        return "–"
+    return f"{p:.2g}" if p >= _LEAST_P else f"<{_LEAST_P:g}"
 
 
 def _setting(value: Any) -> str:

@@ -185,7 +185,8 @@ def write_data(done: Done, folder: Path) -> tuple[Read, ...]:
 
 def _write_read(read: Read, folder: Path) -> Read:
     """Write the tables and pictures of one assay."""
-    home = folder / read.table.title
+    name = slug(read.table.title)
+    home = folder / name
     home.mkdir()
     data = [
         export.write_csv(read.reading.raw, home / "raw.csv"),
@@ -193,17 +194,39 @@ def _write_read(read: Read, folder: Path) -> Read:
     ]
     if isinstance(read.reading, FlowReading) and importlib.util.find_spec("flowio"):
         for tube in read.reading.tubes:
-            name = f"{slug(tube.sample)}-{tube.replicate}.fcs"
-            data.append(write_fcs(tube, home / name, read.reading.spillover))
+            path = home / f"{slug(tube.sample)}-{tube.replicate}.fcs"
+            data.append(write_fcs(tube, path, read.reading.spillover))
     if isinstance(read.reading, PlateReading):
         data.append(write_plate_map(read.reading.plate, home / "plate.csv"))
-    picture = home / f"{read.table.title}.png"
+    fits = fit_records(read.reading)
+    if fits:
+        data.append(export.write_csv(export.records_frame(fits), home / "fits.csv"))
+    picture = home / f"{name}.png"
     plotting.save(read.assay.plot(read.reading), picture)
     return replace(
         read,
         pictures=(picture.relative_to(folder),),
         data=tuple(path.relative_to(folder) for path in data),
     )
+
+
+def fit_records(reading: Reading) -> list[dict[str, Any]]:
+    """Return the dose of half effect of each series of a plate, or why it has none."""
+    if not isinstance(reading, PlateReading):
+        return []
+    return [
+        {
+            "treatment": name,
+            "EC50": fit.ec50,
+            "EC50_low": fit.ec50_low,
+            "EC50_high": fit.ec50_high,
+            "unit": reading.unit,
+            "Hill": fit.hill,
+            "R2": fit.r2,
+            "note": fit.reason,
+        }
+        for name, fit in reading.fits.items()
+    ]
 
 
 def provenance(done: Done) -> dict[str, Any]:

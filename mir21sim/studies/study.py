@@ -3,7 +3,6 @@
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from mir21sim import export, library, results
 from mir21sim.codegen import cache
@@ -61,8 +60,8 @@ def outcome_text(done: run.Done) -> str:
         line
         for read in done.reads
         for line in (
-            f"{read.table.title}:",
-            *export.lines_of(export.text_table(_shortened(read), "")),
+            f"{read.table.title}: {page.test_words(read)}",
+            *export.lines_of(page.summary_table(read)),
             *(f"note: {note}" for note in read.reading.notes),
             "",
         )
@@ -81,12 +80,6 @@ def plan_text(planned: Planned) -> str:
     lines += [f"sample    {dish.name}" for dish in study.dishes()]
     lines += [f"assay     {table.title}" for table, _ in planned.assays]
     return "\n".join([*lines, "nothing is wrong with it"])
-
-
-def _shortened(read: run.Read) -> Any:
-    """Return the summary of a reading without what a terminal has no room for."""
-    dropped = ("relative_sd", "control", "p_anova")
-    return read.reading.summary.drop(columns=list(dropped), errors="ignore")
 
 
 def new_study(path: str | Path) -> Path:
