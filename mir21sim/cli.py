@@ -543,16 +543,23 @@ def study_run(
     from mir21sim import bench, execute
     from mir21sim.studies import study
 
-    with _progress(quiet) as progress:
-        done = study.run_study(
-            file,
-            output,
-            overwrite=overwrite,
-            options=execute.Options(
-                method=method, rtol=rtol or bench.RTOL, n_jobs=jobs, progress=progress
-            ),
-            backend=backend,  # type: ignore[arg-type]  # checked by load
-        )
+    try:
+        with _progress(quiet) as progress:
+            done = study.run_study(
+                file,
+                output,
+                overwrite=overwrite,
+                options=execute.Options(
+                    method=method,
+                    rtol=rtol or bench.RTOL,
+                    n_jobs=jobs,
+                    progress=progress,
+                ),
+                backend=backend,  # type: ignore[arg-type]  # checked by load
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"mir21sim: interrupted; `{output}` is as it was", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     typer.echo(study.outcome_text(done))
     _say(f"report: {output / study.REPORT}")
     _exit_by_status(done.cells)

@@ -480,5 +480,16 @@ def test_a_mistake_is_one_line_on_the_command_line(tmp_path, capsys):
     assert not (tmp_path / "r").exists()
 
 
+def test_an_interrupt_is_told(tmp_path, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study.run, "run", stopped)
+    path = written(tmp_path)
+    arguments = ["run", str(path), "-o", str(tmp_path / "r"), "--backend", "numpy"]
+    assert command(*arguments) == 130
+    assert f"interrupted; `{tmp_path / 'r'}` is as it was" in capsys.readouterr().err
+
+
 def test_names_become_file_names():
     assert schema.slug("TRAIL 10 ng/ml") == "TRAIL_10_ng-ml"
