@@ -359,14 +359,10 @@ def validate_assays(
 
 
 def _share_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
-    """Return the progress of one of several parts."""
+    """Return the progress of one of several parts, taken as equal."""
     if progress is None:
         return None
-
-    def tell(done: int, total: int) -> None:
-        progress(part * total + done, parts * total)
-
-    return tell
+    return lambda done, total: progress(part * total + done, parts * total)
 
 
 class _Dishes:
@@ -377,6 +373,8 @@ class _Dishes:
     ) -> None:
         self.name, self.context, self.replicates = model, context, replicates
         self.population = Population(cells, seed=SEED)
+        self.cells: dict[str, list[xr.Dataset]] = {}
+        self.halves: dict[str, FloatArray] = {}
 
     def outcomes(
         self,
@@ -391,11 +389,9 @@ class _Dishes:
         model = library.load(self.name, self.context)
         lacking = [_lacking(model, row) for row in rows]
         able = [row for row, lack in zip(rows, lacking, strict=True) if not lack]
-        cells = self._run(model, able, options, progress) if able else None
+        self._run(model, able, options, progress)
         return [
-            self._judged(row, cells)
-            if cells is not None and not lack
-            else _outcome(row, reason=lack)
+            _outcome(row, reason=lack) if lack else self._judged(row)
             for row, lack in zip(rows, lacking, strict=True)
         ]
 
@@ -405,23 +401,38 @@ class _Dishes:
         rows: Sequence[AssayCheck],
         options: Options | None,
         progress: Progress | None,
-    ) -> xr.Dataset:
-        """Run every dish of some rows once."""
+    ) -> None:
+        """Run every dish of some rows, each once and no longer than it is read."""
+        dishes: dict[str, Sample] = {}
+        times: dict[str, set[float]] = {}
         sides = [side for row in rows for side in row.sides]
-        dishes = {s.name: s for side in sides for s in _dishes(model, side)}
+        for side in sides:
+            for dish in _dishes(model, side):
+                dishes[dish.name] = dish
+                times.setdefault(dish.name, set()).add(side.end_h)
         observe = unique(
             name
             for side in sides
             for name in side.readout.assay_at(side.end_h).needs(model)
         )
-        times = sorted({side.end_h for side in sides})
-        experiment = Experiment(tuple(dishes.values()), self.population, tuple(times))
-        return bench.run(model, experiment, observe, options=options, progress=progress)
+        groups = unique(tuple(sorted(ends)) for ends in times.values())
+        started = 0
+        for ends in groups:
+            mine = [d for n, d in dishes.items() if tuple(sorted(times[n])) == ends]
+            n_cell = self.population.n
+            tell = _part_of(progress, started * n_cell, len(dishes) * n_cell)
+            experiment = Experiment(tuple(mine), self.population, ends)
+            cells = bench.run(
+                model, experiment, observe, options=options, progress=tell
+            )
+            for k, origin in enumerate(bench.origins(cells)):
+                self.cells.setdefault(origin, []).append(cells.isel(sample=[k]))
+            started += len(mine)
 
-    def _judged(self, row: AssayCheck, cells: xr.Dataset) -> Outcome:
+    def _judged(self, row: AssayCheck) -> Outcome:
         """Return the verdict on one row."""
         try:
-            against, treated = self._replicates(row, cells)
+            against, treated = self._replicates(row)
         except InputError as error:  # e.g. no cell of a dish could be run
             return _outcome(row, reason=str(error))
         floor = KINDS[row.treated.readout.assay].floor
@@ -442,41 +453,51 @@ class _Dishes:
             p=_p(against, treated, logarithmic=row.treated.readout.series),
         )
 
-    def _replicates(
-        self, row: AssayCheck, cells: xr.Dataset
-    ) -> tuple[FloatArray, FloatArray]:
+    def _replicates(self, row: AssayCheck) -> tuple[FloatArray, FloatArray]:
         """Return the replicates of the reference and of the treated."""
         a, b = row.sides
         if a.readout.series:
-            return self._halves(a, cells), self._halves(b, cells)
-        (first,), (second,) = a.samples(), b.samples()
-        names = unique((first.name, second.name))
-        return (
-            self._read(a, names, cells, first.name),
-            self._read(b, names, cells, second.name),
-        )
+            return self._halves(a), self._halves(b)
+        names = unique(s.name for side in row.sides for s in side.samples())
+        return self._read(a, names)[0], self._read(b, names)[-1]
 
-    def _read(
-        self, side: Side, samples: Sequence[str], cells: xr.Dataset, sample: str
-    ) -> FloatArray:
-        """Return the replicates of one sample, read together with others."""
-        mine = [k for k, n in enumerate(bench.origins(cells)) if n in samples]
+    def _read(self, side: Side, names: Sequence[str]) -> list[FloatArray]:
+        """Return the replicates of each of some samples, all read together."""
+        dishes = [
+            dish.sel(time=[side.end_h])
+            for name in names
+            for dish in self.cells[name]
+            if side.end_h in dish["time"].values
+        ]
         reading = side.readout.assay_at(side.end_h).read(
-            cells.isel(sample=mine), seed=SEED, replicates=self.replicates, test="none"
+            xr.concat(dishes, "sample", combine_attrs="override"),
+            seed=SEED,
+            replicates=self.replicates,
+            test="none",
         )
-        return KINDS[side.readout.assay].take(
-            reading.raw, sample, side.readout.arguments
-        )
+        take = KINDS[side.readout.assay].take
+        return [take(reading.raw, name, side.readout.arguments) for name in names]
 
-    def _halves(self, side: Side, cells: xr.Dataset) -> FloatArray:
+    def _halves(self, side: Side) -> FloatArray:
         """Return the dose of half effect of each replicate of a series.
 
         Infinite where the signal does not fall within the series.
         """
-        names = [sample.name for sample in side.samples()]
-        curves = np.array([self._read(side, names, cells, name) for name in names])
-        fits = [fit_hill(np.array(SERIES), curve) for curve in curves.T]
-        return np.array([fit.ec50 if not fit.reason else math.inf for fit in fits])
+        key = repr(side)
+        if key not in self.halves:
+            curves = np.array(self._read(side, [s.name for s in side.samples()]))
+            fits = [fit_hill(np.array(SERIES), curve) for curve in curves.T]
+            self.halves[key] = np.array(
+                [fit.ec50 if not fit.reason else math.inf for fit in fits]
+            )
+        return self.halves[key]
+
+
+def _part_of(progress: Progress | None, done: int, total: int) -> Progress | None:
+    """Return the progress of a part that begins when `done` of `total` is done."""
+    if progress is None:
+        return None
+    return lambda more, _: progress(done + more, total)
 
 
 def _dishes(model: CompiledModel, side: Side) -> tuple[Sample, ...]:
