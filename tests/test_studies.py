@@ -135,6 +135,9 @@ def test_proteins_and_correlations_make_the_population():
         ('"12 h"', '"9 h"', r"line 21: .*reads at 9 h.* `times`: 6 h, 12 h"),
         ("seed = 3", "seed = -3", r"line 5: `seed` must be greater than or equal to 0"),
         ("seed = 3", 'seed = "x"', r"line 5: `seed` must be a valid integer.*got 'x'"),
+        ("seed = 3", "seed = true", r"line 5: `seed` must be a valid integer"),
+        ("seed = 3", 'noise = "off"', r"line 5: `noise` must be a valid boolean"),
+        ("cells = 4", 'cells = "4"', r"line 8: `population, cells` must be a valid"),
         ("seed = 3", 'test = "wlch"', r"line 5: unknown test `wlch`.*`welch`"),
         ("seed = 3", "replicates = 1", r"line 5: .*has 1 replicate, and a test needs"),
         (

@@ -115,8 +115,14 @@ Level: TypeAlias = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
 ]
 Name: TypeAlias = Annotated[str, BeforeValidator(_name)]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# TOML has types of its own: the text "3" or `true` is no number.
+Number: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[Number, Field(ge=0, le=1)]
+Spread: TypeAlias = Annotated[Number, Field(ge=0, le=5)]
+Positive: TypeAlias = Annotated[Number, Field(gt=0)]
+Count: TypeAlias = Annotated[int, Field(strict=True)]
+Replicates: TypeAlias = Annotated[Count, Field(ge=1, le=100)]
+Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 
 
 class Table(pydantic.BaseModel):
@@ -128,7 +134,7 @@ class Table(pydantic.BaseModel):
 class ProteinTable(Table):
     """How one protein differs between cells."""
 
-    cv: Annotated[float, Field(ge=0, le=5)] = Field(
+    cv: Spread = Field(
         default=CV, description="coefficient of variation; 0: alike in all cells"
     )
     mean: Positive = Field(default=1.0, description="mean level, times the model's")
@@ -137,16 +143,16 @@ class ProteinTable(Table):
 class PopulationTable(Table):
     """Who is treated: the cells of every sample are the same ones."""
 
-    cells: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+    cells: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
         default=200, description="number of cells"
     )
-    cv: Annotated[float, Field(ge=0, le=5)] = Field(
+    cv: Spread = Field(
         default=CV, description="coefficient of variation of every other protein"
     )
     proteins: dict[str, ProteinTable] = Field(
         default_factory=dict, description="proteins with a cv or mean of their own"
     )
-    correlations: tuple[tuple[str, str, Annotated[float, Field(gt=-1, lt=1)]], ...] = (
+    correlations: tuple[tuple[str, str, Annotated[Number, Field(gt=-1, lt=1)]], ...] = (
         Field(
             default=(), description='[["BCL2", "BAX", 0.5], …], of logarithms of levels'
         )
@@ -189,7 +195,7 @@ class SampleTable(Table):
     no_site: tuple[str, ...] = Field(
         default=(), description="genes whose 3'UTR miR-21 cannot bind"
     )
-    parameters: dict[str, float] = Field(
+    parameters: dict[str, Number] = Field(
         default_factory=dict, description="parameter to its value, in model units"
     )
 
@@ -251,7 +257,7 @@ class AssayTable(Table):
     samples: tuple[str, ...] = Field(
         default=(), description="samples to read; by default all"
     )
-    replicates: Annotated[int, Field(ge=1, le=100)] | None = Field(
+    replicates: Replicates | None = Field(
         default=None, description="by default those of the study"
     )
     test: Test | None = Field(default=None, description="by default that of the study")
@@ -290,13 +296,20 @@ KINDS: dict[str, Any] = {
 }
 """Kind of assay → its settings, a dataclass; a study's keys are its fields."""
 
-_WRITTEN: dict[Any, Any] = {
+_TIMES: dict[Any, Any] = {
     float: Hours,
     float | None: Hours | None,
     tuple[float, ...]: tuple[Hours, ...],
+}
+"""Type of a setting that is a time in h → what a study file may say for it."""
+
+_SETTINGS: dict[Any, Any] = {
+    int: Count,
+    float: Number,
+    tuple[float, ...]: tuple[Number, ...],
     PlateMap | None: Path | None,
 }
-"""Type of a setting → what stands for it in a file: of a time, where it is in h."""
+"""Type of any other setting → what a study file may say, where that differs."""
 
 
 def _keys(settings: type) -> dict[str, str]:
@@ -317,8 +330,9 @@ def _table_of(kind: str, settings: type) -> type[AssayTable]:
             about = Field(default_factory=made, description=_title(annotation))
             own[key] = (made, about)
             continue
-        if entry.name != key or annotation == PlateMap | None:
-            annotation = _WRITTEN[annotation]
+        if entry.name != key:
+            annotation = _TIMES[annotation]
+        annotation = _SETTINGS.get(annotation, annotation)
         own[key] = (
             annotation,
             Field(default=entry.default, description=words.get(entry.name)),
@@ -336,7 +350,7 @@ def _noise_table(kind: str, noise: type) -> type[Table]:
     """Return the table of an assay's noise numbers, each with its unit and status."""
     numbers: dict[str, Any] = {
         entry.name: (
-            Annotated[float, Field(ge=0, allow_inf_nan=False)],
+            Annotated[Number, Field(ge=0)],
             Field(
                 default=entry.default,
                 description=f"{entry.metadata['meaning']} [{entry.metadata['unit']}], "
@@ -382,11 +396,11 @@ class Study(Table):
         default=None, description="cell line; by default the model's own"
     )
     times: tuple[Hours, ...] = Field(min_length=1, description="when cells are read")
-    seed: Annotated[int, Field(ge=0)] = Field(
+    seed: Annotated[Count, Field(ge=0)] = Field(
         default=1, description="fixes cells and noise"
     )
-    noise: bool = Field(default=True, description="measurement noise on or off")
-    replicates: Annotated[int, Field(ge=1, le=100)] = Field(
+    noise: Switch = Field(default=True, description="measurement noise on or off")
+    replicates: Replicates = Field(
         default=3, description="wells, lanes or tubes of each sample"
     )
     test: Test = Field(default="auto", description="statistical test")
