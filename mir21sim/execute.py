@@ -3,6 +3,7 @@
 Simulate, sweep and rerun share it.
 """
 
+import base64
 import importlib.metadata
 import json
 import math
@@ -363,7 +364,7 @@ def _provenance(
             for axis in arranged.axes
             if axis.kind != "cell"
         },
-        "cells": {name: values.tolist() for name, values in plan.cells.items()},
+        "cells": {name: _packed(values) for name, values in plan.cells.items()},
         "perturb": plan.perturb.to_record(),
         "parameters": dict(plan.parameters),
         "initials": dict(plan.initials),
@@ -380,6 +381,18 @@ def _provenance(
         }
         | {"python": platform.python_version()},
     }
+
+
+def _packed(values: FloatArray) -> str:
+    """Return an array as text: base64 of its little-endian doubles.
+
+    A population has a million numbers, which as digits would take longer than its runs.
+    """
+    return base64.b64encode(np.asarray(values, dtype="<f8").tobytes()).decode("ascii")
+
+
+def _unpacked(text: str) -> FloatArray:
+    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(float)
 
 
 def _version(package: str) -> str:
@@ -402,10 +415,7 @@ def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
         initials=record["initials"],
         observe=tuple(record["observe"]),
         perturb=Perturbations.from_record(record.get("perturb", {})),
-        cells={
-            name: np.array(values, dtype=float)
-            for name, values in record.get("cells", {}).items()
-        },
+        cells={name: _unpacked(text) for name, text in record.get("cells", {}).items()},
     )
     options = Options(
         method=record["method"],

@@ -24,7 +24,7 @@ HORIZON_S = 1e8
 DRIFT_PER_S = 1e-10
 """1/s, the fastest relative change that a resting state may have (4e-7 an hour)."""
 
-SETTLE_RTOL = 1e-6
+SETTLE_RTOL = 1e-5
 """Relative tolerance on the way there; the rest itself is as exact as `DRIFT_PER_S`."""
 
 _NEWTON_STEPS = 8
@@ -60,12 +60,16 @@ def resting_states(
         rest, status = resting_states(model, y0[:1], p[:1], method, frozen)
         return np.broadcast_to(rest, y0.shape), np.broadcast_to(status, len(y0))
     together = np.concatenate([y0, p], axis=1)
-    rows, which = np.unique(together, axis=0, return_inverse=True)
+    common = _key(model, method, frozen)
+    names = [_name(common, row) for row in together]
+    first: dict[str, int] = {}
+    for run, name in enumerate(names):
+        first.setdefault(name, run)
+    rows = together[list(first.values())]
     starts = np.ascontiguousarray(rows[:, : y0.shape[1]])
     parameters = np.ascontiguousarray(rows[:, y0.shape[1] :])
     folder = cache.folder() / "resting"
-    common = _key(model, method, frozen)
-    paths = [folder / f"{_name(common, row)}.state" for row in rows]
+    paths = [folder / f"{name}.state" for name in first]
     found = [_read(path, y0.shape[1]) for path in paths]
     settled = np.array(
         [np.full(y0.shape[1], np.nan) if f is None else f for f in found]
@@ -81,7 +85,8 @@ def resting_states(
             if outcome == SolverStatus.OK:
                 settled[k] = y
                 _write(paths[k], y)
-    which = which.ravel()
+    place = {name: k for k, name in enumerate(first)}
+    which = np.array([place[name] for name in names], dtype=np.int64)
     return settled[which], status[which]
 
 
