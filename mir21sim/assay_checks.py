@@ -140,8 +140,10 @@ _READOUT = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
 class AssayReadout:
     """What is read by which assay: ``western(PTEN)`` or ``luciferase(PDCD4, WT)``.
 
-    ``ic50(viability)`` is the dose at which the signal of an assay is half way down, of
-    the dose written ``?``.
+    ``ic50(viability)`` is the amount, of the dose written ``?``, at which the signal of
+    an assay is half way down. With any other read-out ``?`` stands for the half-lethal
+    amount for the reference, which a viability plate finds first: a laboratory too
+    reads where there is room for more and for less.
     """
 
     assay: str
@@ -191,6 +193,14 @@ class Side:
         assert self.treatment.end_h is not None  # the table reader sees to it
         return self.treatment.end_h
 
+    def ranging(self) -> "Side":
+        """Return what finds the half-lethal amount of its dose ``?``."""
+        return replace(self, readout=AssayReadout("viability", (), series=True))
+
+    def at(self, amount: float) -> "Side":
+        """Return the side with an amount in place of its ``?``."""
+        return replace(self, treatment=self.treatment.with_amount(amount))
+
     def samples(self) -> tuple[Sample, ...]:
         """Return its dish, or one for each dose of its series."""
         if self.treatment.searched is None:
@@ -231,6 +241,13 @@ class AssayCheck:
             return replace(side, treatment=side.treatment.joined(extra))
 
         return replace(self, treated=more(self.treated), against=more(self.against))
+
+    @property
+    def ranged(self) -> bool:
+        """Whether it is read at the half-lethal amount for the reference."""
+        return self.against.treatment.searched is not None and not (
+            self.treated.readout.series
+        )
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -282,13 +299,15 @@ def _row_checks(
     for side in (treated, against):
         if side.treatment.end_h is None:
             raise ModelError(f"{place}: a treatment needs --end, when it is read.")
-        if side.readout.series != (side.treatment.searched is not None):
-            raise ModelError(f"{place}: an ic50, and only an ic50, needs one `?`.")
+        if side.readout.series and side.treatment.searched is None:
+            raise ModelError(f"{place}: an ic50 needs one dose `?`.")
         if side.treatment.cells or side.treatment.uniform or side.treatment.initials:
             raise ModelError(
                 f"{place}: all assays read one population: no --cells, --uniform or "
                 "--init here."
             )
+    if (treated.treatment.searched is None) != (against.treatment.searched is None):
+        raise ModelError(f"{place}: both sides, or none, have a dose `?`.")
     if readout.assay == "western" and treated.end_h != against.end_h:
         raise ModelError(f"{place}: the lanes of one blot are lysed at one time.")
     return [
@@ -374,6 +393,7 @@ class _Dishes:
         self.name, self.context, self.replicates = model, context, replicates
         self.population = Population(cells, seed=SEED)
         self.cells: dict[str, list[xr.Dataset]] = {}
+        self.done: set[tuple[str, float]] = set()
         self.halves: dict[str, FloatArray] = {}
 
     def outcomes(
@@ -388,34 +408,64 @@ class _Dishes:
             return [_outcome(row, reason=reason) for row in rows]
         model = library.load(self.name, self.context)
         lacking = [_lacking(model, row) for row in rows]
-        able = [row for row, lack in zip(rows, lacking, strict=True) if not lack]
-        self._run(model, able, options, progress)
-        return [
-            _outcome(row, reason=lack) if lack else self._judged(row)
-            for row, lack in zip(rows, lacking, strict=True)
+        able = {k: row for k, row in enumerate(rows) if not lacking[k]}
+        first = [
+            side
+            for row in able.values()
+            for side in ((row.against.ranging(),) if row.ranged else row.sides)
         ]
+        self._run(model, first, options, _share_of(progress, 0, 2))
+        placed = {k: self._placed(row) for k, row in able.items()}
+        second = [s for row in placed.values() if not row.ranged for s in row.sides]
+        self._run(model, second, options, _share_of(progress, 1, 2))
+        return [
+            self._judged(placed[k]) if k in placed else _outcome(row, reason=lacking[k])
+            for k, row in enumerate(rows)
+        ]
+
+    def _placed(self, row: AssayCheck) -> AssayCheck:
+        """Return a row with the half-lethal amount for its reference in place of ``?``.
+
+        It stays as it is where it needs none, or where there is none.
+        """
+        if not row.ranged:
+            return row
+        amount = float(np.exp(np.log(self._halves(row.against.ranging())).mean()))
+        if not math.isfinite(amount):
+            return row
+        rounded = float(f"{amount:.1e}")  # two digits, as one would pipette it
+        against = row.against.at(rounded)
+        doses = zip(against.treatment.doses, row.against.treatment.doses, strict=True)
+        changed = next((str(new) for new, old in doses if new != old), f"{rounded:g}")
+        return replace(
+            row,
+            what=f"{row.what} ({changed})",
+            treated=row.treated.at(rounded),
+            against=against,
+        )
 
     def _run(
         self,
         model: CompiledModel,
-        rows: Sequence[AssayCheck],
+        sides: Sequence[Side],
         options: Options | None,
         progress: Progress | None,
     ) -> None:
-        """Run every dish of some rows, each once and no longer than it is read."""
+        """Run every dish of some sides, each once and no longer than it is read."""
         dishes: dict[str, Sample] = {}
         times: dict[str, set[float]] = {}
-        sides = [side for row in rows for side in row.sides]
         for side in sides:
             for dish in _dishes(model, side):
-                dishes[dish.name] = dish
-                times.setdefault(dish.name, set()).add(side.end_h)
+                if (dish.name, side.end_h) not in self.done:
+                    self.done.add((dish.name, side.end_h))
+                    dishes[dish.name] = dish
+                    times.setdefault(dish.name, set()).add(side.end_h)
         observe = unique(
             name
             for side in sides
             for name in side.readout.assay_at(side.end_h).needs(model)
         )
-        groups = unique(tuple(sorted(ends)) for ends in times.values())
+        groups = dict.fromkeys(tuple(sorted(ends)) for ends in times.values())
         started = 0
         for ends in groups:
             mine = [d for n, d in dishes.items() if tuple(sorted(times[n])) == ends]
@@ -431,6 +481,9 @@ class _Dishes:
 
     def _judged(self, row: AssayCheck) -> Outcome:
         """Return the verdict on one row."""
+        if row.ranged:
+            reason = f"no dose from {SERIES[0]:g} to {SERIES[-1]:g} is half-lethal"
+            return _outcome(row, reason=reason)
         try:
             against, treated = self._replicates(row)
         except InputError as error:  # e.g. no cell of a dish could be run

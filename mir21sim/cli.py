@@ -392,7 +392,7 @@ def validate(
     method: MethodOption = None,
     rtol: Annotated[
         float | None,
-        typer.Option(help="Relative tolerance; default 1e-6, of assays 1e-4."),
+        typer.Option(help="Relative tolerance; default 1e-6, of assays 1e-3."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
@@ -533,7 +533,7 @@ def study_run(
     ] = False,
     method: MethodOption = None,
     rtol: Annotated[
-        float | None, typer.Option(help="Relative tolerance; default 1e-4.")
+        float | None, typer.Option(help="Relative tolerance; default 1e-3.")
     ] = None,
     jobs: JobsOption = None,
     backend: BackendOption = "numba",

@@ -73,7 +73,11 @@ def test_an_unknown_readout_is_named(text, message):
         ({"treatment": MIMIC}, r"line 2: a treatment needs --end"),
         ({"treatment": "--dos A=1@0h"}, r"line 2: Unknown option `--dos`"),
         ({"treatment": f"{MIMIC} --end 6h"}, r"line 2: the lanes of one blot"),
-        ({"readout": "ic50(viability)"}, r"line 2: an ic50, and only an ic50, needs"),
+        ({"readout": "ic50(viability)"}, r"line 2: an ic50 needs one dose `\?`"),
+        (
+            {"against": '--dose "TRAIL=? ng/ml@0h" --end 12h'},
+            r"line 2: both sides, or none, have a dose `\?`",
+        ),
         ({"against": "--cells 5 --end 12h"}, r"line 2: all assays read one population"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -100,10 +104,8 @@ def test_the_shipped_table_has_every_claim_that_names_an_assay():
     assert {"Q6", "Q15", "Q17", "Q20", "Q21", "Q22", "Q24", "Q25"} <= asked
     used = {row.treated.readout.assay for row in rows}
     assert used == set(assay_checks.KINDS)
-    whole = {
-        (r.id, r.context): r.conflict for r in checks.checks() if r.kind == "claim"
-    }
-    assert all((row.id, row.context) in whole for row in rows)
+    whole = {(r.id, r.case.context) for r in checks.checks() if r.kind == "claim"}
+    assert {(row.id, row.context) for row in rows} <= whole
 
 
 # ----------------------------------------------------------------------- how it judges
