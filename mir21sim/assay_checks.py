@@ -51,8 +51,11 @@ CELLS = 60
 REPLICATES = 3
 """Replicates of every assay: what the field reports most."""
 
-SERIES = tuple(10.0 ** (k / 2) for k in range(-4, 9))
-"""Amounts of the dose written ``?``, two a decade from 0.01 to 10,000, in its unit."""
+COARSE = tuple(10.0 ** (k / 2) for k in range(-4, 11))
+"""Amounts of the dose written ``?``, two a decade from 0.01 to 100,000, in its unit."""
+
+FINE = tuple(10.0 ** (k / 12) for k in range(-4, 5))
+"""Amounts that join them on the second plate, over the half-way one of the first."""
 
 
 # ----------------------------------------------------------------------- what is read
@@ -186,6 +189,7 @@ class Side:
 
     treatment: Treatment
     readout: AssayReadout
+    amounts: tuple[float, ...] = COARSE
 
     @property
     def end_h(self) -> float:
@@ -197,6 +201,11 @@ class Side:
         """Return what finds the half-lethal amount of its dose ``?``."""
         return replace(self, readout=AssayReadout("viability", (), series=True))
 
+    def finer(self, centre: float) -> "Side":
+        """Return the series with more amounts around one; none where it is infinite."""
+        more = (float(f"{centre * f:.3g}") for f in FINE if math.isfinite(centre))
+        return replace(self, amounts=tuple(sorted({*COARSE, *more})))
+
     def at(self, amount: float) -> "Side":
         """Return the side with an amount in place of its ``?``."""
         return replace(self, treatment=self.treatment.with_amount(amount))
@@ -206,7 +215,8 @@ class Side:
         if self.treatment.searched is None:
             return (_sample(self.treatment, ""),)
         return tuple(
-            _sample(self.treatment.with_amount(dose), f"{dose:g}") for dose in SERIES
+            _sample(self.treatment.with_amount(dose), f"{dose:g}")
+            for dose in self.amounts
         )
 
 
@@ -424,13 +434,17 @@ class _Dishes:
         ]
 
     def _placed(self, row: AssayCheck) -> AssayCheck:
-        """Return a row with the half-lethal amount for its reference in place of ``?``.
+        """Return a row with the doses that the first plates showed to matter.
 
-        It stays as it is where it needs none, or where there is none.
+        A series becomes finer around its half. For any other read-out the half-lethal
+        amount for the reference takes the place of ``?``, where there is one.
         """
+        if row.treated.readout.series:
+            against, treated = (s.finer(self._half(s)) for s in row.sides)
+            return replace(row, treated=treated, against=against)
         if not row.ranged:
             return row
-        amount = float(np.exp(np.log(self._halves(row.against.ranging())).mean()))
+        amount = self._half(row.against.ranging())
         if not math.isfinite(amount):
             return row
         rounded = float(f"{amount:.1e}")  # two digits, as one would pipette it
@@ -482,7 +496,7 @@ class _Dishes:
     def _judged(self, row: AssayCheck) -> Outcome:
         """Return the verdict on one row."""
         if row.ranged:
-            reason = f"no dose from {SERIES[0]:g} to {SERIES[-1]:g} is half-lethal"
+            reason = f"no dose from {COARSE[0]:g} to {COARSE[-1]:g} is half-lethal"
             return _outcome(row, reason=reason)
         try:
             against, treated = self._replicates(row)
@@ -539,11 +553,15 @@ class _Dishes:
         key = repr(side)
         if key not in self.halves:
             curves = np.array(self._read(side, [s.name for s in side.samples()]))
-            fits = [fit_hill(np.array(SERIES), curve) for curve in curves.T]
+            fits = [fit_hill(np.array(side.amounts), curve) for curve in curves.T]
             self.halves[key] = np.array(
                 [fit.ec50 if not fit.reason else math.inf for fit in fits]
             )
         return self.halves[key]
+
+    def _half(self, side: Side) -> float:
+        """Return the geometric mean of ``_halves``."""
+        return float(np.exp(np.log(self._halves(side)).mean()))
 
 
 def _part_of(progress: Progress | None, done: int, total: int) -> Progress | None:
