@@ -345,6 +345,7 @@ def validate_assays(
     perturb: Perturbations | None = None,
     cells: int | None = None,
     replicates: int = REPLICATES,
+    seed: int = SEED,
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
@@ -358,6 +359,7 @@ def validate_assays(
     perturb : done to every dish besides what the row says
     cells : size of every population
     replicates : of every assay, 2 or more
+    seed : of the measurement noise; the cells are always the same ones
     options : method and tolerances of the runs
     progress : called with (cells run, cells in all)
 
@@ -379,7 +381,7 @@ def validate_assays(
     found: dict[int, Outcome] = {}
     for k, line in enumerate(lines):
         places = [i for i, row in enumerate(rows) if row.context == line]
-        dishes = _Dishes(model, line, cells or CELLS, replicates)
+        dishes = _Dishes(model, line, cells or CELLS, (replicates, seed))
         mine = [rows[i].joined(extra) for i in places]
         tell = _share_of(progress, k, len(lines))
         outcomes = dishes.outcomes(mine, options, tell)
@@ -398,9 +400,10 @@ class _Dishes:
     """The dishes of one cell line, run once for all rows."""
 
     def __init__(
-        self, model: str | Path, context: str, cells: int, replicates: int
+        self, model: str | Path, context: str, cells: int, measured: tuple[int, int]
     ) -> None:
-        self.name, self.context, self.replicates = model, context, replicates
+        self.name, self.context = model, context
+        self.replicates, self.seed = measured
         self.population = Population(cells, seed=SEED)
         self.cells: dict[str, list[xr.Dataset]] = {}
         self.done: set[tuple[str, float]] = set()
@@ -538,7 +541,7 @@ class _Dishes:
         ]
         reading = side.readout.assay_at(side.end_h).read(
             xr.concat(dishes, "sample", combine_attrs="override"),
-            seed=SEED,
+            seed=self.seed,
             replicates=self.replicates,
             test="none",
         )

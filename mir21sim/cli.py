@@ -389,6 +389,9 @@ def validate(
     cells: Annotated[
         int | None, typer.Option(help="Size of every population instead of its own.")
     ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the measurement noise, with --assays.")
+    ] = 1,
     method: MethodOption = None,
     rtol: Annotated[
         float | None,
@@ -428,7 +431,9 @@ def validate(
             from mir21sim import assay_checks, bench
 
             options = execute.Options(method=method, rtol=rtol or bench.RTOL)
-            outcomes = assay_checks.validate_assays(model, options=options, **common)
+            outcomes = assay_checks.validate_assays(
+                model, seed=seed, options=options, **common
+            )
         else:
             outcomes = validating.validate(model, options=options, **common)
     typer.echo(validating.outcome_text(outcomes))
