@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import support
 
-from mir21sim import bench
+from mir21sim import bench, resting
 from mir21sim.assays.assay import run_assays, stream
 from mir21sim.assays.western import Antibody, WesternBlot
 from mir21sim.bench import Experiment, Sample, dose_series, run
@@ -68,6 +68,20 @@ def test_a_dish_is_what_simulate_population_gives(cascade, found):
         options=Options(rtol=bench.RTOL),
     )  # fmt: skip
     assert np.array_equal(found["B"].values[1], alone["B"].values)
+
+
+def test_the_rest_of_the_cells_is_sought_once_for_all_doses(cascade, monkeypatch):
+    sought = []
+
+    def counted(model, y0, *others, **options):
+        sought.append(len(y0))
+        return settle(model, y0, *others, **options)
+
+    settle = resting.settle
+    monkeypatch.setattr(resting, "settle", counted)
+    samples = dose_series("B", "B=1 molecule@0h", [0, 1, 10, 100])
+    run(cascade, Experiment(samples, Population(7, seed=91), (0, 1)), ["B"])
+    assert sum(n for n in sought if n > 1) == 7
 
 
 def test_progress_counts_the_cells_of_all_dishes(cascade):
