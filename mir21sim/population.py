@@ -419,6 +419,28 @@ def crossing_times(
     return np.where(above.any(axis=-1), found, never)
 
 
+DEATHS = ("PS_exposed", "MOMP_fraction", "PARP_cleaved_fraction")
+"""Quantities that say that a cell dies, the one that a laboratory sees most first."""
+
+
+def death_quantity(model: CompiledModel) -> str:
+    """Return which of ``DEATHS`` a model has, the first one.
+
+    Raises
+    ------
+    InputError
+        For a model with none.
+    """
+    known = (*model.state_names, *model.assigned_names)
+    found = next((name for name in DEATHS if name in known), None)
+    if found is None:
+        raise InputError(
+            f"{model.id} has none of {', '.join(DEATHS)}: say which quantity kills a "
+            "cell when it crosses one half (`--death`)."
+        )
+    return found
+
+
 def death_times(
     result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
 ) -> xr.DataArray:
@@ -496,3 +518,28 @@ def kill_curve(
             "A kill curve needs a swept dose (`over`) besides `cell` and `time`."
         )
     return share
+
+
+def death_text(
+    result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
+) -> str:
+    """Return who dies, and when, as lines to read."""
+    start = units.seconds(since, "since") / SECONDS_PER_HOUR
+    died = death_times(result, observe, since=start).values.ravel()
+    alive = died[died > 0]
+    when = alive[np.isfinite(alive)]
+    length = float(result["time"][-1]) - start
+    lines = [f"{len(alive)} of {died.size} cells live at {start:g} h"]
+    if len(alive):
+        share = len(when) / len(alive)
+        lines.append(f"{len(when)} of them ({share:.1%}) die within {length:g} h")
+    if len(when) > 1:
+        low, middle, high = np.percentile(when, (10, 50, 90))
+        cv = when.std(ddof=1) / when.mean()
+        lines.append(
+            f"time of death: mean {when.mean():.3g} h, CV {cv:.2f}; 10 % by "
+            f"{low:.3g} h, half by {middle:.3g} h, 90 % by {high:.3g} h"
+        )
+    if np.isnan(died).any():
+        lines.append(f"{np.isnan(died).sum()} cells could not be followed to the end")
+    return "\n".join(lines)

@@ -20,7 +20,11 @@ CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
     "pandas", "h5netcdf", "h5py", "pint", "pydantic", "jinja2", "typer", "rich",
 )  # fmt: skip
-OPTIONAL = {"antimony": "Antimony files", "libroadrunner": "cross-checks"}
+OPTIONAL = {
+    "antimony": "Antimony files",
+    "flowio": "FCS files",
+    "libroadrunner": "cross-checks",
+}
 
 
 def model_text(files: library.ModelFiles) -> str:

@@ -11,11 +11,14 @@ from mir21sim import results
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.execute import Options
 from mir21sim.perturb import Perturbations
+from mir21sim.plotting import plot_population
 from mir21sim.population import (
     Fixed,
     LogNormal,
     Population,
     crossing_times,
+    death_quantity,
+    death_text,
     death_times,
     fraction_dead,
     kill_curve,
@@ -204,6 +207,27 @@ def test_a_kill_curve_has_one_share_for_each_dose(fates):
     assert kill_curve(both, at=4).values == pytest.approx([2 / 3, 0.0])
     with pytest.raises(InputError, match="needs a swept dose"):
         kill_curve(fates, at=4)
+
+
+def test_words_and_picture_say_who_dies(fates):
+    text = death_text(fates)
+    assert text.splitlines()[0] == "3 of 5 cells live at 0 h"
+    assert "2 of them (66.7%) die within 4 h" in text
+    assert "mean 2.25 h" in text
+    assert "1 cells could not be followed" in text
+    left, right = plot_population(fates, "PS_exposed").axes
+    assert left.get_title().startswith("2 of 3 cells die; mean 2.25 h")
+    assert right.lines[0].get_ydata()[-1] == pytest.approx(200 / 3)
+    with pytest.raises(InputError, match="one population, got the dimensions"):
+        plot_population(xr.concat([fates, fates], dim="dose"), "PS_exposed")
+
+
+def test_the_quantity_of_death_is_the_one_a_model_has(cascade):
+    from mir21sim.library import load
+
+    assert death_quantity(load("mir21_apoptosis", backend="numpy")) == "PS_exposed"
+    with pytest.raises(InputError, match=r"none of PS_exposed.*--death"):
+        death_quantity(cascade)
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.1, 50))

@@ -417,8 +417,8 @@ def compensated(fluorescence: FloatArray, spillover: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> compensated(np.array([[100.0, 20.0]]), np.array([[1.0, 0.2], [0.0, 1.0]]))
-    array([[100.,   0.]])
+    >>> compensated(np.array([[100.0, 25.0]]), np.array([[1.0, 0.2], [0.0, 1.0]]))
+    array([[100.,   5.]])
     """
     return np.asarray(np.linalg.solve(spillover.T, fluorescence.T).T, dtype=np.float64)
 

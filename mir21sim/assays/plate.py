@@ -624,8 +624,10 @@ def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
         fit = reading.fits[name]
         if not fit.reason:
             x = np.geomspace(least / 3, float(dose.max()), 200)
-            interval = f"{fit.ec50_low:.2g} to {fit.ec50_high:.2g}"
-            label = f"EC50 {fit.ec50:.3g} {reading.unit} (95 % CI {interval})"
+            bounded = math.isfinite(fit.ec50_high)
+            interval = f"95 % CI {fit.ec50_low:.2g} to {fit.ec50_high:.2g}"
+            interval = interval if bounded else "interval not determined"
+            label = f"EC50 {fit.ec50:.3g} {reading.unit} ({interval})"
             ax.plot(x, fit(x), color=colour, lw=1.5, label=label)
     ax.set_xscale("log")
     ax.set_xlabel(f"dose ({reading.unit}; 0 at the left end)".replace("(;", "("))
