@@ -209,10 +209,10 @@ def build(network: ir.Network) -> SymbolicSystem:
     UnsupportedFeatureError
         For rate rules of concentrations in compartments whose size changes.
     """
-    return _Builder(network).build()
+    return Translator(network).build()
 
 
-class _Builder:
+class Translator:
     """Assigns every id its symbol and meaning, then translates the formulas."""
 
     def __init__(self, network: ir.Network) -> None:
@@ -248,6 +248,7 @@ class _Builder:
         self.amounts |= dict(zip(self.assigned, self.a, strict=True))
 
     def build(self) -> SymbolicSystem:
+        """Return rates, stoichiometry and start values."""
         assigned = tuple(self.translate(self.assignment[n]) for n in self.assigned)
         index = {name: i for i, name in enumerate(self.states)}
         rates: list[Any] = []
@@ -284,13 +285,22 @@ class _Builder:
     def _volume_factor(self, name: str) -> Any:
         """Return what turns the value of an id into an amount (1 for most)."""
         item = self.species.get(name)
-        if item is None or item.only_amount:
-            return sympy.Integer(1)
-        if item.compartment not in self.params:
+        if (
+            item is not None
+            and not item.only_amount
+            and (item.compartment not in self.params)
+        ):
             raise UnsupportedFeatureError(
                 f"The rate rule of `{name}` sets a concentration in compartment "
                 f"`{item.compartment}`, whose size changes; that is not supported."
             )
+        return self.size(name)
+
+    def size(self, name: str) -> Any:
+        """Return the size that turns the value of a concentration into an amount."""
+        item = self.species.get(name)
+        if item is None or item.only_amount:
+            return sympy.Integer(1)
         return self.amounts[item.compartment]
 
     def _initials(self) -> list[tuple[str, int, Any]]:
@@ -401,11 +411,11 @@ def _piecewise(*args: Any) -> Any:
         pairs.append((args[-1], sympy.true))
     else:
         pairs.append((sympy.nan, sympy.true))
-    return sympy.Piecewise(*[(value, _truth(test)) for value, test in pairs])
+    return sympy.Piecewise(*[(value, truth(test)) for value, test in pairs])
 
 
-def _truth(value: Any) -> Any:
-    """Return a Boolean; a number is true where it is not zero."""
+def truth(value: Any) -> Any:
+    """Return a SymPy value as a Boolean; a number is true where it is not zero."""
     if value in (sympy.true, sympy.false) or getattr(value, "is_Boolean", False):
         return value
     if getattr(value, "is_Relational", False):
@@ -414,7 +424,7 @@ def _truth(value: Any) -> Any:
 
 
 def _logic(combine: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args: combine(*[_truth(arg) for arg in args])
+    return lambda *args: combine(*[truth(arg) for arg in args])
 
 
 def _relation(compare: Callable[..., Any]) -> Callable[..., Any]:

@@ -30,7 +30,7 @@ def evaluate(expression, **values):
 def translate(op, *args):
     """Return an operation on `x` and `y` as SymPy, over symbols of these names."""
     net = support.network({}, {"x": 1.0, "y": 1.0}, [])
-    builder = symbolic._Builder(net)
+    builder = symbolic.Translator(net)
     names = {builder.amounts[n]: sympy.Symbol(n) for n in ("x", "y")}
     return builder.translate(ir.Call(op, args)).xreplace(names)
 

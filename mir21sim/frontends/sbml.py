@@ -9,6 +9,7 @@ import libsbml
 
 from mir21sim import ir
 from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
+from mir21sim.frontends.events import read_events, refused_events
 from mir21sim.units import UnitParts
 
 MAX_DEPTH = 60
@@ -195,8 +196,7 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
         # libSBML shows the functions that L3V2 core itself has as a package.
         if prefix != "l3v2extendedmath" and document.getPackageRequired(prefix):
             yield f"package `{prefix}`"
-    for i, event in enumerate(model.getListOfEvents()):
-        yield f"event `{event.getIdAttribute() or i + 1}`"
+    yield from refused_events(model)
     for i, rule in enumerate(model.getListOfRules()):
         if rule.isAlgebraic():
             yield f"algebraic rule {i + 1}"
@@ -279,6 +279,7 @@ class _Reader:
             rules=tuple(rules),
             initial_assignments=tuple(initial),
             units=self.units,
+            events=tuple(read_events(model, self._formula)),
         )
 
     def _model_units(self) -> ir.ModelUnits:
