@@ -17,6 +17,7 @@ import numpy as np
 from mir21sim import lint, results, units
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, Input, ModelInfo, Observable
+from mir21sim.equations import equations
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
 from mir21sim.frontends import antimony
 from mir21sim.ir import Network
@@ -379,13 +380,10 @@ def _compiled(
     p0 = np.array([_start(constants, amounts, n) for n in module.param_names], float)
     keep_y, keep_p = np.zeros(len(y0), dtype=bool), np.zeros(len(p0), dtype=bool)
     module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
-    for names, values in ((module.state_names, y0), (module.param_names, p0)):
-        for name, value in zip(names, values, strict=True):
-            if math.isnan(value):
-                raise ModelError(
-                    f"{files.name}: the start value of `{name}` is not a number; look "
-                    "at its initial assignment."
-                )
+    unknown = [n for n, v in zip(module.state_names, y0, strict=True) if math.isnan(v)]
+    unknown += [n for n, v in zip(module.param_names, p0, strict=True) if math.isnan(v)]
+    if unknown:
+        _stop_on_needed(network, unknown, files.name)
     volumes = {
         c.id: units.picolitres(float(p0[module.param_names.index(c.id)]), c.unit)
         for c in network.compartments
@@ -410,6 +408,18 @@ def _compiled(
         source=dict(files.texts),
         digest=network.digest(),
     )
+
+
+def _stop_on_needed(network: Network, unknown: list[str], name: str) -> None:
+    """Raise for a start value that is not a number and that any change depends on."""
+    model = equations(network)
+    needed = model.needs([*model.states, *(rate.name for rate in model.rates)])
+    for entry in unknown:
+        if entry in needed:
+            raise ModelError(
+                f"{name}: the start value of `{entry}` is not a number; look at its "
+                "initial assignment."
+            )
 
 
 def _start(

@@ -89,7 +89,7 @@ def settle(
         p=p,
         times=np.array([0.0, HORIZON_S / model.seconds_per_time]),
         schedule=Schedule(np.empty(0), empty, empty, np.empty((n_run, 0))),
-        selection=Selection(empty, empty, empty, np.empty(0)),
+        selection=Selection(empty, empty, empty, empty, np.empty(0)),
         amounts=np.isfinite(model.y0) & (model.y0 >= 0),
     )
     limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=20.0)

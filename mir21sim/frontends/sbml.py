@@ -79,6 +79,7 @@ _OPS = {
     libsbml.AST_CONSTANT_TRUE: "true",
     libsbml.AST_CONSTANT_FALSE: "false",
     libsbml.AST_NAME_TIME: ir.TIME,
+    libsbml.AST_FUNCTION_RATE_OF: ir.RATE_OF,
 }
 _CONSTANTS = {
     libsbml.AST_CONSTANT_E: 2.718281828459045,
@@ -100,10 +101,7 @@ _SAID_BY_US = {
 }
 """Errors of libSBML that lint or this reader tell in words of their own."""
 
-_REFUSED_SYMBOLS = {
-    libsbml.AST_FUNCTION_DELAY: "delay()",
-    libsbml.AST_FUNCTION_RATE_OF: "rateOf()",
-}
+_REFUSED_SYMBOLS = {libsbml.AST_FUNCTION_DELAY: "delay()"}
 
 
 def read_sbml(text: str, name: str) -> ir.Network:
@@ -197,44 +195,33 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
             yield f"package `{prefix}`"
     for i, event in enumerate(model.getListOfEvents()):
         yield f"event `{event.getIdAttribute() or i + 1}`"
-    for i, rule in enumerate(model.getListOfRules()):
-        if rule.isAlgebraic():
-            yield f"algebraic rule {i + 1}"
-    if model.isSetConversionFactor():
-        yield f"conversion factor `{model.getConversionFactor()}` of the model"
-    for species in model.getListOfSpecies():
-        if species.isSetConversionFactor():
-            yield f"conversion factor of species `{species.getId()}`"
     for reaction in model.getListOfReactions():
-        yield from _refused_in_reaction(model, reaction)
+        if reaction.isSetFast() and reaction.getFast():
+            yield f"fast reaction `{reaction.getId()}`"
+        if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
+            yield f"reaction `{reaction.getId()}` without a rate law"
+        for reference in _references(reaction):
+            if _has_no_count(model, reference):
+                yield (
+                    f"missing stoichiometry of `{reference.getSpecies()}` in reaction "
+                    f"`{reaction.getId()}`"
+                )
 
 
-def _refused_in_reaction(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield what a Network cannot hold of one reaction."""
-    if reaction.isSetFast() and reaction.getFast():
-        yield f"fast reaction `{reaction.getId()}`"
-    if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
-        yield f"reaction `{reaction.getId()}` without a rate law"
-    yield from _refused_stoichiometry(model, reaction)
+def _references(reaction: Any) -> tuple[Any, ...]:
+    """Return the species references of a reaction that have a stoichiometry."""
+    return (*reaction.getListOfReactants(), *reaction.getListOfProducts())
 
 
-def _refused_stoichiometry(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield the species references whose stoichiometry is not a plain number."""
-    for reference in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
-        name = reference.getIdAttribute()
-        computed = reference.isSetStoichiometryMath() or (
-            name and (model.getRule(name) or model.getInitialAssignment(name))
-        )
-        if computed:
-            yield (
-                f"computed stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
-        elif reference.getLevel() >= 3 and not reference.isSetStoichiometry():
-            yield (
-                f"missing stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
+def _has_no_count(model: Any, reference: Any) -> bool:
+    """Say whether nothing gives a species reference its stoichiometry."""
+    name = reference.getIdAttribute()
+    computed = name and (model.getRule(name) or model.getInitialAssignment(name))
+    return not (
+        reference.getLevel() < 3  # where 1 is the default
+        or reference.isSetStoichiometry()
+        or computed
+    )
 
 
 class _Reader:
@@ -243,23 +230,23 @@ class _Reader:
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
         self.functions = {f.getId(): f for f in model.getListOfFunctionDefinitions()}
-        self.stoichiometries = {
-            ref.getIdAttribute(): ref.getStoichiometry()
-            for reaction in model.getListOfReactions()
-            for ref in (*reaction.getListOfReactants(), *reaction.getListOfProducts())
-            if ref.getIdAttribute()
+        self.points = {
+            c.getId()
+            for c in model.getListOfCompartments()
+            if c.getSpatialDimensionsAsDouble() == 0.0
         }
 
     def network(self) -> ir.Network:
         """Return the whole model."""
         model = self.model
         self.units = self._model_units()
-        reactions, locals_ = [], []
-        for reaction in model.getListOfReactions():
-            record, parameters = self._reaction(reaction)
+        reactions, parameters = [], [*map(self._parameter, model.getListOfParameters())]
+        for item in model.getListOfReactions():
+            record, own = self._reaction(item)
             reactions.append(record)
-            locals_.extend(parameters)
-        rules = [self._rule(rule) for rule in model.getListOfRules()]
+            parameters += own
+        # L3V2 lets a formula be absent: such a rule or assignment says nothing.
+        said = [rule for rule in model.getListOfRules() if rule.isSetMath()]
         initial = [
             ir.InitialAssignment(
                 item.getSymbol(),
@@ -268,17 +255,22 @@ class _Reader:
                 ),
             )
             for item in model.getListOfInitialAssignments()
+            if item.isSetMath()
         ]
         return ir.Network(
             id=model.getId() or "model",
             name=model.getName(),
             compartments=tuple(map(self._compartment, model.getListOfCompartments())),
             species=tuple(map(self._species, model.getListOfSpecies())),
-            parameters=(*map(self._parameter, model.getListOfParameters()), *locals_),
+            parameters=tuple(parameters),
             reactions=tuple(reactions),
-            rules=tuple(rules),
+            rules=tuple(self._rule(rule) for rule in said if not rule.isAlgebraic()),
             initial_assignments=tuple(initial),
             units=self.units,
+            algebraic=tuple(
+                self._formula(rule.getMath(), f"algebraic rule {i}")
+                for i, rule in enumerate(filter(_is_algebraic, said), start=1)
+            ),
         )
 
     def _model_units(self) -> ir.ModelUnits:
@@ -330,18 +322,21 @@ class _Reader:
     def _species(self, item: Any) -> ir.Species:
         concentration = item.isSetInitialConcentration()
         amount = item.getInitialAmount() if item.isSetInitialAmount() else None
+        home = item.getCompartment()
         return ir.Species(
             id=item.getId(),
-            compartment=item.getCompartment(),
+            compartment=home,
             initial=item.getInitialConcentration() if concentration else amount,
             initial_is_concentration=concentration,
-            only_amount=item.getHasOnlySubstanceUnits(),
+            # What is in a point has no concentration.
+            only_amount=item.getHasOnlySubstanceUnits() or home in self.points,
             boundary=item.getBoundaryCondition(),
             constant=item.getConstant(),
             unit=self._unit(item.getSubstanceUnits()) or self.units.substance,
             name=item.getName(),
             sbo=item.getSBOTermID(),
             identity=_identity(item),
+            conversion=item.getConversionFactor() or self.model.getConversionFactor(),
         )
 
     def _parameter(self, item: Any, prefix: str = "") -> ir.Parameter:
@@ -355,10 +350,6 @@ class _Reader:
 
     def _rule(self, rule: Any) -> ir.Rule:
         variable = rule.getVariable()
-        if variable in self.stoichiometries:
-            raise UnsupportedFeatureError(
-                f"{self.name}: rule for the stoichiometry `{variable}`."
-            )
         return ir.Rule(
             kind="rate" if rule.isRate() else "assignment",
             variable=variable,
@@ -374,10 +365,19 @@ class _Reader:
             p.id.removeprefix(prefix): ir.Symbol(p.id) for p in parameters
         }
         rate = self._formula(law.getMath(), f"reaction `{item.getId()}`")
+        parameters += [
+            ir.Parameter(
+                id=reference.getIdAttribute(),
+                value=_plain_count(reference),
+                constant=reference.getConstant(),
+            )
+            for reference in _references(item)
+            if _is_symbol(reference)
+        ]
         reaction = ir.Reaction(
             id=item.getId(),
-            reactants=_references(item.getListOfReactants()),
-            products=_references(item.getListOfProducts()),
+            reactants=self._counts(item.getListOfReactants(), item),
+            products=self._counts(item.getListOfProducts(), item),
             modifiers=tuple(m.getSpecies() for m in item.getListOfModifiers()),
             rate=ir.substitute(rate, renamed),
             reversible=item.getReversible(),
@@ -385,6 +385,23 @@ class _Reader:
             sbo=item.getSBOTermID(),
         )
         return reaction, parameters
+
+    def _counts(
+        self, references: Any, reaction: Any
+    ) -> tuple[tuple[str, ir.Count], ...]:
+        """Return (species, stoichiometry) pairs."""
+        where = f"a stoichiometry in reaction `{reaction.getId()}`"
+        pairs: list[tuple[str, ir.Count]] = []
+        for item in references:
+            count: ir.Count
+            if item.isSetStoichiometryMath():
+                count = self._formula(item.getStoichiometryMath().getMath(), where)
+            elif _is_symbol(item):
+                count = ir.Symbol(item.getIdAttribute())
+            else:
+                count = _plain_count(item) or 0.0
+            pairs.append((item.getSpecies(), count))
+        return tuple(pairs)
 
     def _formula(self, node: Any, where: str) -> ir.Expr:
         if node is None:
@@ -455,8 +472,6 @@ class _Reader:
     def _name(self, name: str, arguments: dict[str, ir.Expr]) -> ir.Expr:
         if name in arguments:
             return arguments[name]
-        if name in self.stoichiometries:
-            return ir.Number(self.stoichiometries[name])
         return ir.Symbol(name)
 
     def _call(
@@ -522,12 +537,21 @@ def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
     return ir.Call(op, tuple(children))
 
 
-def _references(items: Any) -> tuple[tuple[str, float], ...]:
-    """Return (species, stoichiometry) pairs."""
-    return tuple(
-        (r.getSpecies(), r.getStoichiometry() if r.isSetStoichiometry() else 1.0)
-        for r in items
-    )
+def _is_symbol(reference: Any) -> bool:
+    """Say whether formulas may use, and rules change, a stoichiometry by its id."""
+    return bool(reference.getLevel() >= 3 and reference.getIdAttribute())
+
+
+def _plain_count(reference: Any) -> float | None:
+    """Return the number that the file gives a stoichiometry, None for none."""
+    if reference.getLevel() >= 3 and not reference.isSetStoichiometry():
+        return None
+    # Level 1 wrote fractions.
+    return float(reference.getStoichiometry() / reference.getDenominator())
+
+
+def _is_algebraic(rule: Any) -> bool:
+    return bool(rule.isAlgebraic())
 
 
 def _identity(item: Any) -> str:

@@ -409,19 +409,18 @@ def select(
     -------
     float array, shape (n_select,)
     """
-    source, index = selection.source, selection.index
-    out = np.empty(len(source))
     pools = {Source.STATE: y, Source.PARAM: p}
-    if (source == Source.ASSIGNED).any():
+    if selection.uses(Source.ASSIGNED):
         pools[Source.ASSIGNED] = np.empty(kernels.n_assigned)
         kernels.assigned(t, y, p, pools[Source.ASSIGNED])
-    if (source == Source.RATE).any():
+    if selection.uses(Source.RATE):
         pools[Source.RATE] = np.empty(kernels.n_rate)
         kernels.rates(t, y, p, pools[Source.RATE])
+    out = np.empty(len(selection.source))
+    below = np.ones(len(out))
     for kind, pool in pools.items():
-        where = source == kind
-        out[where] = pool[index[where]]
-    out *= selection.scale
-    divided = selection.divisor >= 0
-    out[divided] /= p[selection.divisor[divided]]
-    return out
+        above = selection.source == kind
+        out[above] = pool[selection.index[above]]
+        divides = (selection.divisor_source == kind) & (selection.divisor >= 0)
+        below[divides] = pool[selection.divisor[divides]]
+    return out * selection.scale / below
