@@ -128,6 +128,10 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
         raise ModelError(f"{path.name} is not UTF-8 text: {error}.") from error
     if antimony.is_antimony(path):
         text = antimony.antimony_to_sbml(text, path.name)
+    from mir21sim.frontends import comp  # libSBML takes 0.2 s
+
+    if comp.is_hierarchical(text):
+        text = comp.flattened(text, path)
     texts = {"sbml": text}
     for role, suffix in (("toml", ".toml"), ("parameters", ".parameters.tsv")):
         companion = path.with_name(path.stem + suffix)

@@ -1,6 +1,7 @@
 """SBML text → Network; what is not supported is refused by name and id. Layer 3."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
@@ -8,7 +9,12 @@ from xml.parsers import expat
 import libsbml
 
 from mir21sim import ir
-from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
+from mir21sim.errors import (
+    ModelError,
+    ModelWarning,
+    UnsupportedFeatureError,
+    hint,
+)
 from mir21sim.units import UnitParts
 
 MAX_DEPTH = 60
@@ -119,9 +125,7 @@ def read_sbml(text: str, name: str) -> ir.Network:
     UnsupportedFeatureError
         For constructs that are not supported; every one is named with its id.
     """
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ModelError(f"{name} declares XML entities, which a model never needs.")
-    _stop_on_nesting(text, name)
+    stop_on_hostile_text(text, name)
     document = libsbml.readSBMLFromString(text)
     _stop_on_errors(document, name)
     model = document.getModel()
@@ -132,7 +136,23 @@ def read_sbml(text: str, name: str) -> ir.Network:
         raise UnsupportedFeatureError(
             f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
         )
-    return _Reader(model, name).network()
+    reader = _Reader(model, name)
+    network = reader.network()
+    if reader.open_counts:
+        warnings.warn(
+            f"{name} gives no stoichiometry for {', '.join(reader.open_counts[:3])}"
+            f"{' and others' if len(reader.open_counts) > 3 else ''}; 1 is taken.",
+            ModelWarning,
+            stacklevel=2,
+        )
+    return network
+
+
+def stop_on_hostile_text(text: str, name: str) -> None:
+    """Raise for XML that libSBML must not see: entities, or endless nesting."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ModelError(f"{name} declares XML entities, which a model never needs.")
+    _stop_on_nesting(text, name)
 
 
 def _stop_on_nesting(text: str, name: str) -> None:
@@ -200,28 +220,11 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
             yield f"fast reaction `{reaction.getId()}`"
         if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
             yield f"reaction `{reaction.getId()}` without a rate law"
-        for reference in _references(reaction):
-            if _has_no_count(model, reference):
-                yield (
-                    f"missing stoichiometry of `{reference.getSpecies()}` in reaction "
-                    f"`{reaction.getId()}`"
-                )
 
 
 def _references(reaction: Any) -> tuple[Any, ...]:
     """Return the species references of a reaction that have a stoichiometry."""
     return (*reaction.getListOfReactants(), *reaction.getListOfProducts())
-
-
-def _has_no_count(model: Any, reference: Any) -> bool:
-    """Say whether nothing gives a species reference its stoichiometry."""
-    name = reference.getIdAttribute()
-    computed = name and (model.getRule(name) or model.getInitialAssignment(name))
-    return not (
-        reference.getLevel() < 3  # where 1 is the default
-        or reference.isSetStoichiometry()
-        or computed
-    )
 
 
 class _Reader:
@@ -230,6 +233,7 @@ class _Reader:
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
         self.functions = {f.getId(): f for f in model.getListOfFunctionDefinitions()}
+        self.open_counts: list[str] = []
         self.points = {
             c.getId()
             for c in model.getListOfCompartments()
@@ -399,9 +403,19 @@ class _Reader:
             elif _is_symbol(item):
                 count = ir.Symbol(item.getIdAttribute())
             else:
-                count = _plain_count(item) or 0.0
+                count = self._given_count(item, reaction)
             pairs.append((item.getSpecies(), count))
         return tuple(pairs)
+
+    def _given_count(self, reference: Any, reaction: Any) -> float:
+        """Return a stoichiometry; one that Level 3 leaves open is 1, with a warning."""
+        count = _plain_count(reference)
+        if count is None:
+            self.open_counts.append(
+                f"`{reference.getSpecies()}` in `{reaction.getId()}`"
+            )
+            return 1.0
+        return count
 
     def _formula(self, node: Any, where: str) -> ir.Expr:
         if node is None:
@@ -543,7 +557,10 @@ def _is_symbol(reference: Any) -> bool:
 
 
 def _plain_count(reference: Any) -> float | None:
-    """Return the number that the file gives a stoichiometry, None for none."""
+    """Return the number that the file gives a stoichiometry, None for none.
+
+    Level 3 has no default, and libSBML then says it is not a number.
+    """
     if reference.getLevel() >= 3 and not reference.isSetStoichiometry():
         return None
     # Level 1 wrote fractions.
