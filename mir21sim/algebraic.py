@@ -24,7 +24,7 @@ def determined(network: ir.Network) -> frozenset[str]:
     """
     if not network.algebraic:
         return frozenset()
-    found = [_mentioned(math, network) for math in network.algebraic]
+    found = [list(_plain_symbols(math)) for math in network.algebraic]
     # A boundary species is held by its modeller: it yields to other candidates.
     free = _free(network)
     for pool in (free, free | _boundary(network)):
@@ -37,20 +37,6 @@ def determined(network: ir.Network) -> frozenset[str]:
         "they leave no quantity free for each of them. A quantity is free if it is not "
         "constant and neither a rule, a reaction nor an event sets it."
     )
-
-
-def _mentioned(math: ir.Expr, network: ir.Network) -> list[str]:
-    """Return the ids in a rule, also those behind assigned ids and reactions."""
-    behind = {r.variable: r.math for r in network.rules if r.kind == "assignment"}
-    behind |= {r.id: r.rate for r in network.reactions}
-    waiting, seen = list(_plain_symbols(math)), []
-    while waiting:
-        name = waiting.pop(0)
-        if name not in seen:
-            seen.append(name)
-            if name in behind:
-                waiting.extend(_plain_symbols(behind[name]))
-    return seen
 
 
 def _plain_symbols(expr: ir.Expr) -> Iterator[str]:

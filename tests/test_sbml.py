@@ -259,19 +259,6 @@ def _event():
     )
 
 
-def _algebraic():
-    formula = "<apply><minus/><ci>k</ci><cn>1</cn></apply>"
-    return (
-        f"<listOfRules><algebraicRule>{MATH}{formula}</math></algebraicRule>"
-        "</listOfRules>"
-    )
-
-
-def _variable():
-    k = '<parameter id="k" constant="false" value="1"/>'
-    return f"<listOfParameters>{k}</listOfParameters>"
-
-
 def _csymbol(name, *arguments):
     address = f"http://www.sbml.org/sbml/symbols/{name}"
     head = f'<csymbol encoding="text" definitionURL="{address}">{name}</csymbol>'
@@ -285,11 +272,6 @@ def _reaction(attributes='id="r1"', inside="", law=f"{MATH}<ci>k</ci></math>"):
     )
 
 
-def _reactant(attributes):
-    inside = f'<speciesReference species="A" {attributes} constant="false"/>'
-    return _reaction(inside=f"<listOfReactants>{inside}</listOfReactants>")
-
-
 REFUSED = {
     "event": ({"events": _event()}, "event `divide`"),
     "delay": (
@@ -299,10 +281,6 @@ REFUSED = {
             )
         },
         r"delay\(\) in reaction `r1`",
-    ),
-    "missing stoichiometry": (
-        {"reactions": _reactant("")},
-        "missing stoichiometry of `A` in reaction `r1`",
     ),
     "no rate law": (
         {"reactions": '<listOfReactions><reaction id="r1" reversible="false"/>'
@@ -321,9 +299,10 @@ def test_an_unsupported_construct_is_refused_by_name_and_id(case):
 
 def test_all_unsupported_constructs_are_named_at_once():
     with pytest.raises(
-        UnsupportedFeatureError, match=r"event `divide`; missing stoichiometry of `A`"
+        UnsupportedFeatureError,
+        match=r"event `divide`; reaction `r1` without a rate law",
     ):
-        read(events=_event(), reactions=_reactant(""))
+        read(events=_event(), reactions=REFUSED["no rate law"][0]["reactions"])
 
 
 def test_a_fast_reaction_is_refused():

@@ -104,6 +104,7 @@ _SAID_BY_US = {
     libsbml.OpsNeedCorrectNumberOfArgs,
     libsbml.InvalidNoArgsPassedToFunctionDef,
     libsbml.UndeclaredSpeciesRef,
+    libsbml.CircularRuleDependency,
 }
 """Errors of libSBML that lint or this reader tell in words of their own."""
 
