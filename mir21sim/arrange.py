@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from mir21sim import units
-from mir21sim._typing import FloatArray
+from mir21sim import perturb, units
+from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiled import CompiledModel, Input, unique
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.ir import Species
+from mir21sim.perturb import NONE, Perturbations
 from mir21sim.protocol import Dose, Protocol
 from mir21sim.solvers.runs import Action, Runs, Schedule, Selection, Source
 from mir21sim.units import SECONDS_PER_HOUR
@@ -28,7 +29,8 @@ MAX_RUNS = 10_000_000
 class Axis:
     """One swept name with its values and unit.
 
-    ``kind`` is "dose" (amounts of the doses of a species), "parameter" or "initial".
+    ``kind`` is "dose" (amounts of the doses of a species), "parameter", "initial" or
+    "cell" (one cell a value, with numbers of its own).
     """
 
     name: str
@@ -69,6 +71,9 @@ class Plan:
     over : swept name to (values, unit or "")
     parameters, initials : fixed overrides, model units
     observe : names to keep
+    perturb : clamps, knock-downs, over-expression, missing sites
+    cells : parameter or species to float array, shape (n_cell,): what each cell has;
+        cells are the first dimension
     """
 
     times_h: FloatArray
@@ -77,6 +82,8 @@ class Plan:
     parameters: Mapping[str, float]
     initials: Mapping[str, float]
     observe: tuple[str, ...]
+    perturb: Perturbations = NONE
+    cells: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 def check_tolerances(
@@ -130,6 +137,8 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
         _axis(model, name, values, unit, plan.protocol)
         for name, (values, unit) in plan.over.items()
     )
+    if plan.cells:
+        axes = (_cell_axis(plan), *axes)
     n_run = math.prod(axis.values.size for axis in axes)
     if n_run > MAX_RUNS:
         raise InputError(f"The sweep has {n_run} runs; at most {MAX_RUNS} are allowed.")
@@ -144,6 +153,12 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
     for axis in axes:
         if axis.kind in by_kind:
             by_kind[axis.kind][axis.name] = columns[axis.name]
+    for name, values in plan.cells.items():
+        kind = "initial" if name in model.state_names else "parameter"
+        _checked(model, kind, name, float(values.min()))
+        by_kind[kind][name] = values[columns[CELL].astype(int)]
+    changed = perturb.parameter_columns(model, plan.perturb, by_kind["parameter"])
+    by_kind["parameter"] |= changed
     y0, p = model.start_values(n_run, by_kind["parameter"], by_kind["initial"])
     swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
     protocol = _with_swept_targets(plan, swept)
@@ -166,8 +181,48 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
         schedule=schedule,
         selection=selection,
         amounts=amounts,
+        frozen=_frozen(model, plan, swept=by_kind["initial"], doses=schedule.state),
     )
     return Arranged(runs, axes, outputs, plan.times_h, protocol)
+
+
+CELL = "cell"
+"""Name of the dimension of a population."""
+
+
+def _cell_axis(plan: Plan) -> Axis:
+    """Return the dimension of a population after checking that its numbers fit."""
+    sizes = {values.shape for values in plan.cells.values()}
+    if len(sizes) != 1 or len(next(iter(sizes))) != 1:
+        raise InputError(f"All cells must have all numbers, got shapes {sizes}.")
+    both = set(plan.cells) & {*plan.over, *plan.parameters, *plan.initials, CELL}
+    if both or CELL in plan.over:
+        raise InputError(
+            f"`{min(both or {CELL})}` cannot differ between cells and be set for all."
+        )
+    count = len(next(iter(plan.cells.values())))
+    return Axis(CELL, "cell", np.arange(count, dtype=float), "", "cell")
+
+
+def _frozen(
+    model: CompiledModel,
+    plan: Plan,
+    *,
+    swept: Mapping[str, FloatArray],
+    doses: IntArray,
+) -> BoolArray | None:
+    """Return which states are held; what is held takes no dose or start of its own."""
+    mask = perturb.frozen(model, plan.perturb)
+    if mask is None:
+        return None
+    for row in np.flatnonzero(mask):
+        name = model.state_names[row]
+        if row in doses or (name in swept and name not in plan.cells):
+            raise InputError(
+                f"`{name}` is clamped and also dosed or given an initial amount: drop "
+                "one of the two."
+            )
+    return mask
 
 
 def _species(model: CompiledModel) -> dict[str, Species]:

@@ -6,6 +6,7 @@ comes after knows three kinds of quantity only: states, parameters, and defined 
 Species are stored as amounts, whatever their id means. No SymPy.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -220,7 +221,7 @@ class _Lowering:
             return self._rule_slope(rule)
         terms = []
         for reaction in self.network.reactions:
-            count = self._count(reaction, name)
+            count = self._counts[reaction.id].get(name, _ZERO)
             if count != _ZERO:
                 terms.append(_product(count, self._reaction_rate(reaction.id)))
         return _sum(terms)
@@ -242,8 +243,7 @@ class _Lowering:
         stoichiometry: dict[tuple[int, int], float] = {}
         computed: list[tuple[str, str, ir.Expr]] = []
         for r, reaction in enumerate(self.network.reactions):
-            for name in dict.fromkeys(n for n, _ in reaction.changes()):
-                count = self._count(reaction, name)
+            for name, count in self._counts[reaction.id].items():
                 if name not in index:
                     continue
                 if isinstance(count, ir.Number):
@@ -264,14 +264,24 @@ class _Lowering:
             rates.append(Rate(label, math))
         return rates, stoichiometry
 
-    def _count(self, reaction: ir.Reaction, name: str) -> ir.Expr:
-        """Return how much of a species one unit of extent makes."""
-        item = self.species[name]
-        if item.boundary or item.constant or name in self.rules:
-            return _ZERO
-        made = _sum([c for n, c in reaction.changes() if n == name])
-        factor = ir.Symbol(item.conversion) if item.conversion else _ONE
-        return _product(self.lower(made), factor)
+    @functools.cached_property
+    def _counts(self) -> dict[str, dict[str, ir.Expr]]:
+        """Return {reaction: {species: amount that one unit of extent makes}}."""
+        return {
+            reaction.id: {
+                name: self._in_amounts(name, change)
+                for name, change in reaction.net().items()
+                if not (self.species[name].boundary or name in self.rules)
+            }
+            for reaction in self.network.reactions
+        }
+
+    def _in_amounts(self, name: str, change: ir.Count) -> ir.Expr:
+        """Return a change of extent as one of amount, by the conversion factor."""
+        conversion = self.species[name].conversion
+        factor = ir.Symbol(conversion) if conversion else _ONE
+        count = ir.Number(change) if isinstance(change, float) else self.lower(change)
+        return _product(count, factor)
 
     # --------------------------------------------------------------------- starts
     def _starts(self) -> dict[str, ir.Expr]:

@@ -133,12 +133,28 @@ class Reaction:
                 else:
                     yield name, count if sign > 0 else Call("minus", (count,))
 
+    def net(self) -> dict[str, Count]:
+        """Return what one unit of extent changes: species → number or formula."""
+        sums: dict[str, Count] = {}
+        for name, count in self.changes():
+            change: Count = count.value if isinstance(count, Number) else count
+            if name in sums:
+                change = _added(sums[name], change)
+            sums[name] = change
+        return sums
+
     def formulas(self) -> Iterator[Expr]:
         """Yield the rate and every stoichiometry that is a formula."""
         yield self.rate
         for _, count in (*self.reactants, *self.products):
             if not isinstance(count, float):
                 yield count
+
+
+def _added(a: Count, b: Count) -> Count:
+    if isinstance(a, float) and isinstance(b, float):
+        return a + b
+    return Call("plus", tuple(Number(x) if isinstance(x, float) else x for x in (a, b)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from mir21sim import lint, results, units
 from mir21sim.codegen import cache
-from mir21sim.compiled import CompiledModel, Input, ModelInfo, Observable
+from mir21sim.compiled import CompiledModel, Gene, Input, ModelInfo, Observable
 from mir21sim.equations import equations
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
 from mir21sim.frontends import antimony
@@ -35,8 +35,9 @@ it cuts the error of EARM 2 twentyfold for a third more steps (benchmarks/README
 _SBML_SUFFIXES = {".xml", ".sbml"}
 _TOML_KEYS = {
     "id", "title", "description", "cell_compartment", "equilibrate", "default_context",
-    "references", "protocol", "inputs", "observables",
+    "references", "protocol", "inputs", "observables", "genes", "modules",
 }  # fmt: skip
+_GENE_KEYS = {"protein", "mrna", "synthesis", "site"}
 _CONTEXT_KEYS = {"id", "title", "identity", "description", "models"}
 _OVERRIDE_KEYS = {"value", "unit", "status", "source", "note"}
 
@@ -232,6 +233,26 @@ def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
     return rows
 
 
+def context_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
+    """Return the numbers that a context puts in place of the model's, by id."""
+    if not files.context:
+        return {}
+    text = files.texts["context"]
+    table = _read_toml(text, f"{files.context}.toml")
+    return {
+        key: lint.SourcedNumber(
+            id=key,
+            value=float(entry["value"]),
+            unit=entry.get("unit", ""),
+            status=entry.get("status", ""),
+            source=entry.get("source", ""),
+            note=entry.get("note", ""),
+            line=_line_of(text, key),
+        )
+        for key, entry in table["models"][files.name].items()
+    }
+
+
 def check(files: ModelFiles) -> list[lint.Issue]:
     """Return everything lint has to say about a model, errors first."""
     network, _ = understand(files)
@@ -315,9 +336,78 @@ def _info(files: ModelFiles, network: Network) -> ModelInfo:
         ),
         inputs=inputs,
         observables=observables,
+        genes=_genes(table.get("genes", {}), network, files),
+        modules=_modules(table.get("modules", {}), network, files),
         end_h=float(protocol.get("end_h", 24.0)),
         doses=tuple(protocol.get("doses", ())),
     )
+
+
+def _genes(
+    table: Mapping[str, Any], network: Network, files: ModelFiles
+) -> dict[str, Gene]:
+    """Return the genes that a `.toml` declares, each with the names it points to."""
+    species = [s.id for s in network.species]
+    constants = [p.id for p in network.parameters]
+    genes = {}
+    for key, entry in table.items():
+        where = _toml_place(files, f"genes.{key}")
+        if not isinstance(entry, dict):
+            raise ModelError(f"{where}: a gene is a table, got {entry!r}.")
+        _known_keys(entry, _GENE_KEYS, where)
+        site: dict[str, Any] = entry.get("site", {})
+        for name, value in site.items():
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ModelError(f"{where}: `{name}` must be a number, got {value!r}.")
+        gene = Gene(
+            id=key,
+            protein=tuple(entry.get("protein", ())),
+            mrna=entry.get("mrna", ""),
+            synthesis=tuple(entry.get("synthesis", ())),
+            site=site,
+        )
+        if not gene.protein:
+            raise ModelError(f"{where}: `protein` must name one species or more.")
+        mrna = (gene.mrna,) if gene.mrna else ()
+        _known_names(where, "species", (*gene.protein, *mrna), species)
+        _known_names(where, "parameter", (*gene.synthesis, *gene.site), constants)
+        genes[key] = gene
+    return genes
+
+
+def _modules(
+    table: Mapping[str, Any], network: Network, files: ModelFiles
+) -> dict[str, tuple[str, ...]]:
+    """Return the modules of a `.toml`: name to species, each in one module at most."""
+    species = [s.id for s in network.species]
+    home: dict[str, str] = {}
+    for key, members in table.items():
+        where = _toml_place(files, key, "modules")
+        _known_names(where, "species", members, species)
+        for member in members:
+            if member in home:
+                raise ModelError(
+                    f"{where}: `{member}` stands in the modules {home[member]} and "
+                    f"{key}; one of the two must go."
+                )
+            home[member] = key
+    return {key: tuple(members) for key, members in table.items()}
+
+
+def _known_names(where: str, kind: str, names: Iterable[str], known: list[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ModelError(
+                f"{where}: the model has no {kind} `{name}`. {hint(name, known)}"
+            )
+
+
+def _toml_place(files: ModelFiles, key: str, table: str = "") -> str:
+    """Return 'file, line N, table key' of an entry in a model's `.toml`."""
+    text = files.texts["toml"]
+    line = _line_of(text, key) or _line_of(text, f"[{key}]")
+    shown = f"{table} {key}" if table else key
+    return f"{files.name}.toml, line {line}, {shown}"
 
 
 def _apply_context(

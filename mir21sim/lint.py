@@ -209,12 +209,10 @@ def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
         seen = set(ir.symbols(reaction.rate))
         for name in tuple(seen):
             seen |= hidden.get(name, set())
-        net: dict[str, float] = {}
-        for name, count in reaction.changes():
-            if isinstance(count, ir.Number):  # the sign of a formula is not known
-                net[name] = net.get(name, 0.0) + count.value
-        for name, change in net.items():
-            if change < 0 and name not in seen | free:
+        for name, change in reaction.net().items():
+            # The sign of a formula is not known.
+            consumed = isinstance(change, float) and change < 0
+            if consumed and name not in seen | free:
                 yield Issue(
                     "warning",
                     "consumption",

@@ -304,3 +304,20 @@ def test_the_totals_of_binding_are_a_and_b():
     totals = symbolic.conserved_totals(3, symbolic.build(support.BINDING).stoichiometry)
     vectors = {tuple(sorted(total.items())) for total in totals}
     assert vectors == {((0, -1.0), (1, 1.0)), ((0, 1.0), (2, 1.0))}
+
+
+def test_pools_are_whole_non_negative_and_smallest():
+    """A ⇌ B, A + C ⇌ D: the basis has A + B − C, pools only sums."""
+    matrix = {(0, 0): -1.0, (1, 0): 1.0, (0, 1): -1.0, (2, 1): -1.0, (3, 1): 1.0}
+    found = symbolic.pools(4, matrix)
+    assert {2: 1.0, 3: 1.0} in found
+    assert {0: 1.0, 1: 1.0, 3: 1.0} in found
+    assert len(found) == 2
+
+
+def test_a_dimer_counts_twice_in_its_pool():
+    assert symbolic.pools(2, {(0, 0): -2.0, (1, 0): 1.0}) == [{0: 1.0, 1: 2.0}]
+
+
+def test_an_open_network_has_no_pools():
+    assert symbolic.pools(1, {(0, 0): 1.0, (0, 1): -1.0}) == []

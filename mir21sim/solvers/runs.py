@@ -92,6 +92,7 @@ class Runs:
     schedule : the doses
     selection : what to keep at each of ``times``
     amounts : bool array, shape (n_state,): states that must not become negative
+    frozen : bool array, shape (n_state,): states that reactions do not change; or None
     """
 
     y0: FloatArray
@@ -100,6 +101,7 @@ class Runs:
     schedule: Schedule
     selection: Selection
     amounts: BoolArray
+    frozen: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.y0)

@@ -200,7 +200,7 @@ class _OneRun:
         self.times, self.schedule = runs.times, runs.schedule
         self.dose_values = runs.schedule.value[run]
         self.selection = runs.selection
-        self.never_negative = runs.amounts
+        self.never_negative, self.frozen = runs.amounts, runs.frozen
         self.amounts = np.zeros_like(runs.amounts) if allow_negative else runs.amounts
         self.out = np.full((len(self.times), len(self.selection.source)), np.nan)
         self.input = np.zeros_like(self.y)
@@ -259,7 +259,11 @@ class _OneRun:
         self.n_rhs += 1
         if not math.isfinite(out.sum()):
             self.kernels.rhs(t, self._clipped(y), self.p, out)
-        return out + self.input if self.has_input else out
+        if self.has_input:
+            out += self.input
+        if self.frozen is not None:
+            out[self.frozen] = 0.0
+        return out
 
     def _clipped(self, y: FloatArray) -> FloatArray:
         """Return a state without amounts below zero.
@@ -281,6 +285,8 @@ class _OneRun:
         self.kernels.jac(t, y, self.p, data)
         if not math.isfinite(data.sum()):
             self.kernels.jac(t, self._clipped(y), self.p, data)
+        if self.frozen is not None:
+            data[self.frozen[self.kernels.j_row]] = 0.0
         self.n_jac += 1
         n = len(y)
         if self.sparse:
