@@ -13,8 +13,9 @@ from typing import Any
 
 import sympy
 
-from mir21sim import ir, symbolic
-from mir21sim.symbolic import SymbolicSystem, truth
+from mir21sim import ir
+from mir21sim.equations import Equations
+from mir21sim.symbolic import SymbolicSystem, Translator, truth
 
 RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
 """Kinds of a relation; the index is its code in the generated module."""
@@ -56,11 +57,11 @@ class SymbolicEvents:
     sizes: tuple[tuple[Any, ...], ...]
 
 
-def build(network: ir.Network, system: SymbolicSystem) -> SymbolicEvents:
-    """Return the events of a checked network, over the symbols of its system."""
-    translator = symbolic.Translator(network)
-    translate = translator.translate
-    conditions = [_condition(e.trigger, translate) for e in network.events]
+def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
+    """Return the events of a model, over the symbols of its system."""
+    translator = Translator(model)
+    value = translator.value
+    conditions = [truth(translator.translate(e.trigger)) for e in model.events]
     users: dict[Any, int] = {}
     for number, condition in enumerate(conditions):
         for relation in _outermost(condition):
@@ -73,7 +74,7 @@ def build(network: ir.Network, system: SymbolicSystem) -> SymbolicEvents:
     r = tuple(sympy.Symbol(f"r{k}") for k in range(len(relations)))
     truths = dict(zip(relations, r, strict=True))
     return SymbolicEvents(
-        records=network.events,
+        records=model.events,
         roots=tuple(relation.lhs - relation.rhs for relation in relations),
         kinds=tuple(RELATIONS.index(relation.rel_op) for relation in relations),
         moments=tuple(_moment(relation, system) for relation in relations),
@@ -84,24 +85,28 @@ def build(network: ir.Network, system: SymbolicSystem) -> SymbolicEvents:
         users=tuple(users.values()),
         r=r,
         triggers=tuple(c.xreplace(truths) for c in conditions),
-        delays=tuple(_optional(e.delay, translate) for e in network.events),
-        priorities=tuple(_optional(e.priority, translate) for e in network.events),
+        delays=tuple(_optional(e.delay, value) for e in model.events),
+        priorities=tuple(_optional(e.priority, value) for e in model.events),
         targets=tuple(
             tuple(_target(a.variable, system) for a in e.assignments)
-            for e in network.events
+            for e in model.events
         ),
-        values=tuple(
-            tuple(translate(a.math) for a in e.assignments) for e in network.events
-        ),
+        values=tuple(tuple(value(a.math) for a in e.assignments) for e in model.events),
         sizes=tuple(
-            tuple(translator.size(a.variable) for a in e.assignments)
-            for e in network.events
+            tuple(_size(a.variable, model, translator) for a in e.assignments)
+            for e in model.events
         ),
     )
 
 
-def _optional(expr: ir.Expr | None, translate: Callable[[ir.Expr], Any]) -> Any:
-    return sympy.Integer(0) if expr is None else translate(expr)
+def _optional(expr: ir.Expr | None, value: Callable[[ir.Expr], Any]) -> Any:
+    return sympy.Integer(0) if expr is None else value(expr)
+
+
+def _size(variable: str, model: Equations, translator: Translator) -> Any:
+    """Return the factor that makes an amount of what a variable means."""
+    home = model.homes.get(variable)
+    return sympy.Integer(1) if home is None else translator.symbols[home]
 
 
 def _target(variable: str, system: SymbolicSystem) -> tuple[str, int]:
@@ -109,46 +114,6 @@ def _target(variable: str, system: SymbolicSystem) -> tuple[str, int]:
     if variable in system.state_names:
         return "y", system.state_names.index(variable)
     return "p", system.param_names.index(variable)
-
-
-def _condition(expr: ir.Expr, translate: Callable[[ir.Expr], Any]) -> Any:
-    """Return a trigger as a Boolean; one may be built by ``piecewise`` and ``==``."""
-    if not isinstance(expr, ir.Call):
-        return truth(translate(expr))
-    args = expr.args
-    if expr.op == "piecewise":
-        result = _condition(args[-1], translate) if len(args) % 2 else sympy.false
-        for k in range(len(args) // 2 * 2 - 2, -1, -2):
-            test = _condition(args[k + 1], translate)
-            value = _condition(args[k], translate)
-            result = sympy.Or(
-                sympy.And(test, value), sympy.And(sympy.Not(test), result)
-            )
-        return result
-    if expr.op in _COMBINED:
-        return _COMBINED[expr.op](*[_condition(arg, translate) for arg in args])
-    if expr.op in ("eq", "neq") and all(_is_condition(arg) for arg in args):
-        same = sympy.Not(sympy.Xor(*[_condition(arg, translate) for arg in args]))
-        return same if expr.op == "eq" else sympy.Not(same)
-    return truth(translate(expr))
-
-
-_COMBINED: dict[str, Callable[..., Any]] = {
-    "and": sympy.And,
-    "or": sympy.Or,
-    "not": sympy.Not,
-    "xor": sympy.Xor,
-    "implies": sympy.Implies,
-}
-
-
-def _is_condition(expr: ir.Expr) -> bool:
-    """Say whether an expression is true or false rather than a number."""
-    if not isinstance(expr, ir.Call):
-        return False
-    if expr.op == "piecewise":
-        return all(_is_condition(value) for value in expr.args[0::2])
-    return expr.op in ir.LOGIC or expr.op in ir.RELATIONS
 
 
 def _outermost(condition: Any) -> list[Any]:

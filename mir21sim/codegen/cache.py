@@ -20,6 +20,7 @@ import platformdirs
 from mir21sim import ir
 from mir21sim.codegen import emit_version
 from mir21sim.compiled import Kernels
+from mir21sim.equations import equations
 from mir21sim.errors import InputError
 from mir21sim.solvers import signatures
 
@@ -182,7 +183,7 @@ def _generate(network: ir.Network) -> str:
     from mir21sim.codegen import emit
 
     system = symbolic.build(network)
-    events = symbolic_events.build(network, system)
+    events = symbolic_events.build(equations(network), system)
     body = emit.module_text(system, events, network.id, key(network))
     return _sealed(body)
 

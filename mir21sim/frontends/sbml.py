@@ -1,6 +1,7 @@
 """SBML text → Network; what is not supported is refused by name and id. Layer 3."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
@@ -8,7 +9,12 @@ from xml.parsers import expat
 import libsbml
 
 from mir21sim import ir
-from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
+from mir21sim.errors import (
+    ModelError,
+    ModelWarning,
+    UnsupportedFeatureError,
+    hint,
+)
 from mir21sim.frontends.events import read_events, refused_events
 from mir21sim.units import UnitParts
 
@@ -80,6 +86,7 @@ _OPS = {
     libsbml.AST_CONSTANT_TRUE: "true",
     libsbml.AST_CONSTANT_FALSE: "false",
     libsbml.AST_NAME_TIME: ir.TIME,
+    libsbml.AST_FUNCTION_RATE_OF: ir.RATE_OF,
 }
 _CONSTANTS = {
     libsbml.AST_CONSTANT_E: 2.718281828459045,
@@ -98,13 +105,11 @@ _SAID_BY_US = {
     libsbml.OpsNeedCorrectNumberOfArgs,
     libsbml.InvalidNoArgsPassedToFunctionDef,
     libsbml.UndeclaredSpeciesRef,
+    libsbml.CircularRuleDependency,
 }
 """Errors of libSBML that lint or this reader tell in words of their own."""
 
-_REFUSED_SYMBOLS = {
-    libsbml.AST_FUNCTION_DELAY: "delay()",
-    libsbml.AST_FUNCTION_RATE_OF: "rateOf()",
-}
+_REFUSED_SYMBOLS = {libsbml.AST_FUNCTION_DELAY: "delay()"}
 
 
 def read_sbml(text: str, name: str) -> ir.Network:
@@ -122,9 +127,7 @@ def read_sbml(text: str, name: str) -> ir.Network:
     UnsupportedFeatureError
         For constructs that are not supported; every one is named with its id.
     """
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ModelError(f"{name} declares XML entities, which a model never needs.")
-    _stop_on_nesting(text, name)
+    stop_on_hostile_text(text, name)
     document = libsbml.readSBMLFromString(text)
     _stop_on_errors(document, name)
     model = document.getModel()
@@ -135,7 +138,23 @@ def read_sbml(text: str, name: str) -> ir.Network:
         raise UnsupportedFeatureError(
             f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
         )
-    return _Reader(model, name).network()
+    reader = _Reader(model, name)
+    network = reader.network()
+    if reader.open_counts:
+        warnings.warn(
+            f"{name} gives no stoichiometry for {', '.join(reader.open_counts[:3])}"
+            f"{' and others' if len(reader.open_counts) > 3 else ''}; 1 is taken.",
+            ModelWarning,
+            stacklevel=2,
+        )
+    return network
+
+
+def stop_on_hostile_text(text: str, name: str) -> None:
+    """Raise for XML that libSBML must not see: entities, or endless nesting."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ModelError(f"{name} declares XML entities, which a model never needs.")
+    _stop_on_nesting(text, name)
 
 
 def _stop_on_nesting(text: str, name: str) -> None:
@@ -197,44 +216,16 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
         if prefix != "l3v2extendedmath" and document.getPackageRequired(prefix):
             yield f"package `{prefix}`"
     yield from refused_events(model)
-    for i, rule in enumerate(model.getListOfRules()):
-        if rule.isAlgebraic():
-            yield f"algebraic rule {i + 1}"
-    if model.isSetConversionFactor():
-        yield f"conversion factor `{model.getConversionFactor()}` of the model"
-    for species in model.getListOfSpecies():
-        if species.isSetConversionFactor():
-            yield f"conversion factor of species `{species.getId()}`"
     for reaction in model.getListOfReactions():
-        yield from _refused_in_reaction(model, reaction)
+        if reaction.isSetFast() and reaction.getFast():
+            yield f"fast reaction `{reaction.getId()}`"
+        if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
+            yield f"reaction `{reaction.getId()}` without a rate law"
 
 
-def _refused_in_reaction(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield what a Network cannot hold of one reaction."""
-    if reaction.isSetFast() and reaction.getFast():
-        yield f"fast reaction `{reaction.getId()}`"
-    if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
-        yield f"reaction `{reaction.getId()}` without a rate law"
-    yield from _refused_stoichiometry(model, reaction)
-
-
-def _refused_stoichiometry(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield the species references whose stoichiometry is not a plain number."""
-    for reference in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
-        name = reference.getIdAttribute()
-        computed = reference.isSetStoichiometryMath() or (
-            name and (model.getRule(name) or model.getInitialAssignment(name))
-        )
-        if computed:
-            yield (
-                f"computed stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
-        elif reference.getLevel() >= 3 and not reference.isSetStoichiometry():
-            yield (
-                f"missing stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
+def _references(reaction: Any) -> tuple[Any, ...]:
+    """Return the species references of a reaction that have a stoichiometry."""
+    return (*reaction.getListOfReactants(), *reaction.getListOfProducts())
 
 
 class _Reader:
@@ -243,23 +234,24 @@ class _Reader:
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
         self.functions = {f.getId(): f for f in model.getListOfFunctionDefinitions()}
-        self.stoichiometries = {
-            ref.getIdAttribute(): ref.getStoichiometry()
-            for reaction in model.getListOfReactions()
-            for ref in (*reaction.getListOfReactants(), *reaction.getListOfProducts())
-            if ref.getIdAttribute()
+        self.open_counts: list[str] = []
+        self.points = {
+            c.getId()
+            for c in model.getListOfCompartments()
+            if c.getSpatialDimensionsAsDouble() == 0.0
         }
 
     def network(self) -> ir.Network:
         """Return the whole model."""
         model = self.model
         self.units = self._model_units()
-        reactions, locals_ = [], []
-        for reaction in model.getListOfReactions():
-            record, parameters = self._reaction(reaction)
+        reactions, parameters = [], [*map(self._parameter, model.getListOfParameters())]
+        for item in model.getListOfReactions():
+            record, own = self._reaction(item)
             reactions.append(record)
-            locals_.extend(parameters)
-        rules = [self._rule(rule) for rule in model.getListOfRules()]
+            parameters += own
+        # L3V2 lets a formula be absent: such a rule or assignment says nothing.
+        said = [rule for rule in model.getListOfRules() if rule.isSetMath()]
         initial = [
             ir.InitialAssignment(
                 item.getSymbol(),
@@ -268,18 +260,23 @@ class _Reader:
                 ),
             )
             for item in model.getListOfInitialAssignments()
+            if item.isSetMath()
         ]
         return ir.Network(
             id=model.getId() or "model",
             name=model.getName(),
             compartments=tuple(map(self._compartment, model.getListOfCompartments())),
             species=tuple(map(self._species, model.getListOfSpecies())),
-            parameters=(*map(self._parameter, model.getListOfParameters()), *locals_),
+            parameters=tuple(parameters),
             reactions=tuple(reactions),
-            rules=tuple(rules),
+            rules=tuple(self._rule(rule) for rule in said if not rule.isAlgebraic()),
             initial_assignments=tuple(initial),
             units=self.units,
             events=tuple(read_events(model, self._formula)),
+            algebraic=tuple(
+                self._formula(rule.getMath(), f"algebraic rule {i}")
+                for i, rule in enumerate(filter(_is_algebraic, said), start=1)
+            ),
         )
 
     def _model_units(self) -> ir.ModelUnits:
@@ -331,18 +328,21 @@ class _Reader:
     def _species(self, item: Any) -> ir.Species:
         concentration = item.isSetInitialConcentration()
         amount = item.getInitialAmount() if item.isSetInitialAmount() else None
+        home = item.getCompartment()
         return ir.Species(
             id=item.getId(),
-            compartment=item.getCompartment(),
+            compartment=home,
             initial=item.getInitialConcentration() if concentration else amount,
             initial_is_concentration=concentration,
-            only_amount=item.getHasOnlySubstanceUnits(),
+            # What is in a point has no concentration.
+            only_amount=item.getHasOnlySubstanceUnits() or home in self.points,
             boundary=item.getBoundaryCondition(),
             constant=item.getConstant(),
             unit=self._unit(item.getSubstanceUnits()) or self.units.substance,
             name=item.getName(),
             sbo=item.getSBOTermID(),
             identity=_identity(item),
+            conversion=item.getConversionFactor() or self.model.getConversionFactor(),
         )
 
     def _parameter(self, item: Any, prefix: str = "") -> ir.Parameter:
@@ -356,10 +356,6 @@ class _Reader:
 
     def _rule(self, rule: Any) -> ir.Rule:
         variable = rule.getVariable()
-        if variable in self.stoichiometries:
-            raise UnsupportedFeatureError(
-                f"{self.name}: rule for the stoichiometry `{variable}`."
-            )
         return ir.Rule(
             kind="rate" if rule.isRate() else "assignment",
             variable=variable,
@@ -375,10 +371,19 @@ class _Reader:
             p.id.removeprefix(prefix): ir.Symbol(p.id) for p in parameters
         }
         rate = self._formula(law.getMath(), f"reaction `{item.getId()}`")
+        parameters += [
+            ir.Parameter(
+                id=reference.getIdAttribute(),
+                value=_plain_count(reference),
+                constant=reference.getConstant(),
+            )
+            for reference in _references(item)
+            if _is_symbol(reference)
+        ]
         reaction = ir.Reaction(
             id=item.getId(),
-            reactants=_references(item.getListOfReactants()),
-            products=_references(item.getListOfProducts()),
+            reactants=self._counts(item.getListOfReactants(), item),
+            products=self._counts(item.getListOfProducts(), item),
             modifiers=tuple(m.getSpecies() for m in item.getListOfModifiers()),
             rate=ir.substitute(rate, renamed),
             reversible=item.getReversible(),
@@ -386,6 +391,33 @@ class _Reader:
             sbo=item.getSBOTermID(),
         )
         return reaction, parameters
+
+    def _counts(
+        self, references: Any, reaction: Any
+    ) -> tuple[tuple[str, ir.Count], ...]:
+        """Return (species, stoichiometry) pairs."""
+        where = f"a stoichiometry in reaction `{reaction.getId()}`"
+        pairs: list[tuple[str, ir.Count]] = []
+        for item in references:
+            count: ir.Count
+            if item.isSetStoichiometryMath():
+                count = self._formula(item.getStoichiometryMath().getMath(), where)
+            elif _is_symbol(item):
+                count = ir.Symbol(item.getIdAttribute())
+            else:
+                count = self._given_count(item, reaction)
+            pairs.append((item.getSpecies(), count))
+        return tuple(pairs)
+
+    def _given_count(self, reference: Any, reaction: Any) -> float:
+        """Return a stoichiometry; one that Level 3 leaves open is 1, with a warning."""
+        count = _plain_count(reference)
+        if count is None:
+            self.open_counts.append(
+                f"`{reference.getSpecies()}` in `{reaction.getId()}`"
+            )
+            return 1.0
+        return count
 
     def _formula(self, node: Any, where: str) -> ir.Expr:
         if node is None:
@@ -456,8 +488,6 @@ class _Reader:
     def _name(self, name: str, arguments: dict[str, ir.Expr]) -> ir.Expr:
         if name in arguments:
             return arguments[name]
-        if name in self.stoichiometries:
-            return ir.Number(self.stoichiometries[name])
         return ir.Symbol(name)
 
     def _call(
@@ -523,12 +553,24 @@ def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
     return ir.Call(op, tuple(children))
 
 
-def _references(items: Any) -> tuple[tuple[str, float], ...]:
-    """Return (species, stoichiometry) pairs."""
-    return tuple(
-        (r.getSpecies(), r.getStoichiometry() if r.isSetStoichiometry() else 1.0)
-        for r in items
-    )
+def _is_symbol(reference: Any) -> bool:
+    """Say whether formulas may use, and rules change, a stoichiometry by its id."""
+    return bool(reference.getLevel() >= 3 and reference.getIdAttribute())
+
+
+def _plain_count(reference: Any) -> float | None:
+    """Return the number that the file gives a stoichiometry, None for none.
+
+    Level 3 has no default, and libSBML then says it is not a number.
+    """
+    if reference.getLevel() >= 3 and not reference.isSetStoichiometry():
+        return None
+    # Level 1 wrote fractions.
+    return float(reference.getStoichiometry() / reference.getDenominator())
+
+
+def _is_algebraic(rule: Any) -> bool:
+    return bool(rule.isAlgebraic())
 
 
 def _identity(item: Any) -> str:

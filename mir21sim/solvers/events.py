@@ -39,6 +39,9 @@ _REFINE = 8
 _DEEPEST = 20
 """Sub-intervals, and rounds, of the search for a dip between two equal signs."""
 
+_JUMP = 1e-3
+"""Share of a change that neighbouring times have only if the function jumps there."""
+
 _KINDS = ("==", "!=", "<", "<=", ">", ">=")
 """Kinds of relations, by the numbers in ``EventKernels.kind``."""
 
@@ -391,6 +394,7 @@ class EventQueue:
         """
         lead = which[0]
         g_low, g_high = self._along(np.array([low, high]), states, p)
+        wide = np.abs(g_high - g_low)
         while low < (middle := low + (high - low) / 2) < high:
             margin = max(1e-3 * (high - low), 4 * math.ulp(high))
             drop = float(g_low[lead] - g_high[lead])
@@ -402,9 +406,11 @@ class EventQueue:
                         high, g_high = cut, g
                     else:
                         low, g_low = cut, g
-        for k in which[self.is_either[which]]:
-            if self._codes(g_high)[k] != codes[k]:
-                self.turns[int(k)] = high, float(g_high[k])
+        for k in map(int, which[self.is_either[which]]):
+            # A jump over zero, or to it, is no passing through it.
+            through = g_low[k] * g_high[k] < 0
+            if through and abs(g_high[k] - g_low[k]) < _JUMP * wide[k]:
+                self.turns[k] = high, float(g_high[k])
         return high
 
     def _along(self, times: FloatArray, states: States, p: FloatArray) -> FloatArray:
