@@ -217,8 +217,6 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
             yield f"package `{prefix}`"
     yield from refused_events(model)
     for reaction in model.getListOfReactions():
-        if reaction.isSetFast() and reaction.getFast():
-            yield f"fast reaction `{reaction.getId()}`"
         if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
             yield f"reaction `{reaction.getId()}` without a rate law"
 
@@ -389,6 +387,7 @@ class _Reader:
             reversible=item.getReversible(),
             name=item.getName(),
             sbo=item.getSBOTermID(),
+            fast=bool(item.isSetFast() and item.getFast()),
         )
         return reaction, parameters
 
