@@ -159,6 +159,17 @@ def test_a_short_pulse_in_a_rate_is_not_stepped_over(pulse):
         assert float(got["A"][0]) == 0.0
 
 
+def test_pulses_at_times_that_are_not_linear_are_not_stepped_over():
+    """sin is above 0.999 for 2 arccos(0.999) around each of its 16 crests."""
+    net = support.network(
+        {"A": 0.0}, {}, [reaction("in_", "-> A", "piecewise(1, sin(time) > 0.999, 0)")]
+    )
+    for method in ("LSODA", "BDF", "Radau"):
+        got = run(net, 100.0, options=ms.Options(method=method))
+        expected = 16 * 2 * math.acos(0.999)
+        assert float(got["A"][-1]) == pytest.approx(expected, rel=2e-5)
+
+
 def test_two_crossings_within_one_step_are_two():
     """1 - (t - 5)²/4 is above 1 - 1e-6 for 0.004 h around its top."""
     net = support.network(

@@ -48,6 +48,11 @@ _STEPS_WITH_EVENTS = 100
 _AFTER_EVENT = 0.1
 """First step after an event over the longest before it."""
 
+_PATIENCE = 1000
+_CRAWL = 1e-3
+"""Steps in which a solver must cross this share of its way, or it is started anew:
+LSODA, which met a jump, can keep its estimate of the slope there and tiny steps."""
+
 _LOOK_EVERY = 32
 """Steps between looks at the clock."""
 
@@ -355,6 +360,7 @@ class _OneRun:
             first_step=self._first_step(end),
         )
         self.pace *= _AFTER_EVENT
+        n_steps, start = 0, self.t
         while solver.status == "running":
             try:
                 solver.step()
@@ -362,8 +368,13 @@ class _OneRun:
                 # Raised by the linear algebra for non-finite or singular matrices.
                 return self._broken()
             status, crossed = self._after_step(solver)
+            n_steps += 1
             if crossed or status != SolverStatus.OK:
                 return status
+            if n_steps % _PATIENCE == 0:
+                if self.t - start < _CRAWL * (end - start):
+                    return status
+                start = self.t
         self.y, self.t = solver.y.copy(), end
         return SolverStatus.OK
 
