@@ -153,7 +153,7 @@ def solve(
         place, name, formula = _pivot(waiting, left, what, steady)
         if ir.size(formula, MAX_SIZE) >= MAX_SIZE:
             raise UnsupportedFeatureError(
-                f"The formula of `{name}` by the {what}s grows beyond {MAX_SIZE} "
+                f"The formula that the {what} gives `{name}` grows beyond {MAX_SIZE} "
                 "operations; that is not supported."
             )
         waiting.pop(place)

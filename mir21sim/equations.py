@@ -177,8 +177,11 @@ class _Lowering:
         )
 
     def _steady(self) -> set[str]:
-        """Return what keeps its value during a run: parameters, and formulas of them."""
-        moving = {*self.states, *(n for n, e in self.defined.items() if ir.uses_time(e))}
+        """Return what keeps its value in a run: parameters, and formulas of them."""
+        moving = {
+            *self.states,
+            *(n for n, e in self.defined.items() if ir.uses_time(e)),
+        }
         held = {n for n in self.defined if not _closure([n], self.defined) & moving}
         return {*self.params} | held
 
