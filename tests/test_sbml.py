@@ -348,14 +348,6 @@ def test_events_survive():
     assert read(net).events == net.events
 
 
-def test_a_fast_reaction_is_refused():
-    text = support.to_sbml(TINY).replace("version2/core", "version1/core")
-    text = text.replace('level="3" version="2"', 'level="3" version="1"')
-    text = text.replace('reversible="false"', 'reversible="false" fast="true"')
-    with pytest.raises(UnsupportedFeatureError, match=r"fast reaction `r1`"):
-        read_sbml(text, "tiny.xml")
-
-
 def test_a_required_package_is_refused():
     text = support.to_sbml(TINY).replace(
         "<sbml ",

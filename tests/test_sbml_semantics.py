@@ -699,3 +699,81 @@ def test_algebraic_rules_decide_the_kernels():
     net = support.network({}, {"x": 0.0}, [])
     one = replace(net, algebraic=(ir.Symbol("x"),))
     assert one.structure_digest() != net.structure_digest()
+
+
+# -------------------------------------------------------------------- fast reactions
+def fast(name, reactants, products, rate):
+    made = reaction(name, reactants, products, rate)
+    return made.replace('reversible="false"', 'reversible="false" fast="true"')
+
+
+def version_1(**parts):
+    """Return a document in Level 3 Version 1, the last that has fast reactions."""
+    text = document(**parts).replace("version2/core", "version1/core")
+    text = text.replace('level="3" version="2"', 'level="3" version="1"')
+    return text.replace('reversible="false">', 'reversible="false" fast="false">')
+
+
+BALANCE = {
+    "pools": [
+        species("A", 'initialAmount="4"', amount="true"),
+        species("B", 'initialAmount="0"', amount="true"),
+        species("C", 'initialAmount="0"', amount="true"),
+    ],
+    "parameters": [parameter("k", 0.4), parameter("up", 3), parameter("down", 1)],
+}
+
+
+@pytest.mark.parametrize(("backend", "method"), [("numpy", None), ("numba", "Rodas5P")])
+def test_a_fast_reaction_is_at_its_equilibrium_from_the_start(load, backend, method):
+    """A <=> B at once with B = 3 A, and B → C slowly: A + B decays by 3k/4."""
+    text = version_1(
+        reactions=[
+            fast("f", [reference("A")], [reference("B")], "up*A - down*B"),
+            reaction("r", [reference("B")], [reference("C")], "k*B"),
+        ],
+        **BALANCE,
+    )
+    result = ms.simulate(
+        load(text, backend=backend),
+        times=TIMES,
+        observe=["A", "B", "C"],
+        options=ms.Options(rtol=1e-10, method=method),
+    )
+    both = 4 * np.exp(-0.3 * TIMES)
+    np.testing.assert_allclose(result["A"], both / 4, **CLOSE)
+    np.testing.assert_allclose(result["B"], both * 3 / 4, **CLOSE)
+    np.testing.assert_allclose(result["C"], 4 - both, **CLOSE)
+
+
+def test_two_fast_reactions_are_balanced_together(load):
+    text = version_1(
+        reactions=[
+            fast("f", [reference("A")], [reference("B", "2")], "up*A - down*B"),
+            fast("g", [reference("B")], [reference("C")], "B - 2*C"),
+        ],
+        **BALANCE,
+    )
+    result = ms.simulate(load(text), 1.0, points=2, observe=["A", "B", "C"])
+    # B = 3 A, C = B/2, and 2 A + B + C = 8
+    found = [float(result[name][0]) for name in ("A", "B", "C")]
+    assert found == pytest.approx([16 / 13, 48 / 13, 24 / 13])
+
+
+@pytest.mark.parametrize(
+    ("rate", "parts", "words"),
+    [
+        ("A*B - C", {}, "balance of a fast reaction .* not linear in `extent of f`"),
+        ("up*time*A - B", {}, "balance of a fast reaction"),
+        ("up*A - B", {"starts": [start("k", "2*A")]}, "`f` stand with start values"),
+    ],
+    ids=["a product", "a factor that changes", "a start value"],
+)
+def test_a_fast_reaction_without_a_plain_balance_is_refused(load, rate, parts, words):
+    reactions = [fast("f", [reference("A")], [reference("B")], rate)]
+    modifiers = "<listOfModifiers><modifierSpeciesReference species="
+    text = version_1(reactions=reactions, **BALANCE, **parts).replace(
+        "<kineticLaw>", f'{modifiers}"C"/></listOfModifiers><kineticLaw>'
+    )
+    with pytest.raises(UnsupportedFeatureError, match=words):
+        load(text)
