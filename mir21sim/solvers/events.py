@@ -180,16 +180,15 @@ class EventQueue:
         """Fire what has become true, forget what waits in vain."""
         kernels = self.kernels
         now = self._triggers(t, y, p)
-        fired = np.flatnonzero(now & ~self.state)
-        self.state = now
+        fired, self.state = now & ~self.state, now
         if self.pending:
             self.pending = [
                 q for q in self.pending if kernels.persistent[q.event] or now[q.event]
             ]
-        if not fired.size:
+        if not fired.any():
             return
         delays = self._filled(kernels.delays, t, y, p, len(now))
-        for event in map(int, fired):
+        for event in np.flatnonzero(fired).tolist():
             if not delays[event] >= 0:
                 raise _UndefinedError(event)
             values = self._values(event, t, y, p) if kernels.early[event] else None
@@ -244,9 +243,10 @@ class EventQueue:
         """Return the triggers, shape (n_event,)."""
         kernels = self.kernels
         g = self._roots(t, y, p)
-        undefined = np.flatnonzero(np.isnan(g) & (kernels.user >= 0))
-        if undefined.size:
-            raise _UndefinedError(int(kernels.user[undefined[0]]))
+        if math.isnan(g.sum()):
+            undefined = np.flatnonzero(np.isnan(g) & (kernels.user >= 0))
+            if undefined.size:
+                raise _UndefinedError(int(kernels.user[undefined[0]]))
         for k, value in self.touched.items():
             if g[k] == value:  # no assignment has moved it since
                 g[k] = 0.0
