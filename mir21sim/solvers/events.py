@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
-from mir21sim.compiled import EventKernels
+from mir21sim.compiled import RELATIONS, EventKernels
 from mir21sim.errors import SolverStatus
 
 SAME_TIME = 1e-12
@@ -42,9 +42,6 @@ _DEEPEST = 20
 
 _JUMP = 1e-3
 """Share of a change that neighbouring times have only if the function jumps there."""
-
-_KINDS = ("==", "!=", "<", "<=", ">", ">=")
-"""Kinds of relations, by the numbers in ``EventKernels.kind``."""
 
 States = Callable[[FloatArray], FloatArray]
 """The states within a step: (n,) times to (n, n_state)."""
@@ -117,8 +114,8 @@ class EventQueue:
             np.random.default_rng(list(seed)),
             kernels.initial.copy(),
             kernels.moving & ~kernels.timed,
-            kernels.kind <= _KINDS.index("!="),
-            np.isin(kernels.kind, [_KINDS.index("<"), _KINDS.index(">=")]),
+            np.isin(kernels.kind, [RELATIONS.index("=="), RELATIONS.index("!=")]),
+            np.isin(kernels.kind, [RELATIONS.index("<"), RELATIONS.index(">=")]),
         )
 
     @property
@@ -250,6 +247,7 @@ class EventQueue:
         for k, value in self.touched.items():
             if g[k] == value:  # no assignment has moved it since
                 g[k] = 0.0
+        # In the order of RELATIONS.
         truths = np.choose(kernels.kind, [g == 0, g != 0, g < 0, g <= 0, g > 0, g >= 0])
         out = np.empty(len(kernels.names))
         kernels.triggers(t, truths.astype(float), p, out)
