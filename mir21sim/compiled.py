@@ -9,7 +9,6 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.ir import Network
 
-
 RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
 """Kinds of relations; generated code and solvers number them by their place here."""
 
