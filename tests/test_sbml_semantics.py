@@ -777,3 +777,48 @@ def test_a_fast_reaction_without_a_plain_balance_is_refused(load, rate, parts, w
     )
     with pytest.raises(UnsupportedFeatureError, match=words):
         load(text)
+
+
+# --------------------------------------------------------------------------- Level 1
+def level_1(text):
+    head = '<sbml xmlns="http://www.sbml.org/sbml/level1" level="1" version="2">'
+    return f'{head}<model name="m">{text}</model></sbml>'
+
+
+POOL = (
+    '<listOfCompartments><compartment name="cell"/></listOfCompartments>'
+    '<listOfSpecies><species name="A" compartment="cell" initialAmount="1"/>'
+    '<species name="B" compartment="cell" initialAmount="0"/></listOfSpecies>'
+)
+
+
+def test_level_1_has_fractions_a_default_size_and_functions_of_its_own(load):
+    text = level_1(
+        f'{POOL}<listOfParameters><parameter name="k" value="0.5"/></listOfParameters>'
+        '<listOfReactions><reaction name="r"><listOfReactants>'
+        '<speciesReference species="A" stoichiometry="3" denominator="2"/>'
+        '</listOfReactants><kineticLaw formula="sqr(k)*4*A/pow(cell, 2)"/></reaction>'
+        "</listOfReactions>"
+    )
+    seconds = np.array([0.0, 1.0, 2.0])
+    model = load(text)
+    result = ms.simulate(
+        model, times=seconds / 3600, observe="A", options=ms.Options(rtol=1e-10)
+    )
+    moles = result["A"].values / model.molecules_per_amount
+    np.testing.assert_allclose(moles, np.exp(-1.5 * seconds), **CLOSE)
+
+
+def test_in_level_1_what_has_a_rule_varies(load):
+    rules = '<parameterRule name="k" formula="2*A"/>'
+    given = '<listOfParameters><parameter name="k" value="1"/></listOfParameters>'
+    model = load(level_1(f"{POOL}{given}<listOfRules>{rules}</listOfRules>"))
+    result = ms.simulate(model, 1.0, points=2, observe="k")
+    assert float(result["k"][-1]) == 2.0
+
+
+def test_in_level_1_a_rule_does_not_set_a_parameter_that_has_a_value(load):
+    rules = '<listOfRules><algebraicRule formula="k*B - A"/></listOfRules>'
+    given = '<listOfParameters><parameter name="k" value="4"/></listOfParameters>'
+    with pytest.raises(ModelError, match="does not say which of `B`, `A`"):
+        load(level_1(POOL + given + rules))
