@@ -225,8 +225,9 @@ class EventQueue:
             values = self._values(event, t, y, p)
         mine = slice(kernels.first[event], kernels.first[event + 1])
         is_state, index = kernels.is_state[mine], kernels.index[mine]
-        sizes = self._filled(kernels.sizes[event], t, y, p, len(index))
-        y[index[is_state]] = (values * sizes)[is_state]
+        if is_state.any():
+            sizes = self._filled(kernels.sizes[event], t, y, p, len(index))
+            y[index[is_state]] = (values * sizes)[is_state]
         p[index[~is_state]] = values[~is_state]
         self.pending = [q for q in self.pending if q is not due]
         self.n_executed += 1
