@@ -201,8 +201,8 @@ class Event:
     id : of the event; one without a name in its file is ``event 3``
     trigger : a condition; the event fires when it goes from false to true
     delay : time from there to the execution; None: at once
-    priority : of simultaneous events the highest is executed first; None: after those
-        that have one, in the order of the file
+    priority : of simultaneous events the highest is executed first, equal ones by lot;
+        None: after those that have one, in the order in which they fired
     assignments : what the execution does, all of it together
     initial_value : what the trigger counts as before the start
     persistent : executed even where the trigger is false again by then

@@ -14,11 +14,9 @@ from typing import Any
 import sympy
 
 from mir21sim import ir
+from mir21sim.compiled import RELATIONS
 from mir21sim.equations import Equations
 from mir21sim.symbolic import SymbolicSystem, Translator, truth
-
-RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
-"""Kinds of a relation; the index is its code in the generated module."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

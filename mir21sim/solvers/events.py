@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
-from mir21sim.compiled import EventKernels
+from mir21sim.compiled import RELATIONS, EventKernels
 from mir21sim.errors import SolverStatus
 
 SAME_TIME = 1e-12
@@ -42,9 +42,6 @@ _DEEPEST = 20
 
 _JUMP = 1e-3
 """Share of a change that neighbouring times have only if the function jumps there."""
-
-_KINDS = ("==", "!=", "<", "<=", ">", ">=")
-"""Kinds of relations, by the numbers in ``EventKernels.kind``."""
 
 States = Callable[[FloatArray], FloatArray]
 """The states within a step: (n,) times to (n, n_state)."""
@@ -117,8 +114,8 @@ class EventQueue:
             np.random.default_rng(list(seed)),
             kernels.initial.copy(),
             kernels.moving & ~kernels.timed,
-            kernels.kind <= _KINDS.index("!="),
-            np.isin(kernels.kind, [_KINDS.index("<"), _KINDS.index(">=")]),
+            np.isin(kernels.kind, [RELATIONS.index("=="), RELATIONS.index("!=")]),
+            np.isin(kernels.kind, [RELATIONS.index("<"), RELATIONS.index(">=")]),
         )
 
     @property
@@ -180,16 +177,15 @@ class EventQueue:
         """Fire what has become true, forget what waits in vain."""
         kernels = self.kernels
         now = self._triggers(t, y, p)
-        fired = np.flatnonzero(now & ~self.state)
-        self.state = now
+        fired, self.state = now & ~self.state, now
         if self.pending:
             self.pending = [
                 q for q in self.pending if kernels.persistent[q.event] or now[q.event]
             ]
-        if not fired.size:
+        if not fired.any():
             return
         delays = self._filled(kernels.delays, t, y, p, len(now))
-        for event in map(int, fired):
+        for event in np.flatnonzero(fired).tolist():
             if not delays[event] >= 0:
                 raise _UndefinedError(event)
             values = self._values(event, t, y, p) if kernels.early[event] else None
@@ -229,8 +225,9 @@ class EventQueue:
             values = self._values(event, t, y, p)
         mine = slice(kernels.first[event], kernels.first[event + 1])
         is_state, index = kernels.is_state[mine], kernels.index[mine]
-        sizes = self._filled(kernels.sizes[event], t, y, p, len(index))
-        y[index[is_state]] = (values * sizes)[is_state]
+        if is_state.any():
+            sizes = self._filled(kernels.sizes[event], t, y, p, len(index))
+            y[index[is_state]] = (values * sizes)[is_state]
         p[index[~is_state]] = values[~is_state]
         self.pending = [q for q in self.pending if q is not due]
         self.n_executed += 1
@@ -244,12 +241,14 @@ class EventQueue:
         """Return the triggers, shape (n_event,)."""
         kernels = self.kernels
         g = self._roots(t, y, p)
-        undefined = np.flatnonzero(np.isnan(g) & (kernels.user >= 0))
-        if undefined.size:
-            raise _UndefinedError(int(kernels.user[undefined[0]]))
+        if math.isnan(g.sum()):
+            undefined = np.flatnonzero(np.isnan(g) & (kernels.user >= 0))
+            if undefined.size:
+                raise _UndefinedError(int(kernels.user[undefined[0]]))
         for k, value in self.touched.items():
             if g[k] == value:  # no assignment has moved it since
                 g[k] = 0.0
+        # In the order of RELATIONS.
         truths = np.choose(kernels.kind, [g == 0, g != 0, g < 0, g <= 0, g > 0, g >= 0])
         out = np.empty(len(kernels.names))
         kernels.triggers(t, truths.astype(float), p, out)
