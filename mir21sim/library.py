@@ -18,7 +18,7 @@ from mir21sim import lint, results, units
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, Input, ModelInfo, Observable
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
-from mir21sim.frontends import antimony
+from mir21sim.frontends import antimony, texts
 from mir21sim.ir import Network
 
 UnitPolicy: TypeAlias = Literal["check", "ignore"]
@@ -31,7 +31,7 @@ ATOL_FRACTION = 1e-11
 1e6. Cascades amplify what is small before the switch, so this is tight: against 1e-9
 it cuts the error of EARM 2 twentyfold for a third more steps (benchmarks/README.md)."""
 
-_SBML_SUFFIXES = {".xml", ".sbml"}
+_SBML_SUFFIXES = (".xml", ".sbml")
 _TOML_KEYS = {
     "id", "title", "description", "cell_compartment", "equilibrate", "default_context",
     "references", "protocol", "inputs", "observables",
@@ -121,42 +121,61 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
     path = known.get(str(model)) or Path(model)
     if str(model) not in known:
         _check_model_path(path, known)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path.name} is not UTF-8 text: {error}.") from error
+    text = texts.read_model_file(path)
     if antimony.is_antimony(path):
         text = antimony.antimony_to_sbml(text, path.name)
-    texts = {"sbml": text}
+    roles = {"sbml": text}
     for role, suffix in (("toml", ".toml"), ("parameters", ".parameters.tsv")):
         companion = path.with_name(path.stem + suffix)
         if companion.is_file():
-            texts[role] = companion.read_text(encoding="utf-8")
+            roles[role] = texts.read_model_file(companion)
     wanted = context
-    if wanted is None and "toml" in texts:
-        wanted = _read_toml(texts["toml"], f"{path.stem}.toml").get(
+    if wanted is None and "toml" in roles:
+        wanted = _read_toml(roles["toml"], f"{path.stem}.toml").get(
             "default_context", ""
         )
     if not wanted or wanted == BASE:
-        return ModelFiles(path.stem, texts)
+        return ModelFiles(path.stem, roles)
     available = contexts(model)
     if wanted not in available:
         raise UnknownNameError(f"context for {path.stem}", wanted, (*available, BASE))
-    texts["context"] = available[wanted].read_text(encoding="utf-8")
-    return ModelFiles(path.stem, texts, wanted)
+    roles["context"] = available[wanted].read_text(encoding="utf-8")
+    return ModelFiles(path.stem, roles, wanted)
 
 
 def _check_model_path(path: Path, known: Iterable[str]) -> None:
     """Stop unless a path is an existing file of a kind that can be loaded."""
-    suffixes = _SBML_SUFFIXES | {".ant", ".antimony", ".sb"}
-    if path.suffix.lower() not in suffixes and not path.is_file():
-        raise UnknownNameError("model", str(path), tuple(known))
+    suffixes = (*_SBML_SUFFIXES, *antimony.SUFFIXES)
+    is_model = path.suffix.lower() in suffixes
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in suffixes)
+        raise InputError(
+            f"`{path}` is a folder; name a model file in it. {hint(path.name, inside)}"
+        )
     if not path.is_file():
-        raise InputError(f"The model file `{path}` does not exist.")
-    if path.suffix.lower() not in suffixes:
+        if not is_model:
+            raise UnknownNameError("model", str(path), tuple(known))
+        raise InputError(
+            f"The model file `{path}` does not exist. {_near_files(path, suffixes)}"
+        )
+    if path.suffix.lower() == ".nc":
+        raise InputError(
+            f"`{path.name}` is a result, not a model; `mir21sim rerun {path.name}` "
+            "runs the model it holds."
+        )
+    if not is_model:
         raise InputError(
             f"A model file must end in .xml, .sbml or .ant, got `{path.name}`."
         )
+
+
+def _near_files(path: Path, suffixes: Iterable[str]) -> str:
+    """Return the model files beside a missing one, the near name first."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"There is no folder `{folder}`."
+    inside = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in suffixes)
+    return hint(path.name, inside)
 
 
 def assemble(
@@ -461,7 +480,7 @@ def convert(source: str | Path, target: str | Path) -> Path:
         raise InputError(f"The model file `{source}` does not exist.")
     if antimony.is_antimony(source) == antimony.is_antimony(target):
         raise InputError(f"`{source.name}` and `{target.name}` are of one format.")
-    text = source.read_text(encoding="utf-8")
+    text = texts.read_model_file(source)
     if antimony.is_antimony(source):
         made = antimony.antimony_to_sbml(text, source.name)
     else:
