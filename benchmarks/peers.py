@@ -637,7 +637,7 @@ def kernel_times(model, runs, rtol):
     p = np.ascontiguousarray(runs.p[:LANES].T)
     sizes = (kernels.n_rate, kernels.n_a, kernels.n_w, 1, n)
     v, a, w, one, out = (np.zeros((size, LANES)) for size in sizes)
-    hg = np.full((1, LANES), 0.1)
+    hg = np.full((y.shape[0], LANES), 0.1)
     stages = np.zeros((s, n, LANES))  # sums of zeros stay what they are
     chained = batch._chained("Rodas5P")
     A, C = np.array(RODAS5P.A), np.array(RODAS5P.C)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mir21sim.errors import Mir21simError as Mir21simError
     from mir21sim.execute import Options as Options
     from mir21sim.library import load as load
+    from mir21sim.perturb import Perturbations as Perturbations
     from mir21sim.plotting import plot_curves as plot_curves
     from mir21sim.plotting import plot_dose_response as plot_dose_response
     from mir21sim.plotting import plot_overlay as plot_overlay
@@ -33,6 +34,7 @@ _HOMES = {
     "Dose": "protocol",
     "Mir21simError": "errors",
     "Options": "execute",
+    "Perturbations": "perturb",
     "Protocol": "protocol",
     "compare": "compare",
     "load": "library",

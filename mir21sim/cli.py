@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from mir21sim.compiled import CompiledModel
+    from mir21sim.execute import Options
+    from mir21sim.perturb import Perturbations
 
 EXIT_FAILED_RUN = 1
 EXIT_INPUT = 2
@@ -61,6 +63,24 @@ SetOption = Annotated[
 ]
 InitOption = Annotated[
     list[str] | None, typer.Option("--init", help="Initial amount NAME=VALUE.")
+]
+ClampOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Hold an amount: NAME=0.1x (of its resting level) or NAME=500 "
+        "(molecules); may be repeated."
+    ),
+]
+KnockdownOption = Annotated[
+    list[str] | None,
+    typer.Option(help="GENE=SHARE of its synthesis taken away, 0 to 1."),
+]
+OverexpressOption = Annotated[
+    list[str] | None, typer.Option(help="GENE=FACTOR on its synthesis.")
+]
+NoSiteOption = Annotated[
+    list[str] | None,
+    typer.Option(help="GENE whose 3'UTR miR-21 cannot bind; may be repeated."),
 ]
 MethodOption = Annotated[
     str | None,
@@ -121,11 +141,24 @@ def models() -> None:
 
 
 @app.command()
-def info(model: ModelArgument, context: ContextOption = None) -> None:
+def info(
+    model: ModelArgument,
+    context: ContextOption = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of the network by module.")
+    ] = None,
+) -> None:
     """Tell what a model is: size, inputs, observables, contexts, papers."""
     from mir21sim import library, report
 
-    typer.echo(report.model_text(library.find(model, context)))
+    _check_outputs(None, plot)
+    files = library.find(model, context)
+    typer.echo(report.model_text(files))
+    if plot is not None:
+        from mir21sim import diagrams, plotting
+
+        figure = diagrams.plot_network(*library.understand(files))
+        _say(f"picture: {plotting.save(figure, plot)}")
 
 
 @app.command()
@@ -139,6 +172,10 @@ def simulate(
     observe: ObserveOption = None,
     set_: SetOption = None,
     init: InitOption = None,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
     method: MethodOption = None,
     rtol: RtolOption = 1e-6,
     atol: AtolOption = None,
@@ -164,6 +201,7 @@ def simulate(
         doses=_doses(dose),
         parameters=_assignments(set_, "--set"),
         initials=_assignments(init, "--init"),
+        perturb=_perturbations(clamp, knockdown, overexpress, no_site),
         options=execute.Options(
             method=method,
             rtol=rtol,
@@ -194,6 +232,10 @@ def sweep(
     observe: ObserveOption = None,
     set_: SetOption = None,
     init: InitOption = None,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
     method: MethodOption = None,
     rtol: RtolOption = 1e-6,
     atol: AtolOption = None,
@@ -229,6 +271,7 @@ def sweep(
             doses=_doses(dose),
             parameters=_assignments(set_, "--set"),
             initials=_assignments(init, "--init"),
+            perturb=_perturbations(clamp, knockdown, overexpress, no_site),
             options=execute.Options(
                 method=method,
                 rtol=rtol,
@@ -313,6 +356,105 @@ def lint(model: ModelArgument, context: ContextOption = None) -> None:
     typer.echo(f"{bad} errors, {len(issues) - bad} warnings")
     if bad:
         raise typer.Exit(EXIT_INPUT)
+
+
+@app.command()
+def validate(
+    model: Annotated[str, typer.Argument(help="A model.")] = "mir21_apoptosis",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Ids to keep, a comma list.")
+    ] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Cell lines to keep, a comma list.")
+    ] = None,
+    arms: Annotated[
+        bool, typer.Option("--arms", help="Share of each arm in the effect instead.")
+    ] = False,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
+    cells: Annotated[
+        int | None, typer.Option(help="Size of every population instead of its own.")
+    ] = None,
+    method: MethodOption = "LSODA",
+    rtol: RtolOption = 1e-6,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The table as .csv.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Predicted against observed, as a picture.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Hold a model against every claim and observation, one verdict a row."""
+    from mir21sim import execute
+    from mir21sim import validate as validating
+
+    _check_outputs(output, plot, kinds=(".csv",))
+    options = execute.Options(method=method, rtol=rtol)
+    if arms:
+        _print_arms(model, _names(context), options, output)
+        return
+    with _progress(quiet) as progress:
+        outcomes = validating.validate(
+            model,
+            only=_names(only),
+            contexts=_names(context),
+            folder=data,
+            perturb=_perturbations(clamp, knockdown, overexpress, no_site),
+            cells=cells,
+            options=options,
+            progress=progress,
+        )
+    typer.echo(validating.outcome_text(outcomes))
+    if output is not None:
+        _write_table(validating.outcome_records(outcomes), output)
+    if plot is not None:
+        from mir21sim import diagrams, plotting
+
+        _say(f"picture: {plotting.save(diagrams.plot_validation(outcomes), plot)}")
+
+
+def _print_arms(
+    model: str, contexts: list[str] | None, options: "Options", output: Path | None
+) -> None:
+    """Print the share of each arm, and write it where wanted."""
+    from dataclasses import asdict
+
+    from mir21sim import arms
+
+    found = arms.arms(model, contexts=contexts, options=options)
+    typer.echo(arms.arm_text(found))
+    if output is not None:
+        _write_table([asdict(arm) for arm in found], output)
+
+
+def _write_table(records: list[dict[str, Any]], output: Path) -> None:
+    from mir21sim import export
+
+    _say(f"table: {export.write_csv(export.records_frame(records), output)}")
+
+
+@app.command()
+def sources(
+    model: ModelArgument,
+    context: ContextOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The table as .csv.")
+    ] = None,
+) -> None:
+    """Print every number of a model with unit, status and source."""
+    from mir21sim import library, report
+
+    _check_outputs(output, kinds=(".csv",))
+    files = library.find(model, context)
+    typer.echo(report.source_text(files))
+    if output is not None:
+        _write_table(report.source_rows(files), output)
 
 
 @app.command()
@@ -407,6 +549,23 @@ def _assignments(items: list[str] | None, option: str) -> dict[str, float]:
                 f"{option} {name} must be a number, got `{text}`."
             ) from error
     return values
+
+
+def _perturbations(
+    clamp: list[str] | None,
+    knockdown: list[str] | None,
+    overexpress: list[str] | None,
+    no_site: list[str] | None,
+) -> "Perturbations":
+    """Return what the options say is done to genes and proteins."""
+    from mir21sim.perturb import Perturbations
+
+    return Perturbations(
+        clamp=dict(_split(item, "--clamp", "NAME=LEVEL") for item in clamp or ()),
+        knockdown=_assignments(knockdown, "--knockdown"),
+        overexpress=_assignments(overexpress, "--overexpress"),
+        no_site=tuple(_names(no_site) or ()),
+    )
 
 
 def _doses(items: list[str] | None) -> list[str] | None:

@@ -65,6 +65,25 @@ class Observable:
 
 
 @dataclass(frozen=True, slots=True)
+class Gene:
+    """A gene: what a perturbation of it acts on.
+
+    Attributes
+    ----------
+    protein : species of its protein, the free form first
+    mrna : species of its mRNA, "" where the model has none
+    synthesis : parameters in proportion to which its protein is made
+    site : parameter values that make its 3'UTR blind to miR-21
+    """
+
+    id: str
+    protein: tuple[str, ...]
+    mrna: str = ""
+    synthesis: tuple[str, ...] = ()
+    site: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What stands in a model's `.toml`: words and defaults, no mathematics."""
 
@@ -77,6 +96,8 @@ class ModelInfo:
     references: tuple[tuple[str, str], ...] = ()
     inputs: Mapping[str, Input] = field(default_factory=dict)
     observables: Mapping[str, Observable] = field(default_factory=dict)
+    genes: Mapping[str, Gene] = field(default_factory=dict)
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     end_h: float = 24.0
     doses: tuple[str, ...] = ()
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from mir21sim import perturb as perturbing
 from mir21sim import results
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.arrange import (
@@ -40,6 +41,7 @@ from mir21sim.integrate import (
 )
 from mir21sim.partial import PartialResults, folder_for
 from mir21sim.parts import integrate_in_parts, part_size
+from mir21sim.perturb import NONE, Perturbations
 from mir21sim.protocol import DosesLike, Protocol
 from mir21sim.resting import resting_states
 from mir21sim.solvers.runs import Progress, RunResults, Tolerances
@@ -105,6 +107,8 @@ def make_plan(
     parameters: Mapping[str, float] | None,
     initials: Mapping[str, float] | None,
     over: Mapping[str, tuple[FloatArray, str]],
+    perturb: Perturbations | None = None,
+    cells: Mapping[str, FloatArray] | None = None,
 ) -> Plan:
     """Fill in the model's defaults for what the user left open."""
     if isinstance(observe, str):
@@ -118,6 +122,8 @@ def make_plan(
         parameters=dict(parameters or {}),
         initials=dict(initials or {}),
         observe=tuple(observe or (n for n in default_outputs(model) if n not in over)),
+        perturb=perturb or NONE,
+        cells=cells or {},
     )
 
 
@@ -155,9 +161,9 @@ def execute(
         equilibrate=equilibrate,
         kind=kind,
     )
-    unrested = None
-    if equilibrate:
-        arranged, unrested = _equilibrated(model, arranged, method)
+    arranged, unrested = _started(
+        model, arranged, plan.perturb, method, equilibrate=equilibrate
+    )
     workers = _workers(options, method, len(arranged.runs))
     store = None
     if output is not None:
@@ -177,8 +183,7 @@ def execute(
         store=store,
         allow_negative=options.allow_negative,
     )
-    if unrested is not None:
-        found.status[unrested] = SolverStatus.NO_RESTING_STATE
+    found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
         describe(model, arranged, found, run, atol) for run in range(len(arranged.runs))
     )
@@ -224,13 +229,30 @@ def _workers(options: Options, method: str, n_run: int) -> Workers:
     return Workers(min(n_jobs, max(1, n_run)), options.executor, options.progress)
 
 
-def _equilibrated(
-    model: CompiledModel, arranged: Arranged, method: str
+def _started(
+    model: CompiledModel,
+    arranged: Arranged,
+    perturb: Perturbations,
+    method: str,
+    *,
+    equilibrate: bool,
 ) -> tuple[Arranged, IntArray]:
-    """Return the runs from their resting states, and which runs have none."""
+    """Return the runs from where they start, and which runs have no resting state.
+
+    A clamp counts from the resting state without it; the cell then rests under it.
+    """
     runs = arranged.runs
-    rest, status = resting_states(model, runs.y0, runs.p, method)
-    moved = replace(arranged, runs=replace(runs, y0=rest))
+    y0, status = runs.y0, np.full(len(runs), SolverStatus.OK, dtype=np.int64)
+    if equilibrate:
+        y0, status = resting_states(model, y0, runs.p, method)
+    if runs.frozen is not None:
+        y0 = perturbing.clamped(model, perturb, y0)
+        if equilibrate:
+            rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
+            y0[rested], status[rested] = resting_states(
+                model, y0[rested], runs.p[rested], method, runs.frozen
+            )
+    moved = replace(arranged, runs=replace(runs, y0=y0))
     return moved, np.flatnonzero(status != SolverStatus.OK)
 
 
@@ -328,7 +350,10 @@ def _provenance(
         "over": {
             axis.name: {"values": axis.values.tolist(), "unit": plan.over[axis.name][1]}
             for axis in arranged.axes
+            if axis.kind != "cell"
         },
+        "cells": {name: values.tolist() for name, values in plan.cells.items()},
+        "perturb": plan.perturb.to_record(),
         "parameters": dict(plan.parameters),
         "initials": dict(plan.initials),
         "observe": list(plan.observe),
@@ -365,6 +390,11 @@ def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
         parameters=record["parameters"],
         initials=record["initials"],
         observe=tuple(record["observe"]),
+        perturb=Perturbations.from_record(record.get("perturb", {})),
+        cells={
+            name: np.array(values, dtype=float)
+            for name, values in record.get("cells", {}).items()
+        },
     )
     options = Options(
         method=record["method"],

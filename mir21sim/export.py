@@ -1,5 +1,6 @@
 """Results and features ↔ tables for other programs. Layer 11."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,11 @@ def read_measured(path: str | Path) -> list[Measured]:
         )
         for label, part in groups
     ]
+
+
+def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return records (one mapping a row) as a table."""
+    return pd.DataFrame.from_records([dict(record) for record in records])
 
 
 def feature_frame(features: xr.Dataset) -> pd.DataFrame:

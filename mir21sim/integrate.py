@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mir21sim import ir
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
+from mir21sim.equations import equations
 from mir21sim.errors import CodegenError, SolverStatus
 from mir21sim.solvers import scipy_ivp
 from mir21sim.solvers.rosenbrock import TABLEAUX
@@ -152,31 +152,19 @@ def _batch(
 
 def needed_states(model: CompiledModel, runs: Runs) -> IntArray:
     """Return the states that the selected quantities depend on, one at least."""
-    rules = {r.variable: r.math for r in model.network.rules if r.kind == "assignment"}
-    rates = {r.id: r.rate for r in model.network.reactions}
-    rates |= {f"d {r.variable}/dt": r.math for r in model.network.rules}
-    homes = {s.id: s.compartment for s in model.network.species}
     names = {
         Source.STATE: model.state_names,
         Source.ASSIGNED: model.assigned_names,
         Source.RATE: model.rate_names,
         Source.PARAM: model.param_names,
     }
-    waiting = [
-        names[Source(kind)][index]
-        for kind, index in zip(runs.selection.source, runs.selection.index, strict=True)
+    chosen = runs.selection
+    rows = [
+        *zip(chosen.source, chosen.index, strict=True),
+        *zip(chosen.divisor_source, chosen.divisor, strict=True),
     ]
-    seen: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if name in homes:
-            waiting.append(homes[name])
-        formula = rules.get(name) or rates.get(name)
-        if formula is not None:
-            waiting.extend(ir.symbols(formula))
+    wanted = [names[Source(kind)][index] for kind, index in rows if index >= 0]
+    seen = equations(model.network).needs(wanted)
     found = [i for i, name in enumerate(model.state_names) if name in seen]
     return np.array(found or [0], dtype=np.int64)
 

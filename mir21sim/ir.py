@@ -23,7 +23,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A reference to a species, parameter, compartment or rule variable by id."""
+    """A reference by id to a species, parameter, compartment or reaction (its rate)."""
 
     name: str
 
@@ -37,9 +37,14 @@ class Call:
 
 
 Expr: TypeAlias = Number | Symbol | Call
+Count: TypeAlias = float | Expr
+"""A stoichiometry: a plain number, or a formula that may change during a run."""
 
 TIME = "time"
 """Operator without arguments that stands for the simulation time."""
+
+RATE_OF = "rateOf"
+"""Operator for the rate of change of the id that is its argument."""
 
 INFIX = {"plus": " + ", "minus": " - ", "times": "*", "divide": "/", "power": "^"}
 RELATIONS = {"eq": "==", "neq": "!=", "lt": "<", "leq": "<=", "gt": ">", "geq": ">="}
@@ -50,7 +55,9 @@ quotient rem root sec sech sin sinh tan tanh
 """
 FUNCTIONS = frozenset(_NAMES.split())
 LOGIC = frozenset({"and", "or", "not", "xor", "implies", "true", "false"})
-OPERATORS = frozenset(INFIX) | frozenset(RELATIONS) | FUNCTIONS | LOGIC | {TIME}
+OPERATORS = (
+    frozenset(INFIX) | frozenset(RELATIONS) | FUNCTIONS | LOGIC | {TIME, RATE_OF}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,8 @@ class Species:
     ``initial`` is an amount, or a concentration where ``initial_is_concentration``. In
     formulas the id means the amount where ``only_amount`` (SBML's
     ``hasOnlySubstanceUnits``), the concentration otherwise. ``boundary`` species are
-    not changed by reactions.
+    not changed by reactions. ``conversion`` is the id of the parameter that turns
+    extents of reactions into amounts of this species, "" for none.
     """
 
     id: str
@@ -85,11 +93,16 @@ class Species:
     name: str = ""
     sbo: str = ""
     identity: str = ""
+    conversion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number with a unit; ids of local parameters read ``reaction.parameter``."""
+    """A number with a unit.
+
+    Ids of local parameters read ``reaction.parameter``. A stoichiometry that has an id
+    is a parameter too.
+    """
 
     id: str
     value: float | None
@@ -103,13 +116,45 @@ class Reaction:
     """A process; ``reactants`` and ``products`` are (species, stoichiometry) pairs."""
 
     id: str
-    reactants: tuple[tuple[str, float], ...]
-    products: tuple[tuple[str, float], ...]
+    reactants: tuple[tuple[str, Count], ...]
+    products: tuple[tuple[str, Count], ...]
     modifiers: tuple[str, ...]
     rate: Expr
     reversible: bool = False
     name: str = ""
     sbo: str = ""
+
+    def changes(self) -> Iterator[tuple[str, Expr]]:
+        """Yield (species, signed stoichiometry) of every reactant and product."""
+        for sign, side in ((-1.0, self.reactants), (1.0, self.products)):
+            for name, count in side:
+                if isinstance(count, float):
+                    yield name, Number(sign * count)
+                else:
+                    yield name, count if sign > 0 else Call("minus", (count,))
+
+    def net(self) -> dict[str, Count]:
+        """Return what one unit of extent changes: species → number or formula."""
+        sums: dict[str, Count] = {}
+        for name, count in self.changes():
+            change: Count = count.value if isinstance(count, Number) else count
+            if name in sums:
+                change = _added(sums[name], change)
+            sums[name] = change
+        return sums
+
+    def formulas(self) -> Iterator[Expr]:
+        """Yield the rate and every stoichiometry that is a formula."""
+        yield self.rate
+        for _, count in (*self.reactants, *self.products):
+            if not isinstance(count, float):
+                yield count
+
+
+def _added(a: Count, b: Count) -> Count:
+    if isinstance(a, float) and isinstance(b, float):
+        return a + b
+    return Call("plus", tuple(Number(x) if isinstance(x, float) else x for x in (a, b)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +197,7 @@ class Network:
     rules: tuple[Rule, ...]
     initial_assignments: tuple[InitialAssignment, ...]
     units: ModelUnits
+    algebraic: tuple[Expr, ...] = ()  # each is zero at all times
 
     def digest(self) -> str:
         """Return the SHA-256 of all that can change a number of a simulation."""
@@ -165,19 +211,23 @@ class Network:
                 (
                     s.id,
                     s.compartment,
+                    # An initial concentration is a formula: it times the volume.
+                    s.initial if s.initial_is_concentration else None,
                     s.initial_is_concentration,
                     s.only_amount,
                     s.boundary,
                     s.constant,
                     s.unit,
+                    s.conversion,
                 )
                 for s in self.species
             ],
-            [(p.id, p.unit) for p in self.parameters],
+            [(p.id, p.unit, p.constant) for p in self.parameters],
             [(r.id, r.reactants, r.products, r.rate) for r in self.reactions],
             self.rules,
             self.initial_assignments,
             self.units,
+            self.algebraic,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -196,6 +246,18 @@ def symbols(expr: Expr) -> Iterator[str]:
             yield node.name
         elif isinstance(node, Call):
             stack.extend(reversed(node.args))
+
+
+def uses_time(expr: Expr) -> bool:
+    """Say whether the simulation time stands in an expression."""
+    stack = [expr]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Call):
+            if node.op == TIME:
+                return True
+            stack.extend(node.args)
+    return False
 
 
 def depth(expr: Expr) -> int:

@@ -16,7 +16,8 @@ import numpy as np
 
 from mir21sim import lint, results, units
 from mir21sim.codegen import cache
-from mir21sim.compiled import CompiledModel, Input, ModelInfo, Observable
+from mir21sim.compiled import CompiledModel, Gene, Input, ModelInfo, Observable
+from mir21sim.equations import equations
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
 from mir21sim.frontends import antimony, texts
 from mir21sim.ir import Network
@@ -34,8 +35,9 @@ it cuts the error of EARM 2 twentyfold for a third more steps (benchmarks/README
 _SBML_SUFFIXES = (".xml", ".sbml")
 _TOML_KEYS = {
     "id", "title", "description", "cell_compartment", "equilibrate", "default_context",
-    "references", "protocol", "inputs", "observables",
+    "references", "protocol", "inputs", "observables", "genes", "modules",
 }  # fmt: skip
+_GENE_KEYS = {"protein", "mrna", "synthesis", "site"}
 _CONTEXT_KEYS = {"id", "title", "identity", "description", "models"}
 _OVERRIDE_KEYS = {"value", "unit", "status", "source", "note"}
 
@@ -124,6 +126,10 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
     text = texts.read_model_file(path)
     if antimony.is_antimony(path):
         text = antimony.antimony_to_sbml(text, path.name)
+    from mir21sim.frontends import comp  # libSBML takes 0.2 s
+
+    if comp.is_hierarchical(text):
+        text = comp.flattened(text, path)
     roles = {"sbml": text}
     for role, suffix in (("toml", ".toml"), ("parameters", ".parameters.tsv")):
         companion = path.with_name(path.stem + suffix)
@@ -246,6 +252,26 @@ def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
     return rows
 
 
+def context_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
+    """Return the numbers that a context puts in place of the model's, by id."""
+    if not files.context:
+        return {}
+    text = files.texts["context"]
+    table = _read_toml(text, f"{files.context}.toml")
+    return {
+        key: lint.SourcedNumber(
+            id=key,
+            value=float(entry["value"]),
+            unit=entry.get("unit", ""),
+            status=entry.get("status", ""),
+            source=entry.get("source", ""),
+            note=entry.get("note", ""),
+            line=_line_of(text, key),
+        )
+        for key, entry in table["models"][files.name].items()
+    }
+
+
 def check(files: ModelFiles) -> list[lint.Issue]:
     """Return everything lint has to say about a model, errors first."""
     network, _ = understand(files)
@@ -329,9 +355,78 @@ def _info(files: ModelFiles, network: Network) -> ModelInfo:
         ),
         inputs=inputs,
         observables=observables,
+        genes=_genes(table.get("genes", {}), network, files),
+        modules=_modules(table.get("modules", {}), network, files),
         end_h=float(protocol.get("end_h", 24.0)),
         doses=tuple(protocol.get("doses", ())),
     )
+
+
+def _genes(
+    table: Mapping[str, Any], network: Network, files: ModelFiles
+) -> dict[str, Gene]:
+    """Return the genes that a `.toml` declares, each with the names it points to."""
+    species = [s.id for s in network.species]
+    constants = [p.id for p in network.parameters]
+    genes = {}
+    for key, entry in table.items():
+        where = _toml_place(files, f"genes.{key}")
+        if not isinstance(entry, dict):
+            raise ModelError(f"{where}: a gene is a table, got {entry!r}.")
+        _known_keys(entry, _GENE_KEYS, where)
+        site: dict[str, Any] = entry.get("site", {})
+        for name, value in site.items():
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ModelError(f"{where}: `{name}` must be a number, got {value!r}.")
+        gene = Gene(
+            id=key,
+            protein=tuple(entry.get("protein", ())),
+            mrna=entry.get("mrna", ""),
+            synthesis=tuple(entry.get("synthesis", ())),
+            site=site,
+        )
+        if not gene.protein:
+            raise ModelError(f"{where}: `protein` must name one species or more.")
+        mrna = (gene.mrna,) if gene.mrna else ()
+        _known_names(where, "species", (*gene.protein, *mrna), species)
+        _known_names(where, "parameter", (*gene.synthesis, *gene.site), constants)
+        genes[key] = gene
+    return genes
+
+
+def _modules(
+    table: Mapping[str, Any], network: Network, files: ModelFiles
+) -> dict[str, tuple[str, ...]]:
+    """Return the modules of a `.toml`: name to species, each in one module at most."""
+    species = [s.id for s in network.species]
+    home: dict[str, str] = {}
+    for key, members in table.items():
+        where = _toml_place(files, key, "modules")
+        _known_names(where, "species", members, species)
+        for member in members:
+            if member in home:
+                raise ModelError(
+                    f"{where}: `{member}` stands in the modules {home[member]} and "
+                    f"{key}; one of the two must go."
+                )
+            home[member] = key
+    return {key: tuple(members) for key, members in table.items()}
+
+
+def _known_names(where: str, kind: str, names: Iterable[str], known: list[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ModelError(
+                f"{where}: the model has no {kind} `{name}`. {hint(name, known)}"
+            )
+
+
+def _toml_place(files: ModelFiles, key: str, table: str = "") -> str:
+    """Return 'file, line N, table key' of an entry in a model's `.toml`."""
+    text = files.texts["toml"]
+    line = _line_of(text, key) or _line_of(text, f"[{key}]")
+    shown = f"{table} {key}" if table else key
+    return f"{files.name}.toml, line {line}, {shown}"
 
 
 def _apply_context(
@@ -398,13 +493,10 @@ def _compiled(
     p0 = np.array([_start(constants, amounts, n) for n in module.param_names], float)
     keep_y, keep_p = np.zeros(len(y0), dtype=bool), np.zeros(len(p0), dtype=bool)
     module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
-    for names, values in ((module.state_names, y0), (module.param_names, p0)):
-        for name, value in zip(names, values, strict=True):
-            if math.isnan(value):
-                raise ModelError(
-                    f"{files.name}: the start value of `{name}` is not a number; look "
-                    "at its initial assignment."
-                )
+    unknown = [n for n, v in zip(module.state_names, y0, strict=True) if math.isnan(v)]
+    unknown += [n for n, v in zip(module.param_names, p0, strict=True) if math.isnan(v)]
+    if unknown:
+        _stop_on_needed(network, unknown, files.name)
     volumes = {
         c.id: units.picolitres(float(p0[module.param_names.index(c.id)]), c.unit)
         for c in network.compartments
@@ -429,6 +521,18 @@ def _compiled(
         source=dict(files.texts),
         digest=network.digest(),
     )
+
+
+def _stop_on_needed(network: Network, unknown: list[str], name: str) -> None:
+    """Raise for a start value that is not a number and that any change depends on."""
+    model = equations(network)
+    needed = model.needs([*model.states, *(rate.name for rate in model.rates)])
+    for entry in unknown:
+        if entry in needed:
+            raise ModelError(
+                f"{name}: the start value of `{entry}` is not a number; look at its "
+                "initial assignment."
+            )
 
 
 def _start(

@@ -57,9 +57,12 @@ def advice(network: ir.Network) -> list[Issue]:
 def formulas(network: ir.Network) -> Iterator[tuple[str, ir.Expr]]:
     """Yield (where, expression) for every formula of a network."""
     for reaction in network.reactions:
-        yield f"reaction `{reaction.id}`", reaction.rate
+        for expr in reaction.formulas():
+            yield f"reaction `{reaction.id}`", expr
     for rule in network.rules:
         yield f"rule `{rule.variable}`", rule.math
+    for i, expr in enumerate(network.algebraic, start=1):
+        yield f"algebraic rule {i}", expr
     for item in network.initial_assignments:
         yield f"initial assignment `{item.variable}`", item.math
 
@@ -85,7 +88,7 @@ def _unknown_references(network: ir.Network) -> Iterator[Issue]:
                 f"does not exist. {hint(item.compartment, compartments)}",
             )
     for reaction in network.reactions:
-        for name, _ in (*reaction.reactants, *reaction.products):
+        for name, _ in reaction.changes():
             if name not in species:
                 yield Issue(
                     "error",
@@ -97,7 +100,7 @@ def _unknown_references(network: ir.Network) -> Iterator[Issue]:
 
 
 def _undeclared_symbols(network: ir.Network) -> Iterator[Issue]:
-    known = network.ids()
+    known = (*network.ids(), *(r.id for r in network.reactions))
     names = set(known)
     for where, expr in formulas(network):
         # Local parameters read `reaction.parameter`; a person knows them without it.
@@ -116,10 +119,12 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
     """Yield symbols without a value: Antimony makes these of a misspelt name."""
     defined = {r.variable for r in network.rules}
     defined |= {a.variable for a in network.initial_assignments}
+    defined |= {name for expr in network.algebraic for name in ir.symbols(expr)}
     values: dict[str, float | None] = {p.id: p.value for p in network.parameters}
     values |= {c.id: c.size for c in network.compartments}
     values |= {s.id: s.initial for s in network.species}
-    without = [name for name, v in values.items() if v is None and name not in defined]
+    idle = {c.id for c in network.compartments} - _needed_volumes(network)
+    without = [n for n, v in values.items() if v is None and n not in defined | idle]
     others = [name for name in network.ids() if name not in without]
     users = {
         name: where for where, expr in formulas(network) for name in ir.symbols(expr)
@@ -130,6 +135,17 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
         else:
             words = f"`{name}` has no value."
         yield Issue("error", "no value", name, f"{words} {hint(name, others)}")
+
+
+def _needed_volumes(network: ir.Network) -> set[str]:
+    """Return the compartments whose size decides something."""
+    used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
+    used |= {rule.variable for rule in network.rules}
+    return used | {
+        s.compartment
+        for s in network.species
+        if s.initial_is_concentration or (s.id in used and not s.only_amount)
+    }
 
 
 def _contradictions(network: ir.Network) -> Iterator[Issue]:
@@ -153,7 +169,7 @@ def _contradictions(network: ir.Network) -> Iterator[Issue]:
         ruled.add(rule.variable)
     fixed = {s.id for s in network.species if s.boundary}
     for reaction in network.reactions:
-        for name, _ in (*reaction.reactants, *reaction.products):
+        for name, _ in reaction.changes():
             if name in ruled and name not in fixed:
                 yield Issue(
                     "error",
@@ -165,11 +181,7 @@ def _contradictions(network: ir.Network) -> Iterator[Issue]:
 
 def _unused(network: ir.Network) -> Iterator[Issue]:
     used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
-    changed = {
-        name
-        for reaction in network.reactions
-        for name, _ in (*reaction.reactants, *reaction.products)
-    }
+    changed = {name for reaction in network.reactions for name, _ in reaction.changes()}
     changed |= {rule.variable for rule in network.rules}
     for parameter in network.parameters:
         if parameter.id not in used | changed:
@@ -197,12 +209,10 @@ def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
         seen = set(ir.symbols(reaction.rate))
         for name in tuple(seen):
             seen |= hidden.get(name, set())
-        net: dict[str, float] = {}
-        for sign, side in ((-1.0, reaction.reactants), (1.0, reaction.products)):
-            for name, count in side:
-                net[name] = net.get(name, 0.0) + sign * count
-        for name, change in net.items():
-            if change < 0 and name not in seen | free:
+        for name, change in reaction.net().items():
+            # The sign of a formula is not known.
+            consumed = isinstance(change, float) and change < 0
+            if consumed and name not in seen | free:
                 yield Issue(
                     "warning",
                     "consumption",

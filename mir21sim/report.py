@@ -5,10 +5,16 @@ import os
 import platform
 import textwrap
 from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from mir21sim import library
+from mir21sim import library, units
 from mir21sim.codegen import cache
 from mir21sim.errors import Mir21simError
+from mir21sim.lint import SourcedNumber
+
+if TYPE_CHECKING:
+    from mir21sim.ir import Network
 
 CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
@@ -39,12 +45,12 @@ def model_text(files: library.ModelFiles) -> str:
     ]
     table = library.parameter_table(files)
     if table:
-        shares = Counter(row.status for row in table.values())
-        total = sum(shares.values())
-        lines.append(
-            "numbers      "
-            + ", ".join(f"{n} {s} ({n / total:.0%})" for s, n in shares.most_common())
-        )
+        shares = status_shares(row.status for row in table.values())
+        lines.append(f"numbers      {shares}")
+    totals = conserved_text(network)
+    if totals:
+        lines += ["", "conserved totals (no reaction changes them):"]
+        lines += [f"  {line}" for line in totals]
     if info.inputs:
         lines += ["", "inputs (dose with --dose, sweep with --over):"]
         for entry in info.inputs.values():
@@ -59,6 +65,90 @@ def model_text(files: library.ModelFiles) -> str:
         lines += ["", "papers:"]
         lines += [f"  {citation}  doi:{doi}" for citation, doi in info.references]
     return "\n".join(lines)
+
+
+def conserved_text(network: "Network") -> list[str]:
+    """Return the totals that no reaction changes, as ``AKT + pAKT = 1e5``."""
+    from mir21sim import symbolic  # SymPy takes half a second
+
+    system = symbolic.build(network)
+    amounts = {s.id: s.initial for s in network.species}
+    lines = []
+    for total in symbolic.pools(len(system.state_names), system.stoichiometry):
+        named = {system.state_names[state]: c for state, c in total.items()}
+        text = " + ".join(n if c == 1 else f"{c:g} {n}" for n, c in named.items())
+        start = [amounts.get(name) for name in named]
+        if None not in start:
+            held = sum(c * (amounts[n] or 0.0) for n, c in named.items())
+            text += f" = {held:.6g}"
+        lines.append(text.replace("+ -", "- "))
+    return lines
+
+
+SOURCE_COLUMNS = ("id", "value", "unit", "status", "source", "note", "from")
+
+
+def source_rows(files: library.ModelFiles) -> list[dict[str, Any]]:
+    """Return every number of a model with its source, the context's in their place.
+
+    ``from`` says where a number stands: the context or the model.
+    """
+    network, _ = library.understand(files)
+    table = library.parameter_table(files)
+    overrides = library.context_table(files)
+    numbers = {p.id: (p.value, p.unit) for p in network.parameters if p.constant}
+    numbers |= {c.id: (c.size, c.unit) for c in network.compartments}
+    plain = {
+        name: SourcedNumber(name, value, units.parts_text(unit), "none", "", "", 0)
+        for name, (value, unit) in numbers.items()
+        if value is not None
+    }
+    found = plain | table | overrides
+    return [
+        {
+            "id": row.id,
+            "value": row.value,
+            "unit": row.unit,
+            "status": row.status,
+            "source": row.source,
+            "note": row.note,
+            "from": files.context if name in overrides else files.name,
+        }
+        for name, row in found.items()
+    ]
+
+
+def source_text(files: library.ModelFiles) -> str:
+    """Return the table of ``source_rows`` to read, and the share of each status."""
+    rows = source_rows(files)
+    if not rows:
+        return f"{files.name} has no parameters."
+    shown = [
+        [str(r["id"]), f"{r['value']:.6g}", str(r["unit"]), str(r["status"])]
+        for r in rows
+    ]
+    titles = ["parameter", "value", "unit", "status"]
+    widths = [max(map(len, column)) for column in zip(titles, *shown, strict=True)]
+    lines = [_columns([*titles, "source"], widths)]
+    for row, cells in zip(rows, shown, strict=True):
+        source = str(row["source"]) or "–"
+        if files.context and row["from"] == files.context:
+            source = f"[{files.context}] {source}"
+        lines.append(_columns([*cells, source], widths))
+    lines += ["", f"{len(rows)} numbers: {status_shares(r['status'] for r in rows)}"]
+    return "\n".join(lines)
+
+
+def status_shares(statuses: Iterable[str | float]) -> str:
+    """Return '12 measured (40%), …', the commonest first."""
+    shares = Counter(map(str, statuses))
+    total = sum(shares.values())
+    return ", ".join(f"{n} {s} ({n / total:.0%})" for s, n in shares.most_common())
+
+
+def _columns(cells: list[str], widths: list[int]) -> str:
+    padded = [f"{cell:{width}s}" for cell, width in zip(cells, widths, strict=False)]
+    return "  ".join([*padded, cells[-1]])
 
 
 def doctor_text() -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 
-from mir21sim._typing import FloatArray, IntArray
+from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import SolverStatus
@@ -28,7 +28,11 @@ _NEWTON_STEPS = 8
 
 
 def resting_states(
-    model: CompiledModel, y0: FloatArray, p: FloatArray, method: str = "BDF"
+    model: CompiledModel,
+    y0: FloatArray,
+    p: FloatArray,
+    method: str = "BDF",
+    frozen: BoolArray | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """Return the resting state that each run settles to from its start values.
 
@@ -38,6 +42,7 @@ def resting_states(
     ----------
     y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
     method : a batch method settles all at once; any other stands for BDF
+    frozen : bool array, shape (n_state,): states held where they start
 
     Returns
     -------
@@ -46,14 +51,14 @@ def resting_states(
     """
     method = method if method in BATCH_METHODS else "BDF"
     if len(y0) > 1 and y0.strides[0] == p.strides[0] == 0:  # one row, broadcast
-        rest, status = resting_states(model, y0[:1], p[:1], method)
+        rest, status = resting_states(model, y0[:1], p[:1], method, frozen)
         return np.broadcast_to(rest, y0.shape), np.broadcast_to(status, len(y0))
     together = np.concatenate([y0, p], axis=1)
     rows, which = np.unique(together, axis=0, return_inverse=True)
     starts = np.ascontiguousarray(rows[:, : y0.shape[1]])
     parameters = np.ascontiguousarray(rows[:, y0.shape[1] :])
     folder = cache.folder() / "resting"
-    paths = [folder / f"{_key(model, row, method)}.state" for row in rows]
+    paths = [folder / f"{_key(model, row, method, frozen)}.state" for row in rows]
     found = [_read(path, y0.shape[1]) for path in paths]
     settled = np.array(
         [np.full(y0.shape[1], np.nan) if f is None else f for f in found]
@@ -61,7 +66,7 @@ def resting_states(
     status = np.full(len(rows), SolverStatus.OK, dtype=np.int64)
     missing = np.array([k for k, f in enumerate(found) if f is None], dtype=np.int64)
     if missing.size:
-        made, how = settle(model, starts[missing], parameters[missing], method)
+        made, how = settle(model, starts[missing], parameters[missing], method, frozen)
         status[missing] = how
         for k, y, outcome in zip(missing, made, how, strict=True):
             if outcome == SolverStatus.OK:
@@ -72,7 +77,11 @@ def resting_states(
 
 
 def settle(
-    model: CompiledModel, y0: FloatArray, p: FloatArray, method: str = "BDF"
+    model: CompiledModel,
+    y0: FloatArray,
+    p: FloatArray,
+    method: str = "BDF",
+    frozen: BoolArray | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs without doses until they rest, then refine by Newton steps.
 
@@ -89,8 +98,9 @@ def settle(
         p=p,
         times=np.array([0.0, HORIZON_S / model.seconds_per_time]),
         schedule=Schedule(np.empty(0), empty, empty, np.empty((n_run, 0))),
-        selection=Selection(empty, empty, empty, np.empty(0)),
+        selection=Selection(empty, empty, empty, empty, np.empty(0)),
         amounts=np.isfinite(model.y0) & (model.y0 >= 0),
+        frozen=frozen,
     )
     limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=20.0)
     results, interrupted = integrate(
@@ -101,9 +111,10 @@ def settle(
     status = results.status.copy()
     y = results.y_end
     for run in np.flatnonzero(status == SolverStatus.OK):
-        refined = _refine(model, _without_noise(model, y[run], y0[run]), p[run])
+        quiet = _without_noise(model, y[run], y0[run])
+        refined = _refine(model, quiet, p[run], frozen)
         y[run] = _without_noise(model, refined, y0[run])
-        if drift(model, y[run], p[run]) / model.seconds_per_time > DRIFT_PER_S:
+        if drift(model, y[run], p[run], frozen) / model.seconds_per_time > DRIFT_PER_S:
             status[run] = SolverStatus.NO_RESTING_STATE
     return y, status
 
@@ -113,11 +124,26 @@ def _without_noise(model: CompiledModel, y: FloatArray, y0: FloatArray) -> Float
     return np.where((y < 0) & (y > -model.atol) & (y0 >= 0), 0.0, y)
 
 
-def drift(model: CompiledModel, y: FloatArray, p: FloatArray) -> float:
+def drift(
+    model: CompiledModel,
+    y: FloatArray,
+    p: FloatArray,
+    frozen: BoolArray | None = None,
+) -> float:
     """Return the largest relative rate of change of a state, per model time."""
+    f = _slope(model, y, p, frozen)
+    return float(np.max(np.abs(f) / (np.abs(y) + model.atol), initial=0.0))
+
+
+def _slope(
+    model: CompiledModel, y: FloatArray, p: FloatArray, frozen: BoolArray | None
+) -> FloatArray:
+    """Return dy/dt, zero for what is held; float array, shape (n_state,)."""
     f = np.empty(len(y))
     model.kernels.rhs(0.0, np.array(y), np.array(p), f)
-    return float(np.max(np.abs(f) / (np.abs(y) + model.atol), initial=0.0))
+    if frozen is not None:
+        f[frozen] = 0.0
+    return f
 
 
 def jacobian(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
@@ -157,19 +183,26 @@ def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> fl
     return largest / model.seconds_per_time
 
 
-def _refine(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
-    """Make a nearly resting state exact by Newton steps that keep conserved totals."""
-    best, best_drift = y, drift(model, y, p)
+def _refine(
+    model: CompiledModel, y: FloatArray, p: FloatArray, frozen: BoolArray | None
+) -> FloatArray:
+    """Make a nearly resting state exact by Newton steps that keep conserved totals.
+
+    A held state is a conserved total of its own.
+    """
+    best, best_drift = y, drift(model, y, p, frozen)
     if best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
         return best
-    totals = scipy.linalg.null_space(stoichiometry(model).T).T
+    held = np.zeros(len(y), dtype=bool) if frozen is None else frozen
+    reactions = stoichiometry(model)
+    reactions[held] = 0.0
+    totals = scipy.linalg.null_space(reactions.T).T
     for _ in range(_NEWTON_STEPS):
         scale = np.abs(best) + model.atol
-        f = np.empty(len(y))
-        model.kernels.rhs(0.0, best, p, f)
-        system = np.vstack(
-            [jacobian(model, best, p) * scale / scale[:, np.newaxis], totals * scale]
-        )
+        f = _slope(model, best, p, frozen)
+        slopes = jacobian(model, best, p) * scale / scale[:, np.newaxis]
+        slopes[held] = 0.0
+        system = np.vstack([slopes, totals * scale])
         target = np.concatenate([-f / scale, np.zeros(len(totals))])
         if not (np.isfinite(system).all() and np.isfinite(target).all()):
             break
@@ -177,17 +210,22 @@ def _refine(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
         trial = best + scale * step
         tiny = (trial < 0) & (best >= 0)
         trial[tiny] = 0.0  # rounding below zero of what is not there
-        new = drift(model, trial, p)
+        trial[held] = best[held]
+        new = drift(model, trial, p, frozen)
         if not new < best_drift or np.abs(step).max() > 0.1:
             break
         best, best_drift = trial, new
     return best
 
 
-def _key(model: CompiledModel, row: FloatArray, method: str) -> str:
+def _key(
+    model: CompiledModel, row: FloatArray, method: str, frozen: BoolArray | None
+) -> str:
     parts = hashlib.sha256(cache.key(model.network).encode())
     parts.update(repr((HORIZON_S, DRIFT_PER_S, method, model.state_names)).encode())
     parts.update(row.tobytes())
+    if frozen is not None:
+        parts.update(frozen.tobytes())
     return parts.hexdigest()[:32]
 
 

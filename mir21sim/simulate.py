@@ -10,6 +10,7 @@ from mir21sim.arrange import amount_unit
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import ModelWarning, SolverError, SolverStatus
 from mir21sim.execute import Executed, Options, execute, make_plan
+from mir21sim.perturb import Perturbations
 from mir21sim.protocol import DosesLike
 
 
@@ -24,6 +25,7 @@ def simulate(
     doses: DosesLike | None = None,
     parameters: Mapping[str, float] | None = None,
     initials: Mapping[str, float] | None = None,
+    perturb: Perturbations | None = None,
     options: Options | None = None,
 ) -> xr.Dataset:
     """Integrate one run of a model under a dosing protocol.
@@ -38,13 +40,16 @@ def simulate(
     start, end : h, or text such as ``"30 min"``; the end is the model's default
     points : number of equally spaced output times
     times : float array, shape (n_time,), h, instead of start, end and points
-    observe : names to keep: ``A`` in molecules, ``[A]`` in nM, rule variables,
-        reactions (their rates); by default the model's observables
+    observe : names to keep: ``A`` in molecules, ``[A]`` in nM, parameters, rule
+        variables, compartments, stoichiometries with an id, reactions (their rates); by
+        default the model's observables. A name that every result uses, such as
+        ``time``, gets an underscore behind it
     doses : doses or texts like ``"TRAIL=50 ng/ml@24h"``; by default the model's own
         protocol; an empty list for none
     parameters : overrides, in the units of the model
     initials : initial amounts, in the model's units; where the model starts from its
         resting state, they are where the search for it starts
+    perturb : clamps, knock-downs, over-expression, missing miR-21 sites
     options : method, tolerances, limits (see ``Options``)
 
     Returns
@@ -76,6 +81,7 @@ def simulate(
         doses=doses,
         parameters=parameters,
         initials=initials,
+        perturb=perturb,
         over={},
     )
     done = execute(model, plan, options or Options(), "simulate")

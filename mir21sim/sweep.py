@@ -21,6 +21,7 @@ from mir21sim.errors import (
 )
 from mir21sim.execute import Executed, Options, execute, make_plan
 from mir21sim.partial import folder_for
+from mir21sim.perturb import Perturbations
 from mir21sim.protocol import DosesLike
 from mir21sim.values import parse_values
 
@@ -39,6 +40,7 @@ def sweep(
     doses: DosesLike | None = None,
     parameters: Mapping[str, float] | None = None,
     initials: Mapping[str, float] | None = None,
+    perturb: Perturbations | None = None,
     options: Options | None = None,
     on_failure: Literal["mask", "raise"] = "mask",
     output: str | Path | None = None,
@@ -96,6 +98,7 @@ def sweep(
         doses=doses,
         parameters=parameters,
         initials=initials,
+        perturb=perturb,
         over={name: _values(name, values) for name, values in over.items()},
     )
     if output is not None:

@@ -6,16 +6,18 @@ their own derivatives (chain rule), which keeps the generated code small.
 """
 
 import itertools
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd, lcm
 from typing import Any, TypeAlias
 
 import numpy as np
 import sympy
 
 from mir21sim import ir
-from mir21sim.errors import CodegenError, UnsupportedFeatureError
+from mir21sim.equations import CHAIN, Equations, equations
+from mir21sim.errors import CodegenError
 
 Line: TypeAlias = tuple[Any, Any]
 """(symbol, expression) of one assignment."""
@@ -207,179 +209,92 @@ def build(network: ir.Network) -> SymbolicSystem:
     ModelError
         For a cycle of assignment rules or initial assignments, printed as a path.
     UnsupportedFeatureError
-        For rate rules of concentrations in compartments whose size changes.
+        For algebraic rules that are not linear in what they determine.
     """
-    return _Builder(network).build()
+    return _Builder(equations(network)).build()
 
 
 class _Builder:
-    """Assigns every id its symbol and meaning, then translates the formulas."""
+    """Assigns every stored quantity its symbol, then translates the formulas."""
 
-    def __init__(self, network: ir.Network) -> None:
-        self.network = network
-        self.assignment = {
-            r.variable: r.math for r in network.rules if r.kind == "assignment"
-        }
-        self.rate_rules = {
-            r.variable: r.math for r in network.rules if r.kind == "rate"
-        }
-        self.species = {s.id: s for s in network.species}
-        self.states = [
-            s.id
-            for s in network.species
-            if s.id not in self.assignment and not s.constant
-        ]
-        self.states += [v for v in self.rate_rules if v not in self.species]
-        self.params = [
-            name
-            for name in network.ids()
-            if name not in self.assignment and name not in self.states
-        ]
-        self.assigned = ir.order(
-            {name: tuple(ir.symbols(e)) for name, e in self.assignment.items()},
-            lambda cycle: f"Assignment rules define each other in a circle: {cycle}.",
-        )
+    def __init__(self, model: Equations) -> None:
+        self.model = model
         self.t = sympy.Symbol("t")
-        self.y = tuple(sympy.Symbol(f"y{i}") for i in range(len(self.states)))
-        self.p = tuple(sympy.Symbol(f"p{i}") for i in range(len(self.params)))
-        self.a = tuple(sympy.Symbol(f"a{i}") for i in range(len(self.assigned)))
-        self.amounts = dict(zip(self.states, self.y, strict=True))
-        self.amounts |= dict(zip(self.params, self.p, strict=True))
-        self.amounts |= dict(zip(self.assigned, self.a, strict=True))
+        self.y = tuple(sympy.Symbol(f"y{i}") for i in range(len(model.states)))
+        self.p = tuple(sympy.Symbol(f"p{i}") for i in range(len(model.params)))
+        self.a = tuple(sympy.Symbol(f"a{i}") for i in range(len(model.defined)))
+        self.symbols = dict(zip(model.states, self.y, strict=True))
+        self.symbols |= dict(zip(model.params, self.p, strict=True))
+        self.symbols |= dict(zip(model.defined, self.a, strict=True))
 
     def build(self) -> SymbolicSystem:
-        assigned = tuple(self.translate(self.assignment[n]) for n in self.assigned)
-        index = {name: i for i, name in enumerate(self.states)}
-        rates: list[Any] = []
-        names: list[str] = []
-        stoichiometry: dict[tuple[int, int], float] = {}
-        for reaction in self.network.reactions:
-            r = len(rates)
-            rates.append(self.translate(reaction.rate))
-            names.append(reaction.id)
-            for side, sign in ((reaction.reactants, -1.0), (reaction.products, 1.0)):
-                for name, count in side:
-                    if name in index and not self.species[name].boundary:
-                        key = index[name], r
-                        stoichiometry[key] = stoichiometry.get(key, 0.0) + sign * count
-        for name, math in self.rate_rules.items():
-            stoichiometry[index[name], len(rates)] = 1.0
-            rates.append(self.translate(math) * self._volume_factor(name))
-            names.append(f"d {name}/dt")
+        model = self.model
         return SymbolicSystem(
-            state_names=tuple(self.states),
-            param_names=tuple(self.params),
-            assigned_names=self.assigned,
-            rate_names=tuple(names),
+            state_names=model.states,
+            param_names=model.params,
+            assigned_names=tuple(model.defined),
+            rate_names=tuple(rate.name for rate in model.rates),
             y=self.y,
             p=self.p,
             a=self.a,
             t=self.t,
-            assigned=assigned,
-            rates=tuple(rates),
-            stoichiometry={k: v for k, v in stoichiometry.items() if v},
+            assigned=tuple(self.value(math) for math in model.defined.values()),
+            rates=tuple(self.value(rate.math) for rate in model.rates),
+            stoichiometry=dict(model.stoichiometry),
             initials=tuple(self._initials()),
         )
 
-    def _volume_factor(self, name: str) -> Any:
-        """Return what turns the value of an id into an amount (1 for most)."""
-        item = self.species.get(name)
-        if item is None or item.only_amount:
-            return sympy.Integer(1)
-        if item.compartment not in self.params:
-            raise UnsupportedFeatureError(
-                f"The rate rule of `{name}` sets a concentration in compartment "
-                f"`{item.compartment}`, whose size changes; that is not supported."
+    def _initials(self) -> Iterator[tuple[str, int, Any]]:
+        """Yield start values that are formulas, after what they depend on."""
+        places = {
+            name: (kind, i)
+            for kind, names in (
+                ("y", self.model.states),
+                ("p", self.model.params),
+                ("a", self.model.defined),
             )
-        return self.amounts[item.compartment]
-
-    def _initials(self) -> list[tuple[str, int, Any]]:
-        """Return start values that are formulas, after what they depend on."""
-        formulas = self._start_formulas()
-        if not formulas:
-            return []
-        needs = {
-            name: self._start_needs(name, expr)
-            for name, expr in (self.assignment | formulas).items()
+            for i, name in enumerate(names)
         }
-        ordered = ir.order(
-            needs,
-            lambda cycle: (
-                f"Initial assignments define each other in a circle: {cycle}."
-            ),
-        )
-        result = []
-        for name in ordered:
-            if name in self.assigned:
-                place = self.assigned.index(name)
-                result.append(("a", place, self.translate(self.assignment[name])))
-                continue
-            expr = self.translate(formulas[name])
-            if self._is_concentration(name):
-                expr = expr * self.amounts[self.species[name].compartment]
-            if name in self.states:
-                result.append(("y", self.states.index(name), expr))
-            else:
-                result.append(("p", self.params.index(name), expr))
-        return result
+        for name, math in self.model.starts.items():
+            yield (*places[name], self.value(math))
 
-    def _is_concentration(self, name: str) -> bool:
-        """Say whether the start formula of an id gives a concentration."""
-        item = self.species.get(name)
-        if item is None:
-            return False
-        assigned = {a.variable for a in self.network.initial_assignments}
-        return not item.only_amount or (
-            item.initial_is_concentration and name not in assigned
-        )
-
-    def _start_formulas(self) -> dict[str, ir.Expr]:
-        """Return initial assignments, and initial concentrations: amount over size."""
-        formulas: dict[str, ir.Expr] = {
-            s.id: ir.Number(float(s.initial or 0.0))
-            for s in self.network.species
-            if s.initial_is_concentration and s.id not in self.assignment
-        }
-        for item in self.network.initial_assignments:
-            formulas[item.variable] = item.math
-        return formulas
-
-    def _start_needs(self, name: str, expr: ir.Expr) -> tuple[str, ...]:
-        """Return the ids that a start value needs; a concentration needs the volume."""
-        ids = (name, *ir.symbols(expr))
-        homes = [
-            self.species[i].compartment
-            for i in ids[1:]
-            if i in self.species and not self.species[i].only_amount
-        ]
-        if self._is_concentration(name):
-            homes.append(self.species[name].compartment)
-        return (*ids[1:], *homes)
-
-    def symbol(self, name: str) -> Any:
-        """Return what an id means in a formula: a value, or amount over volume."""
-        item = self.species.get(name)
-        if item is None or item.only_amount or name in self.assignment:
-            return self.amounts[name]
-        return self.amounts[name] / self.amounts[item.compartment]
+    def value(self, expr: ir.Expr) -> Any:
+        """Return a formula of a quantity as SymPy: a number, 1 for what is true."""
+        return _numeric(self.translate(expr))
 
     def translate(self, expr: ir.Expr) -> Any:
-        """Return a network expression as SymPy."""
+        """Return an expression over stored quantities as SymPy."""
         if isinstance(expr, ir.Number):
             return _number(expr.value)
         if isinstance(expr, ir.Symbol):
-            return self.symbol(expr.name)
+            return self.symbols[expr.name]
         if expr.op == ir.TIME:
             return self.t
+        if expr.op == CHAIN:
+            return self._total_derivative(expr)
         make = _TRANSLATIONS.get(expr.op)
         if make is None:
             raise CodegenError(f"`{ir.text(expr)}`: no translation for `{expr.op}`.")
+        arguments = [self.translate(arg) for arg in expr.args]
+        if expr.op not in _TAKES_TRUTH:
+            arguments = [_numeric(argument) for argument in arguments]
         try:
-            return make(*[self.translate(arg) for arg in expr.args])
+            made = make(*arguments)
         except TypeError as error:
             raise CodegenError(
                 f"`{ir.text(expr)}`: `{expr.op}` cannot take these arguments."
             ) from error
+        return sympy.nan if made.has(sympy.I) else made
+
+    def _total_derivative(self, expr: ir.Call) -> Any:
+        """Return d(formula)/dt from the slopes of what stands in it."""
+        formula, *pairs = expr.args
+        value = self.value(formula)
+        total = sympy.diff(value, self.t)
+        for quantity, slope in zip(pairs[0::2], pairs[1::2], strict=True):
+            direct = sympy.diff(value, self.translate(quantity))
+            total += direct * self.translate(slope)
+        return total
 
 
 def _number(value: float) -> Any:
@@ -396,9 +311,9 @@ def _special(value: float) -> Any:
 
 
 def _piecewise(*args: Any) -> Any:
-    pairs = list(zip(args[0::2], args[1::2], strict=False))
+    pairs = [(_numeric(v), c) for v, c in zip(args[0::2], args[1::2], strict=False)]
     if len(args) % 2:
-        pairs.append((args[-1], sympy.true))
+        pairs.append((_numeric(args[-1]), sympy.true))
     else:
         pairs.append((sympy.nan, sympy.true))
     return sympy.Piecewise(*[(value, _truth(test)) for value, test in pairs])
@@ -411,6 +326,13 @@ def _truth(value: Any) -> Any:
     if getattr(value, "is_Relational", False):
         return value
     return sympy.Ne(value, 0)
+
+
+def _numeric(value: Any) -> Any:
+    """Return a number; what is true counts as 1 (SBML L3V2 section 3.4.8)."""
+    if getattr(value, "is_Boolean", False) or getattr(value, "is_Relational", False):
+        return sympy.Piecewise((1, value), (0, True))
+    return value
 
 
 def _logic(combine: Callable[..., Any]) -> Callable[..., Any]:
@@ -509,6 +431,10 @@ _TRANSLATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+_TAKES_TRUTH = ir.LOGIC | {"piecewise"}
+"""Operators whose arguments may be true or false; others see 1 or 0."""
+
+
 def conserved_totals(
     n_state: int, stoichiometry: dict[tuple[int, int], float]
 ) -> list[dict[int, float]]:
@@ -542,6 +468,78 @@ def conserved_totals(
         else:
             totals.append({k: float(v) for k, v in sorted(combo.items())})
     return totals
+
+
+def pools(
+    n_state: int, stoichiometry: dict[tuple[int, int], float]
+) -> list[dict[int, float]]:
+    """Return the conserved totals without negative terms and with the fewest states.
+
+    These read as pools (``AKT + pAKT``): every conserved total whose states are no
+    superset of another's, in whole numbers. Where they would be more than
+    ``MAX_POOLS``, the basis of ``conserved_totals`` is returned instead.
+
+    References
+    ----------
+    Schuster S & Höfer T 1991, J Chem Soc Faraday Trans 87:2561 (the algorithm)
+    """
+    basis = conserved_totals(n_state, stoichiometry)
+    kept = sorted({state for total in basis for state in total})
+    columns: dict[int, dict[int, Fraction]] = {}
+    for (i, r), coefficient in stoichiometry.items():
+        if i in kept:
+            columns.setdefault(r, {})[i] = Fraction(coefficient)
+    rows: list[tuple[dict[int, Fraction], dict[int, Fraction]]] = [
+        ({i: Fraction(1)}, {r: c[i] for r, c in columns.items() if i in c})
+        for i in kept
+    ]
+    left = set(columns)
+    while left:
+        r = min(left, key=lambda r: (_pairs(rows, r), r))
+        left.remove(r)
+        rows = _without(rows, r)
+        if len(rows) > MAX_POOLS:
+            return basis
+    return [_whole(combo) for combo, _ in rows]
+
+
+MAX_POOLS = 500
+"""More half-made totals than this are a sign of a network without readable pools."""
+
+_Row: TypeAlias = tuple[dict[int, Fraction], dict[int, Fraction]]
+
+
+def _pairs(rows: list[_Row], r: int) -> int:
+    """Return how many combinations taking a reaction out will make."""
+    signs = [rest[r] > 0 for _, rest in rows if r in rest]
+    return sum(signs) * (len(signs) - sum(signs))
+
+
+def _without(rows: list[_Row], r: int) -> list[_Row]:
+    """Return the combinations of rows that a reaction does not change, minimal ones."""
+    made = [row for row in rows if r not in row[1]]
+    up = [row for row in rows if row[1].get(r, 0) > 0]
+    down = [row for row in rows if row[1].get(r, 0) < 0]
+    for first in up:
+        for second in down:
+            ratio = -first[1][r] / second[1][r]
+            combo, rest = dict(first[0]), dict(first[1])
+            _subtract(combo, second[0], -ratio)
+            _subtract(rest, second[1], -ratio)
+            made.append((combo, rest))
+    made.sort(key=lambda row: len(row[0]))
+    minimal: list[_Row] = []
+    for row in made:
+        if not any(other[0].keys() <= row[0].keys() for other in minimal):
+            minimal.append(row)
+    return minimal
+
+
+def _whole(combo: dict[int, Fraction]) -> dict[int, float]:
+    """Return a total in the smallest whole coefficients, states in order."""
+    scale = lcm(*(v.denominator for v in combo.values()))
+    common = gcd(*(int(v * scale) for v in combo.values()))
+    return {k: float(v * scale / common) for k, v in sorted(combo.items())}
 
 
 def _subtract(

@@ -4,15 +4,26 @@ Everything goes through the public API. The kernels are plain Python: compiling 
 would take longer than the run of a case.
 """
 
+import warnings
+
 import mir21sim as ms
+from mir21sim.errors import ModelWarning
+from mir21sim.results import variable_name
 
 SECONDS_PER_HOUR = 3600.0
 RTOL, ATOL = 1e-9, 1e-13
 
 
+def load(path):
+    """Return the model of a file; what is not supported raises NotImplementedError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelWarning)
+        return ms.load(path, backend="numpy", unit_policy="ignore")
+
+
 def simulate(path, settings):
-    """Return (column names, rows); what is not supported raises NotImplementedError."""
-    model = ms.load(path, backend="numpy", unit_policy="ignore")
+    """Return (column names, rows) at the times and of the variables asked for."""
+    model = load(path)
     homes = {s.id: s.compartment for s in model.network.species}
     divided = {v for v in settings.variables if settings.kind(v) == "concentration"}
     wanted = [*settings.variables, *(homes[v] for v in sorted(divided))]
@@ -26,10 +37,10 @@ def simulate(path, settings):
     )
     columns = [times]
     for name in settings.variables:
-        values = run[name].values
+        values = run[variable_name(name)].values
         if name in homes:  # reported in molecules where the unit of amount is known
             values = values / (model.molecules_per_amount or 1.0)
         if name in divided:
-            values = values / run[homes[name]].values
+            values = values / run[variable_name(homes[name])].values
         columns.append(values)
     return ("time", *settings.variables), list(zip(*columns, strict=True))

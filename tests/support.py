@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mir21sim import arrange, ir, library
+from mir21sim import arrange, cli, ir, library
 from mir21sim.execute import check_tolerances, make_plan
 from mir21sim.solvers.runs import Tolerances
 from mir21sim.solvers.scipy_ivp import integrate_runs
@@ -336,6 +336,18 @@ BIRTH_DEATH = network(
     {"s": 20.0, "d": 0.4},
     [reaction("birth", "-> A", "s"), reaction("death", "A ->", "d*A")],
 )
+CASCADE = network(
+    {"A": 1.0, "B": 1.0},
+    {"k_A": 2.0, "r_A": 1.0, "k_B": 3.0, "d_B": 0.5},
+    [
+        reaction("A_synthesis", "-> A", "k_A"),
+        reaction("A_decay", "A ->", "r_A*A"),
+        reaction("B_synthesis", "-> B", "k_B*A"),
+        reaction("B_decay", "B ->", "d_B*B"),
+    ],
+    name="cascade",
+)
+"""A rests at k_A/r_A = 2 per cell, B at k_B*A/d_B = 12."""
 DRIVEN = network(
     {"A": 1.0}, {"k": 2.0, "w": 1.0}, [reaction("drive", "-> A", "k*time*exp(-w*time)")]
 )
@@ -416,6 +428,15 @@ def integrate(
         model.kernels, runs, limits, method=method, **how
     )
     return Solved(results.values, results, interrupted)
+
+
+def run_cli(*arguments):
+    """Return the exit code of a command."""
+    try:
+        cli.main(list(arguments))
+    except SystemExit as stopped:
+        return stopped.code or 0
+    raise AssertionError("the command line must end in an exit code")
 
 
 def pairs(items):

@@ -241,7 +241,7 @@ def test_circular_definitions_print_the_circle(rules, starts, path):
     text = support.to_sbml(net).replace(
         "</listOfParameters>", f"{declared}</listOfParameters>"
     )
-    assert f"m.xml: definitions go in a circle: {path}." in refused(text)
+    assert f"in a circle: {path}." in fuzz.outcome(text)
 
 
 def test_functions_defined_through_each_other_are_refused_even_if_unused():

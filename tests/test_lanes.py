@@ -127,7 +127,7 @@ def test_the_factors_of_any_network_solve_its_system(net):
     hg = 10.0 * (1.0 + np.abs(jacobian).sum(axis=1).max())
     right = np.cos(np.arange(len(names)))
     out, w = right.copy(), np.zeros(made.n_w)
-    run(made.matrix, **arrays, w=w, hg=[hg])
+    run(made.matrix, **arrays, w=w, hg=[hg] * len(names))
     run(made.solve, w=w, out=out)
     want = np.linalg.solve(hg * np.eye(len(names)) - jacobian, right)
     np.testing.assert_allclose(out, want, rtol=1e-10, atol=1e-10 * np.abs(want).max())
@@ -176,7 +176,7 @@ def rates(kernels, t, y, p):
 def solved(kernels, t, y, p, right, *, hg=HG):
     """Return W⁻¹·right of eight cells."""
     w, out = np.zeros((kernels.n_w, LANES)), right.copy()
-    a, hg = np.zeros((kernels.n_a, LANES)), np.full((1, LANES), hg)
+    a, hg = np.zeros((kernels.n_a, LANES)), np.full((kernels.n_state, LANES), hg)
     kernels.matrix(t, y, p, a, w, hg)
     kernels.solve(w, out)
     return out

@@ -81,7 +81,10 @@ def test_a_symbol_without_a_value_is_a_misspelling_to_look_for():
 @pytest.mark.parametrize(
     "change",
     [
-        {"compartments": (ir.Compartment("cell", None),)},
+        {
+            "compartments": (ir.Compartment("cell", None),),
+            "species": (replace(SOUND.species[0], only_amount=False), SOUND.species[1]),
+        },
         {"species": (ir.Species("A", "cell", None), SOUND.species[1])},
     ],
     ids=["compartment", "species"],
@@ -90,6 +93,11 @@ def test_a_size_or_amount_without_a_value_is_an_error(change):
     assert (
         len(messages(lint.structure_issues(replace(SOUND, **change)), "no value")) == 1
     )
+
+
+def test_a_size_that_nothing_needs_may_be_absent():
+    idle = replace(SOUND, compartments=(ir.Compartment("cell", None),))
+    assert lint.structure_issues(idle) == []
 
 
 def test_a_formula_gives_a_value():

@@ -259,19 +259,6 @@ def _event():
     )
 
 
-def _algebraic():
-    formula = "<apply><minus/><ci>k</ci><cn>1</cn></apply>"
-    return (
-        f"<listOfRules><algebraicRule>{MATH}{formula}</math></algebraicRule>"
-        "</listOfRules>"
-    )
-
-
-def _variable():
-    k = '<parameter id="k" constant="false" value="1"/>'
-    return f"<listOfParameters>{k}</listOfParameters>"
-
-
 def _csymbol(name, *arguments):
     address = f"http://www.sbml.org/sbml/symbols/{name}"
     head = f'<csymbol encoding="text" definitionURL="{address}">{name}</csymbol>'
@@ -285,31 +272,8 @@ def _reaction(attributes='id="r1"', inside="", law=f"{MATH}<ci>k</ci></math>"):
     )
 
 
-def _reactant(attributes):
-    inside = f'<speciesReference species="A" {attributes} constant="false"/>'
-    return _reaction(inside=f"<listOfReactants>{inside}</listOfReactants>")
-
-
-def _stoichiometry_rule():
-    return (
-        f'<listOfRules><assignmentRule variable="nA">{MATH}<ci>k</ci></math>'
-        "</assignmentRule></listOfRules>"
-    )
-
-
-def _converted_species():
-    return (
-        '<listOfSpecies><species id="A" compartment="cell" initialAmount="1" '
-        'hasOnlySubstanceUnits="true" boundaryCondition="false" constant="false" '
-        'conversionFactor="k"/></listOfSpecies>'
-    )
-
-
 REFUSED = {
     "event": ({"events": _event()}, "event `divide`"),
-    "algebraic rule": (
-        {"rules": _algebraic(), "parameters": _variable()}, "algebraic rule 1"
-    ),
     "delay": (
         {
             "reactions": _reaction(
@@ -317,27 +281,6 @@ REFUSED = {
             )
         },
         r"delay\(\) in reaction `r1`",
-    ),
-    "rateOf": (
-        {
-            "reactions": _reaction(
-                law=f"{MATH}{_csymbol('rateOf', '<ci>k</ci>')}</math>"
-            )
-        },
-        r"rateOf\(\) in reaction `r1`",
-    ),
-    "species conversion factor": (
-        {"species": _converted_species(), "reactions": _reaction(), "rules": "",
-         "starts": ""},
-        "conversion factor of species `A`",
-    ),
-    "computed stoichiometry": (
-        {"reactions": _reactant('id="nA"'), "rules": _stoichiometry_rule()},
-        "computed stoichiometry of `A` in reaction `r1`",
-    ),
-    "missing stoichiometry": (
-        {"reactions": _reactant("")},
-        "missing stoichiometry of `A` in reaction `r1`",
     ),
     "no rate law": (
         {"reactions": '<listOfReactions><reaction id="r1" reversible="false"/>'
@@ -356,19 +299,10 @@ def test_an_unsupported_construct_is_refused_by_name_and_id(case):
 
 def test_all_unsupported_constructs_are_named_at_once():
     with pytest.raises(
-        UnsupportedFeatureError, match=r"event `divide`; algebraic rule 1"
+        UnsupportedFeatureError,
+        match=r"event `divide`; reaction `r1` without a rate law",
     ):
-        read(events=_event(), rules=_algebraic(), parameters=_variable())
-
-
-def test_a_conversion_factor_of_the_model_is_refused():
-    text = support.to_sbml(TINY).replace(
-        '<model id="tiny"', '<model id="tiny" conversionFactor="k"'
-    )
-    with pytest.raises(
-        UnsupportedFeatureError, match=r"conversion factor `k` of the model"
-    ):
-        read_sbml(text, "tiny.xml")
+        read(events=_event(), reactions=REFUSED["no rate law"][0]["reactions"])
 
 
 def test_a_fast_reaction_is_refused():

@@ -1,4 +1,4 @@
 """Version of the generated text, readable without SymPy. Layer 4."""
 
-GENERATOR = 3
+GENERATOR = 4
 """Raise by one whenever the text for the same network changes."""

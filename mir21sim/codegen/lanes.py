@@ -24,7 +24,8 @@ class LanePrograms:
     Attributes
     ----------
     rates : ``(t, y, p, v, a, out)``: out += N·v(y, p, t)
-    matrix : ``(t, y, p, a, w, hg)``: W and its LU factors in w; hg = 1/(hγ)
+    matrix : ``(t, y, p, a, w, hg)``: W and its LU factors in w; hg = 1/(hγ), a row a
+        state
     solve : ``(w, out)``: out = W⁻¹ out, in place
     time : ``(t, y, p, a, out)``: out = df/dt; empty where time does not appear
     assigned : ``(t, y, p, a)``: the rule variables
@@ -297,7 +298,7 @@ class _Elimination:
         for (i, j), row in self.place.items():
             entry = self.jacobian.get((i, j))
             if i == j:
-                value: Any = ("hg", 0) if entry is None else ("-", ("hg", 0), entry)
+                value: Any = ("hg", i) if entry is None else ("-", ("hg", i), entry)
             else:
                 value = ("c", 0.0) if entry is None else ("neg", entry)
             statements.append(("w", row, "=", value))

@@ -1,13 +1,19 @@
 """SBML text → Network; what is not supported is refused by name and id. Layer 3."""
 
 import textwrap
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import libsbml
 
 from mir21sim import ir
-from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
+from mir21sim.errors import (
+    ModelError,
+    ModelWarning,
+    UnsupportedFeatureError,
+    hint,
+)
 from mir21sim.frontends import arity, texts
 from mir21sim.units import UnitParts
 
@@ -78,6 +84,7 @@ _OPS = {
     libsbml.AST_CONSTANT_TRUE: "true",
     libsbml.AST_CONSTANT_FALSE: "false",
     libsbml.AST_NAME_TIME: ir.TIME,
+    libsbml.AST_FUNCTION_RATE_OF: ir.RATE_OF,
 }
 _CONSTANTS = {
     libsbml.AST_CONSTANT_E: 2.718281828459045,
@@ -96,16 +103,14 @@ _SAID_BY_US = {
     libsbml.InvalidNoArgsPassedToFunctionDef,
     libsbml.UndeclaredSpeciesRef,
     libsbml.RecursiveFunctionDefinition,
+    libsbml.CircularRuleDependency,
 }
-"""Errors of libSBML that lint or this reader tell in words of their own."""
+"""Errors of libSBML that we tell in words of our own, here, in lint or ``equations``."""
 
 ERRORS_SHOWN = 3
 """Errors of libSBML that a message repeats; of the others it gives the number."""
 
-_REFUSED_SYMBOLS = {
-    libsbml.AST_FUNCTION_DELAY: "delay()",
-    libsbml.AST_FUNCTION_RATE_OF: "rateOf()",
-}
+_REFUSED_SYMBOLS = {libsbml.AST_FUNCTION_DELAY: "delay()"}
 
 
 def read_sbml(text: str, name: str) -> ir.Network:
@@ -134,7 +139,16 @@ def read_sbml(text: str, name: str) -> ir.Network:
         raise UnsupportedFeatureError(
             f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
         )
-    return _Reader(model, name).network()
+    reader = _Reader(model, name)
+    network = reader.network()
+    if reader.open_counts:
+        warnings.warn(
+            f"{name} gives no stoichiometry for {', '.join(reader.open_counts[:3])}"
+            f"{' and others' if len(reader.open_counts) > 3 else ''}; 1 is taken.",
+            ModelWarning,
+            stacklevel=2,
+        )
+    return network
 
 
 def _errors(document: Any, name: str) -> Iterator[Any]:
@@ -145,7 +159,6 @@ def _errors(document: Any, name: str) -> Iterator[Any]:
         if model is None:
             return
         arity.stop_on_wrong_arity(model, name)
-        _stop_on_circle(model, name)
         document = document.clone()
         _unlink(document.getModel())
         for category in (
@@ -191,25 +204,11 @@ def _definitions(model: Any) -> Iterator[tuple[str, Any]]:
             yield reaction.getIdAttribute(), reaction.getKineticLaw().getMath()
 
 
-def _stop_on_circle(model: Any, name: str) -> None:
-    """Raise for formulas that define each other in a circle, which is printed.
-
-    Rules, initial assignments and rates count together (SBML L3V2 rule 20906).
-    """
-    needs: dict[str, list[str]] = {}
-    for variable, math in _definitions(model):
-        used = [
-            n.getName() for n in arity.nodes(math) if n.getType() == libsbml.AST_NAME
-        ]
-        needs.setdefault(variable, []).extend(used)
-    ir.order(needs, lambda path: f"{name}: definitions go in a circle: {path}.")
-
-
 def _unlink(model: Any) -> None:
     """Put numbers in place of what one definition uses of others.
 
     libSBML looks for circles in a time that grows with the fourth power of a chain of
-    rules, 400 of them 13 s; ours has found none by then.
+    rules, 400 of them 13 s; ``equations`` finds them in no time.
     """
     definitions = list(_definitions(model))
     defined = {variable for variable, _ in definitions}
@@ -228,44 +227,16 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
             yield f"package `{prefix}`"
     for i, event in enumerate(model.getListOfEvents()):
         yield f"event `{event.getIdAttribute() or i + 1}`"
-    for i, rule in enumerate(model.getListOfRules()):
-        if rule.isAlgebraic():
-            yield f"algebraic rule {i + 1}"
-    if model.isSetConversionFactor():
-        yield f"conversion factor `{model.getConversionFactor()}` of the model"
-    for species in model.getListOfSpecies():
-        if species.isSetConversionFactor():
-            yield f"conversion factor of species `{species.getId()}`"
     for reaction in model.getListOfReactions():
-        yield from _refused_in_reaction(model, reaction)
+        if reaction.isSetFast() and reaction.getFast():
+            yield f"fast reaction `{reaction.getId()}`"
+        if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
+            yield f"reaction `{reaction.getId()}` without a rate law"
 
 
-def _refused_in_reaction(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield what a Network cannot hold of one reaction."""
-    if reaction.isSetFast() and reaction.getFast():
-        yield f"fast reaction `{reaction.getId()}`"
-    if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
-        yield f"reaction `{reaction.getId()}` without a rate law"
-    yield from _refused_stoichiometry(model, reaction)
-
-
-def _refused_stoichiometry(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield the species references whose stoichiometry is not a plain number."""
-    for reference in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
-        name = reference.getIdAttribute()
-        computed = reference.isSetStoichiometryMath() or (
-            name and (model.getRule(name) or model.getInitialAssignment(name))
-        )
-        if computed:
-            yield (
-                f"computed stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
-        elif reference.getLevel() >= 3 and not reference.isSetStoichiometry():
-            yield (
-                f"missing stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
+def _references(reaction: Any) -> tuple[Any, ...]:
+    """Return the species references of a reaction that have a stoichiometry."""
+    return (*reaction.getListOfReactants(), *reaction.getListOfProducts())
 
 
 class _Reader:
@@ -278,23 +249,24 @@ class _Reader:
             {key: _called(f.getMath()) for key, f in self.functions.items()},
             lambda path: f"{name}: a function is defined through itself: {path}.",
         )
-        self.stoichiometries = {
-            ref.getIdAttribute(): ref.getStoichiometry()
-            for reaction in model.getListOfReactions()
-            for ref in (*reaction.getListOfReactants(), *reaction.getListOfProducts())
-            if ref.getIdAttribute()
+        self.open_counts: list[str] = []
+        self.points = {
+            c.getId()
+            for c in model.getListOfCompartments()
+            if c.getSpatialDimensionsAsDouble() == 0.0
         }
 
     def network(self) -> ir.Network:
         """Return the whole model."""
         model = self.model
         self.units = self._model_units()
-        reactions, locals_ = [], []
-        for reaction in model.getListOfReactions():
-            record, parameters = self._reaction(reaction)
+        reactions, parameters = [], [*map(self._parameter, model.getListOfParameters())]
+        for item in model.getListOfReactions():
+            record, own = self._reaction(item)
             reactions.append(record)
-            locals_.extend(parameters)
-        rules = [self._rule(rule) for rule in model.getListOfRules()]
+            parameters += own
+        # L3V2 lets a formula be absent: such a rule or assignment says nothing.
+        said = [rule for rule in model.getListOfRules() if rule.isSetMath()]
         initial = [
             ir.InitialAssignment(
                 item.getSymbol(),
@@ -303,17 +275,22 @@ class _Reader:
                 ),
             )
             for item in model.getListOfInitialAssignments()
+            if item.isSetMath()
         ]
         return ir.Network(
             id=model.getId() or "model",
             name=model.getName(),
             compartments=tuple(map(self._compartment, model.getListOfCompartments())),
             species=tuple(map(self._species, model.getListOfSpecies())),
-            parameters=(*map(self._parameter, model.getListOfParameters()), *locals_),
+            parameters=tuple(parameters),
             reactions=tuple(reactions),
-            rules=tuple(rules),
+            rules=tuple(self._rule(rule) for rule in said if not rule.isAlgebraic()),
             initial_assignments=tuple(initial),
             units=self.units,
+            algebraic=tuple(
+                self._formula(rule.getMath(), f"algebraic rule {i}")
+                for i, rule in enumerate(filter(_is_algebraic, said), start=1)
+            ),
         )
 
     def _model_units(self) -> ir.ModelUnits:
@@ -365,18 +342,21 @@ class _Reader:
     def _species(self, item: Any) -> ir.Species:
         concentration = item.isSetInitialConcentration()
         amount = item.getInitialAmount() if item.isSetInitialAmount() else None
+        home = item.getCompartment()
         return ir.Species(
             id=item.getId(),
-            compartment=item.getCompartment(),
+            compartment=home,
             initial=item.getInitialConcentration() if concentration else amount,
             initial_is_concentration=concentration,
-            only_amount=item.getHasOnlySubstanceUnits(),
+            # What is in a point has no concentration.
+            only_amount=item.getHasOnlySubstanceUnits() or home in self.points,
             boundary=item.getBoundaryCondition(),
             constant=item.getConstant(),
             unit=self._unit(item.getSubstanceUnits()) or self.units.substance,
             name=item.getName(),
             sbo=item.getSBOTermID(),
             identity=_identity(item),
+            conversion=item.getConversionFactor() or self.model.getConversionFactor(),
         )
 
     def _parameter(self, item: Any, prefix: str = "") -> ir.Parameter:
@@ -390,10 +370,6 @@ class _Reader:
 
     def _rule(self, rule: Any) -> ir.Rule:
         variable = rule.getVariable()
-        if variable in self.stoichiometries:
-            raise UnsupportedFeatureError(
-                f"{self.name}: rule for the stoichiometry `{variable}`."
-            )
         return ir.Rule(
             kind="rate" if rule.isRate() else "assignment",
             variable=variable,
@@ -409,10 +385,19 @@ class _Reader:
             p.id.removeprefix(prefix): ir.Symbol(p.id) for p in parameters
         }
         rate = self._formula(law.getMath(), f"reaction `{item.getId()}`")
+        parameters += [
+            ir.Parameter(
+                id=reference.getIdAttribute(),
+                value=_plain_count(reference),
+                constant=reference.getConstant(),
+            )
+            for reference in _references(item)
+            if _is_symbol(reference)
+        ]
         reaction = ir.Reaction(
             id=item.getId(),
-            reactants=_references(item.getListOfReactants()),
-            products=_references(item.getListOfProducts()),
+            reactants=self._counts(item.getListOfReactants(), item),
+            products=self._counts(item.getListOfProducts(), item),
             modifiers=tuple(m.getSpecies() for m in item.getListOfModifiers()),
             rate=ir.substitute(rate, renamed),
             reversible=item.getReversible(),
@@ -420,6 +405,33 @@ class _Reader:
             sbo=item.getSBOTermID(),
         )
         return reaction, parameters
+
+    def _counts(
+        self, references: Any, reaction: Any
+    ) -> tuple[tuple[str, ir.Count], ...]:
+        """Return (species, stoichiometry) pairs."""
+        where = f"a stoichiometry in reaction `{reaction.getId()}`"
+        pairs: list[tuple[str, ir.Count]] = []
+        for item in references:
+            count: ir.Count
+            if item.isSetStoichiometryMath():
+                count = self._formula(item.getStoichiometryMath().getMath(), where)
+            elif _is_symbol(item):
+                count = ir.Symbol(item.getIdAttribute())
+            else:
+                count = self._given_count(item, reaction)
+            pairs.append((item.getSpecies(), count))
+        return tuple(pairs)
+
+    def _given_count(self, reference: Any, reaction: Any) -> float:
+        """Return a stoichiometry; one that Level 3 leaves open is 1, with a warning."""
+        count = _plain_count(reference)
+        if count is None:
+            self.open_counts.append(
+                f"`{reference.getSpecies()}` in `{reaction.getId()}`"
+            )
+            return 1.0
+        return count
 
     def _formula(self, node: Any, where: str) -> ir.Expr:
         if node is None:
@@ -497,8 +509,6 @@ class _Reader:
     def _name(self, name: str, arguments: dict[str, ir.Expr]) -> ir.Expr:
         if name in arguments:
             return arguments[name]
-        if name in self.stoichiometries:
-            return ir.Number(self.stoichiometries[name])
         return ir.Symbol(name)
 
     def _call(
@@ -559,12 +569,24 @@ def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
     return ir.Call(op, tuple(children))
 
 
-def _references(items: Any) -> tuple[tuple[str, float], ...]:
-    """Return (species, stoichiometry) pairs."""
-    return tuple(
-        (r.getSpecies(), r.getStoichiometry() if r.isSetStoichiometry() else 1.0)
-        for r in items
-    )
+def _is_symbol(reference: Any) -> bool:
+    """Say whether formulas may use, and rules change, a stoichiometry by its id."""
+    return bool(reference.getLevel() >= 3 and reference.getIdAttribute())
+
+
+def _plain_count(reference: Any) -> float | None:
+    """Return the number that the file gives a stoichiometry, None for none.
+
+    Level 3 has no default, and libSBML then says it is not a number.
+    """
+    if reference.getLevel() >= 3 and not reference.isSetStoichiometry():
+        return None
+    # Level 1 wrote fractions.
+    return float(reference.getStoichiometry() / reference.getDenominator())
+
+
+def _is_algebraic(rule: Any) -> bool:
+    return bool(rule.isAlgebraic())
 
 
 def _identity(item: Any) -> str:

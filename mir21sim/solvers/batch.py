@@ -49,6 +49,9 @@ TOLERANCE_SHARE = 0.05
 is no more than three times that of SciPy's Radau at the same tolerances, also on
 problems that amplify errors. Time at an achieved error does not change by it."""
 
+_HELD = 1e30
+"""Diagonal of W for a held state: its change is nothing then, as if J had none."""
+
 SAFETY, SHRINK, GROW = 0.9, 0.2, 6.0  # RODAS: SAFE, 1/FAC1, 1/FAC2
 _OK = int(SolverStatus.OK)
 _MAX_STEPS = int(SolverStatus.MAX_STEPS)
@@ -195,7 +198,7 @@ def _interpolate(out, run, k, theta, y, ys, dense, lane, need):
         RATES, MATRIX, SOLVE, TIME, types.boolean,
         _F2, _F2, _F1, _F1, _F1, types.float64, types.int64, _I1,
         _F2, _F2, _F1, _I1, _F1, _I1, _I1, _F2,
-        _F1, _F1, _F1, types.int64, types.int64, types.int64, _I1,
+        _F1, _F1, _F1, types.int64, types.int64, types.int64, _I1, _I1,
         _F3, _I1, _F1, _F2, _I1, _I1,
     ),
     cache=True,
@@ -206,7 +209,7 @@ def drive(
     rates, matrix, solve, time, has_time,
     A, C, alpha, D, H, gamma, order, chained,
     y0, p0, times, need, act_time, act_state, act_kind, act_value,
-    rel, atol, floor, max_steps, first, last, sizes,
+    rel, atol, floor, max_steps, first, last, sizes, held,
     out, status, t_end, y_end, n_steps, n_rejected,
 ):  # fmt: skip
     """Integrate the runs `first` to `last`, writing the needed states at all times."""
@@ -223,7 +226,7 @@ def drive(
     t = np.zeros((1, LANES))
     ts = np.zeros((1, LANES))
     per_h = np.ones((1, LANES))
-    hg = np.ones((1, LANES))
+    hg = np.ones((n, LANES))
     error = np.zeros((1, LANES))
     low = np.zeros((1, LANES))
     rtol = rel[0]
@@ -310,6 +313,8 @@ def drive(
                 for k in range(act_state.size):
                     for lane in range(LANES):
                         u[0, act_state[k], lane] += inflow[k, lane]
+            for r in held:
+                u[0, r, :] = 0.0
             for lane in range(LANES):
                 if fresh[lane]:
                     room = stop[lane] - t[0, lane]
@@ -328,7 +333,10 @@ def drive(
                 if hits[lane]:
                     h[lane] = room
             per_h[0, lane] = 1.0 / h[lane]
-            hg[0, lane] = per_h[0, lane] / gamma
+            for i in range(n):
+                hg[i, lane] = per_h[0, lane] / gamma
+        for i in held:
+            hg[i, :] = _HELD
 
         # ---- one step of all lanes
         matrix(t, y, p, a, w, hg)
@@ -351,6 +359,8 @@ def drive(
                 for k in range(act_state.size):
                     for lane in range(LANES):
                         u[i, act_state[k], lane] += inflow[k, lane]
+            for r in held:
+                u[i, r, :] = 0.0
             solve(w, u[i])
         _finish(y, u[s - 1], ys, peak, atol, floor, rel, error, low, n)
 
@@ -516,6 +526,7 @@ def _drive(
     block = slice(*bounds)
     sizes = np.array([kernels.n_rate, kernels.n_a, kernels.n_w])
     schedule = runs.schedule
+    held = np.zeros(0, np.int64) if runs.frozen is None else np.flatnonzero(runs.frozen)
     share, room = negative_slack(tolerances.rtol, tolerances.atol)
     floor = np.where(runs.amounts, room, np.inf)
     # Not below what rounding leaves of an error estimate.
@@ -529,7 +540,7 @@ def _drive(
         runs.times, need, schedule.time, schedule.state,
         schedule.kind, np.ascontiguousarray(schedule.value[block]),
         np.array([relative, share]), tolerances.atol * TOLERANCE_SHARE, floor,
-        tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, states,
+        tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,
         results.status[block], results.t_end[block], results.y_end[block],
         results.n_steps[block], results.n_rejected[block],
     )  # fmt: skip

@@ -63,14 +63,21 @@ class Selection:
     Attributes
     ----------
     source, index : int arrays, shape (n_select,)
-    divisor : int array, shape (n_select,): parameter that divides, or -1
+    divisor_source, divisor : int arrays, shape (n_select,): the quantity that divides;
+        index -1 for none
     scale : float array, shape (n_select,)
     """
 
     source: IntArray
     index: IntArray
+    divisor_source: IntArray
     divisor: IntArray
     scale: FloatArray
+
+    def uses(self, kind: Source) -> bool:
+        """Say whether any selected quantity, or what divides it, is of a kind."""
+        divides = (self.divisor_source == kind) & (self.divisor >= 0)
+        return bool((self.source == kind).any() or divides.any())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +92,7 @@ class Runs:
     schedule : the doses
     selection : what to keep at each of ``times``
     amounts : bool array, shape (n_state,): states that must not become negative
+    frozen : bool array, shape (n_state,): states that reactions do not change; or None
     """
 
     y0: FloatArray
@@ -93,6 +101,7 @@ class Runs:
     schedule: Schedule
     selection: Selection
     amounts: BoolArray
+    frozen: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.y0)

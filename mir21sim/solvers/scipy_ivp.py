@@ -200,7 +200,7 @@ class _OneRun:
         self.times, self.schedule = runs.times, runs.schedule
         self.dose_values = runs.schedule.value[run]
         self.selection = runs.selection
-        self.never_negative = runs.amounts
+        self.never_negative, self.frozen = runs.amounts, runs.frozen
         self.amounts = np.zeros_like(runs.amounts) if allow_negative else runs.amounts
         self.out = np.full((len(self.times), len(self.selection.source)), np.nan)
         self.input = np.zeros_like(self.y)
@@ -259,7 +259,11 @@ class _OneRun:
         self.n_rhs += 1
         if not math.isfinite(out.sum()):
             self.kernels.rhs(t, self._clipped(y), self.p, out)
-        return out + self.input if self.has_input else out
+        if self.has_input:
+            out += self.input
+        if self.frozen is not None:
+            out[self.frozen] = 0.0
+        return out
 
     def _clipped(self, y: FloatArray) -> FloatArray:
         """Return a state without amounts below zero.
@@ -281,6 +285,8 @@ class _OneRun:
         self.kernels.jac(t, y, self.p, data)
         if not math.isfinite(data.sum()):
             self.kernels.jac(t, self._clipped(y), self.p, data)
+        if self.frozen is not None:
+            data[self.frozen[self.kernels.j_row]] = 0.0
         self.n_jac += 1
         n = len(y)
         if self.sparse:
@@ -409,19 +415,18 @@ def select(
     -------
     float array, shape (n_select,)
     """
-    source, index = selection.source, selection.index
-    out = np.empty(len(source))
     pools = {Source.STATE: y, Source.PARAM: p}
-    if (source == Source.ASSIGNED).any():
+    if selection.uses(Source.ASSIGNED):
         pools[Source.ASSIGNED] = np.empty(kernels.n_assigned)
         kernels.assigned(t, y, p, pools[Source.ASSIGNED])
-    if (source == Source.RATE).any():
+    if selection.uses(Source.RATE):
         pools[Source.RATE] = np.empty(kernels.n_rate)
         kernels.rates(t, y, p, pools[Source.RATE])
+    out = np.empty(len(selection.source))
+    below = np.ones(len(out))
     for kind, pool in pools.items():
-        where = source == kind
-        out[where] = pool[index[where]]
-    out *= selection.scale
-    divided = selection.divisor >= 0
-    out[divided] /= p[selection.divisor[divided]]
-    return out
+        above = selection.source == kind
+        out[above] = pool[selection.index[above]]
+        divides = (selection.divisor_source == kind) & (selection.divisor >= 0)
+        below[divides] = pool[selection.divisor[divides]]
+    return out * selection.scale / below

@@ -125,7 +125,8 @@ def test_conserved_totals_stand_still(name, context):
         assert not dosed & {model.state_names[i] for i in index}
         along = y[:, index] @ weight
         scale = max(np.abs(y[:, index]) @ np.abs(weight))
-        assert np.abs(along - along[0]).max() <= 1e-9 * scale
+        # A pool that is not there holds rounding, 1e-52 or so.
+        assert np.abs(along - along[0]).max() <= max(1e-9 * scale, 1e-30)
 
 
 @pytest.mark.parametrize(("name", "context"), RESTING, ids=map("-".join, RESTING))

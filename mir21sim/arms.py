@@ -1,0 +1,189 @@
+"""How much of the anti-miR-21 effect goes through PTEN/Akt, PDCD4 and Bcl-2. Layer 13.
+
+Effect: peak caspase-3 after the model's own stimulus, with the inhibitor against
+without. An arm alone: every other target is held insensitive. An arm missing: only
+this target is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mir21sim import library
+from mir21sim.checks import DEFAULT_MODEL, Treatment
+from mir21sim.compare import curve_features
+from mir21sim.compiled import CompiledModel, Gene
+from mir21sim.errors import InputError
+from mir21sim.execute import Options
+from mir21sim.perturb import Perturbations
+from mir21sim.protocol import Dose, Protocol
+from mir21sim.validate import run_treatment
+
+ARMS = {"PTEN": "PTEN/Akt", "PDCD4": "PDCD4", "BCL2": "Bcl-2"}
+"""Gene to the name of its arm."""
+
+INHIBITOR = Dose(0.0, 100.0, "anti_miR21", "nM")
+READOUT = "CASP3_active"
+INPUT = "miR21_active"
+
+HIGH = 0.5
+"""A context is high in miR-21 from this share of the highest one at rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm's part in the effect of the inhibitor in one cell line.
+
+    Attributes
+    ----------
+    without, with_inhibitor : peak of caspase-3, molecules
+    alone, missing : share of the effect with this arm only, and without this arm
+    """
+
+    context: str
+    arm: str
+    without: float
+    with_inhibitor: float
+    alone: float
+    missing: float
+
+
+def arms(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    contexts: Sequence[str] | None = None,
+    options: Options | None = None,
+) -> list[Arm]:
+    """Return the part of every arm in every context that is high in miR-21.
+
+    A target is made insensitive by holding its free and its RISC-bound mRNA at their
+    resting levels. Bcl-2 is driven by Akt as well as by miR-21, so the Bcl-2 arm alone
+    is the cell without inhibitor whose Bcl-2 synthesis is set so that Bcl-2 is what it
+    is under the inhibitor when the stimulus comes.
+
+    Parameters
+    ----------
+    contexts : cell lines, by default those high in miR-21
+
+    Raises
+    ------
+    InputError
+        For a model that lacks one of the three genes, the inhibitor or the read-outs.
+    """
+    loaded = {name: library.load(model, name) for name in contexts or _names(model)}
+    if contexts is None:
+        rest = {name: _resting_input(m, options) for name, m in loaded.items()}
+        top = max(rest.values(), default=0.0)
+        loaded = {n: m for n, m in loaded.items() if rest[n] >= HIGH * top}
+    return [arm for m in loaded.values() for arm in _arms_of(m, options)]
+
+
+def _names(model: str | Path) -> tuple[str, ...]:
+    return tuple(library.contexts(model)) or (library.BASE,)
+
+
+def _resting_input(model: CompiledModel, options: Options | None) -> float:
+    _check(model)
+    result = run_treatment(model, Treatment(end_h=1.0, points=2), [INPUT], options)
+    return float(result[INPUT][0])
+
+
+def _check(model: CompiledModel) -> None:
+    """Stop for a model in which the arms cannot be told apart."""
+    outputs = (*model.state_names, *model.assigned_names)
+    for name, known in (
+        *((gene, tuple(model.info.genes)) for gene in ARMS),
+        (INHIBITOR.target, model.state_names),
+        (READOUT, outputs),
+        (INPUT, outputs),
+    ):
+        if name not in known:
+            raise InputError(f"The arms need `{name}`, and {model.id} has none.")
+
+
+def _arms_of(model: CompiledModel, options: Options | None) -> list[Arm]:
+    """Return the three arms of one cell line."""
+    _check(model)
+    stimulus = Protocol.of(model.info.doses).doses
+    plain = Treatment(doses=stimulus)
+    treated = replace(plain, doses=(INHIBITOR, *stimulus))
+
+    def peak(treatment: Treatment) -> float:
+        result = run_treatment(model, treatment, [READOUT], options)
+        times, curve = result["time"].values, result[READOUT].values
+        return curve_features(times, curve, treatment.stimulus_h)["peak"]
+
+    without, full = peak(plain), peak(treated)
+    effect = full - without
+    found = []
+    for gene, label in ARMS.items():
+        missing = peak(_holding(model, treated, [gene]))
+        if gene == "BCL2":
+            level = _change(model, gene, treated, options)
+            more = Perturbations(overexpress={gene: level})
+            alone = peak(replace(plain, perturb=more))
+        else:
+            others = [g for g in model.info.genes if g != gene]
+            alone = peak(_holding(model, treated, others))
+        found.append(
+            Arm(
+                context=model.context or library.BASE,
+                arm=label,
+                without=without,
+                with_inhibitor=full,
+                alone=(alone - without) / effect,
+                missing=(missing - without) / effect,
+            )
+        )
+    return found
+
+
+def _holding(
+    model: CompiledModel, treatment: Treatment, genes: Sequence[str]
+) -> Treatment:
+    """Return a treatment under which the mRNA of some genes does not change."""
+    names = [n for gene in genes for n in _messages(model, model.info.genes[gene])]
+    held = Perturbations(clamp=dict.fromkeys(names, "1x"))
+    return replace(treatment, perturb=held)
+
+
+def _messages(model: CompiledModel, gene: Gene) -> list[str]:
+    """Return the free and the RISC-bound mRNA of a gene, where the model has them."""
+    forms = (gene.mrna, f"{gene.mrna}_RISC")
+    return [name for name in forms if gene.mrna and name in model.state_names]
+
+
+def _change(
+    model: CompiledModel, gene: str, treated: Treatment, options: Options | None
+) -> float:
+    """Return the protein under the inhibitor over the protein without, at the stimulus.
+
+    Parameters
+    ----------
+    treated : with the inhibitor; what comes after it is left out
+    """
+    protein = model.info.genes[gene].protein
+    only = Treatment(doses=(INHIBITOR,), end_h=max(treated.stimulus_h, 1.0))
+    result = run_treatment(model, only, protein, options)
+    total = np.sum([result[name].values for name in protein], axis=0)
+    return float(total[-1] / total[0])
+
+
+def arm_text(found: Sequence[Arm]) -> str:
+    """Return the arms as a table to read."""
+    title = (
+        f"{'context':12s} {'arm':9s} {'alone':>7s} {'missing':>8s}  "
+        f"peak {READOUT} without and with {INHIBITOR.amount:g} nM {INHIBITOR.target}"
+    )
+    lines = [title]
+    lines += [
+        f"{a.context:12s} {a.arm:9s} {a.alone:7.0%} {a.missing:8.0%}  "
+        f"{a.without:.4g} → {a.with_inhibitor:.4g} molecules"
+        for a in found
+    ]
+    lines.append(
+        "alone: share of the effect with this arm only; missing: share left without it"
+    )
+    return "\n".join(lines)
