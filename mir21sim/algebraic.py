@@ -60,12 +60,18 @@ def _free(network: ir.Network) -> frozenset[str]:
         for s in network.species
         if not s.constant and not s.boundary and s.id not in changed
     }
-    return frozenset(varying - {rule.variable for rule in network.rules})
+    return frozenset(varying - _set_otherwise(network))
 
 
 def _boundary(network: ir.Network) -> frozenset[str]:
     held = {s.id for s in network.species if s.boundary and not s.constant}
-    return frozenset(held - {rule.variable for rule in network.rules})
+    return frozenset(held - _set_otherwise(network))
+
+
+def _set_otherwise(network: ir.Network) -> set[str]:
+    """Return the ids that a rule or an event sets."""
+    ruled = {rule.variable for rule in network.rules}
+    return ruled | {a.variable for e in network.events for a in e.assignments}
 
 
 def _matching(edges: list[list[str]], without: str = "") -> dict[str, int] | None:

@@ -8,7 +8,7 @@ Species are stored as amounts, whatever their id means. No SymPy.
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mir21sim import algebraic, ir
 from mir21sim.errors import ModelError, UnsupportedFeatureError
@@ -39,6 +39,9 @@ class Equations:
     stoichiometry : {(state, rate): coefficient}: dy/dt = N·v
     starts : id → formula at the start, in an order of evaluation; defined ids that they
         need stand among them
+    events : as in the network, with formulas over stored quantities; what is assigned
+        still means what its variable means in formulas
+    homes : species whose id means a concentration → compartment
     """
 
     states: tuple[str, ...]
@@ -47,6 +50,8 @@ class Equations:
     rates: tuple[Rate, ...]
     stoichiometry: Mapping[tuple[int, int], float]
     starts: Mapping[str, ir.Expr]
+    events: tuple[ir.Event, ...]
+    homes: Mapping[str, str]
 
     def needs(self, names: Iterable[str]) -> set[str]:
         """Return the stored quantities that some ids or rates depend on, themselves."""
@@ -97,6 +102,7 @@ class _Lowering:
         self._solve()
         rates, stoichiometry = self._rates()
         starts = self._starts()
+        events = tuple(map(self._event, self.network.events))
         return Equations(
             states=self.states,
             params=self.params,
@@ -104,6 +110,10 @@ class _Lowering:
             rates=tuple(rates),
             stoichiometry={key: n for key, n in stoichiometry.items() if n},
             starts=self._ordered_starts(starts),
+            events=events,
+            homes={
+                s.id: s.compartment for s in self.species.values() if not s.only_amount
+            },
         )
 
     def _ordered(self) -> dict[str, ir.Expr]:
@@ -163,6 +173,23 @@ class _Lowering:
             self.defined[name] = ir.Number(0.0)  # a rate that needs itself meets this
             self.defined[name] = self.lower(self.reactions[name].rate)
         return ir.Symbol(name)
+
+    def _event(self, event: ir.Event) -> ir.Event:
+        """Return an event with formulas over stored quantities."""
+
+        def optional(math: ir.Expr | None) -> ir.Expr | None:
+            return None if math is None else self.lower(math)
+
+        return replace(
+            event,
+            trigger=self.lower(event.trigger),
+            delay=optional(event.delay),
+            priority=optional(event.priority),
+            assignments=tuple(
+                replace(entry, math=self.lower(entry.math))
+                for entry in event.assignments
+            ),
+        )
 
     # --------------------------------------------------------------------- slopes
     def _rate_of(self, expr: ir.Call) -> ir.Expr:

@@ -272,7 +272,11 @@ def describe(
     if not math.isfinite(t) or status == SolverStatus.NO_RESTING_STATE:
         return text
     hours = t * model.seconds_per_time / 3600.0
-    culprit = suspect(model, status, t, y, p=arranged.runs.p[run], atol=atol)
+    event = int(found.culprit[run])
+    if event >= 0:
+        culprit = f", event `{model.network.events[event].id}`"
+    else:
+        culprit = suspect(model, status, t, y, p=arranged.runs.p[run], atol=atol)
     return f"At {hours:.4g} h{culprit}: {text}"
 
 
@@ -287,8 +291,8 @@ def suspect(
 ) -> str:
     """Return ', reaction `r` of species `s`' for what stands out at a failure."""
     v = np.empty(model.kernels.n_rate)
-    if not len(v):
-        return ""
+    if not len(v) or _events_set_parameters(model):
+        return ""  # with the parameters of the start it would name the wrong one
     model.kernels.rates(t, np.array(y), np.array(p), v)
     if not np.isfinite(v).all():
         rate = int(np.flatnonzero(~np.isfinite(v))[0])
@@ -309,6 +313,11 @@ def suspect(
         f", where reaction `{model.rate_names[columns[k]]}` changes "
         f"`{model.state_names[rows[k]]}` fastest"
     )
+
+
+def _events_set_parameters(model: CompiledModel) -> bool:
+    events = model.kernels.events
+    return events is not None and not events.is_state.all()
 
 
 def _attributes(

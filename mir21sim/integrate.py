@@ -18,6 +18,7 @@ from mir21sim.solvers import scipy_ivp
 from mir21sim.solvers.rosenbrock import TABLEAUX
 from mir21sim.solvers.runs import (
     METHOD_NAMES,
+    PER_RUN,
     Progress,
     RunResults,
     Runs,
@@ -44,11 +45,13 @@ class Workers:
 def usable_method(model: CompiledModel, method: str) -> str:
     """Return the method, or LSODA where the batch solver cannot run this model.
 
-    It needs the Numba backend, a state, and vector code for every function.
+    It needs the Numba backend, a state, and vector code for every function. Events,
+    and rates that jump at a known time, need SciPy's steps, which end where they must.
     """
     if method not in BATCH_METHODS:
         return method
-    if model.kernels.backend != "numba" or not model.state_names:
+    kernels = model.kernels
+    if kernels.backend != "numba" or kernels.events or not model.state_names:
         return SINGLE
     try:
         cache.lane_kernels(model.network)
@@ -184,15 +187,5 @@ def subset(runs: Runs, which: IntArray) -> Runs:
 
 def _merge(results: RunResults, second: RunResults, which: IntArray) -> None:
     """Put the results of a second try in their places."""
-    for name in (
-        "values",
-        "status",
-        "t_end",
-        "y_end",
-        "n_steps",
-        "n_rejected",
-        "n_rhs",
-        "n_jac",
-        "method",
-    ):
+    for name in PER_RUN:
         getattr(results, name)[which] = getattr(second, name)

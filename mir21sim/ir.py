@@ -175,6 +175,44 @@ class InitialAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """``variable = math`` when an event is executed."""
+
+    variable: str
+    math: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happens to a model at the moment at which a condition becomes true.
+
+    The meaning is that of SBML L3V2 core, section 4.11.
+
+    Attributes
+    ----------
+    id : of the event; one without a name in its file is ``event 3``
+    trigger : a condition; the event fires when it goes from false to true
+    delay : time from there to the execution; None: at once
+    priority : of simultaneous events the highest is executed first; None: after those
+        that have one, in the order of the file
+    assignments : what the execution does, all of it together
+    initial_value : what the trigger counts as before the start
+    persistent : executed even where the trigger is false again by then
+    values_from_trigger_time : assigned values are those of the moment of firing
+    """
+
+    id: str
+    trigger: Expr
+    delay: Expr | None = None
+    priority: Expr | None = None
+    assignments: tuple[Assignment, ...] = ()
+    initial_value: bool = True
+    persistent: bool = True
+    values_from_trigger_time: bool = True
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUnits:
     """The units that the model measures in; None where the file does not say."""
 
@@ -198,6 +236,7 @@ class Network:
     initial_assignments: tuple[InitialAssignment, ...]
     units: ModelUnits
     algebraic: tuple[Expr, ...] = ()  # each is zero at all times
+    events: tuple[Event, ...] = ()
 
     def digest(self) -> str:
         """Return the SHA-256 of all that can change a number of a simulation."""
@@ -228,6 +267,7 @@ class Network:
             self.initial_assignments,
             self.units,
             self.algebraic,
+            self.events,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -46,6 +46,7 @@ def structure_issues(network: ir.Network) -> list[Issue]:
         *_undeclared_symbols(network),
         *_valueless_symbols(network),
         *_contradictions(network),
+        *_wrong_targets(network),
     ]
 
 
@@ -65,6 +66,15 @@ def formulas(network: ir.Network) -> Iterator[tuple[str, ir.Expr]]:
         yield f"algebraic rule {i}", expr
     for item in network.initial_assignments:
         yield f"initial assignment `{item.variable}`", item.math
+    for event in network.events:
+        where = f"event `{event.id}`"
+        yield f"the trigger of {where}", event.trigger
+        if event.delay is not None:
+            yield f"the delay of {where}", event.delay
+        if event.priority is not None:
+            yield f"the priority of {where}", event.priority
+        for entry in event.assignments:
+            yield f"{where} for `{entry.variable}`", entry.math
 
 
 def _duplicate_ids(network: ir.Network) -> Iterator[Issue]:
@@ -148,11 +158,36 @@ def _needed_volumes(network: ir.Network) -> set[str]:
     }
 
 
+def _constants(network: ir.Network) -> set[str]:
+    """Return the ids that the file declares constant."""
+    groups = (network.species, network.parameters, network.compartments)
+    return {item.id for group in groups for item in group if item.constant}
+
+
+def _wrong_targets(network: ir.Network) -> Iterator[Issue]:
+    """Yield what events set although they must not."""
+    known, constant = network.ids(), _constants(network)
+    defined = {rule.variable for rule in network.rules if rule.kind == "assignment"}
+    for event in network.events:
+        targets = [entry.variable for entry in event.assignments]
+        for name in dict.fromkeys(targets):
+            if name not in known:
+                words = f"which does not exist. {hint(name, known)}"
+            elif name in constant:
+                words = "which is declared constant."
+            elif name in defined:
+                words = "which an assignment rule defines at all times."
+            elif targets.count(name) > 1:
+                words = "and does so twice."
+            else:
+                continue
+            message = f"Event `{event.id}` sets `{name}`, {words}"
+            yield Issue("error", "event", event.id, message)
+
+
 def _contradictions(network: ir.Network) -> Iterator[Issue]:
     """Yield variables that two things determine, and constants that a rule changes."""
-    constant = {s.id for s in network.species if s.constant}
-    constant |= {p.id for p in network.parameters if p.constant}
-    constant |= {c.id for c in network.compartments if c.constant}
+    constant = _constants(network)
     ruled: set[str] = set()
     for rule in network.rules:
         if rule.variable in ruled:
@@ -183,6 +218,7 @@ def _unused(network: ir.Network) -> Iterator[Issue]:
     used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
     changed = {name for reaction in network.reactions for name, _ in reaction.changes()}
     changed |= {rule.variable for rule in network.rules}
+    changed |= {a.variable for event in network.events for a in event.assignments}
     for parameter in network.parameters:
         if parameter.id not in used | changed:
             yield Issue(
@@ -297,7 +333,29 @@ def unit_issues(network: ir.Network) -> list[Issue]:
         where = f"{item.variable} `{ir.text(item.math)}`"
         expected = checker.units.get(item.variable)
         issues += checker.check(item.variable, where, item.math, expected, "")
+    for event in network.events:
+        issues += _event_unit_issues(checker, event)
     return issues
+
+
+def _event_unit_issues(checker: "_UnitChecker", event: ir.Event) -> list[Issue]:
+    """Return what contradicts itself in the formulas of one event."""
+    parts: list[tuple[str, ir.Expr | None, Unit]] = [
+        ("trigger", event.trigger, None),
+        ("delay", event.delay, checker.time),
+        ("priority", event.priority, checker.one),
+    ]
+    parts += [
+        (a.variable, a.math, checker.units.get(a.variable)) for a in event.assignments
+    ]
+    return [
+        issue
+        for what, math_, expected in parts
+        if math_ is not None
+        for issue in checker.check(
+            event.id, f"{event.id}, {what} `{ir.text(math_)}`", math_, expected, ""
+        )
+    ]
 
 
 class _UnitChecker:

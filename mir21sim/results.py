@@ -1,8 +1,8 @@
 """Arrays → the one xarray Dataset shape, and its file. Layer 3.
 
 Swept dimensions × ``time``; one variable per quantity; ``status``, ``message``,
-``method`` and ``n_steps`` on the swept dimensions; units on every coordinate;
-provenance in the attributes, enough to run again.
+``method``, ``n_steps`` and ``n_events`` on the swept dimensions; units on every
+coordinate; provenance in the attributes, enough to run again.
 """
 
 import datetime as dt
@@ -87,6 +87,11 @@ def dataset(
     used = np.array([*METHOD_NAMES, ""], dtype=object)[results.method]
     data["method"] = (names, used.reshape(shape))
     data["n_steps"] = (names, results.n_steps.reshape(shape), {"units": "1"})
+    data["n_events"] = (
+        names,
+        results.n_events.reshape(shape),
+        {"units": "1", "long_name": "events of the model executed"},
+    )
     stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}
     return xr.Dataset(data, coords=coords, attrs=root)

@@ -211,10 +211,10 @@ def build(network: ir.Network) -> SymbolicSystem:
     UnsupportedFeatureError
         For algebraic rules that are not linear in what they determine.
     """
-    return _Builder(equations(network)).build()
+    return Translator(equations(network)).build()
 
 
-class _Builder:
+class Translator:
     """Assigns every stored quantity its symbol, then translates the formulas."""
 
     def __init__(self, model: Equations) -> None:
@@ -228,6 +228,7 @@ class _Builder:
         self.symbols |= dict(zip(model.defined, self.a, strict=True))
 
     def build(self) -> SymbolicSystem:
+        """Return rates, stoichiometry and start values."""
         model = self.model
         return SymbolicSystem(
             state_names=model.states,
@@ -316,11 +317,11 @@ def _piecewise(*args: Any) -> Any:
         pairs.append((_numeric(args[-1]), sympy.true))
     else:
         pairs.append((sympy.nan, sympy.true))
-    return sympy.Piecewise(*[(value, _truth(test)) for value, test in pairs])
+    return sympy.Piecewise(*[(value, truth(test)) for value, test in pairs])
 
 
-def _truth(value: Any) -> Any:
-    """Return a Boolean; a number is true where it is not zero."""
+def truth(value: Any) -> Any:
+    """Return a SymPy value as a Boolean; a number is true where it is not zero."""
     if value in (sympy.true, sympy.false) or getattr(value, "is_Boolean", False):
         return value
     if getattr(value, "is_Relational", False):
@@ -336,7 +337,7 @@ def _numeric(value: Any) -> Any:
 
 
 def _logic(combine: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args: combine(*[_truth(arg) for arg in args])
+    return lambda *args: combine(*[truth(arg) for arg in args])
 
 
 def _relation(compare: Callable[..., Any]) -> Callable[..., Any]:

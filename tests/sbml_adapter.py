@@ -12,6 +12,8 @@ from mir21sim.results import variable_name
 
 SECONDS_PER_HOUR = 3600.0
 RTOL, ATOL = 1e-9, 1e-13
+MAX_STEPS = 10_000_000
+"""Some cases have 100,000 events, and every event is the end of a step."""
 
 
 def load(path):
@@ -33,7 +35,9 @@ def simulate(path, settings):
         times=[t * model.seconds_per_time / SECONDS_PER_HOUR for t in times],
         observe=tuple(dict.fromkeys(wanted)),
         doses=[],
-        options=ms.Options(rtol=RTOL, atol=ATOL, allow_negative=True),
+        options=ms.Options(
+            rtol=RTOL, atol=ATOL, max_steps=MAX_STEPS, allow_negative=True
+        ),
     )
     columns = [times]
     for name in settings.variables:

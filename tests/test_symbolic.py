@@ -31,7 +31,7 @@ def evaluate(expression, **values):
 def translate(op, *args):
     """Return an operation on `x` and `y` as SymPy, over symbols of these names."""
     net = support.network({}, {"x": 1.0, "y": 1.0}, [])
-    builder = symbolic._Builder(equations(net))
+    builder = symbolic.Translator(equations(net))
     names = {builder.symbols[n]: sympy.Symbol(n) for n in ("x", "y")}
     return builder.translate(ir.Call(op, args)).xreplace(names)
 

@@ -15,6 +15,7 @@ from mir21sim.errors import (
     hint,
 )
 from mir21sim.frontends import arity, texts
+from mir21sim.frontends.events import read_events, refused_events
 from mir21sim.units import UnitParts
 
 MAX_DEPTH = 60
@@ -105,7 +106,7 @@ _SAID_BY_US = {
     libsbml.RecursiveFunctionDefinition,
     libsbml.CircularRuleDependency,
 }
-"""Errors of libSBML that we tell in words of our own, here, in lint or ``equations``."""
+"""Errors of libSBML that this reader, lint or ``equations`` tell in their own words."""
 
 ERRORS_SHOWN = 3
 """Errors of libSBML that a message repeats; of the others it gives the number."""
@@ -225,8 +226,7 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
         # libSBML shows the functions that L3V2 core itself has as a package.
         if prefix != "l3v2extendedmath" and document.getPackageRequired(prefix):
             yield f"package `{prefix}`"
-    for i, event in enumerate(model.getListOfEvents()):
-        yield f"event `{event.getIdAttribute() or i + 1}`"
+    yield from refused_events(model)
     for reaction in model.getListOfReactions():
         if reaction.isSetFast() and reaction.getFast():
             yield f"fast reaction `{reaction.getId()}`"
@@ -287,6 +287,7 @@ class _Reader:
             rules=tuple(self._rule(rule) for rule in said if not rule.isAlgebraic()),
             initial_assignments=tuple(initial),
             units=self.units,
+            events=tuple(read_events(model, self._formula)),
             algebraic=tuple(
                 self._formula(rule.getMath(), f"algebraic rule {i}")
                 for i, rule in enumerate(filter(_is_algebraic, said), start=1)

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.special
 
 from mir21sim._typing import FloatArray, Kernel
-from mir21sim.compiled import Kernels
+from mir21sim.compiled import EventKernels, Kernels
 
 FILL = "void(f8, f8[::1], f8[::1], f8[::1])"
 """Signature of rhs, jac, dfdt, rates, rates_dy, rates_dt and assigned."""
@@ -41,6 +41,7 @@ def numba_kernels(module: ModuleType) -> Kernels:
         dfdt=jit("dfdt"),
         rates=module.rates,
         assigned=jit("assigned"),
+        roots=jit("roots") if len(module.ROOT_KIND) else module.roots,
         backend="numba",
     )
 
@@ -61,6 +62,7 @@ def numpy_kernels(module: ModuleType) -> Kernels:
         dfdt=_by_matrix(_guarded(module.rates_dt), to_dfdt),
         rates=_guarded(module.rates),
         assigned=_guarded(module.assigned),
+        roots=_guarded(module.roots),
         backend="numpy",
     )
 
@@ -133,5 +135,33 @@ def _kernels(module: ModuleType, *, backend: str, **functions: Kernel) -> Kernel
         n_state=len(module.STATE_NAMES),
         n_rate=len(module.RATE_NAMES),
         n_assigned=len(module.ASSIGNED_NAMES),
+        events=_events(module, functions["roots"]),
         backend=backend,
+    )
+
+
+def _events(module: ModuleType, roots: Kernel) -> EventKernels | None:
+    """Return events and relations; all but the roots run once an event, as Python."""
+    if not len(module.ROOT_KIND) and not module.EVENT_NAMES:
+        return None
+    return EventKernels(
+        names=module.EVENT_NAMES,
+        initial=module.EVENT_INITIAL,
+        persistent=module.EVENT_PERSISTENT,
+        early=module.EVENT_EARLY,
+        ranked=module.EVENT_RANKED,
+        first=module.EVENT_FIRST,
+        is_state=module.TARGET_IS_STATE,
+        index=module.TARGET_INDEX,
+        kind=module.ROOT_KIND,
+        user=module.ROOT_USER,
+        moving=module.ROOT_MOVING,
+        timed=module.ROOT_TIMED,
+        roots=roots,
+        moments=_guarded(module.moments),
+        triggers=_guarded(module.triggers),
+        delays=_guarded(module.delays),
+        priorities=_guarded(module.priorities),
+        values=tuple(map(_guarded, module.VALUES)),
+        sizes=tuple(map(_guarded, module.SIZES)),
     )
