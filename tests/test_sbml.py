@@ -251,14 +251,6 @@ def test_level_2_units_may_be_redefined():
 
 
 # ------------------------------------------------------------------------- refusals
-def _event():
-    return (
-        '<listOfEvents><event id="divide" useValuesFromTriggerTime="true">'
-        f'<trigger initialValue="true" persistent="true">{MATH}<true/></math></trigger>'
-        "</event></listOfEvents>"
-    )
-
-
 def _csymbol(name, *arguments):
     address = f"http://www.sbml.org/sbml/symbols/{name}"
     head = f'<csymbol encoding="text" definitionURL="{address}">{name}</csymbol>'
@@ -273,7 +265,6 @@ def _reaction(attributes='id="r1"', inside="", law=f"{MATH}<ci>k</ci></math>"):
 
 
 REFUSED = {
-    "event": ({"events": _event()}, "event `divide`"),
     "delay": (
         {
             "reactions": _reaction(
@@ -298,11 +289,11 @@ def test_an_unsupported_construct_is_refused_by_name_and_id(case):
 
 
 def test_all_unsupported_constructs_are_named_at_once():
-    with pytest.raises(
-        UnsupportedFeatureError,
-        match=r"event `divide`; reaction `r1` without a rate law",
-    ):
-        read(events=_event(), reactions=REFUSED["no rate law"][0]["reactions"])
+    one = REFUSED["no rate law"][0]["reactions"]
+    two = '<reaction id="r2" reversible="false"/></listOfReactions>'
+    words = r"reaction `r1` without a rate law; reaction `r2` without a rate law"
+    with pytest.raises(UnsupportedFeatureError, match=words):
+        read(reactions=one.replace("</listOfReactions>", two))
 
 
 def test_a_fast_reaction_is_refused():

@@ -1,7 +1,7 @@
-"""How many operands each MathML operator takes. Layer 3.
+"""How many operands a formula has in all, and each MathML operator. Layer 3.
 
-Looked at before libSBML checks a model: its own checks take the operands for granted
-and end the process where, for instance, `rateOf` has none.
+Looked at before libSBML checks a model: its own checks take the operands for granted,
+end the process where, for instance, `rateOf` has none, and need minutes for very many.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,10 @@ import libsbml
 
 from mir21sim.errors import ModelError
 
-_MANY = 2**31
+MAX_SIZE = 20_000
+"""Operations in one formula, also after function definitions are expanded."""
+
+_MANY = MAX_SIZE
 _UNARY_NAMES = """
 ABS ARCCOS ARCCOSH ARCCOT ARCCOTH ARCCSC ARCCSCH ARCSEC ARCSECH ARCSIN ARCSINH ARCTAN
 ARCTANH CEILING COS COSH COT COTH CSC CSCH EXP FACTORIAL FLOOR LN RATE_OF SEC SECH SIN
@@ -51,27 +54,45 @@ def nodes(root: Any) -> Iterator[Any]:
 
 
 def stop_on_wrong_arity(model: Any, name: str) -> None:
-    """Raise for an operator with too few or too many operands, anywhere in a model.
+    """Raise for a formula with too many operands, or an operator with a wrong number.
 
     Raises
     ------
     ModelError
-        With the operator, the element in whose formula it stands, and the numbers.
+        With the element in whose formula it stands, and the numbers.
     """
     for element in model.getListOfAllElements():
-        # Every element that may have a formula has this pair of methods.
+        # Every element that may have a formula has this method.
         if hasattr(element, "isSetMath") and element.isSetMath():
+            where = (
+                f"{name}, line {element.getLine()}: {element.getElementName()} "
+                f"`{element.getId()}`"
+            )
+            count = 1
+            # A node's operands are fetched, which takes long, after it is looked at.
             for node in nodes(element.getMath()):
-                low, high = _ARITY.get(node.getType(), (0, _MANY))
-                if not low <= node.getNumChildren() <= high:
-                    raise ModelError(_words(element, node, low, high, name))
+                count += node.getNumChildren()
+                if count > MAX_SIZE:
+                    raise ModelError(too_long(where))
+                _check(node, where)
 
 
-def _words(element: Any, node: Any, low: int, high: int, name: str) -> str:
+def too_long(where: str) -> str:
+    """Return the sentence that refuses a formula longer than ``MAX_SIZE``."""
+    return (
+        f"{where}: the formula has more than {MAX_SIZE} operations, with functions "
+        "expanded; split it by assignment rules."
+    )
+
+
+def _check(node: Any, where: str) -> None:
+    """Raise where an operator does not have the operands that it needs."""
+    low, high = _ARITY.get(node.getType(), (0, _MANY))
+    if low <= node.getNumChildren() <= high:
+        return
     wanted = f"{low}" if low == high else f"{low} or more"
     wanted = f"{low} or {high}" if high == low + 1 else wanted
-    return (
-        f"{name}, line {element.getLine()}: {element.getElementName()} "
-        f"`{element.getId()}`: `{node.getName() or node.getCharacter()}` must have "
-        f"{wanted} operands, got {node.getNumChildren()}."
+    raise ModelError(
+        f"{where}: `{node.getName() or node.getCharacter()}` must have {wanted} "
+        f"operand{'' if wanted == '1' else 's'}, got {node.getNumChildren()}."
     )

@@ -22,9 +22,6 @@ MAX_DEPTH = 60
 """Formulas nested deeper are refused: no published model comes near, and every later
 stage walks them recursively. Sums and products count once, however long."""
 
-MAX_SIZE = 20_000
-"""Operations in one formula after function definitions are expanded."""
-
 AVOGADRO = 6.02214179e23  # value that SBML L3V2 section 3.4.6 fixes for the csymbol
 
 _OPS = {
@@ -441,11 +438,8 @@ class _Reader:
 
     def _bounded(self, made: ir.Expr, where: str) -> ir.Expr:
         """Return a formula that is not too long to be differentiated."""
-        if ir.size(made, MAX_SIZE) >= MAX_SIZE:
-            raise ModelError(
-                f"{self.name}: the formula of {where} has more than {MAX_SIZE} "
-                "operations, with functions expanded; split it by assignment rules."
-            )
+        if ir.size(made, arity.MAX_SIZE) >= arity.MAX_SIZE:
+            raise ModelError(arity.too_long(f"{self.name}: {where}"))
         return made
 
     def _expr(

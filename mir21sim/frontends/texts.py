@@ -17,6 +17,9 @@ MAX_BYTES = 20_000_000
 MAX_XML_DEPTH = 1000
 """Elements may nest this deep; libSBML recurses into each, without a limit."""
 
+MAX_MATH_ELEMENTS = 60_000
+"""XML elements in one formula; libSBML ends the process somewhere above 100 000."""
+
 _ENCODINGS = {"utf-8", "utf-16", "iso8859-1", "cp1252", "ascii"}
 _DECLARATION = re.compile(
     r"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([\w.:-]+)["'][^>]*?\?>"""
@@ -119,30 +122,10 @@ def stop_on_hostile_xml(text: str, name: str) -> None:
         With the line at which it stands.
     """
     stop_on_control_characters(text, name)
-    level = 0
-
-    def enter(*_: object) -> None:
-        nonlocal level
-        level += 1
-        if level > MAX_XML_DEPTH:
-            raise ModelError(
-                f"{name} nests XML elements deeper than {MAX_XML_DEPTH} levels, line "
-                f"{parser.CurrentLineNumber}; split the formula by assignment rules."
-            )
-
-    def leave(*_: object) -> None:
-        nonlocal level
-        level -= 1
-
-    def refuse(*_: object) -> None:
-        raise ModelError(
-            f"{name} declares XML entities or a document type, line "
-            f"{parser.CurrentLineNumber}, which a model never needs."
-        )
-
     parser = expat.ParserCreate("utf-8")
-    parser.StartElementHandler, parser.EndElementHandler = enter, leave
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    watch = _Watch(parser, name)
+    parser.StartElementHandler, parser.EndElementHandler = watch.enter, watch.leave
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = watch.refuse
     try:
         parser.Parse(text.encode(), True)
     except expat.ExpatError as error:
@@ -150,6 +133,44 @@ def stop_on_hostile_xml(text: str, name: str) -> None:
         raise ModelError(
             f"{name} is not valid SBML: line {error.lineno}: {words}."
         ) from error
+
+
+class _Watch:
+    """Counts elements while expat reads, and stops it at what libSBML cannot take."""
+
+    def __init__(self, parser: expat.XMLParserType, name: str) -> None:
+        self.parser, self.name = parser, name
+        self.level = 0
+        self.formula_level = 0  # of the formula that is open, 0 for none
+        self.formula_size = 0
+
+    def enter(self, tag: str, _: object) -> None:
+        """Count an element."""
+        self.level += 1
+        if self.level > MAX_XML_DEPTH:
+            self.stop(f"nests XML elements deeper than {MAX_XML_DEPTH} levels")
+        if not self.formula_level and tag.rpartition(":")[2] == "math":
+            self.formula_level, self.formula_size = self.level, 0
+        self.formula_size += 1
+        if self.formula_level and self.formula_size > MAX_MATH_ELEMENTS:
+            self.stop(f"has a formula of more than {MAX_MATH_ELEMENTS} elements")
+
+    def leave(self, _: object) -> None:
+        """Close an element."""
+        if self.level == self.formula_level:
+            self.formula_level = 0
+        self.level -= 1
+
+    def refuse(self, *_: object) -> None:
+        """Stop at a document type or an entity."""
+        self.stop("declares XML entities or a document type", "a model never needs any")
+
+    def stop(
+        self, what: str, remedy: str = "split the formula by assignment rules"
+    ) -> None:
+        """Raise with the line that is being read."""
+        line = self.parser.CurrentLineNumber
+        raise ModelError(f"{self.name} {what}, line {line}; {remedy}.")
 
 
 def stop_on_hostile_antimony(text: str, name: str) -> None:
