@@ -350,7 +350,7 @@ def test_any_bytes_are_a_network_or_one_sentence(data):
 FINDS = {
     # libSBML's own check ends the process here
     "<apply><rateOf/></apply>": "`rateOf` must have 1 operand, got 0",
-    "<piecewise><otherwise><apply><rateOf/></apply></otherwise></piecewise>": "`rateOf`",
+    "<piecewise><otherwise><apply><rateOf/></apply></otherwise></piecewise>": "must",
     # unpacked without looking
     "<apply><power/><ci>k</ci></apply>": "must have 2 operands, got 1",
     "<apply><power/></apply>": "must have 2 operands, got 0",

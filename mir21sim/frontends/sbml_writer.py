@@ -7,7 +7,7 @@ text again gives an equal network. libSBML, which writes 15 digits, is not used.
 import math
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from mir21sim import ir, units
@@ -39,6 +39,11 @@ def write_sbml(network: ir.Network) -> str:
     return _Writer(network).text()
 
 
+def write_formula(parent: ET.Element, expr: ir.Expr) -> None:
+    """Add the MathML of an expression to an element of another format."""
+    _Formulas(lambda _: "dimensionless").write(parent, expr)
+
+
 class _Writer:
     """Builds one document, element by element in the order of the standard."""
 
@@ -54,10 +59,11 @@ class _Writer:
             },
         )
         self.units: dict[UnitParts, str] = {}
+        self._math = _Formulas(self._unit).write
         self.taken = {*network.ids(), *(r.id for r in network.reactions)}
         self.species = {s.id for s in network.species}
         self.locals = _local_parameters(network)
-        self.counts = _named_counts(network)
+        self.counts = named_counts(network)
         self.count_rules: list[ir.Rule] = []
 
     def text(self) -> str:
@@ -253,7 +259,14 @@ class _Writer:
                 made = _element(listed, "eventAssignment", variable=entry.variable)
                 self._math(made, entry.math)
 
-    def _math(
+
+class _Formulas:
+    """Writes MathML; `unit_id` gives the ids of the units of numbers."""
+
+    def __init__(self, unit_id: Callable[[UnitParts], str]) -> None:
+        self.unit_id = unit_id
+
+    def write(
         self, parent: ET.Element, expr: ir.Expr, names: dict[str, str] | None = None
     ) -> None:
         """Give an element its formula; `names` renames ids in it."""
@@ -311,7 +324,7 @@ class _Writer:
             # Written out: a power of ten is multiplied in, and so rounded, by readers.
             item.text = f"{Decimal(repr(value)):f}"
             if number.unit is not None:
-                item.set("sbml:units", self._unit(number.unit))
+                item.set("sbml:units", self.unit_id(number.unit))
 
 
 def _local_parameters(network: ir.Network) -> dict[str, str]:
@@ -331,7 +344,7 @@ def _local_parameters(network: ir.Network) -> dict[str, str]:
     return found
 
 
-def _named_counts(network: ir.Network) -> dict[str, ir.Parameter]:
+def named_counts(network: ir.Network) -> dict[str, ir.Parameter]:
     """Return the parameters that are the stoichiometry of one species reference."""
     used = Counter(
         count.name
