@@ -3,8 +3,12 @@
 They get SBML in which everything is said (``snapshot``) and give amounts back.
 """
 
+import contextlib
 import importlib.util
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -89,13 +93,25 @@ def _roadrunner(
     integrator.setValue("relative_tolerance", rtol)
     integrator.setValue("absolute_tolerance", atol)
     integrator.setValue("maximum_num_steps", MAX_STEPS)
-    # CVODE's own guess after an event is below the rounding of a late time.
-    span = float(times[-1] - times[0])
-    integrator.setValue("initial_time_step", 1e-9 * span)
-    table = runner.simulate(
-        float(times[0]), float(times[-1]), len(times), ["time", *names]
-    )
+    with _quiet():
+        table = runner.simulate(
+            float(times[0]), float(times[-1]), len(times), ["time", *names]
+        )
     return np.array(table, dtype=float)[:, 1:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off stderr what C code says: CVODE warns of each small step at an event."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _copasi(
