@@ -45,6 +45,11 @@ _SPARSE_FROM = 300
 _STEPS_WITH_EVENTS = 100
 """Steps at least over a whole run in which triggers or relations are watched."""
 
+_PATIENCE = 1000
+_CRAWL = 1e-3
+"""Steps in which a solver must cross this share of its way, or it is started anew:
+LSODA, which met a jump, can keep its estimate of the slope there and tiny steps."""
+
 _LOOK_EVERY = 32
 """Steps between looks at the clock."""
 
@@ -349,6 +354,7 @@ class _OneRun:
             jac=self._jac,
             max_step=self._longest_step(),
         )
+        n_steps, start = 0, self.t
         while solver.status == "running":
             try:
                 solver.step()
@@ -356,8 +362,13 @@ class _OneRun:
                 # Raised by the linear algebra for non-finite or singular matrices.
                 return self._broken()
             status, crossed = self._after_step(solver)
+            n_steps += 1
             if crossed or status != SolverStatus.OK:
                 return status
+            if n_steps % _PATIENCE == 0:
+                if self.t - start < _CRAWL * (end - start):
+                    return status
+                start = self.t
         self.y, self.t = solver.y.copy(), end
         return SolverStatus.OK
 

@@ -8,6 +8,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import scipy.special
 
 from mir21sim._typing import FloatArray, Kernel
@@ -67,6 +68,8 @@ def numpy_kernels(module: ModuleType) -> Kernels:
     )
 
 
+_DENSE_UP_TO = 20_000
+
 _IEEE = {
     "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh,
     "atan": np.arctan, "atanh": np.arctanh, "cos": np.cos, "cosh": np.cosh,
@@ -109,12 +112,17 @@ def _guarded(function: Kernel) -> Kernel:
 
 def _by_matrix(pieces: Kernel, matrix: FloatArray) -> Kernel:
     """Return the kernel ``out = matrix @ pieces``."""
+    # Up to some ten thousand entries a dense product takes less time to call.
+    sparse = scipy.sparse.csr_array(matrix) if matrix.size > _DENSE_UP_TO else None
 
     def kernel(t: float, y: FloatArray, p: FloatArray, out: FloatArray) -> None:
         values = np.empty(matrix.shape[1])
         pieces(t, y, p, values)
         with np.errstate(all="ignore"):
-            np.matmul(matrix, values, out=out)
+            if sparse is not None:
+                out[:] = sparse @ values
+            else:
+                np.matmul(matrix, values, out=out)
 
     return kernel
 
