@@ -102,16 +102,19 @@ def _roadrunner(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off stderr what C code says: CVODE warns of each small step at an event."""
+    """Keep off the terminal what C code says: CVODE warns of each event."""
+    sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(2)
+    kept = {fd: os.dup(fd) for fd in (1, 2)}
     try:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+            for fd in kept:
+                os.dup2(nowhere.fileno(), fd)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        for fd, copy in kept.items():
+            os.dup2(copy, fd)
+            os.close(copy)
 
 
 def _copasi(
