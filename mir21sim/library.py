@@ -492,7 +492,13 @@ def _compiled(
     y0 = np.array([_start(amounts, constants, n) for n in module.state_names], float)
     p0 = np.array([_start(constants, amounts, n) for n in module.param_names], float)
     keep_y, keep_p = np.zeros(len(y0), dtype=bool), np.zeros(len(p0), dtype=bool)
-    module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
+    try:
+        module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
+    except ArithmeticError as error:  # of plain numbers, where arrays would give NaN
+        raise ModelError(
+            f"{files.name}: a formula of numbers alone has no value ({error}); look at "
+            "the rules and initial assignments."
+        ) from error
     unknown = [n for n, v in zip(module.state_names, y0, strict=True) if math.isnan(v)]
     unknown += [n for n, v in zip(module.param_names, p0, strict=True) if math.isnan(v)]
     if unknown:

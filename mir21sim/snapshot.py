@@ -10,6 +10,7 @@ from mir21sim.arrange import Arranged
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.solvers.runs import Action
+from mir21sim.units import UnitParts
 
 DOSES_FIRST = 1e9
 """Priority of the doses, which act before events of the model at the same time."""
@@ -20,7 +21,9 @@ def snapshot(model: CompiledModel, arranged: Arranged) -> ir.Network:
 
     Every number is that of the run, start formulas evaluated, the start state that of
     the run's first instant (resting states and doses at the start included). Later
-    doses are events, infusions reactions whose rate events switch.
+    doses are events, infusions reactions whose rate events switch. Doses come first,
+    but SBML has no way to let an event of the model at the very same time, with
+    values of the moment it fires, know of them.
 
     Parameters
     ----------
@@ -55,6 +58,7 @@ class _Snapshot:
             *(e.id for e in network.events),
         }
         self.infusions: dict[str, str] = {}  # species → parameter
+        self.rate_units: dict[str, UnitParts] = {}  # of these parameters
         self.held = {
             name
             for k, name in enumerate(model.state_names)
@@ -78,7 +82,9 @@ class _Snapshot:
                     for p in network.parameters
                 ),
                 *(
-                    ir.Parameter(name, self.values[name], constant=False)
+                    ir.Parameter(
+                        name, self.values[name], self.rate_units.get(name), False
+                    )
                     for name in self.infusions.values()
                 ),
             ),
@@ -118,11 +124,12 @@ class _Snapshot:
             else:
                 before_ = changes.get(target, ir.Symbol(target))
                 changes[target] = ir.Call("plus", (before_, given))
+        clock = self.model.network.units.time
         first = ir.Number(DOSES_FIRST) if self.model.network.events else None
         return [
             ir.Event(
                 id=self._fresh(f"dose_{k}"),
-                trigger=ir.Call("geq", (ir.Call(ir.TIME, ()), ir.Number(time))),
+                trigger=ir.Call("geq", (ir.Call(ir.TIME, ()), ir.Number(time, clock))),
                 priority=first,
                 assignments=tuple(
                     ir.Assignment(n, math) for n, math in changes.items()
@@ -135,9 +142,12 @@ class _Snapshot:
     def _as_meant(self, name: str, amount: float) -> ir.Expr:
         """Return an amount as the id means it: over the volume for a concentration."""
         item = self.species.get(name)
-        if item is None or item.only_amount:
-            return ir.Number(amount)
-        return ir.Call("divide", (ir.Number(amount), ir.Symbol(item.compartment)))
+        if item is None:
+            return ir.Number(amount, self.rate_units.get(name))
+        given = ir.Number(amount, item.unit)
+        if item.only_amount:
+            return given
+        return ir.Call("divide", (given, ir.Symbol(item.compartment)))
 
     def _infused(self, species: str) -> str:
         """Return the parameter that is the rate of infusion into a species."""
@@ -151,6 +161,10 @@ class _Snapshot:
                 )
             name = self._fresh(f"infusion_{species}")
             self.infusions[species], self.values[name] = name, 0.0
+            clock = self.model.network.units.time
+            if item.unit is not None and clock is not None:
+                per_time = tuple((k, -x, s, m) for k, x, s, m in clock)
+                self.rate_units[name] = (*item.unit, *per_time)
         return self.infusions[species]
 
     def _infusion(self, species: str) -> ir.Reaction:

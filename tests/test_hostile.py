@@ -375,3 +375,17 @@ def test_what_the_fuzzer_found_stays_mended(rate):
     words = fuzz.outcome(f"{before}<kineticLaw>{MATH}{rate}{after}")
     assert FINDS[rate] in words
     assert bool(words) == bool(FINDS[rate])
+
+
+def test_a_rule_without_a_value_is_a_sentence():
+    """Found by the fuzzer: plain Python divides by a literal zero with an exception."""
+    before, _, rest = fuzz.PLAIN.partition('<assignmentRule variable="z">')
+    after = rest[rest.index("</math>") :]
+    rule = "<apply><quotient/><cn>3</cn><cn>0</cn></apply>"
+    start = "<apply><times/><cn>3</cn><ci>z</ci></apply>"
+    text = f'{before}<assignmentRule variable="z">{MATH}{rule}{after}'
+    text = text.replace(
+        f"{MATH}<apply>\n<times/><cn>3</cn><ci>k</ci></apply>", f"{MATH}{start}"
+    )
+    assert start in text
+    assert "has no value" in fuzz.outcome(text) or "not a number" in fuzz.outcome(text)

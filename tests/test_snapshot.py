@@ -118,8 +118,9 @@ def test_a_clamped_species_stays_where_it_is():
 def test_own_events_stay_and_doses_come_first():
     jump = ir.Event(
         "jump",
-        expr("time >= 1"),
+        ir.Call("geq", (expr("time"), ir.Number(1.0, support.HOUR))),
         assignments=(ir.Assignment("A", expr("A*2")),),
+        values_from_trigger_time=False,
     )
     net = replace(DECAY, events=(jump,))
     text = write_sbml(net)

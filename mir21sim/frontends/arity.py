@@ -61,7 +61,9 @@ def stop_on_wrong_arity(model: Any, name: str) -> None:
     ModelError
         With the element in whose formula it stands, and the numbers.
     """
-    for element in model.getListOfAllElements():
+    elements = model.getListOfAllElements()
+    for i in range(elements.getSize()):
+        element = elements.get(i)
         # Every element that may have a formula has this method.
         if hasattr(element, "isSetMath") and element.isSetMath():
             where = (
