@@ -5,10 +5,14 @@ Which quantities a set of rules determines is a matching of rules and free quant
 means and is refused. No SymPy.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from mir21sim import ir
 from mir21sim.errors import ModelError, UnsupportedFeatureError
+
+MAX_SIZE = 1_000
+"""Operations in one formula that elimination may make."""
 
 _ZERO, _ONE = ir.Number(0.0), ir.Number(1.0)
 
@@ -118,6 +122,9 @@ def solve(
     constraints: Iterable[ir.Expr],
     unknowns: Iterable[str],
     defined: Mapping[str, ir.Expr],
+    *,
+    what: str = "algebraic rule",
+    steady: Container[str] | None = None,
 ) -> dict[str, ir.Expr]:
     """Return each unknown as a formula of what is known or of other unknowns.
 
@@ -129,17 +136,26 @@ def solve(
     constraints : formulas over stored quantities that are zero at all times
     unknowns : as many ids as constraints
     defined : formulas of other quantities, in which unknowns may hide
+    what : what the constraints are, for messages
+    steady : ids that a factor of an unknown may use, so that it does not vanish while
+        time goes on; None: any
 
     Raises
     ------
     UnsupportedFeatureError
-        For a rule that is not linear in any quantity that it could determine.
+        For a constraint that is not linear in any quantity that it could determine,
+        and for formulas that grow without bounds on the way.
     """
     left = set(unknowns)
     waiting = [_inlined(math, left, defined) for math in constraints]
     found: dict[str, ir.Expr] = {}
     while waiting:
-        place, name, formula = _pivot(waiting, left)
+        place, name, formula = _pivot(waiting, left, what, steady)
+        if ir.size(formula, MAX_SIZE) >= MAX_SIZE:
+            raise UnsupportedFeatureError(
+                f"The formula that the {what} gives `{name}` grows beyond {MAX_SIZE} "
+                "operations; that is not supported."
+            )
         waiting.pop(place)
         left.discard(name)
         found[name] = formula
@@ -171,7 +187,12 @@ def _behind(name: str, defined: Mapping[str, ir.Expr]) -> set[str]:
     return seen
 
 
-def _pivot(waiting: list[ir.Expr], unknowns: set[str]) -> tuple[int, str, ir.Expr]:
+def _pivot(
+    waiting: list[ir.Expr],
+    unknowns: set[str],
+    what: str,
+    steady: Container[str] | None,
+) -> tuple[int, str, ir.Expr]:
     """Return a constraint, an unknown in it, and the formula that it gives it.
 
     A factor that is a number cannot vanish, so it goes before one that is a formula.
@@ -183,18 +204,28 @@ def _pivot(waiting: list[ir.Expr], unknowns: set[str]) -> tuple[int, str, ir.Exp
             if line is None or line[0] == _ZERO:
                 continue
             factor, rest = line
+            if steady is not None and not _is_steady(factor, steady):
+                continue
             sure = isinstance(factor, ir.Number)
             if best is None or (sure and not best[0]):
                 formula = _divided(_negative(rest), factor)
                 best = (sure, place, name, formula)
     if best is None:
         raise UnsupportedFeatureError(
-            f"The algebraic rule `{ir.text(waiting[0])} = 0` is not linear in "
-            f"{', '.join(f'`{n}`' for n in sorted(unknowns))}, which it should "
+            f"The {what} `{_short(waiting[0])} = 0` is not linear in "
+            f"{', '.join(f'`{n}`' for n in sorted(unknowns)[:5])}, which it should "
             "determine; that is not supported. Write an assignment rule with the "
             "solution that is meant."
         )
     return best[1:]
+
+
+def _is_steady(expr: ir.Expr, steady: Container[str]) -> bool:
+    return not ir.uses_time(expr) and all(name in steady for name in ir.symbols(expr))
+
+
+def _short(expr: ir.Expr) -> str:
+    return textwrap.shorten(ir.text(expr), 200)
 
 
 _Line = tuple[ir.Expr, ir.Expr]
@@ -205,14 +236,17 @@ def _linear(expr: ir.Expr, name: str) -> _Line | None:
     """Return (a, b) with expr = a·name + b, None where it is not linear."""
     if isinstance(expr, ir.Symbol) and expr.name == name:
         return _ONE, _ZERO
-    if not isinstance(expr, ir.Call) or name not in set(ir.symbols(expr)):
+    if not isinstance(expr, ir.Call):
         return _ZERO, expr
-    if expr.op not in _LINEAR:
-        return None
-    parts = [_linear(arg, name) for arg in expr.args]
-    if any(part is None for part in parts):
-        return None
-    return _LINEAR[expr.op]([part for part in parts if part is not None])
+    parts: list[_Line] = []
+    for arg in expr.args:
+        part = _linear(arg, name)
+        if part is None:
+            return None
+        parts.append(part)
+    if all(a is _ZERO for a, _ in parts):
+        return _ZERO, expr
+    return _LINEAR[expr.op](parts) if expr.op in _LINEAR else None
 
 
 def _linear_sum(parts: list[_Line]) -> _Line:

@@ -9,6 +9,9 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.ir import Network
 
+RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
+"""Kinds of relations; generated code and solvers number them by their place here."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventKernels:
@@ -27,7 +30,7 @@ class EventKernels:
     first : int array, shape (n_event + 1,), where the assignments of each event begin
     is_state, index : of every assignment, shape (n_assignment,): whether a state or a
         parameter is set, and which one
-    kind : int array, shape (n_relation,), 0 to 5 for ``==, !=, <, <=, >, >=``
+    kind : int array, shape (n_relation,), index into ``RELATIONS``
     user : int array, an event whose trigger has the relation, -1 where a rate has it
     moving : bool array, the root function changes while no event does anything
     timed : bool array, the relation is linear in time; ``moments`` says when it turns

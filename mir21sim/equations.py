@@ -9,6 +9,7 @@ Species are stored as amounts, whatever their id means. No SymPy.
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import nan
 
 from mir21sim import algebraic, ir
 from mir21sim.errors import ModelError, UnsupportedFeatureError
@@ -93,6 +94,16 @@ class _Lowering:
             if rule.kind == "rate" and rule.variable not in self.species
         )
         held = ruled | {*self.states}
+        # What fast reactions change is a state without them, and a defined sum.
+        self.fast = [r for r in network.reactions if r.fast]
+        self.pools = {
+            _slow(name): name
+            for name in self.states
+            if any(name in self._counts[r.id] for r in self.fast)
+        }
+        self.states = tuple(
+            _slow(name) if _slow(name) in self.pools else name for name in self.states
+        )
         self.params = tuple(name for name in network.ids() if name not in held)
 
     def equations(self) -> Equations:
@@ -100,6 +111,8 @@ class _Lowering:
             if rule.kind == "assignment":
                 self._definition(rule.variable)
         self._solve()
+        if self.fast:
+            self._balance_fast_reactions()
         rates, stoichiometry = self._rates()
         starts = self._starts()
         events = tuple(map(self._event, self.network.events))
@@ -138,6 +151,65 @@ class _Lowering:
         """Turn algebraic rules into definitions."""
         constraints = [self.lower(math) for math in self.network.algebraic]
         self.defined |= algebraic.solve(constraints, self.solved, self.defined)
+
+    # -------------------------------------------------------------- fast reactions
+    def _balance_fast_reactions(self) -> None:
+        """Define what fast reactions change, so that their rates are zero.
+
+        An amount is what the other reactions make of it plus, for each fast reaction,
+        its count times the extent to which that has gone; the extents follow from the
+        rates (SBML L3V1 section 4.11.1: instantaneous, so at equilibrium).
+        """
+        self._check_fast_reactions()
+        for slow, name in self.pools.items():
+            terms = [
+                _product(self._counts[r.id][name], ir.Symbol(_extent(r.id)))
+                for r in self.fast
+                if name in self._counts[r.id]
+            ]
+            self.defined[name] = _sum([ir.Symbol(slow), *terms])
+        self.defined |= algebraic.solve(
+            [self.lower(reaction.rate) for reaction in self.fast],
+            [_extent(reaction.id) for reaction in self.fast],
+            self.defined,
+            what="balance of a fast reaction",
+            steady=self._steady(),
+        )
+
+    def _steady(self) -> set[str]:
+        """Return what keeps its value in a run: parameters, and formulas of them."""
+        moving = {
+            *self.states,
+            *(n for n, e in self.defined.items() if ir.uses_time(e)),
+        }
+        held = {n for n in self.defined if not _closure([n], self.defined) & moving}
+        return {*self.params} | held
+
+    def _check_fast_reactions(self) -> None:
+        """Raise where an equilibrium would be more than a balance of this moment."""
+        names = ", ".join(f"`{reaction.id}`" for reaction in self.fast[:5])
+        counts = [c for r in self.fast for c in self._counts[r.id].values()]
+        varying = {name for count in counts for name in ir.symbols(count)}
+        begun = {n for e in self._starts().values() for n in ir.symbols(e)}
+        for found, words in (
+            (bool(self.network.events), "a model with events"),
+            (
+                not _closure(varying, self.defined) <= {*self.params, *self.defined}
+                or any(
+                    ir.uses_time(self.defined[n]) for n in varying & {*self.defined}
+                ),
+                "stoichiometries that change",
+            ),
+            (
+                bool(_closure(begun, self.defined) & {*self.pools.values()}),
+                "start values by formulas that use what they change",
+            ),
+        ):
+            if found:
+                raise UnsupportedFeatureError(
+                    f"The fast reactions {names} stand with {words}; that is not "
+                    "supported."
+                )
 
     # ------------------------------------------------------------------- meanings
     def lower(self, expr: ir.Expr) -> ir.Expr:
@@ -247,9 +319,10 @@ class _Lowering:
         if rule is not None:
             return self._rule_slope(rule)
         terms = []
+        species = self.pools.get(name, name)
         for reaction in self.network.reactions:
-            count = self._counts[reaction.id].get(name, _ZERO)
-            if count != _ZERO:
+            count = self._counts[reaction.id].get(species, _ZERO)
+            if count != _ZERO and not reaction.fast:
                 terms.append(_product(count, self._reaction_rate(reaction.id)))
         return _sum(terms)
 
@@ -265,13 +338,13 @@ class _Lowering:
     # ---------------------------------------------------------------------- rates
     def _rates(self) -> tuple[list[Rate], dict[tuple[int, int], float]]:
         """Return v and N: plain counts in N, computed ones as rates of their own."""
-        index = {name: i for i, name in enumerate(self.states)}
+        index = {self.pools.get(n, n): i for i, n in enumerate(self.states)}
         rates: list[Rate] = []
         stoichiometry: dict[tuple[int, int], float] = {}
         computed: list[tuple[str, str, ir.Expr]] = []
         for r, reaction in enumerate(self.network.reactions):
             for name, count in self._counts[reaction.id].items():
-                if name not in index:
+                if name not in index or reaction.fast:
                     continue
                 if isinstance(count, ir.Number):
                     stoichiometry[index[name], r] = count.value
@@ -321,6 +394,10 @@ class _Lowering:
         for assignment in self.network.initial_assignments:
             name = assignment.variable
             starts[name] = self._stored(name, assignment.math)
+        for slow, name in self.pools.items():
+            amount = self.species[name].initial
+            given = ir.Number(nan if amount is None else amount)
+            starts[slow] = starts.pop(name, given)
         return {k: e for k, e in starts.items() if k not in self.defined}
 
     def _ordered_starts(self, starts: dict[str, ir.Expr]) -> dict[str, ir.Expr]:
@@ -333,6 +410,15 @@ class _Lowering:
         )
         wanted = _closure(starts, formulas)
         return {name: formulas[name] for name in order if name in wanted}
+
+
+def _slow(name: str) -> str:
+    """Return what the amount without the fast reactions is called."""
+    return f"{name} without fast reactions"
+
+
+def _extent(reaction: str) -> str:
+    return f"extent of {reaction}"
 
 
 _ZERO, _ONE = ir.Number(0.0), ir.Number(1.0)

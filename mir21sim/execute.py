@@ -54,7 +54,9 @@ class Options:
     Attributes
     ----------
     method : "Rodas5P" or "Rodas4" (the batch solver: eight runs at once), or SciPy's
-        "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many
+        "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many. A model
+        with events, or with conditions on time in its rates, takes LSODA for a batch
+        method; a seed for the order of equal events is made of the start values
     rtol : relative tolerance of the local error
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
         each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol

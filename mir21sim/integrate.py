@@ -46,7 +46,7 @@ def usable_method(model: CompiledModel, method: str) -> str:
     """Return the method, or LSODA where the batch solver cannot run this model.
 
     It needs the Numba backend, a state, and vector code for every function. Events,
-    and rates that jump at a known time, need SciPy's steps, which end where they must.
+    and rates with conditions on time, need SciPy's steps, which end where they must.
     """
     if method not in BATCH_METHODS:
         return method

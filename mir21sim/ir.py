@@ -113,7 +113,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """A process; ``reactants`` and ``products`` are (species, stoichiometry) pairs."""
+    """A process; ``reactants`` and ``products`` are (species, stoichiometry) pairs.
+
+    One that is ``fast`` is at its equilibrium at all times: its rate is zero.
+    """
 
     id: str
     reactants: tuple[tuple[str, Count], ...]
@@ -123,6 +126,7 @@ class Reaction:
     reversible: bool = False
     name: str = ""
     sbo: str = ""
+    fast: bool = False
 
     def changes(self) -> Iterator[tuple[str, Expr]]:
         """Yield (species, signed stoichiometry) of every reactant and product."""
@@ -193,8 +197,8 @@ class Event:
     id : of the event; one without a name in its file is ``event 3``
     trigger : a condition; the event fires when it goes from false to true
     delay : time from there to the execution; None: at once
-    priority : of simultaneous events the highest is executed first; None: after those
-        that have one, in the order of the file
+    priority : of simultaneous events the highest is executed first, equal ones by lot;
+        None: after those that have one, in the order in which they fired
     assignments : what the execution does, all of it together
     initial_value : what the trigger counts as before the start
     persistent : executed even where the trigger is false again by then
@@ -244,14 +248,15 @@ class Network:
 
     def structure_digest(self) -> str:
         """Return the SHA-256 of what decides the kernels: everything but the values."""
+        balanced = any(r.fast for r in self.reactions)
         parts = (
             [(c.id, c.constant, c.unit) for c in self.compartments],
             [
                 (
                     s.id,
                     s.compartment,
-                    # An initial concentration is a formula: it times the volume.
-                    s.initial if s.initial_is_concentration else None,
+                    # It stands in a formula: times a volume, or before a balance.
+                    s.initial if s.initial_is_concentration or balanced else None,
                     s.initial_is_concentration,
                     s.only_amount,
                     s.boundary,
@@ -262,7 +267,7 @@ class Network:
                 for s in self.species
             ],
             [(p.id, p.unit, p.constant) for p in self.parameters],
-            [(r.id, r.reactants, r.products, r.rate) for r in self.reactions],
+            [(r.id, r.reactants, r.products, r.rate, r.fast) for r in self.reactions],
             self.rules,
             self.initial_assignments,
             self.units,

@@ -25,7 +25,7 @@ PICTURE_KINDS = (".png", ".svg", ".pdf")
 SOURCE_GROUP = "model"
 """Group of the netCDF file that holds the model's texts."""
 
-BOOKKEEPING = ("status", "message", "method", "n_steps")
+BOOKKEEPING = ("status", "message", "method", "n_steps", "n_events")
 """Variables of a Dataset that tell about the runs."""
 
 Coordinate = tuple[str, FloatArray, str, str]

@@ -3,8 +3,8 @@
 A condition is a combination of relations, and a relation changes its truth where its
 root function, left side minus right side, passes through zero. The solver watches the
 root functions; the conditions are evaluated from the truths alone. Relations that stand
-in rates or rules make a right-hand side jump; of these the ones that depend linearly on
-time are watched as well, as their moments are known exactly.
+in rates or rules make a right-hand side jump; of these the ones that depend on time are
+watched as well, as a pulse may be shorter than a step.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,11 +14,9 @@ from typing import Any
 import sympy
 
 from mir21sim import ir
+from mir21sim.compiled import RELATIONS
 from mir21sim.equations import Equations
 from mir21sim.symbolic import SymbolicSystem, Translator, truth
-
-RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
-"""Kinds of a relation; the index is its code in the generated module."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +66,7 @@ def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
             users.setdefault(relation, number)
     hidden = [*system.rates, *system.assigned, *(s for u in users for s in u.args)]
     for relation in _within(hidden):
-        if relation not in users and _moment(relation, system) is not sympy.nan:
+        if relation not in users and system.t in _root(relation, system).free_symbols:
             users[relation] = -1
     relations = tuple(users)
     r = tuple(sympy.Symbol(f"r{k}") for k in range(len(relations)))

@@ -699,3 +699,126 @@ def test_algebraic_rules_decide_the_kernels():
     net = support.network({}, {"x": 0.0}, [])
     one = replace(net, algebraic=(ir.Symbol("x"),))
     assert one.structure_digest() != net.structure_digest()
+
+
+# -------------------------------------------------------------------- fast reactions
+def fast(name, reactants, products, rate):
+    made = reaction(name, reactants, products, rate)
+    return made.replace('reversible="false"', 'reversible="false" fast="true"')
+
+
+def version_1(**parts):
+    """Return a document in Level 3 Version 1, the last that has fast reactions."""
+    text = document(**parts).replace("version2/core", "version1/core")
+    text = text.replace('level="3" version="2"', 'level="3" version="1"')
+    return text.replace('reversible="false">', 'reversible="false" fast="false">')
+
+
+BALANCE = {
+    "pools": [
+        species("A", 'initialAmount="4"', amount="true"),
+        species("B", 'initialAmount="0"', amount="true"),
+        species("C", 'initialAmount="0"', amount="true"),
+    ],
+    "parameters": [parameter("k", 0.4), parameter("up", 3), parameter("down", 1)],
+}
+
+
+@pytest.mark.parametrize(("backend", "method"), [("numpy", None), ("numba", "Rodas5P")])
+def test_a_fast_reaction_is_at_its_equilibrium_from_the_start(load, backend, method):
+    """A <=> B at once with B = 3 A, and B → C slowly: A + B decays by 3k/4."""
+    text = version_1(
+        reactions=[
+            fast("f", [reference("A")], [reference("B")], "up*A - down*B"),
+            reaction("r", [reference("B")], [reference("C")], "k*B"),
+        ],
+        **BALANCE,
+    )
+    result = ms.simulate(
+        load(text, backend=backend),
+        times=TIMES,
+        observe=["A", "B", "C"],
+        options=ms.Options(rtol=1e-10, method=method),
+    )
+    both = 4 * np.exp(-0.3 * TIMES)
+    np.testing.assert_allclose(result["A"], both / 4, **CLOSE)
+    np.testing.assert_allclose(result["B"], both * 3 / 4, **CLOSE)
+    np.testing.assert_allclose(result["C"], 4 - both, **CLOSE)
+
+
+def test_two_fast_reactions_are_balanced_together(load):
+    text = version_1(
+        reactions=[
+            fast("f", [reference("A")], [reference("B", "2")], "up*A - down*B"),
+            fast("g", [reference("B")], [reference("C")], "B - 2*C"),
+        ],
+        **BALANCE,
+    )
+    result = ms.simulate(load(text), 1.0, points=2, observe=["A", "B", "C"])
+    # B = 3 A, C = B/2, and 2 A + B + C = 8
+    found = [float(result[name][0]) for name in ("A", "B", "C")]
+    assert found == pytest.approx([16 / 13, 48 / 13, 24 / 13])
+
+
+@pytest.mark.parametrize(
+    ("rate", "parts", "words"),
+    [
+        ("A*B - C", {}, "balance of a fast reaction .* not linear in `extent of f`"),
+        ("up*time*A - B", {}, "balance of a fast reaction"),
+        ("up*A - B", {"starts": [start("k", "2*A")]}, "`f` stand with start values"),
+    ],
+    ids=["a product", "a factor that changes", "a start value"],
+)
+def test_a_fast_reaction_without_a_plain_balance_is_refused(load, rate, parts, words):
+    reactions = [fast("f", [reference("A")], [reference("B")], rate)]
+    modifiers = "<listOfModifiers><modifierSpeciesReference species="
+    text = version_1(reactions=reactions, **BALANCE, **parts).replace(
+        "<kineticLaw>", f'{modifiers}"C"/></listOfModifiers><kineticLaw>'
+    )
+    with pytest.raises(UnsupportedFeatureError, match=words):
+        load(text)
+
+
+# --------------------------------------------------------------------------- Level 1
+def level_1(text):
+    head = '<sbml xmlns="http://www.sbml.org/sbml/level1" level="1" version="2">'
+    return f'{head}<model name="m">{text}</model></sbml>'
+
+
+POOL = (
+    '<listOfCompartments><compartment name="cell"/></listOfCompartments>'
+    '<listOfSpecies><species name="A" compartment="cell" initialAmount="1"/>'
+    '<species name="B" compartment="cell" initialAmount="0"/></listOfSpecies>'
+)
+
+
+def test_level_1_has_fractions_a_default_size_and_functions_of_its_own(load):
+    text = level_1(
+        f'{POOL}<listOfParameters><parameter name="k" value="0.5"/></listOfParameters>'
+        '<listOfReactions><reaction name="r"><listOfReactants>'
+        '<speciesReference species="A" stoichiometry="3" denominator="2"/>'
+        '</listOfReactants><kineticLaw formula="sqr(k)*4*A/pow(cell, 2)"/></reaction>'
+        "</listOfReactions>"
+    )
+    seconds = np.array([0.0, 1.0, 2.0])
+    model = load(text)
+    result = ms.simulate(
+        model, times=seconds / 3600, observe="A", options=ms.Options(rtol=1e-10)
+    )
+    moles = result["A"].values / model.molecules_per_amount
+    np.testing.assert_allclose(moles, np.exp(-1.5 * seconds), **CLOSE)
+
+
+def test_in_level_1_what_has_a_rule_varies(load):
+    rules = '<parameterRule name="k" formula="2*A"/>'
+    given = '<listOfParameters><parameter name="k" value="1"/></listOfParameters>'
+    model = load(level_1(f"{POOL}{given}<listOfRules>{rules}</listOfRules>"))
+    result = ms.simulate(model, 1.0, points=2, observe="k")
+    assert float(result["k"][-1]) == 2.0
+
+
+def test_in_level_1_a_rule_does_not_set_a_parameter_that_has_a_value(load):
+    rules = '<listOfRules><algebraicRule formula="k*B - A"/></listOfRules>'
+    given = '<listOfParameters><parameter name="k" value="4"/></listOfParameters>'
+    with pytest.raises(ModelError, match="does not say which of `B`, `A`"):
+        load(level_1(POOL + given + rules))

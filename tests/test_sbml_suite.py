@@ -2,9 +2,9 @@
 
 The packs are no part of this repository: they are looked for in the folder that
 ``$MIR21SIM_SUITES`` names, or in ``../shared/suites``. By default every tenth case of
-the SBML Test Suite and the quick half of the BioModels are run; ``pytest --suite`` runs
-all of them. The judge runs in a process of its own, with one thread for linear algebra:
-two simulators side by side would else wait for each other.
+the SBML Test Suite is run; ``pytest --suite`` runs all of them. The judge runs in a
+process of its own, with one thread for linear algebra: two simulators side by side
+would else wait for each other.
 """
 
 import csv
@@ -27,7 +27,6 @@ JUDGE = SUITES / "sbml_judge.py"
 PACKS = ("sbml_open", "biomodels_open")
 TRAPS = {"BIOMD0000000424": "fast reaction", "BIOMD0000000841": "delay"}
 EVERY = 10
-LARGEST = "00255"  # 504 states; half a minute
 
 pytestmark = [
     pytest.mark.suite,
@@ -122,11 +121,9 @@ def test_sbml_cases_pass_or_are_refused_by_name(
         assert passed >= 0.95 * len(some)
 
 
-def test_biomodels_follow_their_reference_tables(judge, packs, request, tmp_path):
+def test_biomodels_follow_their_reference_tables(judge, packs, tmp_path):
     cases = time_courses(judge, packs / "biomodels_open")
     assert len(cases) == 27
-    if not request.config.getoption("--suite"):
-        cases = [case for case in cases if case.id != LARGEST][::2]
     assert failures(verdicts(packs / "biomodels_open", cases, tmp_path, 300)) == {}
 
 

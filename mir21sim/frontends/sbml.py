@@ -225,8 +225,6 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
             yield f"package `{prefix}`"
     yield from refused_events(model)
     for reaction in model.getListOfReactions():
-        if reaction.isSetFast() and reaction.getFast():
-            yield f"fast reaction `{reaction.getId()}`"
         if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
             yield f"reaction `{reaction.getId()}` without a rate law"
 
@@ -328,12 +326,13 @@ class _Reader:
         )
 
     def _compartment(self, item: Any) -> ir.Compartment:
-        # Level 1 and 2 compartments without a size: 1 in Level 1, unknown in Level 2.
+        # A compartment without a size: 1 in Level 1, unknown in the others.
+        given = item.isSetSize() or item.getLevel() == 1
         return ir.Compartment(
             id=item.getId(),
-            size=item.getSize() if item.isSetSize() else None,
+            size=item.getSize() if given else None,
             unit=self._unit(item.getUnits()) or self.units.volume,
-            constant=item.getConstant(),
+            constant=self._is_constant(item),
             name=item.getName(),
         )
 
@@ -362,9 +361,19 @@ class _Reader:
             id=prefix + item.getId(),
             value=item.getValue() if item.isSetValue() else None,
             unit=self._unit(item.getUnits()),
-            constant=item.getConstant(),
+            constant=self._is_constant(item),
             name=item.getName(),
         )
+
+    def _is_constant(self, item: Any) -> bool:
+        """Say whether a compartment or parameter may not vary.
+
+        Level 1 has no word for it: there, what has a value and no rule stays.
+        """
+        if item.getLevel() > 1:
+            return bool(item.getConstant())
+        given = item.isSetValue() if hasattr(item, "isSetValue") else True
+        return given and self.model.getRule(item.getId()) is None
 
     def _rule(self, rule: Any) -> ir.Rule:
         variable = rule.getVariable()
@@ -401,6 +410,7 @@ class _Reader:
             reversible=item.getReversible(),
             name=item.getName(),
             sbo=item.getSBOTermID(),
+            fast=bool(item.isSetFast() and item.getFast()),
         )
         return reaction, parameters
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
-from mir21sim.compiled import EventKernels
+from mir21sim.compiled import RELATIONS, EventKernels
 from mir21sim.errors import SolverStatus
 
 SAME_TIME = 1e-12
@@ -29,11 +29,12 @@ MAX_AT_ONCE = 10_000
 _ROUGHLY = 1e-9
 """Relative error that a moment may have before it is searched to the last digit."""
 
-_SAMPLES = 8
-"""Intervals of the longest step between the places at which roots are looked at."""
+_NEIGHBOURS = 4
+"""Floating-point numbers away from a computed moment that are tried one by one."""
 
-_SAMPLES_OF_SHORT = 4
-"""The same for a step that is shorter than one of these intervals."""
+_SAMPLES = 8
+"""Intervals of the longest step between the places at which roots are looked at; a
+step of an eighth of it has half of them, one of a sixty-fourth a quarter."""
 
 _REFINE = 8
 _DEEPEST = 20
@@ -41,9 +42,6 @@ _DEEPEST = 20
 
 _JUMP = 1e-3
 """Share of a change that neighbouring times have only if the function jumps there."""
-
-_KINDS = ("==", "!=", "<", "<=", ">", ">=")
-"""Kinds of relations, by the numbers in ``EventKernels.kind``."""
 
 States = Callable[[FloatArray], FloatArray]
 """The states within a step: (n,) times to (n, n_state)."""
@@ -116,8 +114,8 @@ class EventQueue:
             np.random.default_rng(list(seed)),
             kernels.initial.copy(),
             kernels.moving & ~kernels.timed,
-            kernels.kind <= _KINDS.index("!="),
-            np.isin(kernels.kind, [_KINDS.index("<"), _KINDS.index(">=")]),
+            np.isin(kernels.kind, [RELATIONS.index("=="), RELATIONS.index("!=")]),
+            np.isin(kernels.kind, [RELATIONS.index("<"), RELATIONS.index(">=")]),
         )
 
     @property
@@ -179,16 +177,15 @@ class EventQueue:
         """Fire what has become true, forget what waits in vain."""
         kernels = self.kernels
         now = self._triggers(t, y, p)
-        fired = np.flatnonzero(now & ~self.state)
-        self.state = now
+        fired, self.state = now & ~self.state, now
         if self.pending:
             self.pending = [
                 q for q in self.pending if kernels.persistent[q.event] or now[q.event]
             ]
-        if not fired.size:
+        if not fired.any():
             return
         delays = self._filled(kernels.delays, t, y, p, len(now))
-        for event in map(int, fired):
+        for event in np.flatnonzero(fired).tolist():
             if not delays[event] >= 0:
                 raise _UndefinedError(event)
             values = self._values(event, t, y, p) if kernels.early[event] else None
@@ -243,12 +240,14 @@ class EventQueue:
         """Return the triggers, shape (n_event,)."""
         kernels = self.kernels
         g = self._roots(t, y, p)
-        undefined = np.flatnonzero(np.isnan(g) & (kernels.user >= 0))
-        if undefined.size:
-            raise _UndefinedError(int(kernels.user[undefined[0]]))
+        if math.isnan(g.sum()):
+            undefined = np.flatnonzero(np.isnan(g) & (kernels.user >= 0))
+            if undefined.size:
+                raise _UndefinedError(int(kernels.user[undefined[0]]))
         for k, value in self.touched.items():
             if g[k] == value:  # no assignment has moved it since
                 g[k] = 0.0
+        # In the order of RELATIONS.
         truths = np.choose(kernels.kind, [g == 0, g != 0, g < 0, g <= 0, g > 0, g >= 0])
         out = np.empty(len(kernels.names))
         kernels.triggers(t, truths.astype(float), p, out)
@@ -265,36 +264,69 @@ class EventQueue:
         if not timed.size:
             return soonest
         moments = self._filled(self.kernels.moments, t, y, p, len(self.kernels.kind))
-
-        def states(_: float) -> FloatArray:
-            return y
-
-        for k in timed[np.argsort(moments[timed])]:
+        now = self._codes(self._roots(t, y, p))
+        for k in map(int, timed[np.argsort(moments[timed])]):
             about = float(moments[k])
             if not math.isfinite(about) or about + _ROUGHLY * abs(about) < t:
                 continue
             if about - _ROUGHLY * abs(about) > soonest:
                 break
-            turn = self._turn(int(k), about, t, y, p)
-            if turn is not None:
-                soonest = min(soonest, turn)
+            turn = self._near(k, about, t, now, y, p)
+            if turn is None:
+                turn = self._around(k, about, t, now, y, p)
+            soonest = min(soonest, turn)
         return soonest
 
-    def _turn(
-        self, k: int, about: float, t: float, y: FloatArray, p: FloatArray
+    def _near(
+        self,
+        k: int,
+        about: float,
+        t: float,
+        now: FloatArray,
+        y: FloatArray,
+        p: FloatArray,
     ) -> float | None:
-        """Return the first time after `t`, near `about`, at which a relation turns."""
+        """Return the time at which a relation turns if it is near enough to step to.
+
+        Backwards from `about` while the relation has turned there, else forwards.
+        """
+        first = math.nextafter(t, math.inf)
+        time, found = max(about, first), None
+        for _ in range(_NEIGHBOURS):
+            g = self._roots(time, y, p)
+            if self._codes(g)[k] != now[k]:
+                found, g_found = time, g
+                time = math.nextafter(time, -math.inf)
+                if time < first:
+                    break
+            elif found is not None:
+                break
+            else:
+                time = math.nextafter(time, math.inf)
+        else:
+            return None
+        if self.is_either[k]:
+            self.turns[k] = found, float(g_found[k])
+        return found
+
+    def _around(
+        self,
+        k: int,
+        about: float,
+        t: float,
+        now: FloatArray,
+        y: FloatArray,
+        p: FloatArray,
+    ) -> float:
+        """Return the time at which a relation turns near `about`, infinity for none."""
 
         def states(times: FloatArray) -> FloatArray:
             return np.broadcast_to(y, (len(times), len(y)))
 
-        for width in (4 * math.ulp(about), _ROUGHLY * abs(about)):
-            low, high = max(t, about - width), about + width
-            if high > low:
-                before = self._codes(self._roots(low, y, p))
-                if before[k] != self._codes(self._roots(high, y, p))[k]:
-                    return self._bisect(low, high, np.array([k]), before, states, p)
-        return None
+        high = about + _ROUGHLY * abs(about)
+        if high <= t or self._codes(self._roots(high, y, p))[k] == now[k]:
+            return math.inf
+        return self._bisect(t, high, np.array([k]), now, states, p)
 
     def first_crossing(
         self, t: float, end: float, longest: float, states: States, p: FloatArray
@@ -304,13 +336,13 @@ class EventQueue:
         The root functions are sampled; where one has a dip between two samples of equal
         sign, the dip is followed down, so that two crossings are not taken for none.
 
-        Raises nothing; a root function that is not a number at the end of the step is
-        left to the next look at the triggers.
+        A root function that is not a number at the end of the step sets ``culprit``.
         """
         if not self.watches:
             return None
-        short = (end - t) * _SAMPLES < longest
-        times = np.linspace(t, end, (_SAMPLES_OF_SHORT if short else _SAMPLES) + 1)
+        shares = _SAMPLES * (end - t) / longest
+        count = _SAMPLES if shares >= 1 else _SAMPLES // (2 if shares >= 1 / 8 else 4)
+        times = np.linspace(t, end, count + 1)
         g = self._along(times, states, p)
         codes = self._codes(g)
         turned = (codes[1:] != codes[:-1]) & ~np.isnan(g[1:]) & self.is_watched
@@ -325,15 +357,14 @@ class EventQueue:
                 below = self._follow(k, low, around, states, p)
                 if below is not None:
                     return self._bisect(low, below, np.array([k]), codes[i], states, p)
+        self._note_undefined(g[-1])
         return None
 
-    def undefined(self, t: float, y: FloatArray, p: FloatArray) -> bool:
-        """Say whether a root function is not a number, and note whose it is."""
-        g = self._roots(t, y, p)
+    def _note_undefined(self, g: FloatArray) -> None:
+        """Note an event whose trigger has a root function that is not a number."""
         found = np.flatnonzero(np.isnan(g) & (self.kernels.user >= 0))
         if found.size:
             self.culprit = int(self.kernels.user[found[0]])
-        return bool(found.size)
 
     def _dips(self, g: FloatArray) -> BoolArray:
         """Return where a watched root function may touch zero between equal signs.

@@ -45,6 +45,9 @@ _SPARSE_FROM = 300
 _STEPS_WITH_EVENTS = 100
 """Steps at least over a whole run in which triggers or relations are watched."""
 
+_AFTER_EVENT = 0.1
+"""First step after an event over the longest before it."""
+
 _PATIENCE = 1000
 _CRAWL = 1e-3
 """Steps in which a solver must cross this share of its way, or it is started anew:
@@ -208,6 +211,7 @@ class _OneRun:
         self.input = np.zeros_like(self.y)
         self.t = float(self.times[0])
         self.latest = math.inf
+        self.pace = 0.0  # about the longest step of late, where there are events
         self.next_output = 0
         self.next_dose = int(np.searchsorted(self.schedule.time, self.t))
         self.n_steps = self.n_rhs = self.n_jac = 0
@@ -353,7 +357,9 @@ class _OneRun:
             atol=self.tolerances.atol,
             jac=self._jac,
             max_step=self._longest_step(),
+            first_step=self._first_step(end),
         )
+        self.pace *= _AFTER_EVENT
         n_steps, start = 0, self.t
         while solver.status == "running":
             try:
@@ -377,6 +383,15 @@ class _OneRun:
         if self.events is None or not self.events.watches:
             return math.inf
         return float(self.times[-1] - self.times[0]) / _STEPS_WITH_EVENTS
+
+    def _first_step(self, end: float) -> float | None:
+        """Return a try for the first step after an event, None to leave it open.
+
+        Most events change little, and a model may have a hundred thousand: the steps
+        before one tell more than the slope after it. The error test has the last word.
+        """
+        step = min(_AFTER_EVENT * self.pace, end - self.t)
+        return step if step > self._same(end) else None
 
     def _hop(self, end: float) -> SolverStatus:
         """Cross a gap that is rounding alone, too short for any integrator."""
@@ -437,13 +452,14 @@ class _OneRun:
         Outputs at a stop wait for what happens there.
         """
         t, y, crossing = solver.t, solver.y.copy(), None
-        if self.events is not None and self.events.watches:
+        if self.events is not None and self.events.watches and t > self.t:
             states = self._interpolant(solver)
             crossing = self.events.first_crossing(
                 self.t, t, self._longest_step(), states, self.p
             )
             if crossing is not None:
                 t, y = crossing, states(np.array([crossing]))[0].copy()
+        self.pace = max(self.pace, t - self.t) if self.events is not None else 0.0
         at_stop = crossing is not None or solver.status != "running"
         self._record(solver, t - self._same(t) if at_stop else t)
         self.t, self.y = t, y
@@ -456,11 +472,13 @@ class _OneRun:
         a root function just left behind come back.
         """
         dense, start, end = solver.dense_output(), self.t, solver.t
-        gap = self.y - dense(start)
+        first, gap = self.y, self.y - dense(start)
 
         def states(times: FloatArray) -> FloatArray:
             share = (end - times) / (end - start)
-            return np.asarray(dense(times).T + share[:, np.newaxis] * gap)
+            rows = np.asarray(dense(times).T + share[:, np.newaxis] * gap)
+            rows[times == start] = first  # to the last bit
+            return rows
 
         return states
 
@@ -468,7 +486,7 @@ class _OneRun:
         """Return whether a run may go on from where it has come to."""
         if self._negative():
             return SolverStatus.NEGATIVE
-        if self.events is not None and self.events.undefined(self.t, self.y, self.p):
+        if self.events is not None and self.events.culprit >= 0:
             return SolverStatus.EVENT_UNDEFINED
         if self.n_steps >= self.tolerances.max_steps and self.t < self.times[-1]:
             return SolverStatus.MAX_STEPS
