@@ -381,8 +381,8 @@ def _constant_volume(model: CompiledModel, species: str, home: str) -> float:
     """Return the volume of a compartment, pL; one that changes converts nothing."""
     if home not in model.volumes_pL:
         raise InputError(
-            f"`{species}` is in compartment `{home}`, whose size changes, so nM cannot "
-            "be turned into molecules; give and observe amounts."
+            f"`{species}` is in compartment `{home}`, which is no volume of constant "
+            "size, so nM cannot be turned into molecules; give amounts."
         )
     return model.volumes_pL[home]
 
@@ -486,6 +486,11 @@ def _concentration(
     if pool is None:
         raise UnknownNameError("species", species, tuple(_species(model)))
     home = next(c for c in model.network.compartments if c.id == pool.compartment)
+    if home.dimensions != 3.0:
+        raise InputError(
+            f"`{species}` is in compartment `{home.id}` of {home.dimensions:g} "
+            f"dimensions, so it has no molar concentration; observe `{species}`."
+        )
     above, below = _place(model, species), _place(model, home.id)
     assert above is not None
     assert below is not None

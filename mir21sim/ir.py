@@ -62,13 +62,17 @@ OPERATORS = (
 
 @dataclass(frozen=True, slots=True)
 class Compartment:
-    """A volume; ``size`` in the model's volume unit."""
+    """A volume; ``size`` in the model's volume unit.
+
+    A membrane has two ``dimensions``; what is on it has no molar concentration.
+    """
 
     id: str
     size: float | None
     unit: UnitParts | None = None
     constant: bool = True
     name: str = ""
+    dimensions: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,7 @@ class Network:
         """Return the SHA-256 of what decides the kernels: everything but the values."""
         balanced = any(r.fast for r in self.reactions)
         parts = (
-            [(c.id, c.constant, c.unit) for c in self.compartments],
+            [(c.id, c.constant, c.unit, c.dimensions) for c in self.compartments],
             [
                 (
                     s.id,

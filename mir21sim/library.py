@@ -503,10 +503,11 @@ def _compiled(
     unknown += [n for n, v in zip(module.param_names, p0, strict=True) if math.isnan(v)]
     if unknown:
         _stop_on_needed(network, unknown, files.name)
+    changed = {a.variable for event in network.events for a in event.assignments}
     volumes = {
         c.id: units.picolitres(float(p0[module.param_names.index(c.id)]), c.unit)
         for c in network.compartments
-        if c.id in module.param_names
+        if c.id in module.param_names and c.id not in changed and c.dimensions == 3.0
     }
     return CompiledModel(
         info=info,

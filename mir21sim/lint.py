@@ -1,7 +1,7 @@
 """Checks over a Network; each returns issues in the author's words. Layer 3."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -333,6 +333,9 @@ def unit_issues(network: ir.Network) -> list[Issue]:
         where = f"{item.variable} `{ir.text(item.math)}`"
         expected = checker.units.get(item.variable)
         issues += checker.check(item.variable, where, item.math, expected, "")
+    for i, math_ in enumerate(network.algebraic, start=1):
+        where = f"algebraic rule {i} `{ir.text(math_)}`"
+        issues += checker.check(f"algebraic rule {i}", where, math_, None, "")
     for event in network.events:
         issues += _event_unit_issues(checker, event)
     return issues
@@ -377,6 +380,7 @@ class _UnitChecker:
         self.time = _pint(network.units.time)
         extent = _pint(network.units.extent)
         self.rate = None if extent is None or self.time is None else extent / self.time
+        self.units |= {r.id: self.rate for r in network.reactions}
         self.one = units.registry().Unit("")
 
     def check(
@@ -410,24 +414,34 @@ class _UnitChecker:
             return self.one if expr.unit is None else _pint(expr.unit)
         if isinstance(expr, ir.Symbol):
             return self.units.get(expr.name)
-        if expr.op == ir.TIME:
-            return self.time
-        if expr.op in {"plus", "minus"} or expr.op in ir.RELATIONS:
-            result = self._alike(expr, expr.args)
-            return self.one if expr.op in ir.RELATIONS else result
-        if expr.op in {"min", "max", "abs", "floor", "ceiling", "rem"}:
-            return self._alike(expr, expr.args)
-        if expr.op in {"times", "divide", "quotient"}:
-            return self._product(expr)
-        if expr.op in {"power", "root"}:
-            return self._power(expr)
-        if expr.op == "piecewise":
-            for condition in expr.args[1::2]:
-                self.of(condition)
-            return self._alike(expr, expr.args[0::2])
-        return self._dimensionless(expr)
+        return _UNITS_OF.get(expr.op, _UnitChecker.dimensionless)(self, expr)
 
-    def _product(self, expr: ir.Call) -> Unit:
+    def now(self, _: ir.Call) -> Unit:
+        """Return the unit of the simulation time."""
+        return self.time
+
+    def equal(self, expr: ir.Call) -> Unit:
+        """Return the unit that all arguments must have."""
+        return self._alike(expr, expr.args)
+
+    def compared(self, expr: ir.Call) -> Unit:
+        """Return the unit of a truth, whose arguments must have one unit."""
+        self._alike(expr, expr.args)
+        return self.one
+
+    def chosen(self, expr: ir.Call) -> Unit:
+        """Return the unit that all values of a piecewise must have."""
+        for condition in expr.args[1::2]:
+            self.of(condition)
+        return self._alike(expr, expr.args[0::2])
+
+    def slope(self, expr: ir.Call) -> Unit:
+        """Return the unit of a rate of change."""
+        unit = self.of(expr.args[0])
+        return None if unit is None or self.time is None else unit / self.time
+
+    def product(self, expr: ir.Call) -> Unit:
+        """Return the unit of a product or quotient."""
         result: Unit = self.one
         for i, arg in enumerate(expr.args):
             unit = self.of(arg)
@@ -437,7 +451,8 @@ class _UnitChecker:
                 result = result / unit if i and expr.op != "times" else result * unit
         return result
 
-    def _power(self, expr: ir.Call) -> Unit:
+    def power(self, expr: ir.Call) -> Unit:
+        """Return the unit of a power or root."""
         base, exponent = expr.args if expr.op == "power" else expr.args[::-1]
         unit = self.of(base)
         power = self.of(exponent)
@@ -469,7 +484,8 @@ class _UnitChecker:
                 )
         return first[1] if first else None
 
-    def _dimensionless(self, expr: ir.Call) -> Unit:
+    def dimensionless(self, expr: ir.Call) -> Unit:
+        """Return no unit; the arguments must have none either."""
         for arg in expr.args:
             unit = self.of(arg)
             if unit is not None and not unit.dimensionless:
@@ -478,6 +494,19 @@ class _UnitChecker:
                     f"{units.unit_text(unit)}, expected dimensionless"
                 )
         return self.one
+
+
+_UNITS_OF: dict[str, Callable[[_UnitChecker, ir.Call], Unit]] = {
+    ir.TIME: _UnitChecker.now,
+    ir.RATE_OF: _UnitChecker.slope,
+    "piecewise": _UnitChecker.chosen,
+    **dict.fromkeys(("power", "root"), _UnitChecker.power),
+    **dict.fromkeys(("times", "divide", "quotient"), _UnitChecker.product),
+    **dict.fromkeys(("plus", "minus", "min", "max"), _UnitChecker.equal),
+    **dict.fromkeys(("abs", "floor", "ceiling", "rem"), _UnitChecker.equal),
+    **dict.fromkeys(ir.RELATIONS, _UnitChecker.compared),
+}
+"""Operator → its unit; all others take and give plain numbers."""
 
 
 def _factors(expr: ir.Expr) -> Iterator[str]:

@@ -701,6 +701,16 @@ def test_algebraic_rules_decide_the_kernels():
     assert one.structure_digest() != net.structure_digest()
 
 
+def test_what_is_on_a_membrane_has_no_molar_concentration(load):
+    membrane = compartment("cell", "3", dimensions="2")
+    model = load(
+        document(compartments=[membrane], pools=[species("A", 'initialAmount="6"')])
+    )
+    assert float(ms.simulate(model, 1.0, points=2, observe="A")["A"][0]) == 6.0
+    with pytest.raises(InputError, match=r"`A` is in compartment `cell` of 2 dimen"):
+        ms.simulate(model, 1.0, points=2, observe="[A]")
+
+
 # -------------------------------------------------------------------- fast reactions
 def fast(name, reactants, products, rate):
     made = reaction(name, reactants, products, rate)

@@ -328,10 +328,15 @@ class _Reader:
     def _compartment(self, item: Any) -> ir.Compartment:
         # A compartment without a size: 1 in Level 1, unknown in the others.
         given = item.isSetSize() or item.getLevel() == 1
+        # Level 3 has no default for the dimensions; what does not say is a volume.
+        stated = item.getLevel() < 3 or item.isSetSpatialDimensions()
+        dimensions = float(item.getSpatialDimensionsAsDouble()) if stated else 3.0
+        default = self.units.volume if dimensions == 3.0 else None
         return ir.Compartment(
             id=item.getId(),
             size=item.getSize() if given else None,
-            unit=self._unit(item.getUnits()) or self.units.volume,
+            unit=self._unit(item.getUnits()) or default,
+            dimensions=dimensions,
             constant=self._is_constant(item),
             name=item.getName(),
         )
