@@ -116,7 +116,13 @@ def networks(draw):
         name=draw(st.sampled_from(["", "Größe & <µ>"])),
         compartments=(
             ir.Compartment("cell", draw(VALUES), draw(UNITS)),
-            ir.Compartment("room", draw(VALUES), constant=False, name="a room"),
+            ir.Compartment(
+                "room",
+                draw(VALUES),
+                constant=False,
+                name="a room",
+                dimensions=draw(st.sampled_from([3.0, 2.0])),
+            ),
         ),
         species=tuple(
             ir.Species(
@@ -182,11 +188,12 @@ def as_read(network):
         changed = {name for name, _ in (*item.reactants, *item.products)}
         used = tuple(n for n in ir.symbols(item.rate) if n in {*"ABG"} - changed)
         reactions.append(replace(item, modifiers=tuple(dict.fromkeys(used))))
+    volume = network.units.volume
     return replace(
         network,
         reactions=tuple(reactions),
         compartments=tuple(
-            replace(c, unit=c.unit or network.units.volume)
+            replace(c, unit=c.unit or (volume if c.dimensions == 3.0 else None))
             for c in network.compartments
         ),
         species=tuple(

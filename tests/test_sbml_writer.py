@@ -11,7 +11,7 @@ from networks import as_read, networks
 from support import expr, reaction
 
 from mir21sim import ir, library
-from mir21sim.errors import ModelError
+from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.frontends.sbml import _Reader, read_sbml
 from mir21sim.frontends.sbml_writer import write_sbml
 
@@ -96,4 +96,11 @@ def test_ids_that_the_writer_makes_up_are_free():
 def test_a_local_parameter_used_elsewhere_is_refused():
     net = support.network({"A": 1.0}, {"r1.k": 1.0, "k": 2.0}, [])
     with pytest.raises(ModelError, match=r"`r1\.k` cannot be written"):
+        write_sbml(net)
+
+
+def test_fast_reactions_are_refused_by_name():
+    fast = replace(reaction("swift", "A ->", "k*A"), fast=True)
+    net = support.network({"A": 1.0}, {"k": 1.0}, [fast])
+    with pytest.raises(UnsupportedFeatureError, match="`swift` cannot be written"):
         write_sbml(net)

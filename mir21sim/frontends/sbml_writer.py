@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from mir21sim import ir, units
-from mir21sim.errors import ModelError
+from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.units import UnitParts
 
 NAMESPACE = "http://www.sbml.org/sbml/level3/version2/core"
@@ -35,7 +35,15 @@ def write_sbml(network: ir.Network) -> str:
     ------
     ModelError
         For a local parameter that is used outside its reaction.
+    UnsupportedFeatureError
+        For fast reactions, which SBML has no more since L3V2.
     """
+    fast = [f"`{r.id}`" for r in network.reactions if r.fast]
+    if fast:
+        raise UnsupportedFeatureError(
+            f"The fast reactions {', '.join(fast)} cannot be written: SBML L3V2 has "
+            "none; put their balance into an algebraic rule."
+        )
     return _Writer(network).text()
 
 
@@ -141,7 +149,7 @@ class _Writer:
                 "compartment",
                 id=record.id,
                 name=record.name or None,
-                spatialDimensions=3.0,
+                spatialDimensions=record.dimensions,
                 size=record.size,
                 units=self._unit_or_none(record.unit),
                 constant=record.constant,
