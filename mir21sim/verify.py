@@ -106,8 +106,8 @@ def verify(
 ) -> Verification:
     """Repeat a run in other ways and tell where the curves part, if they do.
 
-    The reference is the run by its own method with both tolerances a tenth. All
-    species and rule variables are compared, whatever is observed otherwise. Other
+    The reference is the run by its own method with both tolerances a tenth. Everything
+    that is integrated is compared, whatever is observed otherwise. Other
     simulators get the model as SBML with the values, the start state and the doses of
     the run in it.
 
@@ -186,9 +186,13 @@ def _check_tools(tools: Sequence[str] | None) -> None:
 
 
 def _quantities(model: CompiledModel) -> tuple[str, ...]:
-    """Return all that changes and has an id, species first."""
+    """Return all that is integrated and has an id; without any, the rule variables.
+
+    Rule variables follow from these, and have no scale that tells noise from value.
+    """
     known = {*model.network.ids()}
-    return tuple(n for n in (*model.state_names, *model.assigned_names) if n in known)
+    states = tuple(n for n in model.state_names if n in known)
+    return states or tuple(n for n in model.assigned_names if n in known)
 
 
 class _Views:
