@@ -151,9 +151,8 @@ def execute(
             "`max_steps` must be 1 or more and `timeout` above 0 s, got "
             f"{options.max_steps} and {options.timeout}."
         )
-    arranged = arrange(model, plan)
-    wanted = options.equilibrate
-    equilibrate = model.info.equilibrate if wanted is None else wanted
+    equilibrate = rests(model, options)
+    arranged, unrested = prepare(model, plan, options, method)
     record = _provenance(
         model,
         plan,
@@ -162,9 +161,6 @@ def execute(
         method=method,
         equilibrate=equilibrate,
         kind=kind,
-    )
-    arranged, unrested = _started(
-        model, arranged, plan.perturb, method, equilibrate=equilibrate
     )
     workers = _workers(options, method, len(arranged.runs))
     store = None
@@ -231,24 +227,26 @@ def _workers(options: Options, method: str, n_run: int) -> Workers:
     return Workers(min(n_jobs, max(1, n_run)), options.executor, options.progress)
 
 
-def _started(
-    model: CompiledModel,
-    arranged: Arranged,
-    perturb: Perturbations,
-    method: str,
-    *,
-    equilibrate: bool,
+def rests(model: CompiledModel, options: Options) -> bool:
+    """Say whether runs start from the resting state: as asked, or as the model says."""
+    wanted = options.equilibrate
+    return model.info.equilibrate if wanted is None else wanted
+
+
+def prepare(
+    model: CompiledModel, plan: Plan, options: Options, method: str
 ) -> tuple[Arranged, IntArray]:
-    """Return the runs from where they start, and which runs have no resting state.
+    """Return the runs of a plan from where they start, and which have no resting state.
 
     A clamp counts from the resting state without it; the cell then rests under it.
     """
+    arranged, equilibrate = arrange(model, plan), rests(model, options)
     runs = arranged.runs
     y0, status = runs.y0, np.full(len(runs), SolverStatus.OK, dtype=np.int64)
     if equilibrate:
         y0, status = resting_states(model, y0, runs.p, method)
     if runs.frozen is not None:
-        y0 = perturbing.clamped(model, perturb, y0)
+        y0 = perturbing.clamped(model, plan.perturb, y0)
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(

@@ -21,7 +21,11 @@ CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
     "h5netcdf", "h5py", "pint", "typer", "rich",
 )  # fmt: skip
-OPTIONAL = {"antimony": "Antimony files", "libroadrunner": "cross-checks"}
+OPTIONAL = {
+    "antimony": "Antimony files",
+    "libroadrunner": "cross-checks",
+    "python-copasi": "cross-checks",
+}
 
 
 def model_text(files: library.ModelFiles) -> str:

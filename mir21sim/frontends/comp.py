@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import libsbml
 
 from mir21sim.errors import ModelError
-from mir21sim.frontends.sbml import stop_on_hostile_text
+from mir21sim.frontends import texts
 
 _NAMESPACE = "http://www.sbml.org/sbml/level3/version1/comp/"
 
@@ -63,7 +63,7 @@ def _errors(document: Any) -> list[str]:
 
 def _check_externals(text: str, path: Path, seen: set[str]) -> None:
     """Look at every file that a model refers to, and at those that they refer to."""
-    stop_on_hostile_text(text, path.name)
+    texts.stop_on_hostile_xml(text, path.name)
     document = libsbml.readSBMLFromString(text)
     plugin = document.getPlugin("comp")
     if plugin is None:
@@ -84,4 +84,4 @@ def _check_externals(text: str, path: Path, seen: set[str]) -> None:
             )
         if source not in seen:
             seen.add(source)
-            _check_externals(beside.read_text(encoding="utf-8"), beside, seen)
+            _check_externals(texts.read_model_file(beside), beside, seen)
