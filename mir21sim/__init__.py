@@ -11,6 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mir21sim.archive import save_archive as save_archive
     from mir21sim.assays.assay import run_assays as run_assays
     from mir21sim.assays.flow import FlowCytometry as FlowCytometry
     from mir21sim.assays.luciferase import LuciferaseAssay as LuciferaseAssay
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mir21sim.rerun import rerun as rerun
     from mir21sim.simulate import simulate as simulate
     from mir21sim.sweep import sweep as sweep
+    from mir21sim.verify import verify as verify
 
 __version__ = "0.1.0"
 
@@ -60,9 +62,11 @@ _HOMES = {
     "plot_sweep": "plotting",
     "rerun": "rerun",
     "run_assays": "assays.assay",
+    "save_archive": "archive",
     "simulate": "simulate",
     "simulate_population": "population",
     "sweep": "sweep",
+    "verify": "verify",
 }
 """Public name → module; imported on first use, so that ``import mir21sim`` is quick."""
 
