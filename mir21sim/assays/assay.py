@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -71,6 +71,18 @@ class Assay(Protocol):
 
     def plot(self, reading: Reading) -> Figure:
         """Return the picture of a reading of this assay."""
+
+
+Kind = TypeVar("Kind", bound=Reading)
+
+
+def own(reading: Reading, kind: type[Kind], assay: str) -> Kind:
+    """Return a reading as what an assay draws; that of another assay is an error."""
+    if not isinstance(reading, kind) or reading.assay != assay:
+        raise InputError(
+            f"The assay `{assay}` draws its own readings, got one of `{reading.assay}`."
+        )
+    return reading
 
 
 def run_assays(

@@ -26,6 +26,7 @@ from mir21sim.assays.assay import (
     control_of,
     dishes_of,
     no_signal,
+    own,
     replicates_of,
     stream,
 )
@@ -397,8 +398,7 @@ class FlowCytometry:
 
     def plot(self, reading: Reading) -> Figure:
         """Draw the first tube of each sample with its quadrants."""
-        assert isinstance(reading, FlowReading)
-        return plot_flow(reading)
+        return plot_flow(own(reading, FlowReading, self.name))
 
 
 def _factors(rng: np.random.Generator, n: int, cv: float | FloatArray) -> FloatArray:

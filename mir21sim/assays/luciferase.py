@@ -23,6 +23,7 @@ from mir21sim.assays.assay import (
     dish_mean,
     lognormal,
     no_signal,
+    own,
     replicates_of,
     stream,
 )
@@ -250,7 +251,7 @@ class LuciferaseAssay:
 
     def plot(self, reading: Reading) -> Figure:
         """Draw the ratio to the control, WT beside MUT, with every well as a point."""
-        return plot_luciferase(reading)
+        return plot_luciferase(own(reading, Reading, self.name))
 
 
 def site_of(model: CompiledModel, gene: str) -> dict[str, float]:

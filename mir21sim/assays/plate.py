@@ -29,6 +29,7 @@ from mir21sim.assays.assay import (
     dishes_of,
     lognormal,
     no_signal,
+    own,
     replicates_of,
     stream,
 )
@@ -505,8 +506,7 @@ class PlateAssay:
 
     def plot(self, reading: Reading) -> Figure:
         """Draw the plate, and its dose series or samples."""
-        assert isinstance(reading, PlateReading)
-        return plot_plate(reading)
+        return plot_plate(own(reading, PlateReading, self.name))
 
 
 _NEEDS = {
@@ -516,12 +516,20 @@ _NEEDS = {
 
 
 def _keys(part: xr.Dataset) -> list[tuple[str, float | None]]:
-    return [
+    """Return treatment and dose of each sample, which no two may share."""
+    keys = [
         (str(treatment), None if math.isnan(dose) else float(dose))
         for treatment, dose in zip(
             part["treatment"].values, part["dose"].values, strict=True
         )
     ]
+    for k, key in enumerate(keys):
+        if key in keys[:k]:
+            raise InputError(
+                f"Two samples are `{key[0]}` at one dose, so a well cannot say which "
+                "it holds: give them treatments of their own."
+            )
+    return keys
 
 
 def _unknown_contents(

@@ -26,6 +26,7 @@ from mir21sim.assays.assay import (
     dishes_of,
     lognormal,
     no_signal,
+    own,
     replicates_of,
     stream,
 )
@@ -358,8 +359,7 @@ class WesternBlot:
 
     def plot(self, reading: Reading) -> Figure:
         """Draw the first blot as a membrane, and the densities below it."""
-        assert isinstance(reading, WesternReading)
-        return plot_western(reading)
+        return plot_western(own(reading, WesternReading, self.name))
 
 
 _FULL = 1.0

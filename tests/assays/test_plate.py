@@ -253,6 +253,18 @@ def test_unknown_controls_and_single_wells_are_refused(cells):
         ALIVE.needs(load("earm_1_3", backend="numpy"))
 
 
+def test_two_samples_of_one_treatment_and_dose_are_refused(cells_of):
+    level = {"CASP3_active": 1.0, "CASP7_active": 0.0}
+    twice = cells_of({"a": level, "b": level}, treatment=["TRAIL", "TRAIL"])
+    with pytest.raises(InputError, match="Two samples are `TRAIL` at one dose"):
+        CASPASE.read(twice)
+
+
+def test_an_assay_does_not_draw_the_reading_of_another(cells):
+    with pytest.raises(InputError, match=r"`viability` draws its own.*`caspase`"):
+        ALIVE.plot(CASPASE.read(cells))
+
+
 def test_the_pictures_show_wells_and_doses(cells, series):
     left, right, _ = CASPASE.plot(CASPASE.read(cells, seed=1)).axes
     assert [t.get_text() for t in right.get_xticklabels()] == ["nc", "TRAIL"]
