@@ -737,9 +737,9 @@ def study_new(
     ),
 ) -> None:
     """Write an example study with comments, to be changed."""
-    from mir21sim.studies import study
+    from mir21sim.studies import example
 
-    _say(f"study: {study.new_study(file)}")
+    _say(f"study: {example.new_study(file)}")
 
 
 @study_app.command("schema")

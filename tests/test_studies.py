@@ -17,7 +17,7 @@ from mir21sim import cli, results
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.errors import InputError, ModelError
 from mir21sim.population import LogNormal
-from mir21sim.studies import read, run, schema, study
+from mir21sim.studies import example, read, run, schema, study
 
 ROOT = Path(__file__).parents[1]
 SMALL = """\
@@ -454,7 +454,7 @@ def command(*arguments):
 def test_new_check_run_from_the_command_line(tmp_path, capsys):
     path = tmp_path / "a.toml"
     assert command("new", str(path)) == 0
-    assert path.read_text(encoding="utf-8") == study.example_text()
+    assert path.read_text(encoding="utf-8") == example.example_text()
     assert command("new", str(path)) == 2
     assert "exists; give another name" in capsys.readouterr().err
     small = written(tmp_path)

@@ -1,12 +1,10 @@
-"""What `mir21sim study` does: run a study file to its folder, write a new one."""
+"""What `mir21sim study` does: run a study file to its folder, tell of it."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
-from mir21sim import export, library, results
+from mir21sim import export, library
 from mir21sim.codegen import cache
-from mir21sim.errors import InputError
 from mir21sim.execute import Options
 from mir21sim.solvers.runs import Progress
 from mir21sim.studies import page, run, schema
@@ -80,24 +78,6 @@ def plan_text(planned: Planned) -> str:
     lines += [f"sample    {dish.name}" for dish in study.dishes()]
     lines += [f"assay     {table.title}" for table, _ in planned.assays]
     return "\n".join([*lines, "nothing is wrong with it"])
-
-
-def new_study(path: str | Path) -> Path:
-    """Write an example study with comments; a file that is there is not replaced."""
-    path = Path(path)
-    if path.suffix != ".toml":
-        raise InputError(f"`{path.name}` must end in .toml.")
-    if path.exists():
-        raise InputError(f"`{path}` exists; give another name.")
-    part = results.prepare_output(path)
-    part.write_text(example_text(), encoding="utf-8", newline="\n")
-    part.replace(path)
-    return path
-
-
-def example_text() -> str:
-    """Return the example study that ``new_study`` writes."""
-    return files("mir21sim.studies").joinpath("example.toml").read_text("utf-8")
 
 
 def schema_text() -> str:
