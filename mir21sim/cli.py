@@ -506,10 +506,10 @@ def validate(
             "progress": progress,
         }
         if assays:
-            from mir21sim import assay_checks, bench
+            from mir21sim import assay_verdicts, bench
 
             options = execute.Options(method=method, rtol=rtol or bench.RTOL)
-            outcomes = assay_checks.validate_assays(
+            outcomes = assay_verdicts.validate_assays(
                 model, seed=seed, options=options, **common
             )
         else:

@@ -31,6 +31,7 @@ LAYERS = (  # lowest first; a module imports from lower rows and from itself onl
     {"diagrams"},
     {"assays"},
     {"assay_checks", "studies"},
+    {"assay_verdicts"},
     {"cli"},
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mir21sim import assay_checks, checks, cli, validate
+from mir21sim import assay_checks, assay_verdicts, checks, cli, validate
 from mir21sim.assay_checks import AssayReadout
 from mir21sim.errors import InputError, ModelError
 
@@ -35,7 +35,9 @@ def write(folder, *rows):
 
 def judged(tmp_path, *rows, **options):
     folder = write(tmp_path, *rows)
-    return assay_checks.validate_assays("mir21_core", folder=folder, cells=4, **options)
+    return assay_verdicts.validate_assays(
+        "mir21_core", folder=folder, cells=4, **options
+    )
 
 
 # ------------------------------------------------------------------- what can be asked
@@ -152,13 +154,15 @@ def test_what_is_done_besides_is_done_on_both_sides(tmp_path):
 def test_p_is_that_of_welch():
     a, b = np.array([1.0, 1.1, 0.9]), np.array([2.0, 2.3, 1.8])
     expected = stats.ttest_ind(b, a, equal_var=False).pvalue
-    assert assay_checks._p(a, b, logarithmic=False) == pytest.approx(
+    assert assay_verdicts._p(a, b, logarithmic=False) == pytest.approx(
         expected, rel=1e-12
     )
     expected = stats.ttest_ind(np.log(b), np.log(a), equal_var=False).pvalue
-    assert assay_checks._p(a, b, logarithmic=True) == pytest.approx(expected, rel=1e-12)
+    assert assay_verdicts._p(a, b, logarithmic=True) == pytest.approx(
+        expected, rel=1e-12
+    )
     b[0] = math.inf
-    assert math.isnan(assay_checks._p(a, b, logarithmic=True))
+    assert math.isnan(assay_verdicts._p(a, b, logarithmic=True))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_the_table_is_written_by_the_command(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_spread_of_claims_is_shown_through_each_assay():
-    found = assay_checks.validate_assays(
+    found = assay_verdicts.validate_assays(
         only=["Q1", "Q5", "Q15", "Q17", "Q20", "Q22"], contexts=["HeLa"], cells=40
     )
     assert [(o.id, o.what, o.reason) for o in found if o.verdict == "fail"] == []
