@@ -102,7 +102,7 @@ def settle(
         amounts=np.isfinite(model.y0) & (model.y0 >= 0),
         frozen=frozen,
     )
-    limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=20.0)
+    limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=120.0)
     results, interrupted = integrate(
         model, runs, limits, method=method, workers=Workers(), allow_negative=True
     )
