@@ -11,6 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mir21sim.archive import save_archive as save_archive
     from mir21sim.compare import compare as compare
     from mir21sim.compiled import CompiledModel as CompiledModel
     from mir21sim.errors import Mir21simError as Mir21simError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mir21sim.rerun import rerun as rerun
     from mir21sim.simulate import simulate as simulate
     from mir21sim.sweep import sweep as sweep
+    from mir21sim.verify import verify as verify
 
 __version__ = "0.1.0"
 
@@ -43,8 +45,10 @@ _HOMES = {
     "plot_overlay": "plotting",
     "plot_sweep": "plotting",
     "rerun": "rerun",
+    "save_archive": "archive",
     "simulate": "simulate",
     "sweep": "sweep",
+    "verify": "verify",
 }
 """Public name → module; imported on first use, so that ``import mir21sim`` is quick."""
 

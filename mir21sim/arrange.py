@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -380,8 +381,8 @@ def _constant_volume(model: CompiledModel, species: str, home: str) -> float:
     """Return the volume of a compartment, pL; one that changes converts nothing."""
     if home not in model.volumes_pL:
         raise InputError(
-            f"`{species}` is in compartment `{home}`, whose size changes, so nM cannot "
-            "be turned into molecules; give and observe amounts."
+            f"`{species}` is in compartment `{home}`, which is no volume of constant "
+            "size, so nM cannot be turned into molecules; give amounts."
         )
     return model.volumes_pL[home]
 
@@ -397,7 +398,8 @@ def default_outputs(model: CompiledModel) -> tuple[str, ...]:
     """Return the model's observables, or everything in a file that names none."""
     if model.info.observables:
         return tuple(model.info.observables)
-    return (*model.state_names, *model.assigned_names)
+    known = {*model.network.ids()}
+    return tuple(n for n in (*model.state_names, *model.assigned_names) if n in known)
 
 
 def select_outputs(
@@ -415,57 +417,87 @@ def select_outputs(
         rows.append(row)
     if not rows:
         raise InputError("`observe` must name one quantity or more.")
+    source, index, divisor_source, divisor, scale = zip(*rows, strict=True)
     selection = Selection(
-        source=np.array([row[0] for row in rows], dtype=np.int64),
-        index=np.array([row[1] for row in rows], dtype=np.int64),
-        divisor=np.array([row[2] for row in rows], dtype=np.int64),
-        scale=np.array([row[3] for row in rows], dtype=np.float64),
+        source=np.array(source, dtype=np.int64),
+        index=np.array(index, dtype=np.int64),
+        divisor_source=np.array(divisor_source, dtype=np.int64),
+        divisor=np.array(divisor, dtype=np.int64),
+        scale=np.array(scale, dtype=np.float64),
     )
     return tuple(outputs), selection
 
 
-def _resolve(
-    model: CompiledModel, name: str
-) -> tuple[Output, tuple[Source, int, int, float]]:
+_Row: TypeAlias = tuple[Source, int, Source, int, float]
+"""Where a selected quantity is, what divides it, and its factor."""
+
+
+def _resolve(model: CompiledModel, name: str) -> tuple[Output, _Row]:
     """Return how one output is labelled and where it comes from."""
     bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
     observable = model.info.observables.get(bare)
-    species = _species(model)
+    pool = _species(model).get(bare)
     label = observable.label if observable else bare
-    if bare in species and not observable:
-        label = species[bare].name or bare
-    per_amount = model.molecules_per_amount or 1.0
+    if pool is not None and not observable:
+        label = pool.name or bare
     if bare != name:
-        if bare not in species or bare not in model.state_names:
-            raise UnknownNameError("species", bare, tuple(species))
-        home = species[bare].compartment
-        # 1 nM in 1 pL is 602.2 molecules; the size may be swept, so it divides.
-        volume = _constant_volume(model, bare, home)
-        size = model.p0[model.param_names.index(home)]
-        per_size = volume / size if size else math.nan
-        scale = per_amount / (units.AVOGADRO * 1e-21 * per_size)
-        divisor = model.param_names.index(home)
-        row = Source.STATE, model.state_names.index(bare), divisor, scale
-        return Output(name, "nM", f"{label} concentration"), row
-    if bare in model.state_names:
-        scale = per_amount if bare in species else 1.0
-        unit = amount_unit(model) if bare in species else _parameter_unit(model, bare)
-        row = Source.STATE, model.state_names.index(bare), -1, scale
-        return Output(name, unit, label), row
-    if bare in model.assigned_names:
-        row = Source.ASSIGNED, model.assigned_names.index(bare), -1, 1.0
-        return Output(name, _parameter_unit(model, bare), label), row
+        return _concentration(model, name, bare, label)
+    place = _place(model, bare)
+    if place is None:
+        known = unique((*model.network.ids(), *model.rate_names))
+        raise UnknownNameError("quantity to observe", name, known)
+    if pool is not None:
+        scale = model.molecules_per_amount or 1.0
+        return Output(name, amount_unit(model), label), _row(place, scale)
     if bare in model.rate_names:
-        row = Source.RATE, model.rate_names.index(bare), -1, 1.0
         extent = units.parts_text(model.network.units.extent)
         time = units.parts_text(model.network.units.time)
         unit = f"{extent}/{time}" if extent and time else ""
-        return Output(name, unit, f"rate of {bare}"), row
-    if bare in model.param_names:
-        row = Source.PARAM, model.param_names.index(bare), -1, 1.0
-        return Output(name, _parameter_unit(model, bare), label), row
-    known = unique((*model.info.observables, *model.state_names, *model.assigned_names))
-    raise UnknownNameError("quantity to observe", name, (*known, *model.rate_names))
+        return Output(name, unit, f"rate of {bare}"), _row(place)
+    return Output(name, _parameter_unit(model, bare), label), _row(place)
+
+
+def _place(model: CompiledModel, name: str) -> tuple[Source, int] | None:
+    """Return where a quantity is kept, None for one that does not exist."""
+    for kind, names in (
+        (Source.STATE, model.state_names),
+        (Source.ASSIGNED, model.assigned_names),
+        (Source.RATE, model.rate_names),
+        (Source.PARAM, model.param_names),
+    ):
+        if name in names:
+            return kind, names.index(name)
+    return None
+
+
+def _row(
+    place: tuple[Source, int],
+    scale: float = 1.0,
+    divisor: tuple[Source, int] = (Source.PARAM, -1),
+) -> _Row:
+    return (*place, *divisor, scale)
+
+
+def _concentration(
+    model: CompiledModel, name: str, species: str, label: str
+) -> tuple[Output, _Row]:
+    """Return a species over the size of its compartment, whatever that does, in nM."""
+    pool = _species(model).get(species)
+    if pool is None:
+        raise UnknownNameError("species", species, tuple(_species(model)))
+    home = next(c for c in model.network.compartments if c.id == pool.compartment)
+    if home.dimensions != 3.0:
+        raise InputError(
+            f"`{species}` is in compartment `{home.id}` of {home.dimensions:g} "
+            f"dimensions, so it has no molar concentration; observe `{species}`."
+        )
+    above, below = _place(model, species), _place(model, home.id)
+    assert above is not None
+    assert below is not None
+    # 1 nM in 1 pL is 602.2 molecules; the size may change or be swept, so it divides.
+    per_size = units.AVOGADRO * 1e-21 * units.picolitres(1.0, home.unit)
+    scale = (model.molecules_per_amount or 1.0) / per_size
+    return Output(name, "nM", f"{label} concentration"), _row(above, scale, below)
 
 
 def _parameter_unit(model: CompiledModel, name: str) -> str:

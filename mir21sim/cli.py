@@ -190,7 +190,7 @@ def simulate(
     from mir21sim import execute
     from mir21sim.simulate import simulate as simulate_
 
-    _check_outputs(output, plot)
+    _check_outputs(output, plot, kinds=(".nc", ".csv", ".omex"))
     loaded = _load(model, context, backend, ignore_units)
     result = simulate_(
         loaded,
@@ -459,13 +459,84 @@ def sources(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="An .ant, .xml or .sbml file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    source: ModelArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write (.xml, .sbml, .ant).")
+    ],
+    context: ContextOption = None,
 ) -> None:
-    """Convert a model between Antimony (.ant) and SBML (.xml)."""
+    """Write a model, with a cell line's values, as SBML L3V2 or Antimony."""
     from mir21sim import library
 
-    typer.echo(f"{library.convert(source, output)}")
+    typer.echo(f"{library.convert(source, output, context)}")
+
+
+@app.command()
+def verify(
+    model: ModelArgument,
+    with_: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            help="Other simulators, a comma list of roadrunner and copasi, or `none`. "
+            "Default: those that are installed.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest relative difference that counts as equal.")
+    ] = 1e-3,
+    context: ContextOption = None,
+    dose: DoseOption = None,
+    start: StartOption = "0h",
+    end: EndOption = None,
+    points: PointsOption = 201,
+    set_: SetOption = None,
+    init: InitOption = None,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
+    method: MethodOption = None,
+    rtol: RtolOption = 1e-6,
+    atol: AtolOption = None,
+    max_steps: MaxStepsOption = 100_000,
+    equilibrate: EquilibrateOption = None,
+    backend: BackendOption = "numba",
+    ignore_units: UnitsOption = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Checks (.json or .csv).")
+    ] = None,
+) -> None:
+    """Repeat a run at tighter tolerances, by every method and in other simulators."""
+    from mir21sim import execute
+    from mir21sim.verify import save, text
+    from mir21sim.verify import verify as verify_
+
+    _check_outputs(output, kinds=(".json", ".csv"))
+    found = verify_(
+        _load(model, context, backend, ignore_units),
+        end,
+        start=start,
+        points=points,
+        doses=_doses(dose),
+        parameters=_assignments(set_, "--set"),
+        initials=_assignments(init, "--init"),
+        perturb=_perturbations(clamp, knockdown, overexpress, no_site),
+        options=execute.Options(
+            method=method,
+            rtol=rtol,
+            atol=atol,
+            max_steps=max_steps,
+            equilibrate=equilibrate,
+        ),
+        tools=_tools(with_),
+        tolerance=tolerance,
+    )
+    typer.echo(text(found))
+    if output is not None:
+        _say(f"checks: {save(found, output)}")
+    if not found.passed:
+        raise typer.Exit(EXIT_FAILED_RUN)
 
 
 @app.command()
@@ -575,6 +646,13 @@ def _doses(items: list[str] | None) -> list[str] | None:
     return [] if items == ["none"] else items
 
 
+def _tools(text: str | None) -> list[str] | None:
+    """Return tool names; None for those that are installed, [] for `none`."""
+    if text is None:
+        return None
+    return [] if text == "none" else _names([text])
+
+
 def _names(items: list[str] | None) -> list[str] | None:
     """Return names from repeated options and comma lists."""
     if not items:
@@ -614,6 +692,10 @@ def _write(
 
     if output is not None and output.suffix == ".csv":
         _say(f"result: {export.write_csv(export.result_frame(result), output)}")
+    elif output is not None and output.suffix == ".omex":
+        from mir21sim import archive
+
+        _say(f"archive: {archive.save_archive(result, model, output)}")
     elif output is not None:
         path = output if saved else results.save(result, output, model.source)
         _say(f"result: {path}")

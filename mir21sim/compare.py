@@ -14,11 +14,10 @@ import xarray as xr
 from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.results import provenance
+from mir21sim.results import BOOKKEEPING, provenance
 
 Results: TypeAlias = xr.Dataset | Sequence[xr.Dataset] | Mapping[str, xr.Dataset]
 
-BOOKKEEPING = ("status", "message", "method", "n_steps")
 """Variables of a result that are not quantities of the model."""
 
 FEATURES = {

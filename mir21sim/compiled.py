@@ -9,6 +9,58 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.ir import Network
 
+RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
+"""Kinds of relations; generated code and solvers number them by their place here."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventKernels:
+    """The events of one network, and the relations that make its functions jump.
+
+    A relation compares two expressions; its root function is their difference. A kernel
+    is ``(t, y, p, out)`` and fills ``out``.
+
+    Attributes
+    ----------
+    names : ids of the events
+    initial : bool array, shape (n_event,), what a trigger counts as before the start
+    persistent : bool array, executed though the trigger is false again
+    early : bool array, values of the moment of firing are assigned
+    ranked : bool array, has a priority
+    first : int array, shape (n_event + 1,), where the assignments of each event begin
+    is_state, index : of every assignment, shape (n_assignment,): whether a state or a
+        parameter is set, and which one
+    kind : int array, shape (n_relation,), index into ``RELATIONS``
+    user : int array, an event whose trigger has the relation, -1 where a rate has it
+    moving : bool array, the root function changes while no event does anything
+    timed : bool array, the relation is linear in time; ``moments`` says when it turns
+    roots, moments : kernels, out (n_relation,)
+    triggers : kernel ``(t, r, p, out)``, out (n_event,), of the truths ``r`` as 0 or 1
+    delays, priorities : kernels, out (n_event,)
+    values, sizes : kernels per event, out (assignments of the event,); a concentration
+        times its size is the amount that the state holds, other sizes are 1
+    """
+
+    names: tuple[str, ...]
+    initial: BoolArray
+    persistent: BoolArray
+    early: BoolArray
+    ranked: BoolArray
+    first: IntArray
+    is_state: BoolArray
+    index: IntArray
+    kind: IntArray
+    user: IntArray
+    moving: BoolArray
+    timed: BoolArray
+    roots: Kernel
+    moments: Kernel
+    triggers: Kernel
+    delays: Kernel
+    priorities: Kernel
+    values: tuple[Kernel, ...]
+    sizes: tuple[Kernel, ...]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernels:
@@ -24,6 +76,7 @@ class Kernels:
     initial : ``(t, y, p, keep_y, keep_p)``, sets start values that are formulas
     j_row, j_col : int arrays, shape (n_nonzero,), sorted by column, then row
     n_row, n_col, n_value : stoichiometry, state × rate
+    events : events and relations, None where a network has neither
     backend : "numba" or "numpy"
     """
 
@@ -41,6 +94,7 @@ class Kernels:
     n_state: int
     n_rate: int
     n_assigned: int
+    events: EventKernels | None
     backend: str
 
 

@@ -63,11 +63,8 @@ def crossings(
 
     count: Counter[tuple[str, str]] = Counter()
     for reaction in network.reactions:
-        net: dict[str, float] = {}
-        for sign, side in ((-1.0, reaction.reactants), (1.0, reaction.products)):
-            for name, amount in side:
-                net[name] = net.get(name, 0.0) + sign * amount
-        changed = {name for name, change in net.items() if change and name in home}
+        net = reaction.net()
+        changed = {n for n, change in net.items() if change != 0.0 and n in home}
         used = {name for name, _ in reaction.reactants}
         pairs = {
             (home[a], home[b])

@@ -77,6 +77,8 @@ class SolverStatus(IntEnum):
     INTERRUPTED = 5
     NEGATIVE = 6
     NO_RESTING_STATE = 7
+    EVENT_LOOP = 8
+    EVENT_UNDEFINED = 9
 
     @property
     def message(self) -> str:
@@ -107,6 +109,14 @@ _MESSAGES = {
     SolverStatus.NO_RESTING_STATE: (
         "No resting state was found; start from the given initial amounts instead "
         "(`equilibrate=False`, on the command line `--no-equilibrate`)."
+    ),
+    SolverStatus.EVENT_LOOP: (
+        "Events trigger each other without end at one moment; look for an event whose "
+        "assignments make its own trigger false and true again."
+    ),
+    SolverStatus.EVENT_UNDEFINED: (
+        "The trigger, delay or priority of an event is not a number there, or its "
+        "delay is negative."
     ),
 }
 

@@ -54,7 +54,9 @@ class Options:
     Attributes
     ----------
     method : "Rodas5P" or "Rodas4" (the batch solver: eight runs at once), or SciPy's
-        "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many
+        "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many. A model
+        with events, or with conditions on time in its rates, takes LSODA for a batch
+        method; a seed for the order of equal events is made of the start values
     rtol : relative tolerance of the local error
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
         each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol
@@ -149,9 +151,8 @@ def execute(
             "`max_steps` must be 1 or more and `timeout` above 0 s, got "
             f"{options.max_steps} and {options.timeout}."
         )
-    arranged = arrange(model, plan)
-    wanted = options.equilibrate
-    equilibrate = model.info.equilibrate if wanted is None else wanted
+    equilibrate = rests(model, options)
+    arranged, unrested = prepare(model, plan, options, method)
     record = _provenance(
         model,
         plan,
@@ -160,9 +161,6 @@ def execute(
         method=method,
         equilibrate=equilibrate,
         kind=kind,
-    )
-    arranged, unrested = _started(
-        model, arranged, plan.perturb, method, equilibrate=equilibrate
     )
     workers = _workers(options, method, len(arranged.runs))
     store = None
@@ -229,24 +227,26 @@ def _workers(options: Options, method: str, n_run: int) -> Workers:
     return Workers(min(n_jobs, max(1, n_run)), options.executor, options.progress)
 
 
-def _started(
-    model: CompiledModel,
-    arranged: Arranged,
-    perturb: Perturbations,
-    method: str,
-    *,
-    equilibrate: bool,
+def rests(model: CompiledModel, options: Options) -> bool:
+    """Say whether runs start from the resting state: as asked, or as the model says."""
+    wanted = options.equilibrate
+    return model.info.equilibrate if wanted is None else wanted
+
+
+def prepare(
+    model: CompiledModel, plan: Plan, options: Options, method: str
 ) -> tuple[Arranged, IntArray]:
-    """Return the runs from where they start, and which runs have no resting state.
+    """Return the runs of a plan from where they start, and which have no resting state.
 
     A clamp counts from the resting state without it; the cell then rests under it.
     """
+    arranged, equilibrate = arrange(model, plan), rests(model, options)
     runs = arranged.runs
     y0, status = runs.y0, np.full(len(runs), SolverStatus.OK, dtype=np.int64)
     if equilibrate:
         y0, status = resting_states(model, y0, runs.p, method)
     if runs.frozen is not None:
-        y0 = perturbing.clamped(model, perturb, y0)
+        y0 = perturbing.clamped(model, plan.perturb, y0)
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(
@@ -272,7 +272,11 @@ def describe(
     if not math.isfinite(t) or status == SolverStatus.NO_RESTING_STATE:
         return text
     hours = t * model.seconds_per_time / 3600.0
-    culprit = suspect(model, status, t, y, p=arranged.runs.p[run], atol=atol)
+    event = int(found.culprit[run])
+    if event >= 0:
+        culprit = f", event `{model.network.events[event].id}`"
+    else:
+        culprit = suspect(model, status, t, y, p=arranged.runs.p[run], atol=atol)
     return f"At {hours:.4g} h{culprit}: {text}"
 
 
@@ -287,8 +291,8 @@ def suspect(
 ) -> str:
     """Return ', reaction `r` of species `s`' for what stands out at a failure."""
     v = np.empty(model.kernels.n_rate)
-    if not len(v):
-        return ""
+    if not len(v) or _events_set_parameters(model):
+        return ""  # with the parameters of the start it would name the wrong one
     model.kernels.rates(t, np.array(y), np.array(p), v)
     if not np.isfinite(v).all():
         rate = int(np.flatnonzero(~np.isfinite(v))[0])
@@ -309,6 +313,11 @@ def suspect(
         f", where reaction `{model.rate_names[columns[k]]}` changes "
         f"`{model.state_names[rows[k]]}` fastest"
     )
+
+
+def _events_set_parameters(model: CompiledModel) -> bool:
+    events = model.kernels.events
+    return events is not None and not events.is_state.all()
 
 
 def _attributes(

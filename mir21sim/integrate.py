@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mir21sim import ir
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
+from mir21sim.equations import equations
 from mir21sim.errors import CodegenError, SolverStatus
 from mir21sim.solvers import scipy_ivp
 from mir21sim.solvers.rosenbrock import TABLEAUX
 from mir21sim.solvers.runs import (
     METHOD_NAMES,
+    PER_RUN,
     Progress,
     RunResults,
     Runs,
@@ -44,11 +45,13 @@ class Workers:
 def usable_method(model: CompiledModel, method: str) -> str:
     """Return the method, or LSODA where the batch solver cannot run this model.
 
-    It needs the Numba backend, a state, and vector code for every function.
+    It needs the Numba backend, a state, and vector code for every function. Events,
+    and rates with conditions on time, need SciPy's steps, which end where they must.
     """
     if method not in BATCH_METHODS:
         return method
-    if model.kernels.backend != "numba" or not model.state_names:
+    kernels = model.kernels
+    if kernels.backend != "numba" or kernels.events or not model.state_names:
         return SINGLE
     try:
         cache.lane_kernels(model.network)
@@ -152,31 +155,19 @@ def _batch(
 
 def needed_states(model: CompiledModel, runs: Runs) -> IntArray:
     """Return the states that the selected quantities depend on, one at least."""
-    rules = {r.variable: r.math for r in model.network.rules if r.kind == "assignment"}
-    rates = {r.id: r.rate for r in model.network.reactions}
-    rates |= {f"d {r.variable}/dt": r.math for r in model.network.rules}
-    homes = {s.id: s.compartment for s in model.network.species}
     names = {
         Source.STATE: model.state_names,
         Source.ASSIGNED: model.assigned_names,
         Source.RATE: model.rate_names,
         Source.PARAM: model.param_names,
     }
-    waiting = [
-        names[Source(kind)][index]
-        for kind, index in zip(runs.selection.source, runs.selection.index, strict=True)
+    chosen = runs.selection
+    rows = [
+        *zip(chosen.source, chosen.index, strict=True),
+        *zip(chosen.divisor_source, chosen.divisor, strict=True),
     ]
-    seen: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if name in homes:
-            waiting.append(homes[name])
-        formula = rules.get(name) or rates.get(name)
-        if formula is not None:
-            waiting.extend(ir.symbols(formula))
+    wanted = [names[Source(kind)][index] for kind, index in rows if index >= 0]
+    seen = equations(model.network).needs(wanted)
     found = [i for i, name in enumerate(model.state_names) if name in seen]
     return np.array(found or [0], dtype=np.int64)
 
@@ -196,15 +187,5 @@ def subset(runs: Runs, which: IntArray) -> Runs:
 
 def _merge(results: RunResults, second: RunResults, which: IntArray) -> None:
     """Put the results of a second try in their places."""
-    for name in (
-        "values",
-        "status",
-        "t_end",
-        "y_end",
-        "n_steps",
-        "n_rejected",
-        "n_rhs",
-        "n_jac",
-        "method",
-    ):
+    for name in PER_RUN:
         getattr(results, name)[which] = getattr(second, name)

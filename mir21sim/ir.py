@@ -23,7 +23,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A reference to a species, parameter, compartment or rule variable by id."""
+    """A reference by id to a species, parameter, compartment or reaction (its rate)."""
 
     name: str
 
@@ -37,9 +37,14 @@ class Call:
 
 
 Expr: TypeAlias = Number | Symbol | Call
+Count: TypeAlias = float | Expr
+"""A stoichiometry: a plain number, or a formula that may change during a run."""
 
 TIME = "time"
 """Operator without arguments that stands for the simulation time."""
+
+RATE_OF = "rateOf"
+"""Operator for the rate of change of the id that is its argument."""
 
 INFIX = {"plus": " + ", "minus": " - ", "times": "*", "divide": "/", "power": "^"}
 RELATIONS = {"eq": "==", "neq": "!=", "lt": "<", "leq": "<=", "gt": ">", "geq": ">="}
@@ -50,18 +55,24 @@ quotient rem root sec sech sin sinh tan tanh
 """
 FUNCTIONS = frozenset(_NAMES.split())
 LOGIC = frozenset({"and", "or", "not", "xor", "implies", "true", "false"})
-OPERATORS = frozenset(INFIX) | frozenset(RELATIONS) | FUNCTIONS | LOGIC | {TIME}
+OPERATORS = (
+    frozenset(INFIX) | frozenset(RELATIONS) | FUNCTIONS | LOGIC | {TIME, RATE_OF}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Compartment:
-    """A volume; ``size`` in the model's volume unit."""
+    """A volume; ``size`` in the model's volume unit.
+
+    A membrane has two ``dimensions``; what is on it has no molar concentration.
+    """
 
     id: str
     size: float | None
     unit: UnitParts | None = None
     constant: bool = True
     name: str = ""
+    dimensions: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,8 @@ class Species:
     ``initial`` is an amount, or a concentration where ``initial_is_concentration``. In
     formulas the id means the amount where ``only_amount`` (SBML's
     ``hasOnlySubstanceUnits``), the concentration otherwise. ``boundary`` species are
-    not changed by reactions.
+    not changed by reactions. ``conversion`` is the id of the parameter that turns
+    extents of reactions into amounts of this species, "" for none.
     """
 
     id: str
@@ -85,11 +97,16 @@ class Species:
     name: str = ""
     sbo: str = ""
     identity: str = ""
+    conversion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number with a unit; ids of local parameters read ``reaction.parameter``."""
+    """A number with a unit.
+
+    Ids of local parameters read ``reaction.parameter``. A stoichiometry that has an id
+    is a parameter too.
+    """
 
     id: str
     value: float | None
@@ -100,16 +117,52 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """A process; ``reactants`` and ``products`` are (species, stoichiometry) pairs."""
+    """A process; ``reactants`` and ``products`` are (species, stoichiometry) pairs.
+
+    One that is ``fast`` is at its equilibrium at all times: its rate is zero.
+    """
 
     id: str
-    reactants: tuple[tuple[str, float], ...]
-    products: tuple[tuple[str, float], ...]
+    reactants: tuple[tuple[str, Count], ...]
+    products: tuple[tuple[str, Count], ...]
     modifiers: tuple[str, ...]
     rate: Expr
     reversible: bool = False
     name: str = ""
     sbo: str = ""
+    fast: bool = False
+
+    def changes(self) -> Iterator[tuple[str, Expr]]:
+        """Yield (species, signed stoichiometry) of every reactant and product."""
+        for sign, side in ((-1.0, self.reactants), (1.0, self.products)):
+            for name, count in side:
+                if isinstance(count, float):
+                    yield name, Number(sign * count)
+                else:
+                    yield name, count if sign > 0 else Call("minus", (count,))
+
+    def net(self) -> dict[str, Count]:
+        """Return what one unit of extent changes: species → number or formula."""
+        sums: dict[str, Count] = {}
+        for name, count in self.changes():
+            change: Count = count.value if isinstance(count, Number) else count
+            if name in sums:
+                change = _added(sums[name], change)
+            sums[name] = change
+        return sums
+
+    def formulas(self) -> Iterator[Expr]:
+        """Yield the rate and every stoichiometry that is a formula."""
+        yield self.rate
+        for _, count in (*self.reactants, *self.products):
+            if not isinstance(count, float):
+                yield count
+
+
+def _added(a: Count, b: Count) -> Count:
+    if isinstance(a, float) and isinstance(b, float):
+        return a + b
+    return Call("plus", tuple(Number(x) if isinstance(x, float) else x for x in (a, b)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +180,44 @@ class InitialAssignment:
 
     variable: str
     math: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """``variable = math`` when an event is executed."""
+
+    variable: str
+    math: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happens to a model at the moment at which a condition becomes true.
+
+    The meaning is that of SBML L3V2 core, section 4.11.
+
+    Attributes
+    ----------
+    id : of the event; one without a name in its file is ``event 3``
+    trigger : a condition; the event fires when it goes from false to true
+    delay : time from there to the execution; None: at once
+    priority : of simultaneous events the highest is executed first, equal ones by lot;
+        None: after those that have one, in the order in which they fired
+    assignments : what the execution does, all of it together
+    initial_value : what the trigger counts as before the start
+    persistent : executed even where the trigger is false again by then
+    values_from_trigger_time : assigned values are those of the moment of firing
+    """
+
+    id: str
+    trigger: Expr
+    delay: Expr | None = None
+    priority: Expr | None = None
+    assignments: tuple[Assignment, ...] = ()
+    initial_value: bool = True
+    persistent: bool = True
+    values_from_trigger_time: bool = True
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +243,8 @@ class Network:
     rules: tuple[Rule, ...]
     initial_assignments: tuple[InitialAssignment, ...]
     units: ModelUnits
+    algebraic: tuple[Expr, ...] = ()  # each is zero at all times
+    events: tuple[Event, ...] = ()
 
     def digest(self) -> str:
         """Return the SHA-256 of all that can change a number of a simulation."""
@@ -159,25 +252,31 @@ class Network:
 
     def structure_digest(self) -> str:
         """Return the SHA-256 of what decides the kernels: everything but the values."""
+        balanced = any(r.fast for r in self.reactions)
         parts = (
-            [(c.id, c.constant, c.unit) for c in self.compartments],
+            [(c.id, c.constant, c.unit, c.dimensions) for c in self.compartments],
             [
                 (
                     s.id,
                     s.compartment,
+                    # It stands in a formula: times a volume, or before a balance.
+                    s.initial if s.initial_is_concentration or balanced else None,
                     s.initial_is_concentration,
                     s.only_amount,
                     s.boundary,
                     s.constant,
                     s.unit,
+                    s.conversion,
                 )
                 for s in self.species
             ],
-            [(p.id, p.unit) for p in self.parameters],
-            [(r.id, r.reactants, r.products, r.rate) for r in self.reactions],
+            [(p.id, p.unit, p.constant) for p in self.parameters],
+            [(r.id, r.reactants, r.products, r.rate, r.fast) for r in self.reactions],
             self.rules,
             self.initial_assignments,
             self.units,
+            self.algebraic,
+            self.events,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -196,6 +295,18 @@ def symbols(expr: Expr) -> Iterator[str]:
             yield node.name
         elif isinstance(node, Call):
             stack.extend(reversed(node.args))
+
+
+def uses_time(expr: Expr) -> bool:
+    """Say whether the simulation time stands in an expression."""
+    stack = [expr]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Call):
+            if node.op == TIME:
+                return True
+            stack.extend(node.args)
+    return False
 
 
 def depth(expr: Expr) -> int:

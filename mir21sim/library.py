@@ -17,8 +17,9 @@ import numpy as np
 from mir21sim import lint, results, units
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, Gene, Input, ModelInfo, Observable
+from mir21sim.equations import equations
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
-from mir21sim.frontends import antimony
+from mir21sim.frontends import antimony, texts
 from mir21sim.ir import Network
 
 UnitPolicy: TypeAlias = Literal["check", "ignore"]
@@ -31,7 +32,7 @@ ATOL_FRACTION = 1e-11
 1e6. Cascades amplify what is small before the switch, so this is tight: against 1e-9
 it cuts the error of EARM 2 twentyfold for a third more steps (benchmarks/README.md)."""
 
-_SBML_SUFFIXES = {".xml", ".sbml"}
+_SBML_SUFFIXES = (".xml", ".sbml")
 _TOML_KEYS = {
     "id", "title", "description", "cell_compartment", "equilibrate", "default_context",
     "references", "protocol", "inputs", "observables", "genes", "modules",
@@ -122,42 +123,65 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
     path = known.get(str(model)) or Path(model)
     if str(model) not in known:
         _check_model_path(path, known)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path.name} is not UTF-8 text: {error}.") from error
+    text = texts.read_model_file(path)
     if antimony.is_antimony(path):
         text = antimony.antimony_to_sbml(text, path.name)
-    texts = {"sbml": text}
+    from mir21sim.frontends import comp  # libSBML takes 0.2 s
+
+    if comp.is_hierarchical(text):
+        text = comp.flattened(text, path)
+    roles = {"sbml": text}
     for role, suffix in (("toml", ".toml"), ("parameters", ".parameters.tsv")):
         companion = path.with_name(path.stem + suffix)
         if companion.is_file():
-            texts[role] = companion.read_text(encoding="utf-8")
+            roles[role] = texts.read_model_file(companion)
     wanted = context
-    if wanted is None and "toml" in texts:
-        wanted = _read_toml(texts["toml"], f"{path.stem}.toml").get(
+    if wanted is None and "toml" in roles:
+        wanted = _read_toml(roles["toml"], f"{path.stem}.toml").get(
             "default_context", ""
         )
     if not wanted or wanted == BASE:
-        return ModelFiles(path.stem, texts)
+        return ModelFiles(path.stem, roles)
     available = contexts(model)
     if wanted not in available:
         raise UnknownNameError(f"context for {path.stem}", wanted, (*available, BASE))
-    texts["context"] = available[wanted].read_text(encoding="utf-8")
-    return ModelFiles(path.stem, texts, wanted)
+    roles["context"] = available[wanted].read_text(encoding="utf-8")
+    return ModelFiles(path.stem, roles, wanted)
 
 
 def _check_model_path(path: Path, known: Iterable[str]) -> None:
     """Stop unless a path is an existing file of a kind that can be loaded."""
-    suffixes = _SBML_SUFFIXES | {".ant", ".antimony", ".sb"}
-    if path.suffix.lower() not in suffixes and not path.is_file():
-        raise UnknownNameError("model", str(path), tuple(known))
+    suffixes = (*_SBML_SUFFIXES, *antimony.SUFFIXES)
+    is_model = path.suffix.lower() in suffixes
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in suffixes)
+        raise InputError(
+            f"`{path}` is a folder; name a model file in it. {hint(path.name, inside)}"
+        )
     if not path.is_file():
-        raise InputError(f"The model file `{path}` does not exist.")
-    if path.suffix.lower() not in suffixes:
+        if not is_model:
+            raise UnknownNameError("model", str(path), tuple(known))
+        raise InputError(
+            f"The model file `{path}` does not exist. {_near_files(path, suffixes)}"
+        )
+    if path.suffix.lower() == ".nc":
+        raise InputError(
+            f"`{path.name}` is a result, not a model; `mir21sim rerun {path.name}` "
+            "runs the model it holds."
+        )
+    if not is_model:
         raise InputError(
             f"A model file must end in .xml, .sbml or .ant, got `{path.name}`."
         )
+
+
+def _near_files(path: Path, suffixes: Iterable[str]) -> str:
+    """Return the model files beside a missing one, the near name first."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"There is no folder `{folder}`."
+    inside = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in suffixes)
+    return hint(path.name, inside)
 
 
 def assemble(
@@ -468,18 +492,22 @@ def _compiled(
     y0 = np.array([_start(amounts, constants, n) for n in module.state_names], float)
     p0 = np.array([_start(constants, amounts, n) for n in module.param_names], float)
     keep_y, keep_p = np.zeros(len(y0), dtype=bool), np.zeros(len(p0), dtype=bool)
-    module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
-    for names, values in ((module.state_names, y0), (module.param_names, p0)):
-        for name, value in zip(names, values, strict=True):
-            if math.isnan(value):
-                raise ModelError(
-                    f"{files.name}: the start value of `{name}` is not a number; look "
-                    "at its initial assignment."
-                )
+    try:
+        module.kernels.initial(0.0, y0, p0, keep_y, keep_p)
+    except ArithmeticError as error:  # of plain numbers, where arrays would give NaN
+        raise ModelError(
+            f"{files.name}: a formula of numbers alone has no value ({error}); look at "
+            "the rules and initial assignments."
+        ) from error
+    unknown = [n for n, v in zip(module.state_names, y0, strict=True) if math.isnan(v)]
+    unknown += [n for n, v in zip(module.param_names, p0, strict=True) if math.isnan(v)]
+    if unknown:
+        _stop_on_needed(network, unknown, files.name)
+    changed = {a.variable for event in network.events for a in event.assignments}
     volumes = {
         c.id: units.picolitres(float(p0[module.param_names.index(c.id)]), c.unit)
         for c in network.compartments
-        if c.id in module.param_names
+        if c.id in module.param_names and c.id not in changed and c.dimensions == 3.0
     }
     return CompiledModel(
         info=info,
@@ -500,6 +528,18 @@ def _compiled(
         source=dict(files.texts),
         digest=network.digest(),
     )
+
+
+def _stop_on_needed(network: Network, unknown: list[str], name: str) -> None:
+    """Raise for a start value that is not a number and that any change depends on."""
+    model = equations(network)
+    needed = model.needs([*model.states, *(rate.name for rate in model.rates)])
+    for entry in unknown:
+        if entry in needed:
+            raise ModelError(
+                f"{name}: the start value of `{entry}` is not a number; look at its "
+                "initial assignment."
+            )
 
 
 def _start(
@@ -533,30 +573,55 @@ def _cell_volume(info: ModelInfo, volumes: Mapping[str, float]) -> float:
     return next(iter(volumes.values())) if len(volumes) == 1 else math.nan
 
 
-def convert(source: str | Path, target: str | Path) -> Path:
-    """Convert a model file between Antimony (`.ant`) and SBML (`.xml`, `.sbml`).
+def convert(source: str | Path, target: str | Path, context: str | None = None) -> Path:
+    """Write a model as SBML L3V2 (``.xml``, ``.sbml``) or Antimony (``.ant``).
+
+    A file in the one format is translated into the other as it stands, notes and
+    annotations included. With a context, from a shipped model's name, or from SBML of
+    any level to SBML, it is the network that is written, with the context's values.
+
+    Parameters
+    ----------
+    source : a shipped model's name, or a file
+    target : the file to write
+    context : cell line whose values are written, as in ``load``
 
     Raises
     ------
     InputError
-        For a missing file, equal formats, or a target that cannot be written.
+        For a missing file, a file of another kind, Antimony to Antimony without a
+        context, or a target that cannot be written.
     ModelError
-        When the source cannot be converted.
+        When the source cannot be read, or the target's format cannot hold it.
     """
     source, target = Path(source), Path(target)
-    for path in (source, target):
-        if not antimony.is_antimony(path) and path.suffix.lower() not in _SBML_SUFFIXES:
-            raise InputError(f"`{path}` must end in .ant, .xml or .sbml.")
-    if not source.is_file():
-        raise InputError(f"The model file `{source}` does not exist.")
-    if antimony.is_antimony(source) == antimony.is_antimony(target):
-        raise InputError(f"`{source.name}` and `{target.name}` are of one format.")
-    text = source.read_text(encoding="utf-8")
-    if antimony.is_antimony(source):
-        made = antimony.antimony_to_sbml(text, source.name)
+    if not antimony.is_antimony(target) and target.suffix.lower() not in _SBML_SUFFIXES:
+        raise InputError(f"`{target}` must end in .ant, .xml or .sbml.")
+    known = shipped()
+    by_name = str(source) in known
+    if not by_name:
+        _check_model_path(source, known)
+    as_text = not by_name and context is None
+    if as_text and antimony.is_antimony(source) != antimony.is_antimony(target):
+        text = texts.read_model_file(source)
+        if antimony.is_antimony(source):
+            made = antimony.antimony_to_sbml(text, source.name)
+        else:
+            made = antimony.sbml_to_antimony(text, source.name)
+    elif as_text and antimony.is_antimony(target):
+        raise InputError(f"`{source.name}` and `{target.name}` are both Antimony.")
     else:
-        made = antimony.sbml_to_antimony(text, source.name)
+        made = _written(understand(find(source, context))[0], target)
     part = results.prepare_output(target)
     part.write_text(made, encoding="utf-8", newline="\n")
     part.replace(target)
     return target
+
+
+def _written(network: Network, target: Path) -> str:
+    """Return a network in the format of a file name."""
+    from mir21sim.frontends import antimony_writer, sbml_writer  # libSBML takes 0.2 s
+
+    if antimony.is_antimony(target):
+        return antimony_writer.write_antimony(network)
+    return sbml_writer.write_sbml(network)

@@ -1,7 +1,7 @@
 """Checks over a Network; each returns issues in the author's words. Layer 3."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -46,6 +46,7 @@ def structure_issues(network: ir.Network) -> list[Issue]:
         *_undeclared_symbols(network),
         *_valueless_symbols(network),
         *_contradictions(network),
+        *_wrong_targets(network),
     ]
 
 
@@ -57,11 +58,23 @@ def advice(network: ir.Network) -> list[Issue]:
 def formulas(network: ir.Network) -> Iterator[tuple[str, ir.Expr]]:
     """Yield (where, expression) for every formula of a network."""
     for reaction in network.reactions:
-        yield f"reaction `{reaction.id}`", reaction.rate
+        for expr in reaction.formulas():
+            yield f"reaction `{reaction.id}`", expr
     for rule in network.rules:
         yield f"rule `{rule.variable}`", rule.math
+    for i, expr in enumerate(network.algebraic, start=1):
+        yield f"algebraic rule {i}", expr
     for item in network.initial_assignments:
         yield f"initial assignment `{item.variable}`", item.math
+    for event in network.events:
+        where = f"event `{event.id}`"
+        yield f"the trigger of {where}", event.trigger
+        if event.delay is not None:
+            yield f"the delay of {where}", event.delay
+        if event.priority is not None:
+            yield f"the priority of {where}", event.priority
+        for entry in event.assignments:
+            yield f"{where} for `{entry.variable}`", entry.math
 
 
 def _duplicate_ids(network: ir.Network) -> Iterator[Issue]:
@@ -85,7 +98,7 @@ def _unknown_references(network: ir.Network) -> Iterator[Issue]:
                 f"does not exist. {hint(item.compartment, compartments)}",
             )
     for reaction in network.reactions:
-        for name, _ in (*reaction.reactants, *reaction.products):
+        for name, _ in reaction.changes():
             if name not in species:
                 yield Issue(
                     "error",
@@ -97,7 +110,7 @@ def _unknown_references(network: ir.Network) -> Iterator[Issue]:
 
 
 def _undeclared_symbols(network: ir.Network) -> Iterator[Issue]:
-    known = network.ids()
+    known = (*network.ids(), *(r.id for r in network.reactions))
     names = set(known)
     for where, expr in formulas(network):
         # Local parameters read `reaction.parameter`; a person knows them without it.
@@ -116,10 +129,12 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
     """Yield symbols without a value: Antimony makes these of a misspelt name."""
     defined = {r.variable for r in network.rules}
     defined |= {a.variable for a in network.initial_assignments}
+    defined |= {name for expr in network.algebraic for name in ir.symbols(expr)}
     values: dict[str, float | None] = {p.id: p.value for p in network.parameters}
     values |= {c.id: c.size for c in network.compartments}
     values |= {s.id: s.initial for s in network.species}
-    without = [name for name, v in values.items() if v is None and name not in defined]
+    idle = {c.id for c in network.compartments} - _needed_volumes(network)
+    without = [n for n, v in values.items() if v is None and n not in defined | idle]
     others = [name for name in network.ids() if name not in without]
     users = {
         name: where for where, expr in formulas(network) for name in ir.symbols(expr)
@@ -132,11 +147,47 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
         yield Issue("error", "no value", name, f"{words} {hint(name, others)}")
 
 
+def _needed_volumes(network: ir.Network) -> set[str]:
+    """Return the compartments whose size decides something."""
+    used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
+    used |= {rule.variable for rule in network.rules}
+    return used | {
+        s.compartment
+        for s in network.species
+        if s.initial_is_concentration or (s.id in used and not s.only_amount)
+    }
+
+
+def _constants(network: ir.Network) -> set[str]:
+    """Return the ids that the file declares constant."""
+    groups = (network.species, network.parameters, network.compartments)
+    return {item.id for group in groups for item in group if item.constant}
+
+
+def _wrong_targets(network: ir.Network) -> Iterator[Issue]:
+    """Yield what events set although they must not."""
+    known, constant = network.ids(), _constants(network)
+    defined = {rule.variable for rule in network.rules if rule.kind == "assignment"}
+    for event in network.events:
+        targets = [entry.variable for entry in event.assignments]
+        for name in dict.fromkeys(targets):
+            if name not in known:
+                words = f"which does not exist. {hint(name, known)}"
+            elif name in constant:
+                words = "which is declared constant."
+            elif name in defined:
+                words = "which an assignment rule defines at all times."
+            elif targets.count(name) > 1:
+                words = "and does so twice."
+            else:
+                continue
+            message = f"Event `{event.id}` sets `{name}`, {words}"
+            yield Issue("error", "event", event.id, message)
+
+
 def _contradictions(network: ir.Network) -> Iterator[Issue]:
     """Yield variables that two things determine, and constants that a rule changes."""
-    constant = {s.id for s in network.species if s.constant}
-    constant |= {p.id for p in network.parameters if p.constant}
-    constant |= {c.id for c in network.compartments if c.constant}
+    constant = _constants(network)
     ruled: set[str] = set()
     for rule in network.rules:
         if rule.variable in ruled:
@@ -153,7 +204,7 @@ def _contradictions(network: ir.Network) -> Iterator[Issue]:
         ruled.add(rule.variable)
     fixed = {s.id for s in network.species if s.boundary}
     for reaction in network.reactions:
-        for name, _ in (*reaction.reactants, *reaction.products):
+        for name, _ in reaction.changes():
             if name in ruled and name not in fixed:
                 yield Issue(
                     "error",
@@ -165,12 +216,9 @@ def _contradictions(network: ir.Network) -> Iterator[Issue]:
 
 def _unused(network: ir.Network) -> Iterator[Issue]:
     used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
-    changed = {
-        name
-        for reaction in network.reactions
-        for name, _ in (*reaction.reactants, *reaction.products)
-    }
+    changed = {name for reaction in network.reactions for name, _ in reaction.changes()}
     changed |= {rule.variable for rule in network.rules}
+    changed |= {a.variable for event in network.events for a in event.assignments}
     for parameter in network.parameters:
         if parameter.id not in used | changed:
             yield Issue(
@@ -197,12 +245,10 @@ def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
         seen = set(ir.symbols(reaction.rate))
         for name in tuple(seen):
             seen |= hidden.get(name, set())
-        net: dict[str, float] = {}
-        for sign, side in ((-1.0, reaction.reactants), (1.0, reaction.products)):
-            for name, count in side:
-                net[name] = net.get(name, 0.0) + sign * count
-        for name, change in net.items():
-            if change < 0 and name not in seen | free:
+        for name, change in reaction.net().items():
+            # The sign of a formula is not known.
+            consumed = isinstance(change, float) and change < 0
+            if consumed and name not in seen | free:
                 yield Issue(
                     "warning",
                     "consumption",
@@ -287,7 +333,32 @@ def unit_issues(network: ir.Network) -> list[Issue]:
         where = f"{item.variable} `{ir.text(item.math)}`"
         expected = checker.units.get(item.variable)
         issues += checker.check(item.variable, where, item.math, expected, "")
+    for i, math_ in enumerate(network.algebraic, start=1):
+        where = f"algebraic rule {i} `{ir.text(math_)}`"
+        issues += checker.check(f"algebraic rule {i}", where, math_, None, "")
+    for event in network.events:
+        issues += _event_unit_issues(checker, event)
     return issues
+
+
+def _event_unit_issues(checker: "_UnitChecker", event: ir.Event) -> list[Issue]:
+    """Return what contradicts itself in the formulas of one event."""
+    parts: list[tuple[str, ir.Expr | None, Unit]] = [
+        ("trigger", event.trigger, None),
+        ("delay", event.delay, checker.time),
+        ("priority", event.priority, checker.one),
+    ]
+    parts += [
+        (a.variable, a.math, checker.units.get(a.variable)) for a in event.assignments
+    ]
+    return [
+        issue
+        for what, math_, expected in parts
+        if math_ is not None
+        for issue in checker.check(
+            event.id, f"{event.id}, {what} `{ir.text(math_)}`", math_, expected, ""
+        )
+    ]
 
 
 class _UnitChecker:
@@ -309,6 +380,7 @@ class _UnitChecker:
         self.time = _pint(network.units.time)
         extent = _pint(network.units.extent)
         self.rate = None if extent is None or self.time is None else extent / self.time
+        self.units |= {r.id: self.rate for r in network.reactions}
         self.one = units.registry().Unit("")
 
     def check(
@@ -342,24 +414,34 @@ class _UnitChecker:
             return self.one if expr.unit is None else _pint(expr.unit)
         if isinstance(expr, ir.Symbol):
             return self.units.get(expr.name)
-        if expr.op == ir.TIME:
-            return self.time
-        if expr.op in {"plus", "minus"} or expr.op in ir.RELATIONS:
-            result = self._alike(expr, expr.args)
-            return self.one if expr.op in ir.RELATIONS else result
-        if expr.op in {"min", "max", "abs", "floor", "ceiling", "rem"}:
-            return self._alike(expr, expr.args)
-        if expr.op in {"times", "divide", "quotient"}:
-            return self._product(expr)
-        if expr.op in {"power", "root"}:
-            return self._power(expr)
-        if expr.op == "piecewise":
-            for condition in expr.args[1::2]:
-                self.of(condition)
-            return self._alike(expr, expr.args[0::2])
-        return self._dimensionless(expr)
+        return _UNITS_OF.get(expr.op, _UnitChecker.dimensionless)(self, expr)
 
-    def _product(self, expr: ir.Call) -> Unit:
+    def now(self, _: ir.Call) -> Unit:
+        """Return the unit of the simulation time."""
+        return self.time
+
+    def equal(self, expr: ir.Call) -> Unit:
+        """Return the unit that all arguments must have."""
+        return self._alike(expr, expr.args)
+
+    def compared(self, expr: ir.Call) -> Unit:
+        """Return the unit of a truth, whose arguments must have one unit."""
+        self._alike(expr, expr.args)
+        return self.one
+
+    def chosen(self, expr: ir.Call) -> Unit:
+        """Return the unit that all values of a piecewise must have."""
+        for condition in expr.args[1::2]:
+            self.of(condition)
+        return self._alike(expr, expr.args[0::2])
+
+    def slope(self, expr: ir.Call) -> Unit:
+        """Return the unit of a rate of change."""
+        unit = self.of(expr.args[0])
+        return None if unit is None or self.time is None else unit / self.time
+
+    def product(self, expr: ir.Call) -> Unit:
+        """Return the unit of a product or quotient."""
         result: Unit = self.one
         for i, arg in enumerate(expr.args):
             unit = self.of(arg)
@@ -369,7 +451,8 @@ class _UnitChecker:
                 result = result / unit if i and expr.op != "times" else result * unit
         return result
 
-    def _power(self, expr: ir.Call) -> Unit:
+    def power(self, expr: ir.Call) -> Unit:
+        """Return the unit of a power or root."""
         base, exponent = expr.args if expr.op == "power" else expr.args[::-1]
         unit = self.of(base)
         power = self.of(exponent)
@@ -401,7 +484,8 @@ class _UnitChecker:
                 )
         return first[1] if first else None
 
-    def _dimensionless(self, expr: ir.Call) -> Unit:
+    def dimensionless(self, expr: ir.Call) -> Unit:
+        """Return no unit; the arguments must have none either."""
         for arg in expr.args:
             unit = self.of(arg)
             if unit is not None and not unit.dimensionless:
@@ -410,6 +494,19 @@ class _UnitChecker:
                     f"{units.unit_text(unit)}, expected dimensionless"
                 )
         return self.one
+
+
+_UNITS_OF: dict[str, Callable[[_UnitChecker, ir.Call], Unit]] = {
+    ir.TIME: _UnitChecker.now,
+    ir.RATE_OF: _UnitChecker.slope,
+    "piecewise": _UnitChecker.chosen,
+    **dict.fromkeys(("power", "root"), _UnitChecker.power),
+    **dict.fromkeys(("times", "divide", "quotient"), _UnitChecker.product),
+    **dict.fromkeys(("plus", "minus", "min", "max"), _UnitChecker.equal),
+    **dict.fromkeys(("abs", "floor", "ceiling", "rem"), _UnitChecker.equal),
+    **dict.fromkeys(ir.RELATIONS, _UnitChecker.compared),
+}
+"""Operator → its unit; all others take and give plain numbers."""
 
 
 def _factors(expr: ir.Expr) -> Iterator[str]:

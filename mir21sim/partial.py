@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mir21sim._typing import FloatArray
-from mir21sim.errors import InputError, SolverStatus
+from mir21sim.errors import InputError
 from mir21sim.solvers.runs import RunResults, Runs
 
 _PLAN = "plan.json"
@@ -56,22 +55,14 @@ class PartialResults:
             _check_same(there, text, folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-        n_run, n_state = runs.y0.shape
-        shape = (len(runs.selection.source), n_run, len(runs.times))
-        n_part = -(-n_run // part_size)
+        n_part = -(-len(runs) // part_size)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            values = _array(folder / "values", shape, np.float64, np.nan)
-            self.results = RunResults(
-                values=values.transpose(1, 2, 0),
-                status=_array(folder / "status", n_run, np.int64, SolverStatus.NOT_RUN),
-                t_end=_array(folder / "t_end", n_run, np.float64, np.nan),
-                y_end=_array(folder / "y_end", (n_run, n_state), np.float64, np.nan),
-                n_steps=_array(folder / "n_steps", n_run, np.int64, 0),
-                n_rejected=_array(folder / "n_rejected", n_run, np.int64, 0),
-                n_rhs=_array(folder / "n_rhs", n_run, np.int64, 0),
-                n_jac=_array(folder / "n_jac", n_run, np.int64, 0),
-                method=_array(folder / "method", n_run, np.int64, -1),
+            self.results = RunResults.allocated(
+                runs,
+                lambda name, shape, kind, fill: _array(
+                    folder / name, shape, kind, fill
+                ),
             )
             self.done = _array(folder / "done", n_part, np.int64, 0)
             there.write_text(text, encoding="utf-8")
@@ -148,21 +139,3 @@ def _reserve(path: Path, size: int) -> None:
         else:
             for start in range(0, size, _BLOCK):
                 file.write(bytes(min(_BLOCK, size - start)))
-
-
-def in_memory(runs: Runs) -> RunResults:
-    """Return empty results in memory, laid out so that each quantity is contiguous."""
-    empty = RunResults.empty(runs)
-    shape = (len(runs.selection.source), len(runs), len(runs.times))
-    values: FloatArray = np.full(shape, np.nan).transpose(1, 2, 0)
-    return RunResults(
-        values=values,
-        status=empty.status,
-        t_end=empty.t_end,
-        y_end=empty.y_end,
-        n_steps=empty.n_steps,
-        n_rejected=empty.n_rejected,
-        n_rhs=empty.n_rhs,
-        n_jac=empty.n_jac,
-        method=empty.method,
-    )

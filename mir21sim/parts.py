@@ -21,19 +21,14 @@ from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import ModelWarning
 from mir21sim.integrate import BATCH_METHODS, Workers, integrate, subset
-from mir21sim.partial import PartialResults, in_memory
-from mir21sim.solvers.runs import RunResults, Runs, Tolerances
+from mir21sim.partial import PartialResults
+from mir21sim.solvers.runs import PER_RUN, RunResults, Runs, Tolerances
 
 CHUNK = 128
 """Runs that a batch part has for each thread; as many as a thread takes at a time."""
 
 SCIPY_PART = 8
 """Runs of a part by SciPy's methods, which are slower by an order."""
-
-_FIELDS = (
-    "values", "status", "t_end", "y_end", "n_steps", "n_rejected", "n_rhs", "n_jac",
-    "method",
-)  # fmt: skip
 
 
 def part_size(method: str, n_jobs: int) -> int:
@@ -72,7 +67,7 @@ def integrate_in_parts(
             workers=workers,
             allow_negative=allow_negative,
         )
-    total = store.results if store is not None else in_memory(runs)
+    total = store.results if store is not None else RunResults.empty(runs)
     size = store.part_size if store is not None else part_size(method, 1)
     blocks = [
         np.arange(start, min(len(runs), start + size))
@@ -162,7 +157,7 @@ class _Shared:
     def keep(self, k: int, made: RunResults, interrupted: bool = False) -> None:
         """Put a part in its place; mark it where it is whole."""
         block = slice(int(self.blocks[k][0]), int(self.blocks[k][-1]) + 1)
-        for name in _FIELDS:
+        for name in PER_RUN:
             getattr(self.total, name)[block] = getattr(made, name)
         if interrupted:
             self.interrupted = True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mir21sim import library, units
 from mir21sim.codegen import cache
 from mir21sim.errors import Mir21simError
+from mir21sim.ir import Event, text
 from mir21sim.lint import SourcedNumber
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
     "h5netcdf", "h5py", "pint", "typer", "rich",
 )  # fmt: skip
-OPTIONAL = {"antimony": "Antimony files", "libroadrunner": "cross-checks"}
+OPTIONAL = {
+    "antimony": "Antimony files",
+    "libroadrunner": "cross-checks",
+    "python-copasi": "cross-checks",
+}
 
 
 def model_text(files: library.ModelFiles) -> str:
@@ -34,6 +39,8 @@ def model_text(files: library.ModelFiles) -> str:
         f"{len(network.parameters)} parameters, {rules['assignment']} assignment and "
         f"{rules['rate']} rate rules"
     )
+    if network.events:
+        size += f", {len(network.events)} events"
     lines = [f"{info.id}: {info.title}" if info.title else info.id, ""]
     if info.description:
         lines += [textwrap.fill(" ".join(info.description.split()), 88), ""]
@@ -61,10 +68,20 @@ def model_text(files: library.ModelFiles) -> str:
     if info.observables:
         lines += ["", "observables (--observe):"]
         lines += [f"  {o.id:24s} {o.label}" for o in info.observables.values()]
+    if network.events:
+        lines += ["", "events:"]
+        lines += [_event_text(event) for event in network.events]
     if info.references:
         lines += ["", "papers:"]
         lines += [f"  {citation}  doi:{doi}" for citation, doi in info.references]
     return "\n".join(lines)
+
+
+def _event_text(event: Event) -> str:
+    """Return one line on when an event happens and what it does."""
+    delay = f", {text(event.delay)} later" if event.delay is not None else ""
+    sets = ", ".join(f"{a.variable} = {text(a.math)}" for a in event.assignments)
+    return f"  {event.id:24s} at {text(event.trigger)}{delay}: {sets or 'nothing'}"
 
 
 def conserved_text(network: "Network") -> list[str]:

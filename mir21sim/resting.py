@@ -14,7 +14,7 @@ import scipy.linalg
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
-from mir21sim.errors import SolverStatus
+from mir21sim.errors import InputError, SolverStatus
 from mir21sim.integrate import BATCH_METHODS, Workers, integrate
 from mir21sim.solvers.runs import Runs, Schedule, Selection, Tolerances
 
@@ -48,7 +48,18 @@ def resting_states(
     -------
     y : float array, shape (n_run, n_state); a row is NaN where there is no rest
     status : int array, shape (n_run,), OK or why there is none
+
+    Raises
+    ------
+    InputError
+        For a model with events: where it settles would depend on when they happen.
     """
+    if model.network.events:
+        raise InputError(
+            f"{model.id} has events (`{model.network.events[0].id}`), so it has no "
+            "resting state without them; start from the given initial amounts "
+            "(`equilibrate=False`, on the command line `--no-equilibrate`)."
+        )
     method = method if method in BATCH_METHODS else "BDF"
     if len(y0) > 1 and y0.strides[0] == p.strides[0] == 0:  # one row, broadcast
         rest, status = resting_states(model, y0[:1], p[:1], method, frozen)
@@ -98,7 +109,7 @@ def settle(
         p=p,
         times=np.array([0.0, HORIZON_S / model.seconds_per_time]),
         schedule=Schedule(np.empty(0), empty, empty, np.empty((n_run, 0))),
-        selection=Selection(empty, empty, empty, np.empty(0)),
+        selection=Selection(empty, empty, empty, empty, np.empty(0)),
         amounts=np.isfinite(model.y0) & (model.y0 >= 0),
         frozen=frozen,
     )

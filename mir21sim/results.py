@@ -1,8 +1,8 @@
 """Arrays → the one xarray Dataset shape, and its file. Layer 3.
 
 Swept dimensions × ``time``; one variable per quantity; ``status``, ``message``,
-``method`` and ``n_steps`` on the swept dimensions; units on every coordinate;
-provenance in the attributes, enough to run again.
+``method``, ``n_steps`` and ``n_events`` on the swept dimensions; units on every
+coordinate; provenance in the attributes, enough to run again.
 """
 
 import datetime as dt
@@ -25,8 +25,26 @@ PICTURE_KINDS = (".png", ".svg", ".pdf")
 SOURCE_GROUP = "model"
 """Group of the netCDF file that holds the model's texts."""
 
+BOOKKEEPING = ("status", "message", "method", "n_steps", "n_events")
+"""Variables of a Dataset that tell about the runs."""
+
 Coordinate = tuple[str, FloatArray, str, str]
 """(name, values, unit, label) of a dimension."""
+
+
+def variable_name(name: str) -> str:
+    """Return what a quantity is called in a Dataset.
+
+    Its own id, but for the few names that every Dataset uses itself: a parameter
+    `time` is the variable `time_`.
+
+    Examples
+    --------
+    >>> variable_name("CASP3"), variable_name("status")
+    ('CASP3', 'status_')
+    """
+    reserved = name.rstrip("_") in {"time", *BOOKKEEPING}
+    return f"{name}_" if reserved else name
 
 
 def dataset(
@@ -49,17 +67,17 @@ def dataset(
     messages : one sentence per run, "" for a good one
     attributes : root attributes; values are text or numbers
     """
-    names = [name for name, *_ in axes]
+    names = [variable_name(name) for name, *_ in axes]
     shape = tuple(values.size for _, values, *_ in axes)
     coords: dict[str, Any] = {
         name: (name, values, {"units": unit, "long_name": label})
-        for name, values, unit, label in axes
+        for name, (_, values, unit, label) in zip(names, axes, strict=True)
     }
     coords["time"] = ("time", times_h, {"units": "h", "long_name": "time"})
     data: dict[str, Any] = {}
     for k, (name, unit, label) in enumerate(outputs):
         values = results.values[:, :, k].reshape(*shape, times_h.size)
-        data[name] = (
+        data[variable_name(name)] = (
             [*names, "time"],
             values,
             {"units": unit, "long_name": label},
@@ -69,6 +87,11 @@ def dataset(
     used = np.array([*METHOD_NAMES, ""], dtype=object)[results.method]
     data["method"] = (names, used.reshape(shape))
     data["n_steps"] = (names, results.n_steps.reshape(shape), {"units": "1"})
+    data["n_events"] = (
+        names,
+        results.n_events.reshape(shape),
+        {"units": "1", "long_name": "events of the model executed"},
+    )
     stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}
     return xr.Dataset(data, coords=coords, attrs=root)

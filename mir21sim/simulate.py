@@ -40,8 +40,10 @@ def simulate(
     start, end : h, or text such as ``"30 min"``; the end is the model's default
     points : number of equally spaced output times
     times : float array, shape (n_time,), h, instead of start, end and points
-    observe : names to keep: ``A`` in molecules, ``[A]`` in nM, rule variables,
-        reactions (their rates); by default the model's observables
+    observe : names to keep: ``A`` in molecules, ``[A]`` in nM, parameters, rule
+        variables, compartments, stoichiometries with an id, reactions (their rates); by
+        default the model's observables. A name that every result uses, such as
+        ``time``, gets an underscore behind it
     doses : doses or texts like ``"TRAIL=50 ng/ml@24h"``; by default the model's own
         protocol; an empty list for none
     parameters : overrides, in the units of the model

@@ -6,7 +6,7 @@ their own derivatives (chain rule), which keeps the generated code small.
 """
 
 import itertools
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -16,7 +16,8 @@ import numpy as np
 import sympy
 
 from mir21sim import ir
-from mir21sim.errors import CodegenError, UnsupportedFeatureError
+from mir21sim.equations import CHAIN, Equations, equations
+from mir21sim.errors import CodegenError
 
 Line: TypeAlias = tuple[Any, Any]
 """(symbol, expression) of one assignment."""
@@ -208,179 +209,93 @@ def build(network: ir.Network) -> SymbolicSystem:
     ModelError
         For a cycle of assignment rules or initial assignments, printed as a path.
     UnsupportedFeatureError
-        For rate rules of concentrations in compartments whose size changes.
+        For algebraic rules that are not linear in what they determine.
     """
-    return _Builder(network).build()
+    return Translator(equations(network)).build()
 
 
-class _Builder:
-    """Assigns every id its symbol and meaning, then translates the formulas."""
+class Translator:
+    """Assigns every stored quantity its symbol, then translates the formulas."""
 
-    def __init__(self, network: ir.Network) -> None:
-        self.network = network
-        self.assignment = {
-            r.variable: r.math for r in network.rules if r.kind == "assignment"
-        }
-        self.rate_rules = {
-            r.variable: r.math for r in network.rules if r.kind == "rate"
-        }
-        self.species = {s.id: s for s in network.species}
-        self.states = [
-            s.id
-            for s in network.species
-            if s.id not in self.assignment and not s.constant
-        ]
-        self.states += [v for v in self.rate_rules if v not in self.species]
-        self.params = [
-            name
-            for name in network.ids()
-            if name not in self.assignment and name not in self.states
-        ]
-        self.assigned = ir.order(
-            {name: tuple(ir.symbols(e)) for name, e in self.assignment.items()},
-            lambda cycle: f"Assignment rules define each other in a circle: {cycle}.",
-        )
+    def __init__(self, model: Equations) -> None:
+        self.model = model
         self.t = sympy.Symbol("t")
-        self.y = tuple(sympy.Symbol(f"y{i}") for i in range(len(self.states)))
-        self.p = tuple(sympy.Symbol(f"p{i}") for i in range(len(self.params)))
-        self.a = tuple(sympy.Symbol(f"a{i}") for i in range(len(self.assigned)))
-        self.amounts = dict(zip(self.states, self.y, strict=True))
-        self.amounts |= dict(zip(self.params, self.p, strict=True))
-        self.amounts |= dict(zip(self.assigned, self.a, strict=True))
+        self.y = tuple(sympy.Symbol(f"y{i}") for i in range(len(model.states)))
+        self.p = tuple(sympy.Symbol(f"p{i}") for i in range(len(model.params)))
+        self.a = tuple(sympy.Symbol(f"a{i}") for i in range(len(model.defined)))
+        self.symbols = dict(zip(model.states, self.y, strict=True))
+        self.symbols |= dict(zip(model.params, self.p, strict=True))
+        self.symbols |= dict(zip(model.defined, self.a, strict=True))
 
     def build(self) -> SymbolicSystem:
-        assigned = tuple(self.translate(self.assignment[n]) for n in self.assigned)
-        index = {name: i for i, name in enumerate(self.states)}
-        rates: list[Any] = []
-        names: list[str] = []
-        stoichiometry: dict[tuple[int, int], float] = {}
-        for reaction in self.network.reactions:
-            r = len(rates)
-            rates.append(self.translate(reaction.rate))
-            names.append(reaction.id)
-            for side, sign in ((reaction.reactants, -1.0), (reaction.products, 1.0)):
-                for name, count in side:
-                    if name in index and not self.species[name].boundary:
-                        key = index[name], r
-                        stoichiometry[key] = stoichiometry.get(key, 0.0) + sign * count
-        for name, math in self.rate_rules.items():
-            stoichiometry[index[name], len(rates)] = 1.0
-            rates.append(self.translate(math) * self._volume_factor(name))
-            names.append(f"d {name}/dt")
+        """Return rates, stoichiometry and start values."""
+        model = self.model
         return SymbolicSystem(
-            state_names=tuple(self.states),
-            param_names=tuple(self.params),
-            assigned_names=self.assigned,
-            rate_names=tuple(names),
+            state_names=model.states,
+            param_names=model.params,
+            assigned_names=tuple(model.defined),
+            rate_names=tuple(rate.name for rate in model.rates),
             y=self.y,
             p=self.p,
             a=self.a,
             t=self.t,
-            assigned=assigned,
-            rates=tuple(rates),
-            stoichiometry={k: v for k, v in stoichiometry.items() if v},
+            assigned=tuple(self.value(math) for math in model.defined.values()),
+            rates=tuple(self.value(rate.math) for rate in model.rates),
+            stoichiometry=dict(model.stoichiometry),
             initials=tuple(self._initials()),
         )
 
-    def _volume_factor(self, name: str) -> Any:
-        """Return what turns the value of an id into an amount (1 for most)."""
-        item = self.species.get(name)
-        if item is None or item.only_amount:
-            return sympy.Integer(1)
-        if item.compartment not in self.params:
-            raise UnsupportedFeatureError(
-                f"The rate rule of `{name}` sets a concentration in compartment "
-                f"`{item.compartment}`, whose size changes; that is not supported."
+    def _initials(self) -> Iterator[tuple[str, int, Any]]:
+        """Yield start values that are formulas, after what they depend on."""
+        places = {
+            name: (kind, i)
+            for kind, names in (
+                ("y", self.model.states),
+                ("p", self.model.params),
+                ("a", self.model.defined),
             )
-        return self.amounts[item.compartment]
-
-    def _initials(self) -> list[tuple[str, int, Any]]:
-        """Return start values that are formulas, after what they depend on."""
-        formulas = self._start_formulas()
-        if not formulas:
-            return []
-        needs = {
-            name: self._start_needs(name, expr)
-            for name, expr in (self.assignment | formulas).items()
+            for i, name in enumerate(names)
         }
-        ordered = ir.order(
-            needs,
-            lambda cycle: (
-                f"Initial assignments define each other in a circle: {cycle}."
-            ),
-        )
-        result = []
-        for name in ordered:
-            if name in self.assigned:
-                place = self.assigned.index(name)
-                result.append(("a", place, self.translate(self.assignment[name])))
-                continue
-            expr = self.translate(formulas[name])
-            if self._is_concentration(name):
-                expr = expr * self.amounts[self.species[name].compartment]
-            if name in self.states:
-                result.append(("y", self.states.index(name), expr))
-            else:
-                result.append(("p", self.params.index(name), expr))
-        return result
+        for name, math in self.model.starts.items():
+            yield (*places[name], self.value(math))
 
-    def _is_concentration(self, name: str) -> bool:
-        """Say whether the start formula of an id gives a concentration."""
-        item = self.species.get(name)
-        if item is None:
-            return False
-        assigned = {a.variable for a in self.network.initial_assignments}
-        return not item.only_amount or (
-            item.initial_is_concentration and name not in assigned
-        )
-
-    def _start_formulas(self) -> dict[str, ir.Expr]:
-        """Return initial assignments, and initial concentrations: amount over size."""
-        formulas: dict[str, ir.Expr] = {
-            s.id: ir.Number(float(s.initial or 0.0))
-            for s in self.network.species
-            if s.initial_is_concentration and s.id not in self.assignment
-        }
-        for item in self.network.initial_assignments:
-            formulas[item.variable] = item.math
-        return formulas
-
-    def _start_needs(self, name: str, expr: ir.Expr) -> tuple[str, ...]:
-        """Return the ids that a start value needs; a concentration needs the volume."""
-        ids = (name, *ir.symbols(expr))
-        homes = [
-            self.species[i].compartment
-            for i in ids[1:]
-            if i in self.species and not self.species[i].only_amount
-        ]
-        if self._is_concentration(name):
-            homes.append(self.species[name].compartment)
-        return (*ids[1:], *homes)
-
-    def symbol(self, name: str) -> Any:
-        """Return what an id means in a formula: a value, or amount over volume."""
-        item = self.species.get(name)
-        if item is None or item.only_amount or name in self.assignment:
-            return self.amounts[name]
-        return self.amounts[name] / self.amounts[item.compartment]
+    def value(self, expr: ir.Expr) -> Any:
+        """Return a formula of a quantity as SymPy: a number, 1 for what is true."""
+        return _numeric(self.translate(expr))
 
     def translate(self, expr: ir.Expr) -> Any:
-        """Return a network expression as SymPy."""
+        """Return an expression over stored quantities as SymPy."""
         if isinstance(expr, ir.Number):
             return _number(expr.value)
         if isinstance(expr, ir.Symbol):
-            return self.symbol(expr.name)
+            return self.symbols[expr.name]
         if expr.op == ir.TIME:
             return self.t
+        if expr.op == CHAIN:
+            return self._total_derivative(expr)
         make = _TRANSLATIONS.get(expr.op)
         if make is None:
             raise CodegenError(f"`{ir.text(expr)}`: no translation for `{expr.op}`.")
+        arguments = [self.translate(arg) for arg in expr.args]
+        if expr.op not in _TAKES_TRUTH:
+            arguments = [_numeric(argument) for argument in arguments]
         try:
-            return make(*[self.translate(arg) for arg in expr.args])
+            made = make(*arguments)
         except TypeError as error:
             raise CodegenError(
                 f"`{ir.text(expr)}`: `{expr.op}` cannot take these arguments."
             ) from error
+        return sympy.nan if made.has(sympy.I) else made
+
+    def _total_derivative(self, expr: ir.Call) -> Any:
+        """Return d(formula)/dt from the slopes of what stands in it."""
+        formula, *pairs = expr.args
+        value = self.value(formula)
+        total = sympy.diff(value, self.t)
+        for quantity, slope in zip(pairs[0::2], pairs[1::2], strict=True):
+            direct = sympy.diff(value, self.translate(quantity))
+            total += direct * self.translate(slope)
+        return total
 
 
 def _number(value: float) -> Any:
@@ -397,16 +312,16 @@ def _special(value: float) -> Any:
 
 
 def _piecewise(*args: Any) -> Any:
-    pairs = list(zip(args[0::2], args[1::2], strict=False))
+    pairs = [(_numeric(v), c) for v, c in zip(args[0::2], args[1::2], strict=False)]
     if len(args) % 2:
-        pairs.append((args[-1], sympy.true))
+        pairs.append((_numeric(args[-1]), sympy.true))
     else:
         pairs.append((sympy.nan, sympy.true))
-    return sympy.Piecewise(*[(value, _truth(test)) for value, test in pairs])
+    return sympy.Piecewise(*[(value, truth(test)) for value, test in pairs])
 
 
-def _truth(value: Any) -> Any:
-    """Return a Boolean; a number is true where it is not zero."""
+def truth(value: Any) -> Any:
+    """Return a SymPy value as a Boolean; a number is true where it is not zero."""
     if value in (sympy.true, sympy.false) or getattr(value, "is_Boolean", False):
         return value
     if getattr(value, "is_Relational", False):
@@ -414,8 +329,15 @@ def _truth(value: Any) -> Any:
     return sympy.Ne(value, 0)
 
 
+def _numeric(value: Any) -> Any:
+    """Return a number; what is true counts as 1 (SBML L3V2 section 3.4.8)."""
+    if getattr(value, "is_Boolean", False) or getattr(value, "is_Relational", False):
+        return sympy.Piecewise((1, value), (0, True))
+    return value
+
+
 def _logic(combine: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args: combine(*[_truth(arg) for arg in args])
+    return lambda *args: combine(*[truth(arg) for arg in args])
 
 
 def _relation(compare: Callable[..., Any]) -> Callable[..., Any]:
@@ -508,6 +430,10 @@ _TRANSLATIONS: dict[str, Callable[..., Any]] = {
     "arccsch": lambda x: sympy.asinh(1 / x),
     "arccoth": lambda x: sympy.atanh(1 / x),
 }
+
+
+_TAKES_TRUTH = ir.LOGIC | {"piecewise"}
+"""Operators whose arguments may be true or false; others see 1 or 0."""
 
 
 def conserved_totals(

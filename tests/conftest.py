@@ -16,6 +16,12 @@ import support
 _CACHE = Path(tempfile.mkdtemp(prefix="mir21sim-tests-"))
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--suite", action="store_true", help="run every case of the SBML packs"
+    )
+
+
 def pytest_configure(config):
     """Turn the cache away from the user's before anything, doctests too, compiles."""
     os.environ["MIR21SIM_CACHE"] = str(_CACHE)

@@ -45,7 +45,11 @@ def _from_ast(node):
     if isinstance(node, ast.Name):
         return ir.Call("time", ()) if node.id == "time" else ir.Symbol(node.id)
     if isinstance(node, ast.UnaryOp):
-        return ir.Call("minus", (_from_ast(node.operand),))
+        op = "not" if isinstance(node.op, ast.Not) else "minus"
+        return ir.Call(op, (_from_ast(node.operand),))
+    if isinstance(node, ast.BoolOp):
+        op = "and" if isinstance(node.op, ast.And) else "or"
+        return ir.Call(op, tuple(map(_from_ast, node.values)))
     if isinstance(node, ast.BinOp):
         operands = (node.left, node.right)
         return ir.Call(_OPERATORS[type(node.op)], tuple(map(_from_ast, operands)))
@@ -60,6 +64,19 @@ def reaction(name, arrow, rate):
     sides = [_side(side) for side in arrow.split("->")]
     math_ = expr(rate) if isinstance(rate, str) else rate
     return ir.Reaction(name, sides[0], sides[1], (), math_)
+
+
+def event(name, trigger, sets, *, delay=None, priority=None, **flags):
+    """Return an event; `sets` is ``"x = 1; y = 2*x"``, the flags those of ir.Event."""
+    pairs = [part.split("=", 1) for part in filter(str.strip, sets.split(";"))]
+    return ir.Event(
+        name,
+        expr(trigger),
+        None if delay is None else expr(str(delay)),
+        None if priority is None else expr(str(priority)),
+        tuple(ir.Assignment(v.strip(), expr(math.strip())) for v, math in pairs),
+        **flags,
+    )
 
 
 def _side(text):
@@ -78,18 +95,23 @@ def network(
     rules: Mapping[str, str] | None = None,
     rate_rules: Mapping[str, str] | None = None,
     starts: Mapping[str, str] | None = None,
+    events: Iterable[ir.Event] = (),
     size: float = 1.0,
     units: ir.ModelUnits = UNITS,
     name: str = "tiny",
 ) -> ir.Network:
     """Return a network in one compartment `cell`; rules and starts are texts."""
     rules, rate_rules, starts = rules or {}, rate_rules or {}, starts or {}
+    events = tuple(events)
     variable = {*rules, *rate_rules} - {*species}
+    variable |= {a.variable for e in events for a in e.assignments}
     values = dict(parameters) | {v: None for v in rules if v not in species}
     return ir.Network(
         id=name,
         name="",
-        compartments=(ir.Compartment("cell", size, units.volume),),
+        compartments=(
+            ir.Compartment("cell", size, units.volume, constant="cell" not in variable),
+        ),
         species=tuple(
             ir.Species(s, "cell", value, unit=units.substance)
             for s, value in species.items()
@@ -105,6 +127,7 @@ def network(
             ir.InitialAssignment(v, expr(f)) for v, f in starts.items()
         ),
         units=units,
+        events=events,
     )
 
 
@@ -161,6 +184,7 @@ def _unit_definitions(units):
 
 
 def _list(name, texts):
+    texts = list(texts)
     return f"<listOf{name}>{''.join(texts)}</listOf{name}>" if texts else ""
 
 
@@ -230,8 +254,35 @@ def sbml_model(net: ir.Network) -> dict[str, str]:
         "rules": _list("Rules", rules),
         "constraints": "",
         "reactions": _list("Reactions", reactions),
-        "events": "",
+        "events": _list("Events", map(_event_xml, net.events)),
     }
+
+
+def _event_xml(item):
+    """Write an event with all its attributes."""
+
+    def part(tag, math_, **attributes):
+        inner = f"{MATH}{mathml(math_)}</math>"
+        return f"<{tag} {_attributes(**attributes)}>{inner}</{tag}>"
+
+    texts = [
+        part("eventAssignment", a.math, variable=a.variable) for a in item.assignments
+    ]
+    given = _attributes(
+        id=item.id, useValuesFromTriggerTime=item.values_from_trigger_time
+    )
+    trigger = part(
+        "trigger",
+        item.trigger,
+        initialValue=item.initial_value,
+        persistent=item.persistent,
+    )
+    return (
+        f"<event {given}>{trigger}"
+        f"{part('priority', item.priority) if item.priority else ''}"
+        f"{part('delay', item.delay) if item.delay else ''}"
+        f"{_list('EventAssignments', texts)}</event>"
+    )
 
 
 def to_sbml(net: ir.Network, **replaced: str) -> str:
@@ -244,10 +295,10 @@ def to_sbml(net: ir.Network, **replaced: str) -> str:
     return f"{SBML}{model}{''.join(lists.values())}</model></sbml>"
 
 
-def compiled(net: ir.Network, backend="numpy", **texts):
+def compiled(net: ir.Network, backend="numpy", unit_policy="check", **texts):
     """Return a network as the library loads it; `texts` adds a toml and the like."""
     files = library.ModelFiles(net.id, {"sbml": to_sbml(net)} | texts)
-    return library.assemble(files, backend=backend)
+    return library.assemble(files, backend=backend, unit_policy=unit_policy)
 
 
 # ------------------------------------------------------------- independent evaluation

@@ -94,7 +94,7 @@ def test_doctor_finds_everything(capsys):
         (["sweep", "earm_1_3", "--over", "L=1", "-o", "x.doc"], ["x.doc", ".nc"]),
         (["sweep", "earm_1_3", "--over", "L=1", "--plot", "x.bmp"], ["x.bmp", ".png"]),
         (["compare", "none.nc", "--observe", "C8"], ["none.nc", "does not exist"]),
-        (["convert", "a.txt", "-o", "b.xml"], ["a.txt", ".ant"]),
+        (["convert", "a.txt", "-o", "b.xml"], ["a.txt", "Unknown model"]),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else None,
 )

@@ -11,14 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import expr, reaction
 
-from mir21sim import ir, symbolic
+from mir21sim import ir, symbolic, symbolic_events
 from mir21sim.codegen import cache, emit
 from mir21sim.codegen.printer import FUNCTIONS, kernel_text
 from mir21sim.compiled import Kernels
+from mir21sim.equations import equations
 from mir21sim.errors import CodegenError
 
 T = 0.7
 """Time at which kernels are compared: 0 would hide a lost dependence."""
+
+
+def module_text(net, key):
+    """Return the generated text of a network."""
+    system = symbolic.build(net)
+    events = symbolic_events.build(equations(net), system)
+    return emit.module_text(system, events, net.id, key)
 
 
 # ------------------------------------------------------------------ random networks
@@ -139,8 +147,7 @@ def test_conserved_totals_stand_still_at_every_state(net):
 @settings(max_examples=40)
 @given(networks())
 def test_the_same_network_gives_the_same_bytes(net):
-    first = emit.module_text(symbolic.build(net), net.id, cache.key(net))
-    second = emit.module_text(symbolic.build(net), net.id, cache.key(net))
+    first, second = module_text(net, cache.key(net)), module_text(net, cache.key(net))
     assert first == second
 
 
@@ -251,7 +258,7 @@ def test_ids_may_be_words_of_python_and_sympy():
 
 
 def test_the_text_names_each_reaction_beside_its_rate():
-    text = emit.module_text(symbolic.build(support.BINDING), "m", "key")
+    text = module_text(support.BINDING, "key")
     assert "# bind\n" in text
     assert "# d bind / d A\n" in text
     assert "Generated, do not edit." in text

@@ -81,7 +81,10 @@ def test_a_symbol_without_a_value_is_a_misspelling_to_look_for():
 @pytest.mark.parametrize(
     "change",
     [
-        {"compartments": (ir.Compartment("cell", None),)},
+        {
+            "compartments": (ir.Compartment("cell", None),),
+            "species": (replace(SOUND.species[0], only_amount=False), SOUND.species[1]),
+        },
         {"species": (ir.Species("A", "cell", None), SOUND.species[1])},
     ],
     ids=["compartment", "species"],
@@ -90,6 +93,11 @@ def test_a_size_or_amount_without_a_value_is_an_error(change):
     assert (
         len(messages(lint.structure_issues(replace(SOUND, **change)), "no value")) == 1
     )
+
+
+def test_a_size_that_nothing_needs_may_be_absent():
+    idle = replace(SOUND, compartments=(ir.Compartment("cell", None),))
+    assert lint.structure_issues(idle) == []
 
 
 def test_a_formula_gives_a_value():
@@ -371,3 +379,34 @@ def test_a_broken_table_is_refused_by_line():
         library.parameter_table(
             replace(files, texts={"parameters": "id\tvalue\tunit\tstatus\n"})
         )
+
+
+# ------------------------------------------------------------- rates and constraints
+PER_TIME = (("second", -1.0, 0, 1.0),)
+
+
+def test_the_unit_of_a_slope_is_that_of_its_quantity_over_time():
+    slope = ir.Call(ir.RATE_OF, (ir.Symbol("A"),))
+    net = with_units(k1=PER_TIME, k2=PER_TIME)
+    right = replace(net, rules=(ir.Rule("assignment", "total", slope),))
+    total = next(p for p in right.parameters if p.id == "total")
+    others = tuple(p for p in right.parameters if p.id != "total")
+    given = replace(total, unit=(*ITEM, *PER_TIME))
+    good = replace(right, parameters=(*others, given))
+    assert lint.unit_issues(good) == []
+    bad = replace(right, parameters=(*others, replace(total, unit=ITEM)))
+    assert len(messages(lint.unit_issues(bad), "units")) == 1
+
+
+def test_the_rate_of_a_reaction_has_a_unit():
+    net = with_units(k1=PER_TIME, k2=PER_TIME)
+    rules = (ir.Rule("assignment", "total", expr("r1 + A")),)
+    assert only(lint.unit_issues(replace(net, rules=rules)), "units").startswith(
+        "total"
+    )
+
+
+def test_an_algebraic_rule_must_not_add_unlike_units():
+    net = replace(with_units(k1=PER_TIME, k2=PER_TIME), algebraic=(expr("A - k1"),))
+    message = only(lint.unit_issues(net), "units")
+    assert message.startswith("algebraic rule 1 `A - k1`: ")

@@ -251,27 +251,6 @@ def test_level_2_units_may_be_redefined():
 
 
 # ------------------------------------------------------------------------- refusals
-def _event():
-    return (
-        '<listOfEvents><event id="divide" useValuesFromTriggerTime="true">'
-        f'<trigger initialValue="true" persistent="true">{MATH}<true/></math></trigger>'
-        "</event></listOfEvents>"
-    )
-
-
-def _algebraic():
-    formula = "<apply><minus/><ci>k</ci><cn>1</cn></apply>"
-    return (
-        f"<listOfRules><algebraicRule>{MATH}{formula}</math></algebraicRule>"
-        "</listOfRules>"
-    )
-
-
-def _variable():
-    k = '<parameter id="k" constant="false" value="1"/>'
-    return f"<listOfParameters>{k}</listOfParameters>"
-
-
 def _csymbol(name, *arguments):
     address = f"http://www.sbml.org/sbml/symbols/{name}"
     head = f'<csymbol encoding="text" definitionURL="{address}">{name}</csymbol>'
@@ -285,31 +264,7 @@ def _reaction(attributes='id="r1"', inside="", law=f"{MATH}<ci>k</ci></math>"):
     )
 
 
-def _reactant(attributes):
-    inside = f'<speciesReference species="A" {attributes} constant="false"/>'
-    return _reaction(inside=f"<listOfReactants>{inside}</listOfReactants>")
-
-
-def _stoichiometry_rule():
-    return (
-        f'<listOfRules><assignmentRule variable="nA">{MATH}<ci>k</ci></math>'
-        "</assignmentRule></listOfRules>"
-    )
-
-
-def _converted_species():
-    return (
-        '<listOfSpecies><species id="A" compartment="cell" initialAmount="1" '
-        'hasOnlySubstanceUnits="true" boundaryCondition="false" constant="false" '
-        'conversionFactor="k"/></listOfSpecies>'
-    )
-
-
 REFUSED = {
-    "event": ({"events": _event()}, "event `divide`"),
-    "algebraic rule": (
-        {"rules": _algebraic(), "parameters": _variable()}, "algebraic rule 1"
-    ),
     "delay": (
         {
             "reactions": _reaction(
@@ -317,27 +272,6 @@ REFUSED = {
             )
         },
         r"delay\(\) in reaction `r1`",
-    ),
-    "rateOf": (
-        {
-            "reactions": _reaction(
-                law=f"{MATH}{_csymbol('rateOf', '<ci>k</ci>')}</math>"
-            )
-        },
-        r"rateOf\(\) in reaction `r1`",
-    ),
-    "species conversion factor": (
-        {"species": _converted_species(), "reactions": _reaction(), "rules": "",
-         "starts": ""},
-        "conversion factor of species `A`",
-    ),
-    "computed stoichiometry": (
-        {"reactions": _reactant('id="nA"'), "rules": _stoichiometry_rule()},
-        "computed stoichiometry of `A` in reaction `r1`",
-    ),
-    "missing stoichiometry": (
-        {"reactions": _reactant("")},
-        "missing stoichiometry of `A` in reaction `r1`",
     ),
     "no rate law": (
         {"reactions": '<listOfReactions><reaction id="r1" reversible="false"/>'
@@ -355,28 +289,60 @@ def test_an_unsupported_construct_is_refused_by_name_and_id(case):
 
 
 def test_all_unsupported_constructs_are_named_at_once():
+    one = REFUSED["no rate law"][0]["reactions"]
+    two = '<reaction id="r2" reversible="false"/></listOfReactions>'
+    words = r"reaction `r1` without a rate law; reaction `r2` without a rate law"
+    with pytest.raises(UnsupportedFeatureError, match=words):
+        read(reactions=one.replace("</listOfReactions>", two))
+
+
+LEVEL_2_EVENT = """<sbml xmlns="http://www.sbml.org/sbml/level2/version{0}" level="2"
+version="{0}"><model id="old"><listOfParameters>
+<parameter id="x" value="0" constant="false"/></listOfParameters>
+<listOfEvents><event id="e" {1}><trigger>{2}<apply><gt/><ci>x</ci><cn>1</cn></apply>
+</math></trigger><listOfEventAssignments><eventAssignment variable="x">{2}<cn>0</cn>
+</math></eventAssignment></listOfEventAssignments></event></listOfEvents></model></sbml>
+"""
+
+
+def test_an_event_of_level_2_has_the_meaning_that_level_3_writes_out():
+    (event,) = read_sbml(LEVEL_2_EVENT.format(4, "", MATH), "old.xml").events
+    assert event == support.event("e", "x > 1", "x = 0")
+
+
+def test_a_unit_of_its_own_for_the_delay_of_an_event_is_refused():
+    text = LEVEL_2_EVENT.format(2, 'timeUnits="second"', MATH)
     with pytest.raises(
-        UnsupportedFeatureError, match=r"event `divide`; algebraic rule 1"
+        UnsupportedFeatureError, match="time unit `second` of event `e`"
     ):
-        read(events=_event(), rules=_algebraic(), parameters=_variable())
+        read_sbml(text, "old.xml")
 
 
-def test_a_conversion_factor_of_the_model_is_refused():
-    text = support.to_sbml(TINY).replace(
-        '<model id="tiny"', '<model id="tiny" conversionFactor="k"'
+def test_what_an_event_leaves_out_does_nothing():
+    """Level 3 Version 2 has no formula that must be there."""
+    lists = (
+        '<listOfEvents><event useValuesFromTriggerTime="true"><listOfEventAssignments>'
+        '<eventAssignment variable="k"/></listOfEventAssignments><delay/></event>'
+        "</listOfEvents>"
     )
-    with pytest.raises(
-        UnsupportedFeatureError, match=r"conversion factor `k` of the model"
-    ):
-        read_sbml(text, "tiny.xml")
+    parameters = "".join(
+        f'<parameter id="{p}" constant="false"/>' for p in ("k", "total")
+    )
+    parameters = f"<listOfParameters>{parameters}</listOfParameters>"
+    (event,) = read(events=lists, parameters=parameters).events
+    assert event == ir.Event("event 1", ir.Call("false", ()))
 
 
-def test_a_fast_reaction_is_refused():
-    text = support.to_sbml(TINY).replace("version2/core", "version1/core")
-    text = text.replace('level="3" version="2"', 'level="3" version="1"')
-    text = text.replace('reversible="false"', 'reversible="false" fast="true"')
-    with pytest.raises(UnsupportedFeatureError, match=r"fast reaction `r1`"):
-        read_sbml(text, "tiny.xml")
+def test_events_survive():
+    net = support.network(
+        {"A": 1.0}, {"k": 1.0, "d": 2.0}, [],
+        events=[
+            support.event("e", "A > k and time >= 3", "A = 2*A; k = 0", delay="d + 1",
+                          priority="A", initial_value=False, persistent=False),
+            support.event("f", "not (A > k)", "k = d", values_from_trigger_time=False),
+        ],
+    )  # fmt: skip
+    assert read(net).events == net.events
 
 
 def test_a_required_package_is_refused():
@@ -410,9 +376,9 @@ def test_text_that_is_no_model_is_refused_with_the_file_name(text, words):
     [
         '<!DOCTYPE sbml [<!ENTITY a "b">]>',
         "<!DOCTYPE sbml>",
-        '<!ENTITY lol "lol">',
+        '<!DOCTYPE sbml SYSTEM "file:///etc/passwd">',
     ],
-    ids=["both", "doctype", "entity"],
+    ids=["both", "doctype", "external"],
 )
 def test_xml_entities_are_refused_before_parsing(prefix):
     with pytest.raises(ModelError, match=r"tiny.xml declares XML entities"):

@@ -11,11 +11,12 @@ import support
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import expr, reaction
+from support import reaction
 
 from mir21sim import ir, symbolic
 from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
-from mir21sim.errors import CodegenError, ModelError, UnsupportedFeatureError
+from mir21sim.equations import equations
+from mir21sim.errors import CodegenError, ModelError
 
 X, Y = ir.Symbol("x"), ir.Symbol("y")
 
@@ -30,8 +31,8 @@ def evaluate(expression, **values):
 def translate(op, *args):
     """Return an operation on `x` and `y` as SymPy, over symbols of these names."""
     net = support.network({}, {"x": 1.0, "y": 1.0}, [])
-    builder = symbolic._Builder(net)
-    names = {builder.amounts[n]: sympy.Symbol(n) for n in ("x", "y")}
+    builder = symbolic.Translator(equations(net))
+    names = {builder.symbols[n]: sympy.Symbol(n) for n in ("x", "y")}
     return builder.translate(ir.Call(op, args)).xreplace(names)
 
 
@@ -101,7 +102,7 @@ TRUTHS = tuple(itertools.product((0.0, 1.0, 2.5), repeat=2))
 def test_no_operator_is_without_an_oracle():
     covered = {*UNARY, *BINARY, *TESTS, "not", "piecewise", "true", "false"}
     assert covered == symbolic._TRANSLATIONS.keys()
-    assert covered | {ir.TIME} == ir.OPERATORS
+    assert covered | {ir.TIME, ir.RATE_OF} == ir.OPERATORS
 
 
 @pytest.mark.parametrize("op", UNARY)
@@ -253,18 +254,6 @@ def test_a_rate_rule_is_a_rate_of_its_own():
     system = symbolic.build(net)
     assert system.rate_names == ("d A/dt",)
     assert system.stoichiometry == {(0, 0): 1.0}
-
-
-def test_a_concentration_in_a_changing_volume_is_refused():
-    a = ir.Species("A", "cell", 1.0, only_amount=False)
-    cell = ir.Compartment("cell", 1.0, constant=False)
-    net = support.network({}, {"k": 1.0}, [], rate_rules={"A": "k"})
-    rules = (*net.rules, ir.Rule("assignment", "cell", expr("1 + time")))
-    changed = ir.Network(
-        "m", "", (cell,), (a,), net.parameters, (), rules, (), support.UNITS
-    )
-    with pytest.raises(UnsupportedFeatureError, match=r"rate rule of `A`.*`cell`"):
-        symbolic.build(changed)
 
 
 def test_stoichiometry_cancels_what_stands_on_both_sides():

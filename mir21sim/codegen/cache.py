@@ -20,6 +20,7 @@ import platformdirs
 from mir21sim import ir
 from mir21sim.codegen import emit_version
 from mir21sim.compiled import Kernels
+from mir21sim.equations import equations
 from mir21sim.errors import InputError
 from mir21sim.solvers import signatures
 
@@ -178,10 +179,12 @@ def _sealed(body: str) -> str:
 
 def _generate(network: ir.Network) -> str:
     """Return the sealed module text; SymPy is imported only here."""
-    from mir21sim import symbolic  # not needed on a cached start
+    from mir21sim import symbolic, symbolic_events  # not needed on a cached start
     from mir21sim.codegen import emit
 
-    body = emit.module_text(symbolic.build(network), network.id, key(network))
+    system = symbolic.build(network)
+    events = symbolic_events.build(equations(network), system)
+    body = emit.module_text(system, events, network.id, key(network))
     return _sealed(body)
 
 

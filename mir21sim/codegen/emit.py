@@ -4,6 +4,7 @@ The text is plain Python without Numba; ``cache`` decides how it runs. Same netw
 same bytes.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,9 +13,12 @@ import sympy
 from mir21sim.codegen.emit_version import GENERATOR
 from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
 from mir21sim.symbolic import Chained, SymbolicSystem, chain_rule
+from mir21sim.symbolic_events import SymbolicEvents
 
 
-def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
+def module_text(
+    system: SymbolicSystem, events: SymbolicEvents, model_id: str, key: str
+) -> str:
     """Return the source of the module with all kernels of one network.
 
     Functions in it, all filling their last array and returning nothing:
@@ -22,7 +26,9 @@ def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
     ``DV_ROW``/``DV_COL``), ``rates_dt(t, y, p, d)`` (of dv/dt, ``DT_ROW``),
     ``assigned(t, y, p, a)``, ``initial(t, y, p, keep_y, keep_p)`` (changes y and p in
     place, except where told to keep), and ``rhs``, ``jac``, ``dfdt`` made of these by
-    the sparse stoichiometry.
+    the sparse stoichiometry. For the events, in the words of ``SymbolicEvents``:
+    ``roots``, ``moments``, ``delays``, ``priorities`` and, one of each per event,
+    ``VALUES`` and ``SIZES``, all ``(t, y, p, out)``, and ``triggers(t, r, p, out)``.
     """
     writer = _Writer(system)
     dv_dy = chain_rule(system, system.y)
@@ -42,6 +48,8 @@ def module_text(system: SymbolicSystem, model_id: str, key: str) -> str:
         writer.derivatives("rates_dt", dv_dt, by_state=False),
         writer.assigned(),
         writer.initial(),
+        *_event_patterns(events),
+        *writer.events(events),
         _GENERIC,
     ]
     return "\n".join(parts)
@@ -123,6 +131,28 @@ def _patterns(
     ]
 
 
+def _event_patterns(events: SymbolicEvents) -> list[str]:
+    """Return the constant arrays of relations, events and their assignments."""
+    records = events.records
+    targets = [target for row in events.targets for target in row]
+    first = itertools.accumulate(map(len, events.targets), initial=0)
+    timed = (moment is not sympy.nan for moment in events.moments)
+    return [
+        _names("EVENT_NAMES", [e.id for e in records]),
+        _array("EVENT_INITIAL", (e.initial_value for e in records), "bool_"),
+        _array("EVENT_PERSISTENT", (e.persistent for e in records), "bool_"),
+        _array("EVENT_EARLY", (e.values_from_trigger_time for e in records), "bool_"),
+        _array("EVENT_RANKED", (e.priority is not None for e in records), "bool_"),
+        _array("EVENT_FIRST", first, "int64"),
+        _array("TARGET_IS_STATE", (kind == "y" for kind, _ in targets), "bool_"),
+        _array("TARGET_INDEX", (index for _, index in targets), "int64"),
+        _array("ROOT_KIND", events.kinds, "int64"),
+        _array("ROOT_USER", events.users, "int64"),
+        _array("ROOT_MOVING", events.moving, "bool_"),
+        _array("ROOT_TIMED", timed, "bool_"),
+    ]
+
+
 class _Writer:
     """Writes the functions of one system; knows which intermediates each needs."""
 
@@ -179,6 +209,54 @@ class _Writer:
         if not self.system.initials:
             lines.append("    return")
         return "\n".join(lines)
+
+    def events(self, events: SymbolicEvents) -> list[str]:
+        """Write the functions of the events and of the relations."""
+        per_event = [e.id for e in events.records]
+        relations = [f"{e} = 0" for e in events.roots]
+        return [
+            self._listed("roots", events.roots, relations),
+            self._listed("moments", events.moments, relations),
+            self._triggers(events),
+            self._listed("delays", events.delays, per_event),
+            self._listed("priorities", events.priorities, per_event),
+            *self._assignments("values", events, events.values),
+            *self._assignments("sizes", events, events.sizes),
+        ]
+
+    def _assignments(
+        self, name: str, events: SymbolicEvents, rows: Sequence[Sequence[Any]]
+    ) -> list[str]:
+        """Write one function per event, and the tuple of them."""
+        texts = [
+            self._listed(f"{name}_{k}", row, [a.variable for a in record.assignments])
+            for k, (record, row) in enumerate(zip(events.records, rows, strict=True))
+        ]
+        listed = "".join(f"{name}_{k}, " for k in range(len(rows)))
+        return [*texts, f"\n\n{name.upper()} = ({listed})"]
+
+    def _listed(
+        self, name: str, expressions: Sequence[Any], labels: Sequence[str]
+    ) -> str:
+        """Write ``name(t, y, p, out)``, one element of `out` per expression."""
+        before = self._named(self.system.needed_assigned(expressions))
+        results = [
+            (f"out[{k}]", expr, label)
+            for k, (expr, label) in enumerate(zip(expressions, labels, strict=True))
+        ]
+        return self._function(f"{name}(t, y, p, out)", before, results)
+
+    def _triggers(self, events: SymbolicEvents) -> str:
+        """Write ``triggers(t, r, p, out)``: conditions over truths of relations."""
+        lines = ["", "", "def triggers(t, r, p, out):"]
+        lines += [f"    {symbol} = r[{k}]" for k, symbol in enumerate(events.r)]
+        lines += [
+            f"    out[{k}] = {kernel_text(expr)}  # {record.id}"
+            for k, (expr, record) in enumerate(
+                zip(events.triggers, events.records, strict=True)
+            )
+        ]
+        return "\n".join([*lines, "    return"])
 
     def _indexed(self, expr: Any) -> str:
         """Return text that reads y and p by index: they change between the lines."""

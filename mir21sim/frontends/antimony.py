@@ -1,9 +1,13 @@
 """Antimony text ↔ SBML text, through the optional `antimony` package. Layer 3."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mir21sim.errors import InputError, ModelError
+from mir21sim.frontends import texts
+
+SUFFIXES = (".ant", ".antimony", ".sb")
 
 
 def _antimony() -> Any:
@@ -24,17 +28,14 @@ def antimony_to_sbml(text: str, name: str) -> str:
     Raises
     ------
     ModelError
-        With Antimony's own word and line, when the text cannot be parsed.
+        With Antimony's own word and line, when the text cannot be parsed; for a text
+        that imports another file.
     """
+    texts.stop_on_hostile_antimony(text, name)
     antimony = _antimony()
-    antimony.clearPreviousLoads()
-    antimony.freeAll()
-    if antimony.loadAntimonyString(text) < 0:
-        raise ModelError(f"{name}: {' '.join(antimony.getLastError().split())}")
-    sbml = antimony.getSBMLString(antimony.getMainModuleName())
-    if not sbml:
-        raise ModelError(f"{name}: {' '.join(antimony.getLastError().split())}")
-    return str(sbml)
+    return _converted(
+        antimony, antimony.loadAntimonyString, antimony.getSBMLString, text, name
+    )
 
 
 def sbml_to_antimony(text: str, name: str) -> str:
@@ -45,14 +46,29 @@ def sbml_to_antimony(text: str, name: str) -> str:
     ModelError
         With the converter's own words, when it cannot be converted.
     """
+    texts.stop_on_hostile_xml(text, name)
     antimony = _antimony()
+    return _converted(
+        antimony, antimony.loadSBMLString, antimony.getAntimonyString, text, name
+    )
+
+
+def _converted(
+    antimony: Any,
+    load: Callable[[str], int],
+    get: Callable[[str], str],
+    text: str,
+    name: str,
+) -> str:
+    """Return what the converter makes of a text; its state is global, so cleared."""
     antimony.clearPreviousLoads()
     antimony.freeAll()
-    if antimony.loadSBMLString(text) < 0:
+    made = get(antimony.getMainModuleName()) if load(text) >= 0 else ""
+    if not made:
         raise ModelError(f"{name}: {' '.join(antimony.getLastError().split())}")
-    return str(antimony.getAntimonyString(antimony.getMainModuleName()))
+    return str(made)
 
 
 def is_antimony(path: Path) -> bool:
     """Say whether a file name is one of an Antimony file."""
-    return path.suffix.lower() in {".ant", ".antimony", ".sb"}
+    return path.suffix.lower() in SUFFIXES

@@ -1,23 +1,26 @@
 """SBML text → Network; what is not supported is refused by name and id. Layer 3."""
 
-import contextlib
+import textwrap
+import warnings
 from collections.abc import Iterator
 from typing import Any
-from xml.parsers import expat
 
 import libsbml
 
 from mir21sim import ir
-from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
+from mir21sim.errors import (
+    ModelError,
+    ModelWarning,
+    UnsupportedFeatureError,
+    hint,
+)
+from mir21sim.frontends import arity, texts
+from mir21sim.frontends.events import read_events, refused_events
 from mir21sim.units import UnitParts
 
 MAX_DEPTH = 60
 """Formulas nested deeper are refused: no published model comes near, and every later
 stage walks them recursively. Sums and products count once, however long."""
-
-MAX_XML_DEPTH = 1000
-MAX_SIZE = 20_000
-"""Operations in one formula after function definitions are expanded."""
 
 AVOGADRO = 6.02214179e23  # value that SBML L3V2 section 3.4.6 fixes for the csymbol
 
@@ -79,6 +82,7 @@ _OPS = {
     libsbml.AST_CONSTANT_TRUE: "true",
     libsbml.AST_CONSTANT_FALSE: "false",
     libsbml.AST_NAME_TIME: ir.TIME,
+    libsbml.AST_FUNCTION_RATE_OF: ir.RATE_OF,
 }
 _CONSTANTS = {
     libsbml.AST_CONSTANT_E: 2.718281828459045,
@@ -94,16 +98,17 @@ _NUMBERS = {
 _SAID_BY_US = {
     libsbml.ApplyCiMustBeUserFunction,
     libsbml.ApplyCiMustBeModelComponent,
-    libsbml.OpsNeedCorrectNumberOfArgs,
     libsbml.InvalidNoArgsPassedToFunctionDef,
     libsbml.UndeclaredSpeciesRef,
+    libsbml.RecursiveFunctionDefinition,
+    libsbml.CircularRuleDependency,
 }
-"""Errors of libSBML that lint or this reader tell in words of their own."""
+"""Errors of libSBML that this reader, lint or ``equations`` tell in their own words."""
 
-_REFUSED_SYMBOLS = {
-    libsbml.AST_FUNCTION_DELAY: "delay()",
-    libsbml.AST_FUNCTION_RATE_OF: "rateOf()",
-}
+ERRORS_SHOWN = 3
+"""Errors of libSBML that a message repeats; of the others it gives the number."""
+
+_REFUSED_SYMBOLS = {libsbml.AST_FUNCTION_DELAY: "delay()"}
 
 
 def read_sbml(text: str, name: str) -> ir.Network:
@@ -121,9 +126,7 @@ def read_sbml(text: str, name: str) -> ir.Network:
     UnsupportedFeatureError
         For constructs that are not supported; every one is named with its id.
     """
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ModelError(f"{name} declares XML entities, which a model never needs.")
-    _stop_on_nesting(text, name)
+    texts.stop_on_hostile_xml(text, name)
     document = libsbml.readSBMLFromString(text)
     _stop_on_errors(document, name)
     model = document.getModel()
@@ -134,58 +137,83 @@ def read_sbml(text: str, name: str) -> ir.Network:
         raise UnsupportedFeatureError(
             f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
         )
-    return _Reader(model, name).network()
+    reader = _Reader(model, name)
+    network = reader.network()
+    if reader.open_counts:
+        warnings.warn(
+            f"{name} gives no stoichiometry for {', '.join(reader.open_counts[:3])}"
+            f"{' and others' if len(reader.open_counts) > 3 else ''}; 1 is taken.",
+            ModelWarning,
+            stacklevel=2,
+        )
+    return network
 
 
-def _stop_on_nesting(text: str, name: str) -> None:
-    """Raise where elements nest so deep that libSBML, which recurses, would crash."""
-    level = 0
-
-    def enter(*_: object) -> None:
-        nonlocal level
-        level += 1
-        if level > MAX_XML_DEPTH:
-            raise ModelError(
-                f"{name} nests XML elements deeper than {MAX_XML_DEPTH} levels, line "
-                f"{parser.CurrentLineNumber}; split the formula by assignment rules."
-            )
-
-    def leave(*_: object) -> None:
-        nonlocal level
-        level -= 1
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler, parser.EndElementHandler = enter, leave
-    # What is malformed libSBML tells better.
-    with contextlib.suppress(expat.ExpatError):
-        parser.Parse(text.encode(), True)
+def _errors(document: Any, name: str) -> Iterator[Any]:
+    """Yield what libSBML says is wrong, apart from what we say in our own words."""
+    log = document.getErrorLog()
+    if log.getNumFailsWithSeverity(libsbml.LIBSBML_SEV_ERROR) == 0:
+        model = document.getModel()
+        if model is None:
+            return
+        arity.stop_on_wrong_arity(model, name)
+        document = document.clone()
+        _unlink(document.getModel())
+        for category in (
+            libsbml.LIBSBML_CAT_MATHML_CONSISTENCY,  # lint says these in our words
+            libsbml.LIBSBML_CAT_UNITS_CONSISTENCY,
+            libsbml.LIBSBML_CAT_MODELING_PRACTICE,
+            libsbml.LIBSBML_CAT_SBO_CONSISTENCY,
+        ):
+            document.setConsistencyChecks(category, False)
+        document.checkConsistency()
+        log = document.getErrorLog()
+    for i in range(log.getNumErrors()):
+        error = log.getError(i)
+        if (
+            error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR
+            and error.getErrorId() not in _SAID_BY_US
+        ):
+            yield error
 
 
 def _stop_on_errors(document: Any, name: str) -> None:
-    """Raise the first SBML error, in one sentence, with the count of the others."""
-    for category in (
-        libsbml.LIBSBML_CAT_MATHML_CONSISTENCY,  # lint says these in our words
-        libsbml.LIBSBML_CAT_UNITS_CONSISTENCY,
-        libsbml.LIBSBML_CAT_MODELING_PRACTICE,
-        libsbml.LIBSBML_CAT_SBO_CONSISTENCY,
-    ):
-        document.setConsistencyChecks(category, False)
-    if document.getNumErrors(libsbml.LIBSBML_SEV_ERROR) == 0 and document.getModel():
-        document.checkConsistency()
-    log = document.getErrorLog()
-    errors = [
-        log.getError(i)
-        for i in range(log.getNumErrors())
-        if log.getError(i).getSeverity() >= libsbml.LIBSBML_SEV_ERROR
-        and log.getError(i).getErrorId() not in _SAID_BY_US
-    ]
-    if errors:
-        first = errors[0]
-        words = " ".join(first.getMessage().split())[:300]
-        more = f" ({len(errors) - 1} more errors)" if len(errors) > 1 else ""
-        raise ModelError(
-            f"{name} is not valid SBML: line {first.getLine()}: {words}{more}"
-        )
+    """Raise the first few of libSBML's errors, with the count of the others."""
+    errors = list(_errors(document, name))
+    told = []
+    for error in errors[:ERRORS_SHOWN]:
+        words = " ".join(error.getMessage().split())
+        told.append(f"line {error.getLine()}: {textwrap.shorten(words, 200)}")
+    if told:
+        more = len(errors) - len(told)
+        tail = f" ({more} more errors)" if more else ""
+        raise ModelError(f"{name} is not valid SBML: {'; '.join(told)}{tail}")
+
+
+def _definitions(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (id, formula) of what has its value from a formula, at times or at all."""
+    for rule in model.getListOfRules():
+        if rule.isAssignment():
+            yield rule.getVariable(), rule.getMath()
+    for item in model.getListOfInitialAssignments():
+        yield item.getSymbol(), item.getMath()
+    for reaction in model.getListOfReactions():
+        if reaction.isSetKineticLaw():
+            yield reaction.getIdAttribute(), reaction.getKineticLaw().getMath()
+
+
+def _unlink(model: Any) -> None:
+    """Put numbers in place of what one definition uses of others.
+
+    libSBML looks for circles in a time that grows with the fourth power of a chain of
+    rules, 400 of them 13 s; ``equations`` finds them in no time.
+    """
+    definitions = list(_definitions(model))
+    defined = {variable for variable, _ in definitions}
+    for _, math in definitions:
+        for node in list(arity.nodes(math)):
+            if node.getType() == libsbml.AST_NAME and node.getName() in defined:
+                node.setValue(1.0)
 
 
 def _refused(document: Any, model: Any) -> Iterator[str]:
@@ -195,46 +223,15 @@ def _refused(document: Any, model: Any) -> Iterator[str]:
         # libSBML shows the functions that L3V2 core itself has as a package.
         if prefix != "l3v2extendedmath" and document.getPackageRequired(prefix):
             yield f"package `{prefix}`"
-    for i, event in enumerate(model.getListOfEvents()):
-        yield f"event `{event.getIdAttribute() or i + 1}`"
-    for i, rule in enumerate(model.getListOfRules()):
-        if rule.isAlgebraic():
-            yield f"algebraic rule {i + 1}"
-    if model.isSetConversionFactor():
-        yield f"conversion factor `{model.getConversionFactor()}` of the model"
-    for species in model.getListOfSpecies():
-        if species.isSetConversionFactor():
-            yield f"conversion factor of species `{species.getId()}`"
+    yield from refused_events(model)
     for reaction in model.getListOfReactions():
-        yield from _refused_in_reaction(model, reaction)
+        if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
+            yield f"reaction `{reaction.getId()}` without a rate law"
 
 
-def _refused_in_reaction(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield what a Network cannot hold of one reaction."""
-    if reaction.isSetFast() and reaction.getFast():
-        yield f"fast reaction `{reaction.getId()}`"
-    if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
-        yield f"reaction `{reaction.getId()}` without a rate law"
-    yield from _refused_stoichiometry(model, reaction)
-
-
-def _refused_stoichiometry(model: Any, reaction: Any) -> Iterator[str]:
-    """Yield the species references whose stoichiometry is not a plain number."""
-    for reference in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
-        name = reference.getIdAttribute()
-        computed = reference.isSetStoichiometryMath() or (
-            name and (model.getRule(name) or model.getInitialAssignment(name))
-        )
-        if computed:
-            yield (
-                f"computed stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
-        elif reference.getLevel() >= 3 and not reference.isSetStoichiometry():
-            yield (
-                f"missing stoichiometry of `{reference.getSpecies()}` in reaction "
-                f"`{reaction.getId()}`"
-            )
+def _references(reaction: Any) -> tuple[Any, ...]:
+    """Return the species references of a reaction that have a stoichiometry."""
+    return (*reaction.getListOfReactants(), *reaction.getListOfProducts())
 
 
 class _Reader:
@@ -243,23 +240,28 @@ class _Reader:
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
         self.functions = {f.getId(): f for f in model.getListOfFunctionDefinitions()}
-        self.stoichiometries = {
-            ref.getIdAttribute(): ref.getStoichiometry()
-            for reaction in model.getListOfReactions()
-            for ref in (*reaction.getListOfReactants(), *reaction.getListOfProducts())
-            if ref.getIdAttribute()
+        ir.order(
+            {key: _called(f.getMath()) for key, f in self.functions.items()},
+            lambda path: f"{name}: a function is defined through itself: {path}.",
+        )
+        self.open_counts: list[str] = []
+        self.points = {
+            c.getId()
+            for c in model.getListOfCompartments()
+            if c.getSpatialDimensionsAsDouble() == 0.0
         }
 
     def network(self) -> ir.Network:
         """Return the whole model."""
         model = self.model
         self.units = self._model_units()
-        reactions, locals_ = [], []
-        for reaction in model.getListOfReactions():
-            record, parameters = self._reaction(reaction)
+        reactions, parameters = [], [*map(self._parameter, model.getListOfParameters())]
+        for item in model.getListOfReactions():
+            record, own = self._reaction(item)
             reactions.append(record)
-            locals_.extend(parameters)
-        rules = [self._rule(rule) for rule in model.getListOfRules()]
+            parameters += own
+        # L3V2 lets a formula be absent: such a rule or assignment says nothing.
+        said = [rule for rule in model.getListOfRules() if rule.isSetMath()]
         initial = [
             ir.InitialAssignment(
                 item.getSymbol(),
@@ -268,17 +270,23 @@ class _Reader:
                 ),
             )
             for item in model.getListOfInitialAssignments()
+            if item.isSetMath()
         ]
         return ir.Network(
             id=model.getId() or "model",
             name=model.getName(),
             compartments=tuple(map(self._compartment, model.getListOfCompartments())),
             species=tuple(map(self._species, model.getListOfSpecies())),
-            parameters=(*map(self._parameter, model.getListOfParameters()), *locals_),
+            parameters=tuple(parameters),
             reactions=tuple(reactions),
-            rules=tuple(rules),
+            rules=tuple(self._rule(rule) for rule in said if not rule.isAlgebraic()),
             initial_assignments=tuple(initial),
             units=self.units,
+            events=tuple(read_events(model, self._formula)),
+            algebraic=tuple(
+                self._formula(rule.getMath(), f"algebraic rule {i}")
+                for i, rule in enumerate(filter(_is_algebraic, said), start=1)
+            ),
         )
 
     def _model_units(self) -> ir.ModelUnits:
@@ -318,30 +326,39 @@ class _Reader:
         )
 
     def _compartment(self, item: Any) -> ir.Compartment:
-        # Level 1 and 2 compartments without a size: 1 in Level 1, unknown in Level 2.
+        # A compartment without a size: 1 in Level 1, unknown in the others.
+        given = item.isSetSize() or item.getLevel() == 1
+        # Level 3 has no default for the dimensions; what does not say is a volume.
+        stated = item.getLevel() < 3 or item.isSetSpatialDimensions()
+        dimensions = float(item.getSpatialDimensionsAsDouble()) if stated else 3.0
+        default = self.units.volume if dimensions == 3.0 else None
         return ir.Compartment(
             id=item.getId(),
-            size=item.getSize() if item.isSetSize() else None,
-            unit=self._unit(item.getUnits()) or self.units.volume,
-            constant=item.getConstant(),
+            size=item.getSize() if given else None,
+            unit=self._unit(item.getUnits()) or default,
+            dimensions=dimensions,
+            constant=self._is_constant(item),
             name=item.getName(),
         )
 
     def _species(self, item: Any) -> ir.Species:
         concentration = item.isSetInitialConcentration()
         amount = item.getInitialAmount() if item.isSetInitialAmount() else None
+        home = item.getCompartment()
         return ir.Species(
             id=item.getId(),
-            compartment=item.getCompartment(),
+            compartment=home,
             initial=item.getInitialConcentration() if concentration else amount,
             initial_is_concentration=concentration,
-            only_amount=item.getHasOnlySubstanceUnits(),
+            # What is in a point has no concentration.
+            only_amount=item.getHasOnlySubstanceUnits() or home in self.points,
             boundary=item.getBoundaryCondition(),
             constant=item.getConstant(),
             unit=self._unit(item.getSubstanceUnits()) or self.units.substance,
             name=item.getName(),
             sbo=item.getSBOTermID(),
             identity=_identity(item),
+            conversion=item.getConversionFactor() or self.model.getConversionFactor(),
         )
 
     def _parameter(self, item: Any, prefix: str = "") -> ir.Parameter:
@@ -349,16 +366,22 @@ class _Reader:
             id=prefix + item.getId(),
             value=item.getValue() if item.isSetValue() else None,
             unit=self._unit(item.getUnits()),
-            constant=item.getConstant(),
+            constant=self._is_constant(item),
             name=item.getName(),
         )
 
+    def _is_constant(self, item: Any) -> bool:
+        """Say whether a compartment or parameter may not vary.
+
+        Level 1 has no word for it: there, what has a value and no rule stays.
+        """
+        if item.getLevel() > 1:
+            return bool(item.getConstant())
+        given = item.isSetValue() if hasattr(item, "isSetValue") else True
+        return given and self.model.getRule(item.getId()) is None
+
     def _rule(self, rule: Any) -> ir.Rule:
         variable = rule.getVariable()
-        if variable in self.stoichiometries:
-            raise UnsupportedFeatureError(
-                f"{self.name}: rule for the stoichiometry `{variable}`."
-            )
         return ir.Rule(
             kind="rate" if rule.isRate() else "assignment",
             variable=variable,
@@ -374,29 +397,71 @@ class _Reader:
             p.id.removeprefix(prefix): ir.Symbol(p.id) for p in parameters
         }
         rate = self._formula(law.getMath(), f"reaction `{item.getId()}`")
+        parameters += [
+            ir.Parameter(
+                id=reference.getIdAttribute(),
+                value=_plain_count(reference),
+                constant=reference.getConstant(),
+            )
+            for reference in _references(item)
+            if _is_symbol(reference)
+        ]
         reaction = ir.Reaction(
             id=item.getId(),
-            reactants=_references(item.getListOfReactants()),
-            products=_references(item.getListOfProducts()),
+            reactants=self._counts(item.getListOfReactants(), item),
+            products=self._counts(item.getListOfProducts(), item),
             modifiers=tuple(m.getSpecies() for m in item.getListOfModifiers()),
             rate=ir.substitute(rate, renamed),
             reversible=item.getReversible(),
             name=item.getName(),
             sbo=item.getSBOTermID(),
+            fast=bool(item.isSetFast() and item.getFast()),
         )
         return reaction, parameters
+
+    def _counts(
+        self, references: Any, reaction: Any
+    ) -> tuple[tuple[str, ir.Count], ...]:
+        """Return (species, stoichiometry) pairs."""
+        where = f"a stoichiometry in reaction `{reaction.getId()}`"
+        pairs: list[tuple[str, ir.Count]] = []
+        for item in references:
+            count: ir.Count
+            if item.isSetStoichiometryMath():
+                count = self._formula(item.getStoichiometryMath().getMath(), where)
+            elif _is_symbol(item):
+                count = ir.Symbol(item.getIdAttribute())
+            else:
+                count = self._given_count(item, reaction)
+            pairs.append((item.getSpecies(), count))
+        return tuple(pairs)
+
+    def _given_count(self, reference: Any, reaction: Any) -> float:
+        """Return a stoichiometry; one that Level 3 leaves open is 1, with a warning."""
+        count = _plain_count(reference)
+        if count is None:
+            self.open_counts.append(
+                f"`{reference.getSpecies()}` in `{reaction.getId()}`"
+            )
+            return 1.0
+        return count
 
     def _formula(self, node: Any, where: str) -> ir.Expr:
         if node is None:
             raise ModelError(f"{self.name}: {where} has no formula.")
-        return self._expr(node, where, {}, ())
+        return self._bounded(self._expr(node, where, {}), where)
+
+    def _bounded(self, made: ir.Expr, where: str) -> ir.Expr:
+        """Return a formula that is not too long to be differentiated."""
+        if ir.size(made, arity.MAX_SIZE) >= arity.MAX_SIZE:
+            raise ModelError(arity.too_long(f"{self.name}: {where}"))
+        return made
 
     def _expr(
         self,
         root: Any,
         where: str,
         arguments: dict[str, ir.Expr],
-        inside: tuple[str, ...],
     ) -> ir.Expr:
         """Return one libSBML formula as ours, function definitions expanded.
 
@@ -413,7 +478,7 @@ class _Reader:
                 continue
             operands = done[len(done) - count :]
             del done[len(done) - count :]
-            made = self._node(node, operands, where, arguments, inside)
+            made = self._node(node, operands, where, arguments)
             if ir.depth(made) > MAX_DEPTH:
                 raise ModelError(
                     f"{self.name}: the formula of {where} is nested deeper than "
@@ -428,7 +493,6 @@ class _Reader:
         children: list[ir.Expr],
         where: str,
         arguments: dict[str, ir.Expr],
-        inside: tuple[str, ...],
     ) -> ir.Expr:
         """Return one node whose operands are finished."""
         kind = node.getType()
@@ -439,7 +503,7 @@ class _Reader:
         if kind == libsbml.AST_NAME:
             return self._name(node.getName(), arguments)
         if kind == libsbml.AST_FUNCTION:
-            return self._call(node.getName(), children, where, inside)
+            return self._call(node.getName(), children, where)
         if kind in _REFUSED_SYMBOLS:
             raise UnsupportedFeatureError(
                 f"{self.name} uses what mir21sim does not support: "
@@ -455,8 +519,6 @@ class _Reader:
     def _name(self, name: str, arguments: dict[str, ir.Expr]) -> ir.Expr:
         if name in arguments:
             return arguments[name]
-        if name in self.stoichiometries:
-            return ir.Number(self.stoichiometries[name])
         return ir.Symbol(name)
 
     def _call(
@@ -464,7 +526,6 @@ class _Reader:
         name: str,
         arguments: list[ir.Expr],
         where: str,
-        inside: tuple[str, ...],
     ) -> ir.Expr:
         """Expand a call of a function definition."""
         definition = self.functions.get(name)
@@ -473,11 +534,6 @@ class _Reader:
             raise ModelError(
                 f"{self.name}: {where} calls `{name}`, which is not a function. "
                 f"{hint(name, known)}"
-            )
-        if name in inside:
-            path = " → ".join((*inside[inside.index(name) :], name))
-            raise ModelError(
-                f"{self.name}: a function is defined through itself: {path}."
             )
         formal = [
             definition.getArgument(i).getName()
@@ -492,13 +548,14 @@ class _Reader:
         body = definition.getBody()
         if body is None:
             raise ModelError(f"{self.name}: the function `{name}` has no body.")
-        made = self._expr(body, where, bound, (*inside, name))
-        if ir.size(made, MAX_SIZE) >= MAX_SIZE:
-            raise ModelError(
-                f"{self.name}: the formula of {where} grows beyond {MAX_SIZE} "
-                f"operations when the function `{name}` is expanded."
-            )
-        return made
+        return self._bounded(self._expr(body, where, bound), where)
+
+
+def _called(root: Any) -> list[str]:
+    """Return the names of the functions that a formula calls, with repetitions."""
+    return [
+        n.getName() for n in arity.nodes(root) if n.getType() == libsbml.AST_FUNCTION
+    ]
 
 
 _ASSOCIATIVE = {"plus", "times"}
@@ -522,12 +579,24 @@ def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
     return ir.Call(op, tuple(children))
 
 
-def _references(items: Any) -> tuple[tuple[str, float], ...]:
-    """Return (species, stoichiometry) pairs."""
-    return tuple(
-        (r.getSpecies(), r.getStoichiometry() if r.isSetStoichiometry() else 1.0)
-        for r in items
-    )
+def _is_symbol(reference: Any) -> bool:
+    """Say whether formulas may use, and rules change, a stoichiometry by its id."""
+    return bool(reference.getLevel() >= 3 and reference.getIdAttribute())
+
+
+def _plain_count(reference: Any) -> float | None:
+    """Return the number that the file gives a stoichiometry, None for none.
+
+    Level 3 has no default, and libSBML then says it is not a number.
+    """
+    if reference.getLevel() >= 3 and not reference.isSetStoichiometry():
+        return None
+    # Level 1 wrote fractions.
+    return float(reference.getStoichiometry() / reference.getDenominator())
+
+
+def _is_algebraic(rule: Any) -> bool:
+    return bool(rule.isAlgebraic())
 
 
 def _identity(item: Any) -> str:

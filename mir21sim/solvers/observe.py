@@ -17,10 +17,22 @@ _F1, _I1 = types.Array(types.float64, 1, "C"), types.Array(types.int64, 1, "C")
 _F3 = types.Array(types.float64, 3, "C")
 
 
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def _take(source, index, lane, y, a, v, p):
+    """Return one quantity of one lane."""
+    if source == _STATE:
+        return y[index, lane]
+    if source == _ASSIGNED:
+        return a[index, lane]
+    if source == _RATE:
+        return v[index, lane]
+    return p[index, lane]
+
+
 @numba.njit(
     types.void(
         ASSIGNED, RATES, types.boolean, types.boolean, _I1, _F1, _F3, _I1, ROWS,
-        _I1, _I1, _I1, _F1, _F3,
+        _I1, _I1, _I1, _I1, _F1, _F3,
     ),
     cache=True,
     nogil=True,
@@ -28,7 +40,7 @@ _F3 = types.Array(types.float64, 3, "C")
 )  # fmt: skip
 def _observe(
     assigned, rates, use_assigned, use_rates, sizes, times, states, need, p0,
-    source, index, divisor, scale, out,
+    source, index, divisor_source, divisor, scale, out,
 ):  # fmt: skip
     """Fill out (run, time, select); the lanes are times of one run."""
     n_run, n_time, n_need = states.shape
@@ -54,18 +66,9 @@ def _observe(
                 rates(t, y, p, v, a, scratch)
             for k in range(source.size):
                 for lane in range(count):
-                    i = index[k]
-                    if source[k] == _STATE:
-                        value = y[i, lane]
-                    elif source[k] == _ASSIGNED:
-                        value = a[i, lane]
-                    elif source[k] == _RATE:
-                        value = v[i, lane]
-                    else:
-                        value = p[i, lane]
-                    value *= scale[k]
+                    value = _take(source[k], index[k], lane, y, a, v, p) * scale[k]
                     if divisor[k] >= 0:
-                        value /= p[divisor[k], lane]
+                        value /= _take(divisor_source[k], divisor[k], lane, y, a, v, p)
                     if np.isnan(states[run, start + lane, 0]):
                         value = np.nan
                     out[run, start + lane, k] = value
@@ -93,8 +96,8 @@ def observe(
     _observe(
         kernels.assigned,
         kernels.rates,
-        bool((selection.source == _ASSIGNED).any()),
-        bool((selection.source == _RATE).any()),
+        selection.uses(Source.ASSIGNED),
+        selection.uses(Source.RATE),
         np.array([kernels.n_state, kernels.n_rate, kernels.n_a]),
         times,
         states,
@@ -102,6 +105,7 @@ def observe(
         np.array(p, order="C"),
         selection.source,
         selection.index,
+        selection.divisor_source,
         selection.divisor,
         selection.scale,
         out,

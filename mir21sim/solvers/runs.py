@@ -5,9 +5,9 @@ batch solver take the same ``Runs`` and return the same ``RunResults``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -63,14 +63,21 @@ class Selection:
     Attributes
     ----------
     source, index : int arrays, shape (n_select,)
-    divisor : int array, shape (n_select,): parameter that divides, or -1
+    divisor_source, divisor : int arrays, shape (n_select,): the quantity that divides;
+        index -1 for none
     scale : float array, shape (n_select,)
     """
 
     source: IntArray
     index: IntArray
+    divisor_source: IntArray
     divisor: IntArray
     scale: FloatArray
+
+    def uses(self, kind: Source) -> bool:
+        """Say whether any selected quantity, or what divides it, is of a kind."""
+        divides = (self.divisor_source == kind) & (self.divisor >= 0)
+        return bool((self.source == kind).any() or divides.any())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +143,8 @@ class RunResults:
     status : int array, shape (n_run,), of ``SolverStatus``
     t_end, y_end : how far each run came and its state there
     n_steps, n_rejected, n_rhs, n_jac : work of each run
+    n_events : events executed
+    culprit : int array, shape (n_run,), the event at which a run failed, -1 for none
     method : int array, shape (n_run,), index into ``METHOD_NAMES``, −1 for none
     """
 
@@ -147,21 +156,52 @@ class RunResults:
     n_rejected: IntArray
     n_rhs: IntArray
     n_jac: IntArray
+    n_events: IntArray
+    culprit: IntArray
     method: IntArray
 
     @classmethod
     def empty(cls, runs: Runs) -> "RunResults":
-        """Return results in which no run has run: NaN and NOT_RUN."""
-        n_run, n_state = runs.y0.shape
-        shape = (n_run, len(runs.times), len(runs.selection.source))
-        return cls(
-            values=np.full(shape, np.nan),
-            status=np.full(n_run, SolverStatus.NOT_RUN, np.int64),
-            t_end=np.full(n_run, np.nan),
-            y_end=np.full((n_run, n_state), np.nan),
-            n_steps=np.zeros(n_run, np.int64),
-            n_rejected=np.zeros(n_run, np.int64),
-            n_rhs=np.zeros(n_run, np.int64),
-            n_jac=np.zeros(n_run, np.int64),
-            method=np.full(n_run, -1, np.int64),
+        """Return results in memory in which no run has run: NaN and NOT_RUN."""
+        return cls.allocated(
+            runs, lambda _, shape, kind, fill: np.full(shape, fill, kind)
         )
+
+    @classmethod
+    def allocated(
+        cls,
+        runs: Runs,
+        make: Callable[[str, tuple[int, ...], type[np.generic], float], Any],
+    ) -> "RunResults":
+        """Return results in which no run has run, in arrays that the caller makes.
+
+        Parameters
+        ----------
+        make : ``(name, shape, kind, fill)`` → array; each quantity is contiguous in
+            the one for ``values``, so that labelling it copies nothing
+        """
+        n_run, n_state = runs.y0.shape
+        shape = (len(runs.selection.source), n_run, len(runs.times))
+        numbers = {
+            name: make(name, (n_run,), np.int64, fill) for name, fill in _COUNTS.items()
+        }
+        return cls(
+            values=make("values", shape, np.float64, np.nan).transpose(1, 2, 0),
+            t_end=make("t_end", (n_run,), np.float64, np.nan),
+            y_end=make("y_end", (n_run, n_state), np.float64, np.nan),
+            **numbers,
+        )
+
+
+_COUNTS = {
+    "status": SolverStatus.NOT_RUN,
+    "n_steps": 0,
+    "n_rejected": 0,
+    "n_rhs": 0,
+    "n_jac": 0,
+    "n_events": 0,
+    "culprit": -1,
+    "method": -1,
+}
+PER_RUN = tuple(field.name for field in fields(RunResults))
+"""Names of the arrays of a RunResults, all with the runs along their first axis."""

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ import scipy.sparse
 from mir21sim._typing import FloatArray
 from mir21sim.compiled import Kernels
 from mir21sim.errors import SolverStatus
+from mir21sim.solvers.events import SAME_TIME, EventQueue, States
 from mir21sim.solvers.runs import (
     METHOD_NAMES,
     Action,
@@ -41,6 +41,17 @@ RETRY = "Radau"
 
 _SPARSE_FROM = 300
 """States from which a sparse LU beats LAPACK's dense one (measured on chains)."""
+
+_STEPS_WITH_EVENTS = 100
+"""Steps at least over a whole run in which triggers or relations are watched."""
+
+_AFTER_EVENT = 0.1
+"""First step after an event over the longest before it."""
+
+_PATIENCE = 1000
+_CRAWL = 1e-3
+"""Steps in which a solver must cross this share of its way, or it is started anew:
+LSODA, which met a jump, can keep its estimate of the slope there and tiny steps."""
 
 _LOOK_EVERY = 32
 """Steps between looks at the clock."""
@@ -168,16 +179,10 @@ def _run_with_retry(
     results.n_steps[run] = one.n_steps
     results.n_rhs[run], results.n_jac[run] = one.n_rhs, one.n_jac
     results.method[run] = METHOD_NAMES.index(attempt)
+    if one.events is not None:
+        results.n_events[run] = one.events.n_executed
+        results.culprit[run] = one.events.culprit
     results.status[run] = status
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """A stretch between two breakpoints, and the actions at its beginning."""
-
-    start: float
-    end: float
-    actions: tuple[int, ...]
 
 
 class _OneRun:
@@ -205,37 +210,62 @@ class _OneRun:
         self.out = np.full((len(self.times), len(self.selection.source)), np.nan)
         self.input = np.zeros_like(self.y)
         self.t = float(self.times[0])
+        self.latest = math.inf
+        self.pace = 0.0  # about the longest step of late, where there are events
         self.next_output = 0
+        self.next_dose = int(np.searchsorted(self.schedule.time, self.t))
         self.n_steps = self.n_rhs = self.n_jac = 0
         self.deadline = time.monotonic() + tolerances.timeout
         self.peak = np.abs(self.y)
         n = len(self.y)
         self.flat = kernels.j_row * n + kernels.j_col
+        self.events = None
+        if kernels.events is not None:
+            self.events = EventQueue.of(kernels.events, self.y, self.p, self._clipped)
 
     def integrate(self) -> SolverStatus:
         """Go from the first to the last output time; return how it ended."""
-        for segment in self._segments():
-            self._act(segment)
+        if self.events is not None:
+            status = self.events.begin(self.t, self.y, self.p)
+            if status != SolverStatus.OK:
+                return status
+        last = float(self.times[-1])
+        while True:
+            status = self._act()
+            if status != SolverStatus.OK:
+                return status
             self._record_now()
             if not self._finite_start():
                 return SolverStatus.NON_FINITE
-            if segment.end > segment.start:
-                status = self._cross(segment)
-                if status != SolverStatus.OK:
-                    return status
-        self._record_now()
-        return SolverStatus.OK
+            if self.t >= last:
+                return SolverStatus.OK
+            status = self._cross(self._next_stop(last))
+            if status != SolverStatus.OK:
+                return status
 
-    def _segments(self) -> Iterator[_Segment]:
-        first, last = float(self.times[0]), float(self.times[-1])
-        at = self.schedule.time
-        starts = sorted({first, *(float(t) for t in at if first <= t <= last)})
-        for start, end in zip(starts, [*starts[1:], last], strict=True):
-            yield _Segment(start, end, tuple(np.flatnonzero(at == start)))
+    def _next_stop(self, last: float) -> float:
+        """Return where to stop next: a dose, a known moment of the events, the end.
 
-    def _act(self, segment: _Segment) -> None:
-        """Apply the doses at a breakpoint, in the order of the schedule."""
-        for k in segment.actions:
+        Moments that only rounding keeps apart are one, the latest of them.
+        """
+        stops = [last, *map(float, self.schedule.time[self.next_dose :][:1])]
+        if self.events is not None:
+            moment = self.events.next_moment(self.t, self.y, self.p)
+            stops.append(moment)
+            # What jumps at the stop belongs to what comes after it.
+            self.latest = math.nextafter(moment, -math.inf)
+        soonest = min(stops)
+        return max(s for s in stops if s <= soonest + self._same(soonest))
+
+    def _same(self, t: float) -> float:
+        """Return how far another moment may be for being the same as this one."""
+        return SAME_TIME * abs(t) if self.events is not None else 0.0
+
+    def _act(self) -> SolverStatus:
+        """Apply the doses of this moment in the order of the schedule, then events."""
+        self.latest = math.inf
+        due = int(np.searchsorted(self.schedule.time, self.t, side="right"))
+        for k in range(self.next_dose, due):
             state, value = self.schedule.state[k], self.dose_values[k]
             kind = self.schedule.kind[k]
             if kind == Action.ADD:
@@ -244,6 +274,10 @@ class _OneRun:
                 self.y[state] = value
             else:
                 self.input[state] += value
+        self.next_dose = due
+        if self.events is None:
+            return SolverStatus.OK
+        return self.events.settle(self.t, self.y, self.p)
 
     def _fun(self, t: float, y: FloatArray) -> FloatArray:
         try:
@@ -254,7 +288,7 @@ class _OneRun:
             raise
 
     def _slope(self, t: float, y: FloatArray) -> FloatArray:
-        out = np.empty_like(y)
+        t, out = min(t, self.latest), np.empty_like(y)
         self.kernels.rhs(t, y, self.p, out)
         self.n_rhs += 1
         if not math.isfinite(out.sum()):
@@ -281,7 +315,7 @@ class _OneRun:
             raise
 
     def _matrix(self, t: float, y: FloatArray) -> Any:
-        data = np.empty(len(self.kernels.j_row))
+        t, data = min(t, self.latest), np.empty(len(self.kernels.j_row))
         self.kernels.jac(t, y, self.p, data)
         if not math.isfinite(data.sum()):
             self.kernels.jac(t, self._clipped(y), self.p, data)
@@ -304,42 +338,86 @@ class _OneRun:
             np.isfinite(self.y).all() and np.isfinite(self._fun(self.t, self.y)).all()
         )
 
-    def _cross(self, segment: _Segment) -> SolverStatus:
-        """Integrate one segment, writing outputs on the way."""
+    def _cross(self, end: float) -> SolverStatus:
+        """Integrate up to a stop, or to an event before it, and write outputs."""
+        if end - self.t <= self._same(end):
+            return self._hop(end)
         if not len(self.y):
-            return self._cross_without_states(segment)
+            return self._cross_without_states(end)
         self.sparse = (
             len(self.y) >= _SPARSE_FROM
             and self.solver_class is not scipy.integrate.LSODA
         )
         solver = self.solver_class(
             self._fun,
-            segment.start,
+            self.t,
             self.y,
-            segment.end,
+            end,
             rtol=self.tolerances.rtol,
             atol=self.tolerances.atol,
             jac=self._jac,
+            max_step=self._longest_step(),
+            first_step=self._first_step(end),
         )
+        self.pace *= _AFTER_EVENT
+        n_steps, start = 0, self.t
         while solver.status == "running":
             try:
                 solver.step()
             except (ValueError, RuntimeError, np.linalg.LinAlgError):
                 # Raised by the linear algebra for non-finite or singular matrices.
                 return self._broken()
-            status = self._after_step(solver)
-            if status != SolverStatus.OK:
+            status, crossed = self._after_step(solver)
+            n_steps += 1
+            if crossed or status != SolverStatus.OK:
                 return status
-        self.y, self.t = solver.y.copy(), segment.end
+            if n_steps % _PATIENCE == 0:
+                if self.t - start < _CRAWL * (end - start):
+                    return status
+                start = self.t
+        self.y, self.t = solver.y.copy(), end
         return SolverStatus.OK
 
-    def _cross_without_states(self, segment: _Segment) -> SolverStatus:
+    def _longest_step(self) -> float:
+        """Return a step so short that no event hides between the places looked at."""
+        if self.events is None or not self.events.watches:
+            return math.inf
+        return float(self.times[-1] - self.times[0]) / _STEPS_WITH_EVENTS
+
+    def _first_step(self, end: float) -> float | None:
+        """Return a try for the first step after an event, None to leave it open.
+
+        Most events change little, and a model may have a hundred thousand: the steps
+        before one tell more than the slope after it. The error test has the last word.
+        """
+        step = min(_AFTER_EVENT * self.pace, end - self.t)
+        return step if step > self._same(end) else None
+
+    def _hop(self, end: float) -> SolverStatus:
+        """Cross a gap that is rounding alone, too short for any integrator."""
+        self.n_steps += 1
+        if len(self.y):
+            self.y = self.y + (end - self.t) * self._fun(self.t, self.y)
+        self.t = end
+        return self._verdict()
+
+    def _cross_without_states(self, end: float) -> SolverStatus:
         """Write the outputs of a model in which nothing but the time goes on."""
-        while (t := float(self.times[self.next_output])) < segment.end:
-            self._write(self.next_output, t, self.y)
-            self.next_output += 1
-        self.t = segment.end
-        return SolverStatus.OK
+        crossing, status = None, SolverStatus.OK
+        while self.t < end and crossing is None and status == SolverStatus.OK:
+            to = min(end, self.t + self._longest_step())
+            if self.events is not None:
+                self.n_steps += 1
+                crossing = self.events.first_crossing(
+                    self.t, to, self._longest_step(), _stateless, self.p
+                )
+                to = to if crossing is None else crossing
+            upto = to - self._same(to)
+            while (t := float(self.times[self.next_output])) < upto:
+                self._write(self.next_output, t, self.y)
+                self.next_output += 1
+            self.t, status = to, self._verdict()
+        return status
 
     def _broken(self) -> SolverStatus:
         data = np.empty(len(self.kernels.j_row))
@@ -347,22 +425,70 @@ class _OneRun:
         finite = np.isfinite(data).all()
         return SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
 
-    def _after_step(self, solver: Any) -> SolverStatus:
-        """Take over an accepted step, or say why there is none."""
+    def _after_step(self, solver: Any) -> tuple[SolverStatus, bool]:
+        """Take over an accepted step up to the first event in it, or say why not.
+
+        Returns
+        -------
+        status : SolverStatus
+        crossed : bool, whether an event ends the step
+        """
         self.n_steps += 1
         if self.stop.is_set():
-            return SolverStatus.INTERRUPTED
+            return SolverStatus.INTERRUPTED, False
         if solver.status == "failed":
             finite = np.isfinite(solver.y).all() and self._finite_at(solver)
-            return SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
+            failed = SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
+            return failed, False
         if not np.isfinite(solver.y).all():
-            return SolverStatus.NON_FINITE
-        self._record(solver)
-        self.t, self.y = solver.t, solver.y.copy()
+            return SolverStatus.NON_FINITE, False
+        crossed = self._take(solver)
         np.maximum(self.peak, np.abs(self.y), out=self.peak)
+        return self._verdict(), crossed
+
+    def _take(self, solver: Any) -> bool:
+        """Move to the end of a step or to the first event in it; say whether to that.
+
+        Outputs at a stop wait for what happens there.
+        """
+        t, y, crossing = solver.t, solver.y.copy(), None
+        if self.events is not None and self.events.watches and t > self.t:
+            states = self._interpolant(solver)
+            crossing = self.events.first_crossing(
+                self.t, t, self._longest_step(), states, self.p
+            )
+            if crossing is not None:
+                t, y = crossing, states(np.array([crossing]))[0].copy()
+        self.pace = max(self.pace, t - self.t) if self.events is not None else 0.0
+        at_stop = crossing is not None or solver.status != "running"
+        self._record(solver, t - self._same(t) if at_stop else t)
+        self.t, self.y = t, y
+        return crossing is not None
+
+    def _interpolant(self, solver: Any) -> States:
+        """Return the state within a step; it starts exactly where the last one ended.
+
+        Dense output meets the step's own start only within its error, which could make
+        a root function just left behind come back.
+        """
+        dense, start, end = solver.dense_output(), self.t, solver.t
+        first, gap = self.y, self.y - dense(start)
+
+        def states(times: FloatArray) -> FloatArray:
+            share = (end - times) / (end - start)
+            rows = np.asarray(dense(times).T + share[:, np.newaxis] * gap)
+            rows[times == start] = first  # to the last bit
+            return rows
+
+        return states
+
+    def _verdict(self) -> SolverStatus:
+        """Return whether a run may go on from where it has come to."""
         if self._negative():
             return SolverStatus.NEGATIVE
-        if self.n_steps >= self.tolerances.max_steps and solver.status == "running":
+        if self.events is not None and self.events.culprit >= 0:
+            return SolverStatus.EVENT_UNDEFINED
+        if self.n_steps >= self.tolerances.max_steps and self.t < self.times[-1]:
             return SolverStatus.MAX_STEPS
         if self.stop.is_set():
             return SolverStatus.INTERRUPTED
@@ -379,9 +505,9 @@ class _OneRun:
         share, floor = negative_slack(self.tolerances.rtol, self.tolerances.atol)
         return bool(np.any((self.y < -(share * self.peak + floor)) & self.amounts))
 
-    def _record(self, solver: Any) -> None:
-        """Write the outputs within the step just made; its end waits for the doses."""
-        stop = int(np.searchsorted(self.times, solver.t, side="left"))
+    def _record(self, solver: Any, end: float) -> None:
+        """Write the outputs before `end` within the step just made."""
+        stop = int(np.searchsorted(self.times, end, side="left"))
         if stop <= self.next_output:
             return
         inside = slice(self.next_output, stop)
@@ -395,8 +521,8 @@ class _OneRun:
     def _record_now(self) -> None:
         """Write the output at the current time, where one is wanted."""
         due = self.next_output
-        if due < len(self.times) and self.times[due] == self.t:
-            self._write(due, self.t, self.y)
+        if due < len(self.times) and (self.times[due] <= self.t + self._same(self.t)):
+            self._write(due, float(self.times[due]), self.y)
             self.next_output = due + 1
 
     def _write(self, row: int, t: float, y: FloatArray) -> None:
@@ -404,6 +530,11 @@ class _OneRun:
         if not math.isfinite(values.sum()):
             values = select(self.kernels, self.selection, t, self._clipped(y), self.p)
         self.out[row] = values
+
+
+def _stateless(times: FloatArray) -> FloatArray:
+    """Return the states of a model that has none."""
+    return np.empty((len(times), 0))
 
 
 def select(
@@ -415,19 +546,18 @@ def select(
     -------
     float array, shape (n_select,)
     """
-    source, index = selection.source, selection.index
-    out = np.empty(len(source))
     pools = {Source.STATE: y, Source.PARAM: p}
-    if (source == Source.ASSIGNED).any():
+    if selection.uses(Source.ASSIGNED):
         pools[Source.ASSIGNED] = np.empty(kernels.n_assigned)
         kernels.assigned(t, y, p, pools[Source.ASSIGNED])
-    if (source == Source.RATE).any():
+    if selection.uses(Source.RATE):
         pools[Source.RATE] = np.empty(kernels.n_rate)
         kernels.rates(t, y, p, pools[Source.RATE])
+    out = np.empty(len(selection.source))
+    below = np.ones(len(out))
     for kind, pool in pools.items():
-        where = source == kind
-        out[where] = pool[index[where]]
-    out *= selection.scale
-    divided = selection.divisor >= 0
-    out[divided] /= p[selection.divisor[divided]]
-    return out
+        above = selection.source == kind
+        out[above] = pool[selection.index[above]]
+        divides = (selection.divisor_source == kind) & (selection.divisor >= 0)
+        below[divides] = pool[selection.divisor[divides]]
+    return out * selection.scale / below

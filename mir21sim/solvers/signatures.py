@@ -8,10 +8,11 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import scipy.special
 
 from mir21sim._typing import FloatArray, Kernel
-from mir21sim.compiled import Kernels
+from mir21sim.compiled import EventKernels, Kernels
 
 FILL = "void(f8, f8[::1], f8[::1], f8[::1])"
 """Signature of rhs, jac, dfdt, rates, rates_dy, rates_dt and assigned."""
@@ -41,6 +42,7 @@ def numba_kernels(module: ModuleType) -> Kernels:
         dfdt=jit("dfdt"),
         rates=module.rates,
         assigned=jit("assigned"),
+        roots=jit("roots") if len(module.ROOT_KIND) else module.roots,
         backend="numba",
     )
 
@@ -61,9 +63,12 @@ def numpy_kernels(module: ModuleType) -> Kernels:
         dfdt=_by_matrix(_guarded(module.rates_dt), to_dfdt),
         rates=_guarded(module.rates),
         assigned=_guarded(module.assigned),
+        roots=_guarded(module.roots),
         backend="numpy",
     )
 
+
+_DENSE_UP_TO = 20_000
 
 _IEEE = {
     "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh,
@@ -107,12 +112,17 @@ def _guarded(function: Kernel) -> Kernel:
 
 def _by_matrix(pieces: Kernel, matrix: FloatArray) -> Kernel:
     """Return the kernel ``out = matrix @ pieces``."""
+    # Up to some ten thousand entries a dense product takes less time to call.
+    sparse = scipy.sparse.csr_array(matrix) if matrix.size > _DENSE_UP_TO else None
 
     def kernel(t: float, y: FloatArray, p: FloatArray, out: FloatArray) -> None:
         values = np.empty(matrix.shape[1])
         pieces(t, y, p, values)
         with np.errstate(all="ignore"):
-            np.matmul(matrix, values, out=out)
+            if sparse is not None:
+                out[:] = sparse @ values
+            else:
+                np.matmul(matrix, values, out=out)
 
     return kernel
 
@@ -133,5 +143,33 @@ def _kernels(module: ModuleType, *, backend: str, **functions: Kernel) -> Kernel
         n_state=len(module.STATE_NAMES),
         n_rate=len(module.RATE_NAMES),
         n_assigned=len(module.ASSIGNED_NAMES),
+        events=_events(module, functions["roots"]),
         backend=backend,
+    )
+
+
+def _events(module: ModuleType, roots: Kernel) -> EventKernels | None:
+    """Return events and relations; all but the roots run once an event, as Python."""
+    if not len(module.ROOT_KIND) and not module.EVENT_NAMES:
+        return None
+    return EventKernels(
+        names=module.EVENT_NAMES,
+        initial=module.EVENT_INITIAL,
+        persistent=module.EVENT_PERSISTENT,
+        early=module.EVENT_EARLY,
+        ranked=module.EVENT_RANKED,
+        first=module.EVENT_FIRST,
+        is_state=module.TARGET_IS_STATE,
+        index=module.TARGET_INDEX,
+        kind=module.ROOT_KIND,
+        user=module.ROOT_USER,
+        moving=module.ROOT_MOVING,
+        timed=module.ROOT_TIMED,
+        roots=roots,
+        moments=_guarded(module.moments),
+        triggers=_guarded(module.triggers),
+        delays=_guarded(module.delays),
+        priorities=_guarded(module.priorities),
+        values=tuple(map(_guarded, module.VALUES)),
+        sizes=tuple(map(_guarded, module.SIZES)),
     )

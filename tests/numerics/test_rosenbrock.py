@@ -203,7 +203,7 @@ def runs_of(model, times, *, stops=()):
         p=model.p0[np.newaxis].copy(),
         times=np.asarray(times, float),
         schedule=doses,
-        selection=Selection(none, none, none, np.empty(0)),
+        selection=Selection(none, none, none, none, np.empty(0)),
         amounts=np.zeros(len(model.y0), bool),
     )
 

@@ -474,9 +474,13 @@ def test_a_dose_in_nM_into_a_changing_volume_is_refused(swelling):
         simulate(swelling, 1.0, doses="A=1 nM@0h")
 
 
-def test_a_concentration_in_a_changing_volume_is_refused(swelling):
-    with pytest.raises(InputError, match=r"`\[?A\]?`.*`cell`"):
-        simulate(swelling, 1.0, observe="[A]")
+def test_a_concentration_in_a_changing_volume_follows_the_volume(swelling):
+    run = simulate(swelling, 1.0, points=3, observe=["A", "[A]", "cell"])
+    volume = 1.0 + 0.1 * run.time.values
+    np.testing.assert_allclose(run["cell"], volume, rtol=1e-12)
+    # 1 molecule in 1 pL is 1/602.2 nM.
+    expected = np.exp(-0.1 * run.time.values) / (volume * 602.214076)
+    np.testing.assert_allclose(run["[A]"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau", "Rodas5P"])
