@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mir21sim.archive import save_archive as save_archive
+    from mir21sim.assays.assay import run_assays as run_assays
+    from mir21sim.assays.flow import FlowCytometry as FlowCytometry
+    from mir21sim.assays.luciferase import LuciferaseAssay as LuciferaseAssay
+    from mir21sim.assays.plate import PlateAssay as PlateAssay
+    from mir21sim.assays.western import WesternBlot as WesternBlot
+    from mir21sim.bench import Experiment as Experiment
+    from mir21sim.bench import Sample as Sample
     from mir21sim.compare import compare as compare
     from mir21sim.compiled import CompiledModel as CompiledModel
     from mir21sim.errors import Mir21simError as Mir21simError
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     from mir21sim.plotting import plot_dose_response as plot_dose_response
     from mir21sim.plotting import plot_overlay as plot_overlay
     from mir21sim.plotting import plot_sweep as plot_sweep
+    from mir21sim.population import Population as Population
+    from mir21sim.population import simulate_population as simulate_population
     from mir21sim.protocol import Dose as Dose
     from mir21sim.protocol import Protocol as Protocol
     from mir21sim.rerun import rerun as rerun
@@ -34,10 +43,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "CompiledModel": "compiled",
     "Dose": "protocol",
+    "Experiment": "bench",
+    "FlowCytometry": "assays.flow",
+    "LuciferaseAssay": "assays.luciferase",
     "Mir21simError": "errors",
     "Options": "execute",
     "Perturbations": "perturb",
+    "PlateAssay": "assays.plate",
+    "Population": "population",
     "Protocol": "protocol",
+    "Sample": "bench",
+    "WesternBlot": "assays.western",
     "compare": "compare",
     "load": "library",
     "plot_curves": "plotting",
@@ -45,8 +61,10 @@ _HOMES = {
     "plot_overlay": "plotting",
     "plot_sweep": "plotting",
     "rerun": "rerun",
+    "run_assays": "assays.assay",
     "save_archive": "archive",
     "simulate": "simulate",
+    "simulate_population": "population",
     "sweep": "sweep",
     "verify": "verify",
 }

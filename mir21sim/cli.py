@@ -291,6 +291,84 @@ def sweep(
 
 
 @app.command()
+def population(
+    model: ModelArgument,
+    cells: Annotated[int, typer.Option(help="Number of cells.")] = 1000,
+    cv: Annotated[
+        float, typer.Option(help="CV between cells of every protein and pool.")
+    ] = 0.28,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(help="PROTEIN=CV of its own; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal cells.")] = 0,
+    context: ContextOption = None,
+    dose: DoseOption = None,
+    end: EndOption = None,
+    points: PointsOption = 201,
+    observe: ObserveOption = None,
+    death: Annotated[
+        str | None,
+        typer.Option(help="Quantity that crosses one half in a cell that dies."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Count from here; default: the last dose.")
+    ] = None,
+    set_: SetOption = None,
+    clamp: ClampOption = None,
+    knockdown: KnockdownOption = None,
+    overexpress: OverexpressOption = None,
+    no_site: NoSiteOption = None,
+    method: MethodOption = None,
+    rtol: RtolOption = 1e-4,
+    backend: BackendOption = "numba",
+    ignore_units: UnitsOption = False,
+    jobs: JobsOption = None,
+    output: OutputOption = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Times of death and share dead, as a picture.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Simulate unlike cells; print who dies and when, write a file, draw a picture."""
+    from mir21sim import execute
+    from mir21sim import population as populations
+    from mir21sim.arrange import output_times
+    from mir21sim.compare import stimulus_time
+
+    _check_outputs(output, plot)
+    drawn = populations.Population(
+        cells, cv, distributions=_assignments(vary, "--vary"), seed=seed
+    )
+    loaded = _load(model, context, backend, ignore_units)
+    dies = death or populations.death_quantity(loaded)
+    fixed = _assignments(set_, "--set")
+    members = {k: v for k, v in drawn.cells(loaded).items() if k not in fixed}
+    with _progress(quiet) as progress:
+        result = populations.simulate_population(
+            loaded,
+            members,
+            times=output_times(0.0, end or loaded.info.end_h, points, None),
+            observe=[dies, *(n for n in _names(observe) or () if n != dies)],
+            doses=_doses(dose),
+            parameters=fixed,
+            perturb=_perturbations(clamp, knockdown, overexpress, no_site),
+            options=execute.Options(
+                method=method, rtol=rtol, n_jobs=jobs, progress=progress
+            ),
+        )
+    start: str | float = since if since is not None else stimulus_time(result) or 0.0
+    typer.echo(populations.death_text(result, dies, since=start))
+    _write(result, loaded, output, None)
+    if plot is not None:
+        from mir21sim import plotting
+
+        figure = plotting.plot_population(result, dies, since=start)
+        _say(f"picture: {plotting.save(figure, plot)}")
+    _exit_by_status(result)
+
+
+@app.command()
 def compare(
     files: Annotated[list[str], typer.Argument(help="Result files, or LABEL=FILE.")],
     observe: Annotated[str, typer.Option(help="The quantity to compare.")],

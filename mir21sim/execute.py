@@ -3,6 +3,7 @@
 Simulate, sweep and rerun share it.
 """
 
+import base64
 import importlib.metadata
 import json
 import math
@@ -242,15 +243,21 @@ def prepare(
     """
     arranged, equilibrate = arrange(model, plan), rests(model, options)
     runs = arranged.runs
+    n_jobs = _workers(options, method, len(runs)).n_jobs
     y0, status = runs.y0, np.full(len(runs), SolverStatus.OK, dtype=np.int64)
     if equilibrate:
-        y0, status = resting_states(model, y0, runs.p, method)
+        y0, status = resting_states(model, y0, runs.p, method, n_jobs=n_jobs)
     if runs.frozen is not None:
         y0 = perturbing.clamped(model, plan.perturb, y0)
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(
-                model, y0[rested], runs.p[rested], method, runs.frozen
+                model,
+                y0[rested],
+                runs.p[rested],
+                method,
+                runs.frozen,
+                n_jobs=n_jobs,
             )
     moved = replace(arranged, runs=replace(runs, y0=y0))
     return moved, np.flatnonzero(status != SolverStatus.OK)
@@ -361,7 +368,7 @@ def _provenance(
             for axis in arranged.axes
             if axis.kind != "cell"
         },
-        "cells": {name: values.tolist() for name, values in plan.cells.items()},
+        "cells": {name: _packed(values) for name, values in plan.cells.items()},
         "perturb": plan.perturb.to_record(),
         "parameters": dict(plan.parameters),
         "initials": dict(plan.initials),
@@ -378,6 +385,18 @@ def _provenance(
         }
         | {"python": platform.python_version()},
     }
+
+
+def _packed(values: FloatArray) -> str:
+    """Return an array as text: base64 of its little-endian doubles.
+
+    A population has a million numbers, which as digits would take longer than its runs.
+    """
+    return base64.b64encode(np.asarray(values, dtype="<f8").tobytes()).decode("ascii")
+
+
+def _unpacked(text: str) -> FloatArray:
+    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(float)
 
 
 def _version(package: str) -> str:
@@ -400,10 +419,7 @@ def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
         initials=record["initials"],
         observe=tuple(record["observe"]),
         perturb=Perturbations.from_record(record.get("perturb", {})),
-        cells={
-            name: np.array(values, dtype=float)
-            for name, values in record.get("cells", {}).items()
-        },
+        cells={name: _unpacked(text) for name, text in record.get("cells", {}).items()},
     )
     options = Options(
         method=record["method"],

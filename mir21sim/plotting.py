@@ -29,6 +29,8 @@ from mir21sim.compare import (
 )
 from mir21sim.errors import InputError
 from mir21sim.export import Measured
+from mir21sim.population import death_times, fraction_dead
+from mir21sim.units import SECONDS_PER_HOUR, seconds
 
 MAX_PANELS = 6
 MAX_LEGEND = 16
@@ -309,6 +311,56 @@ def plot_overlay(
         frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)
     )
     return ax
+
+
+def plot_population(
+    result: xr.Dataset, observe: str, *, since: float | str = 0.0
+) -> Figure:
+    """Draw when the cells of a population die, and the share dead over time.
+
+    Parameters
+    ----------
+    result : from ``simulate_population``, with the dimensions ``cell`` and ``time``
+    observe : quantity that crosses one half in a cell that dies
+    since : h, or text; cells that were dead by then are left out
+
+    Raises
+    ------
+    InputError
+        For a result that has other dimensions besides: select first.
+    """
+    died = death_times(result, observe, since=since)
+    if died.dims != ("cell",):
+        raise InputError(
+            "The picture shows one population, got the dimensions "
+            f"{', '.join(map(str, died.dims))}: select a value first."
+        )
+    start = seconds(since, "since") / SECONDS_PER_HOUR
+    length = float(result["time"][-1]) - start
+    at = np.linspace(0.0, length, 201)
+    share = fraction_dead(result, at, observe, since=since)
+    when = died.values[np.isfinite(died.values) & (died.values > 0)]
+    n_known = int((died.values > 0).sum())
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.hist(when, bins=np.linspace(0.0, length, 41), color=OVERLAY_COLOURS[0])
+    left.set_ylabel("cells")
+    if len(when) > 1:
+        spread = f"mean {when.mean():.3g} h, CV {when.std(ddof=1) / when.mean():.2f}"
+        left.set_title(f"{len(when)} of {n_known} cells die; {spread}", fontsize=10)
+    else:
+        left.set_title(f"{len(when)} of {n_known} cells die", fontsize=10)
+    right.plot(at, 100 * share.values, color=OVERLAY_COLOURS[0], lw=1.8)
+    right.set(ylabel="dead cells (%)", ylim=(0, 102))
+    after = f" after {start:g} h" if start else ""
+    for ax in (left, right):
+        ax.set(xlabel=f"time{after} (h)", xlim=(0, length))
+        _clean(ax)
+    whose = " · ".join(filter(None, map(result.attrs.get, ("model_id", "context"))))
+    figure.suptitle(
+        f"{whose}: {axis_label(result[observe])} crosses one half", fontsize=10
+    )
+    return figure
 
 
 def save(figure: Figure | Axes, path: str | Path) -> Path:

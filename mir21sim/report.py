@@ -23,6 +23,7 @@ CORE = (
 )  # fmt: skip
 OPTIONAL = {
     "antimony": "Antimony files",
+    "flowio": "FCS files",
     "libroadrunner": "cross-checks",
     "python-copasi": "cross-checks",
 }

@@ -24,6 +24,9 @@ HORIZON_S = 1e8
 DRIFT_PER_S = 1e-10
 """1/s, the fastest relative change that a resting state may have (4e-7 an hour)."""
 
+SETTLE_RTOL = 1e-5
+"""Relative tolerance on the way there; the rest itself is as exact as `DRIFT_PER_S`."""
+
 _NEWTON_STEPS = 8
 
 
@@ -33,6 +36,8 @@ def resting_states(
     p: FloatArray,
     method: str = "BDF",
     frozen: BoolArray | None = None,
+    *,
+    n_jobs: int = 1,
 ) -> tuple[FloatArray, IntArray]:
     """Return the resting state that each run settles to from its start values.
 
@@ -43,6 +48,7 @@ def resting_states(
     y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
     method : a batch method settles all at once; any other stands for BDF
     frozen : bool array, shape (n_state,): states held where they start
+    n_jobs : threads over runs
 
     Returns
     -------
@@ -65,11 +71,16 @@ def resting_states(
         rest, status = resting_states(model, y0[:1], p[:1], method, frozen)
         return np.broadcast_to(rest, y0.shape), np.broadcast_to(status, len(y0))
     together = np.concatenate([y0, p], axis=1)
-    rows, which = np.unique(together, axis=0, return_inverse=True)
+    common = _key(model, method, frozen)
+    names = [_name(common, row) for row in together]
+    first: dict[str, int] = {}
+    for run, name in enumerate(names):
+        first.setdefault(name, run)
+    rows = together[list(first.values())]
     starts = np.ascontiguousarray(rows[:, : y0.shape[1]])
     parameters = np.ascontiguousarray(rows[:, y0.shape[1] :])
     folder = cache.folder() / "resting"
-    paths = [folder / f"{_key(model, row, method, frozen)}.state" for row in rows]
+    paths = [folder / f"{name}.state" for name in first]
     found = [_read(path, y0.shape[1]) for path in paths]
     settled = np.array(
         [np.full(y0.shape[1], np.nan) if f is None else f for f in found]
@@ -77,13 +88,16 @@ def resting_states(
     status = np.full(len(rows), SolverStatus.OK, dtype=np.int64)
     missing = np.array([k for k, f in enumerate(found) if f is None], dtype=np.int64)
     if missing.size:
-        made, how = settle(model, starts[missing], parameters[missing], method, frozen)
+        made, how = settle(
+            model, starts[missing], parameters[missing], method, frozen, n_jobs=n_jobs
+        )
         status[missing] = how
         for k, y, outcome in zip(missing, made, how, strict=True):
             if outcome == SolverStatus.OK:
                 settled[k] = y
                 _write(paths[k], y)
-    which = which.ravel()
+    place = {name: k for k, name in enumerate(first)}
+    which = np.array([place[name] for name in names], dtype=np.int64)
     return settled[which], status[which]
 
 
@@ -93,6 +107,8 @@ def settle(
     p: FloatArray,
     method: str = "BDF",
     frozen: BoolArray | None = None,
+    *,
+    n_jobs: int = 1,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs without doses until they rest, then refine by Newton steps.
 
@@ -113,9 +129,16 @@ def settle(
         amounts=np.isfinite(model.y0) & (model.y0 >= 0),
         frozen=frozen,
     )
-    limits = Tolerances(1e-8, np.array(model.atol), max_steps=20_000, timeout=120.0)
+    limits = Tolerances(
+        SETTLE_RTOL, np.array(model.atol), max_steps=20_000, timeout=120.0
+    )
     results, interrupted = integrate(
-        model, runs, limits, method=method, workers=Workers(), allow_negative=True
+        model,
+        runs,
+        limits,
+        method=method,
+        workers=Workers(n_jobs),
+        allow_negative=True,
     )
     if interrupted:
         raise KeyboardInterrupt
@@ -229,15 +252,18 @@ def _refine(
     return best
 
 
-def _key(
-    model: CompiledModel, row: FloatArray, method: str, frozen: BoolArray | None
-) -> str:
+def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
+    """Return what all runs of a model have in common, by content."""
     parts = hashlib.sha256(cache.key(model.network).encode())
-    parts.update(repr((HORIZON_S, DRIFT_PER_S, method, model.state_names)).encode())
-    parts.update(row.tobytes())
+    numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL)
+    parts.update(repr((numbers, method, model.state_names)).encode())
     if frozen is not None:
         parts.update(frozen.tobytes())
-    return parts.hexdigest()[:32]
+    return parts.digest()
+
+
+def _name(common: bytes, row: FloatArray) -> str:
+    return hashlib.sha256(common + row.tobytes()).hexdigest()[:32]
 
 
 def _read(path: Path, n_state: int) -> FloatArray | None:

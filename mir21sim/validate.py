@@ -33,7 +33,7 @@ from mir21sim.errors import InputError, ModelError, SolverError, hint
 from mir21sim.execute import Options
 from mir21sim.integrate import MANY
 from mir21sim.perturb import Perturbations
-from mir21sim.population import CV, population, simulate_population
+from mir21sim.population import DEAD, Population, crossing_times, simulate_population
 from mir21sim.protocol import Protocol
 from mir21sim.simulate import simulate
 
@@ -51,9 +51,6 @@ FLOORS = {"molecule": 1.0, "dimensionless": 1e-3, "cells": 0.01}
 
 SAME = 0.05
 """Largest relative change that counts as none (wild-type against mutant reporter)."""
-
-DEAD = 0.5
-"""A cell is dead, and a threshold reached, where the quantity read crosses one half."""
 
 SEED = 1
 """Seed of every virtual population of a validation."""
@@ -203,7 +200,7 @@ def run_treatment(
     }
     if not treatment.cells:
         return simulate(model, initials=treatment.initials, **common)
-    cells = population(model, treatment.cells, cv=CV, seed=SEED)
+    cells = Population(treatment.cells, seed=SEED).cells(model)
     fixed = {*treatment.parameters, *treatment.initials}
     for gene in treatment.uniform:
         fixed |= {*model.info.genes[gene].synthesis, *model.info.genes[gene].protein}
@@ -253,7 +250,7 @@ def _read(result: xr.Dataset, treatment: Treatment, readout: Readout) -> float:
     curves = [quantity.of(result) for quantity in readout.quantities]
     since = treatment.stimulus_h if treatment.stimulus_h < times[-1] else times[0]
     if readout.many:
-        crossing = np.array([_time_to(times, curve, since) for curve in curves[0]])
+        crossing = crossing_times(times, curves[0], DEAD, since)
         return _of_population(readout.feature, crossing)
     return _SCALARS[readout.feature](times, curves, since, readout.number)
 
@@ -271,20 +268,6 @@ def _of_population(feature: str, crossing: FloatArray) -> float:
         return math.nan
     mean = float(crossing[died].mean())
     return mean if feature == "mean_time" else float(crossing[died].std(ddof=1)) / mean
-
-
-def _time_to(times: FloatArray, curve: FloatArray, since: float) -> float:
-    """Return the time from `since` at which a curve first crosses one half, h."""
-    first = int(np.searchsorted(times, since))
-    t, v = times[first:], curve[first:]
-    above = v >= DEAD
-    if not above.any():
-        return math.inf
-    k = int(np.argmax(above))
-    if k == 0:
-        return 0.0
-    share = (DEAD - v[k - 1]) / (v[k] - v[k - 1])
-    return float(t[k - 1] + share * (t[k] - t[k - 1]) - since)
 
 
 def _feature(name: str, times: FloatArray, curve: FloatArray, since: float) -> float:
@@ -311,7 +294,7 @@ _SCALARS: dict[str, _Scalar] = {
     "peak": lambda t, c, s, x: _feature("peak", t, c[0], s),
     "area": lambda t, c, s, x: _feature("area_h", t, c[0], s),
     "rise_time": lambda t, c, s, x: _feature("switch_time_h", t, c[0], s),
-    "time_to": lambda t, c, s, x: _time_to(t, c[0], s),
+    "time_to": lambda t, c, s, x: float(crossing_times(t, c[0], DEAD, s)),
     "lag": lambda t, c, s, x: (
         _feature("t_half_h", t, c[1], s) - _feature("t_half_h", t, c[0], s)
     ),

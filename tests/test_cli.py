@@ -227,3 +227,33 @@ def test_file_that_is_no_sbml_is_one_sentence(content, tmp_path, capsys):
     path.write_text(content)
     assert run("simulate", str(path), *FAST) == 2
     assert "broken" in sentence(capsys)
+
+
+def test_population_says_who_dies_and_when(tmp_path, capsys):
+    nc, png = tmp_path / "cells.nc", tmp_path / "cells.png"
+    code = run(
+        *["population", "earm_1_3", "--cells", "3", "--end", "10h", *FAST],
+        *["--death", "CASP3_active", "--vary", "XIAP=0.5", "--since", "0h"],
+        *["-o", str(nc), "--plot", str(png)],
+    )
+    assert code == 0
+    out = capsys.readouterr().out
+    assert "of 3 cells live at 0 h" in out
+    assert png.exists()
+    assert results.read(nc)["CASP3_active"].dims == ("cell", "time")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--cells", "0"], ["1 cell or more, got 0"]),
+        (["--cv", "-1"], ["`cv`", "-1"]),
+        (["--vary", "XIAPP=0.5", "--death", "C8"], ["XIAPP", "`XIAP`"]),
+        (["--death", "PS"], ["`PS`"]),
+    ],
+    ids=["cells", "cv", "vary", "death"],
+)
+def test_a_population_that_cannot_be_is_one_sentence(arguments, words, capsys):
+    assert run("population", "earm_1_3", "--cells", "2", *FAST, *arguments) == 2
+    err = sentence(capsys)
+    assert all(word in err for word in words)

@@ -11,6 +11,7 @@ from mir21sim import arms, checks, cli, diagrams, library, plotting, report, val
 from mir21sim.checks import Quantity, Readout, Treatment
 from mir21sim.errors import InputError, ModelError
 from mir21sim.perturb import Perturbations
+from mir21sim.population import crossing_times
 
 CLAIM = {
     "id": "C1",
@@ -119,8 +120,8 @@ def test_a_claim_needs_its_direction_ten_percent_and_a_molecule(
 def test_curve_features_of_a_readout():
     times = np.linspace(0.0, 10.0, 101)
     curve = np.clip((times - 2.0) / 4.0, 0.0, 1.0)
-    assert validate._time_to(times, curve, 1.0) == pytest.approx(3.0)
-    assert validate._time_to(times, 0.1 * curve, 0.0) == math.inf
+    assert crossing_times(times, curve, since=1.0) == pytest.approx(3.0)
+    assert crossing_times(times, 0.1 * curve) == math.inf
     crossing = np.array([0.0, 1.0, 2.0, 3.0, math.inf])  # one was dead before
     assert validate._of_population("dead", crossing) == 0.75
     assert validate._of_population("mean_time", crossing) == 2.0

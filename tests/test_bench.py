@@ -1,0 +1,166 @@
+"""The virtual bench: the same cells in every dish, and only what was asked for."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import support
+
+from mir21sim import bench, resting
+from mir21sim.assays.assay import run_assays, stream
+from mir21sim.assays.western import Antibody, WesternBlot
+from mir21sim.bench import Experiment, Sample, dose_series, run
+from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
+from mir21sim.execute import Options
+from mir21sim.perturb import Perturbations
+from mir21sim.population import Population, simulate_population
+
+GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'
+CELLS = Population(4, seed=2)
+
+
+@pytest.fixture(scope="module")
+def cascade():
+    return support.compiled(support.CASCADE, toml="equilibrate = true\n" + GENES)
+
+
+@pytest.fixture(scope="module")
+def found(cascade):
+    samples = (
+        Sample("plain"),
+        Sample("more B", "B=50 molecule@0h"),
+        Sample("less A", perturb=Perturbations(knockdown={"A": 0.5})),
+        Sample("all alike", parameters={"k_A": 2.0}),
+    )
+    return run(cascade, Experiment(samples, CELLS, (0, 1, 5)), ["A", "B"])
+
+
+def test_a_dish_has_the_dimensions_and_only_the_quantities_asked_for(found):
+    assert found["B"].dims == ("sample", "cell", "time")
+    assert dict(found.sizes) == {"sample": 4, "cell": 4, "time": 3}
+    assert set(found.data_vars) == {"A", "B", "status"}
+    assert found["time"].attrs["units"] == "h"
+
+
+def test_every_dish_holds_the_same_cells(found):
+    a = found["A"].values
+    assert a[1] == pytest.approx(a[0], rel=1e-9)  # what B gets does not change A
+    assert a[2, :, -1] == pytest.approx(0.5 * a[0, :, -1], rel=1e-5)
+    assert len(np.unique(a[0, :, 0])) == 4
+
+
+def test_a_dose_acts_by_the_closed_form(found):
+    extra = found["B"].values[1] - found["B"].values[0]
+    largest = found["B"].values.max()
+    for k, time in ((1, 1.0), (2, 5.0)):
+        exact = 50 * math.exp(-0.5 * time)
+        assert extra[:, k] == pytest.approx(exact, abs=bench.RTOL * largest)
+
+
+def test_what_a_sample_sets_is_alike_in_all_its_cells(found):
+    assert found["A"].values[3] == pytest.approx(2.0, rel=1e-3)
+
+
+def test_a_dish_is_what_simulate_population_gives(cascade, found):
+    alone = simulate_population(
+        cascade, CELLS, times=[0, 1, 5], observe="B", doses="B=50 molecule@0h",
+        options=Options(rtol=bench.RTOL),
+    )  # fmt: skip
+    assert np.array_equal(found["B"].values[1], alone["B"].values)
+
+
+def test_the_rest_of_the_cells_is_sought_once_for_all_doses(cascade, monkeypatch):
+    sought = []
+
+    def counted(model, y0, *others, **options):
+        sought.append(len(y0))
+        return settle(model, y0, *others, **options)
+
+    settle = resting.settle
+    monkeypatch.setattr(resting, "settle", counted)
+    samples = dose_series("B", "B=1 molecule@0h", [0, 1, 10, 100])
+    run(cascade, Experiment(samples, Population(7, seed=91), (0, 1)), ["B"])
+    assert sum(n for n in sought if n > 1) == 7
+
+
+def test_progress_counts_the_cells_of_all_dishes(cascade):
+    seen = []
+    run(
+        cascade,
+        Experiment((Sample("a"), Sample("b")), CELLS, (0, 1)),
+        ["A"],
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (8, 8)
+    assert seen == sorted(seen)
+
+
+def test_the_record_says_what_was_done(found):
+    record = json.loads(found.attrs["experiment"])
+    assert record["samples"][1]["doses"] == ["B=50 molecule@0h"]
+    assert record["population"]["seed"] == 2
+    assert json.loads(found.attrs["genes"]) == {"A": ["A"]}
+
+
+def test_a_dose_series_shares_its_treatment():
+    series = dose_series("TRAIL", "TRAIL=1 ng/ml@24h", [0, 10], doses="anti=5 nM@0h")
+    assert [s.dose for s in series] == [0.0, 10.0]
+    assert {s.treatment for s in series} == {"TRAIL"}
+    assert [d.target for d in series[1].protocol.doses] == ["anti", "TRAIL"]
+
+
+def test_times_are_kept_from_the_start():
+    assert Experiment((Sample("a"),), CELLS, (24, 48)).times_h == (0.0, 24.0, 48.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Experiment((), CELLS, (0, 1)), "one sample or more"),
+        (
+            lambda: Experiment((Sample("a"), Sample("a")), CELLS, (0, 1)),
+            "Two samples are called `a`",
+        ),
+        (lambda: Experiment((Sample("a"),), CELLS, (0, 2, 1)), "strictly increasing"),
+        (lambda: Sample(" "), "must have a name"),
+        (lambda: stream(-1, "a"), "`seed` must be 0 or more"),
+    ],
+    ids=["none", "twice", "times", "name", "seed"],
+)
+def test_what_cannot_be_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_unknown_names_and_results_too_large_are_refused(cascade):
+    one = Experiment((Sample("a"),), CELLS, (0, 1))
+    with pytest.raises(UnknownNameError, match="`AA`"):
+        run(cascade, one, ["AA"])
+    large = Experiment((Sample("a"),), Population(10**6), range(200))
+    with pytest.raises(InputError, match=r"take 1\.5 GiB, more than 1: keep fewer"):
+        run(cascade, large, ["A"])
+
+
+def test_failed_cells_are_counted_and_left_as_nan(cascade):
+    with pytest.warns(FailedRunsWarning, match="4 of 4 cells .*cell 0 of `a`"):
+        found = run(
+            cascade,
+            Experiment((Sample("a", "B=5 molecule@0h"),), CELLS, (0, 1)),
+            ["B"],
+            options=Options(max_steps=1),
+        )
+    assert np.isnan(found["B"].values[0, :, 1]).all()
+
+
+def test_assays_share_one_run_and_keep_what_they_need(cascade):
+    blots = [WesternBlot((Antibody(name, (name,), 20),)) for name in "AB"]
+    cells = run_assays(
+        cascade,
+        Experiment((Sample("a"), Sample("b", "B=50 molecule@0h")), CELLS, (1,)),
+        blots,
+    )
+    assert set(cells.data_vars) == {"A", "B", "status"}
+    table = blots[1].read(cells, noise=False).summary.set_index("sample")
+    b = cells["B"].values[:, :, -1].mean(axis=1)
+    assert table.loc["b", "relative"] == pytest.approx(b[1] / b[0], rel=1e-12)
