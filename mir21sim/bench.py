@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mir21sim.arrange import amount_unit, output_times, select_outputs
+from mir21sim.arrange import amount_unit, arrange, output_times, select_outputs
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
-from mir21sim.execute import Options
+from mir21sim.execute import Options, make_plan
 from mir21sim.perturb import NONE, Perturbations
 from mir21sim.population import Population, simulate_population
 from mir21sim.protocol import Dose, DosesLike, Protocol
@@ -298,3 +298,35 @@ def _attributes(model: CompiledModel, experiment: Experiment) -> dict[str, Any]:
         "genes": json.dumps({n: g.protein for n, g in model.info.genes.items()}),
         "experiment": json.dumps(record),
     }
+
+
+def check(model: CompiledModel, sample: Sample, times_h: Sequence[float]) -> None:
+    """Stop at what a model cannot do with a sample, without running it.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a unit that does not convert, a dose outside the times.
+    """
+    asked = make_plan(
+        model,
+        start=0.0,
+        end=None,
+        points=2,
+        times=times_h,
+        observe=None,
+        doses=sample.protocol,
+        parameters=sample.parameters,
+        initials=None,
+        over={},
+        perturb=sample.perturb,
+    )
+    arrange(model, asked)
+
+
+def origins(cells: xr.Dataset) -> list[str]:
+    """Return the sample of each dish; of a dish that an assay added, its treatment."""
+    dishes = zip(
+        *(cells[n].values for n in ("sample", "treatment", "dish")), strict=True
+    )
+    return [str(treatment if dish else sample) for sample, treatment, dish in dishes]

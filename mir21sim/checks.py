@@ -40,6 +40,10 @@ CLAIM_COLUMNS = (
     "id", "what", "context", "treatment", "readout", "comparison", "against",
     "against_context", "against_readout", "effect_of", "conflict",
 )  # fmt: skip
+ASSAY_COLUMNS = (
+    "id", "what", "context", "treatment", "readout", "comparison", "against",
+    "against_readout", "conflict",
+)  # fmt: skip
 OBSERVATION_COLUMNS = (
     "id", "what", "context", "treatment", "readout", "against", "observed", "error",
     "unit", "use", "source", "note",
@@ -369,7 +373,7 @@ def checks(
     ModelError
         For an unknown column, read-out, unit, comparison or context, by file and line.
     """
-    root = Path(folder) if folder else library.models_folder() / "validation"
+    root = tables_folder(folder)
     available = (*library.contexts(model), library.BASE)
     found = [
         check
@@ -377,11 +381,11 @@ def checks(
             ("claims.csv", _claim_checks),
             ("observations.csv", _observation_checks),
         )
-        for place, row in _rows(root / name)
+        for place, row in table_rows(root / name)
         for check in reader(place, row, available)
     ]
-    _known("id", only, [check.id for check in found])
-    _known("context", contexts, available)
+    check_known("id", only, [check.id for check in found])
+    check_known("context", contexts, available)
     return [
         check
         for check in found
@@ -390,7 +394,13 @@ def checks(
     ]
 
 
-def _known(kind: str, wanted: Sequence[str] | None, known: Iterable[str]) -> None:
+def tables_folder(folder: str | Path | None = None) -> Path:
+    """Return where the tables of a validation are, by default the shipped ones."""
+    return Path(folder) if folder else library.models_folder() / "validation"
+
+
+def check_known(kind: str, wanted: Sequence[str] | None, known: Iterable[str]) -> None:
+    """Stop at the first wanted name that is not known, with the near one."""
     known = unique(known)
     for name in wanted or ():
         if name not in known:
@@ -399,16 +409,17 @@ def _known(kind: str, wanted: Sequence[str] | None, known: Iterable[str]) -> Non
 
 def vocabulary(folder: str | Path | None = None) -> dict[str, str]:
     """Return the names that rows may use although a model lacks them, with meanings."""
-    root = Path(folder) if folder else library.models_folder() / "validation"
-    return {row["id"]: row["meaning"] for _, row in _rows(root / "quantities.csv")}
+    root = tables_folder(folder)
+    return {row["id"]: row["meaning"] for _, row in table_rows(root / "quantities.csv")}
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
+def table_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     """Return the rows of a table with their places; a missing file has none."""
     columns = {
         "claims.csv": CLAIM_COLUMNS,
         "observations.csv": OBSERVATION_COLUMNS,
         "quantities.csv": ("id", "meaning"),
+        "assays.csv": ASSAY_COLUMNS,
     }[path.name]
     if not path.is_file():
         return []
@@ -428,23 +439,28 @@ def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     return rows
 
 
+def check_comparison(place: str, comparison: str) -> None:
+    """Stop at a comparison that does not exist."""
+    if comparison not in COMPARISONS:
+        raise ModelError(
+            f"{place}: unknown comparison `{comparison}`. "
+            f"{hint(comparison, COMPARISONS)}"
+        )
+
+
 def _claim_checks(
     place: str, row: Mapping[str, str], available: tuple[str, ...]
 ) -> list[Check]:
-    if row["comparison"] not in COMPARISONS:
-        raise ModelError(
-            f"{place}: unknown comparison `{row['comparison']}`. "
-            f"{hint(row['comparison'], COMPARISONS)}"
-        )
+    check_comparison(place, row["comparison"])
     made = []
-    for context in _contexts(place, row["context"], available):
+    for context in cell_lines(place, row["context"], available):
         case = _case(place, context, row["treatment"], row["readout"])
         other = row["against_context"] or context
-        _contexts(place, other, available)
+        cell_lines(place, other, available)
         against = _case(
             place, other, row["against"], row["against_readout"] or row["readout"]
         )
-        effect = _parsed(place, Treatment.parse, row["effect_of"])
+        effect = parsed(place, Treatment.parse, row["effect_of"])
         made.append(
             Check(
                 id=row["id"],
@@ -479,7 +495,7 @@ def _observation_checks(
         raise ModelError(f"{place}: use must be CAL or CONTEXT, got `{row['use']}`.")
     observed, low, high = _measured(place, row["observed"], row["error"])
     made = []
-    for context in _contexts(place, row["context"], available):
+    for context in cell_lines(place, row["context"], available):
         case = _case(place, context, row["treatment"], row["readout"])
         against = None
         if row["unit"] == "fold" and row["against"]:
@@ -524,7 +540,7 @@ def _measured(place: str, observed: str, error: str) -> tuple[float, float, floa
     return value, low, high
 
 
-def _contexts(place: str, text: str, available: tuple[str, ...]) -> list[str]:
+def cell_lines(place: str, text: str, available: tuple[str, ...]) -> list[str]:
     """Return the cell lines of ``A|B``; one that exists nowhere is an error."""
     names = [name.strip() for name in text.split("|")]
     everywhere = {p.stem for p in (library.models_folder() / "contexts").glob("*.toml")}
@@ -538,8 +554,8 @@ def _contexts(place: str, text: str, available: tuple[str, ...]) -> list[str]:
 
 
 def _case(place: str, context: str, treatment: str, readout: str) -> Case:
-    read = _parsed(place, Readout.parse, readout)
-    done = _parsed(place, Treatment.parse, treatment)
+    read = parsed(place, Readout.parse, readout)
+    done = parsed(place, Treatment.parse, treatment)
     if read.many and not done.cells:
         raise ModelError(f"{place}: `{read.feature}` needs --cells in the treatment.")
     if (read.feature == "threshold") != (done.searched is not None):
@@ -547,7 +563,7 @@ def _case(place: str, context: str, treatment: str, readout: str) -> Case:
     return Case(context, done, read)
 
 
-def _parsed(place: str, parse: Callable[[str], Any], text: str) -> Any:
+def parsed(place: str, parse: Callable[[str], Any], text: str) -> Any:
     """Return what a text means, or raise with the file and line."""
     try:
         return parse(text)

@@ -34,6 +34,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+study_app = typer.Typer(
+    name="study",
+    help="Virtual experiments: one file says what is done, read and by which assays.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(study_app)
+
 ModelArgument = Annotated[
     str, typer.Argument(help="A shipped model's name, or an .xml, .sbml or .ant file.")
 ]
@@ -448,6 +456,10 @@ def validate(
     arms: Annotated[
         bool, typer.Option("--arms", help="Share of each arm in the effect instead.")
     ] = False,
+    assays: Annotated[
+        bool,
+        typer.Option("--assays", help="Claims through noisy assays, n = 3, instead."),
+    ] = False,
     clamp: ClampOption = None,
     knockdown: KnockdownOption = None,
     overexpress: OverexpressOption = None,
@@ -455,8 +467,14 @@ def validate(
     cells: Annotated[
         int | None, typer.Option(help="Size of every population instead of its own.")
     ] = None,
-    method: MethodOption = "LSODA",
-    rtol: RtolOption = 1e-6,
+    seed: Annotated[
+        int, typer.Option(help="Of the measurement noise, with --assays.")
+    ] = 1,
+    method: MethodOption = None,
+    rtol: Annotated[
+        float | None,
+        typer.Option(help="Relative tolerance; default 1e-6, of assays 1e-3."),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
     ] = None,
@@ -473,21 +491,29 @@ def validate(
     from mir21sim import validate as validating
 
     _check_outputs(output, plot, kinds=(".csv",))
-    options = execute.Options(method=method, rtol=rtol)
+    options = execute.Options(method=method or "LSODA", rtol=rtol or 1e-6)
     if arms:
         _print_arms(model, _names(context), options, output)
         return
+    perturb = _perturbations(clamp, knockdown, overexpress, no_site)
     with _progress(quiet) as progress:
-        outcomes = validating.validate(
-            model,
-            only=_names(only),
-            contexts=_names(context),
-            folder=data,
-            perturb=_perturbations(clamp, knockdown, overexpress, no_site),
-            cells=cells,
-            options=options,
-            progress=progress,
-        )
+        common: dict[str, Any] = {
+            "only": _names(only),
+            "contexts": _names(context),
+            "folder": data,
+            "perturb": perturb,
+            "cells": cells,
+            "progress": progress,
+        }
+        if assays:
+            from mir21sim import assay_verdicts, bench
+
+            options = execute.Options(method=method, rtol=rtol or bench.RTOL)
+            outcomes = assay_verdicts.validate_assays(
+                model, seed=seed, options=options, **common
+            )
+        else:
+            outcomes = validating.validate(model, options=options, **common)
     typer.echo(validating.outcome_text(outcomes))
     if output is not None:
         _write_table(validating.outcome_records(outcomes), output)
@@ -648,6 +674,80 @@ def rerun(
     if not difference <= rtol:
         typer.echo("The numbers differ from those in the file.", err=True)
         raise typer.Exit(EXIT_FAILED_RUN)
+
+
+@study_app.command("run")
+def study_run(
+    file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results.")
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there.")
+    ] = False,
+    method: MethodOption = None,
+    rtol: Annotated[
+        float | None, typer.Option(help="Relative tolerance; default 1e-3.")
+    ] = None,
+    jobs: JobsOption = None,
+    backend: BackendOption = "numba",
+    quiet: QuietOption = False,
+) -> None:
+    """Run a study: data, pictures and one HTML report in a folder."""
+    from mir21sim import bench, execute
+    from mir21sim.studies import study
+
+    try:
+        with _progress(quiet) as progress:
+            done = study.run_study(
+                file,
+                output,
+                overwrite=overwrite,
+                options=execute.Options(
+                    method=method,
+                    rtol=rtol or bench.RTOL,
+                    n_jobs=jobs,
+                    progress=progress,
+                ),
+                backend=backend,  # type: ignore[arg-type]  # checked by load
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"mir21sim: interrupted; `{output}` is as it was", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    typer.echo(study.outcome_text(done))
+    _say(f"report: {output / study.REPORT}")
+    _exit_by_status(done.cells)
+
+
+@study_app.command("check")
+def study_check(
+    file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
+) -> None:
+    """Check a study file without running it."""
+    from mir21sim.studies import study
+    from mir21sim.studies.read import plan
+
+    typer.echo(study.plan_text(plan(file, backend="numpy")))  # nothing to compile
+
+
+@study_app.command("new")
+def study_new(
+    file: Annotated[Path, typer.Argument(help="File to write (.toml).")] = Path(
+        "study.toml"
+    ),
+) -> None:
+    """Write an example study with comments, to be changed."""
+    from mir21sim.studies import example
+
+    _say(f"study: {example.new_study(file)}")
+
+
+@study_app.command("schema")
+def study_schema() -> None:
+    """Print the JSON Schema of study files, for editors."""
+    from mir21sim.studies import study
+
+    typer.echo(study.schema_text(), nl=False)
 
 
 @app.command()

@@ -93,6 +93,64 @@ def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame.from_records([dict(record) for record in records])
 
 
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table as people read it: texts, and which columns hold numbers."""
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    caption: str = ""
+
+
+def text_table(
+    table: pd.DataFrame | Sequence[Mapping[str, Any]],
+    caption: str = "",
+    titles: Mapping[str, str] | None = None,
+) -> TextTable:
+    """Return a table, or records, as texts: 4 digits, a dash where there is no value.
+
+    Parameters
+    ----------
+    titles : column to the words over it; by default its name
+    """
+    frame = table if isinstance(table, pd.DataFrame) else records_frame(table)
+    numeric = [
+        k
+        for k, column in enumerate(frame.columns)
+        if pd.api.types.is_numeric_dtype(frame[column])
+        and not pd.api.types.is_bool_dtype(frame[column])
+    ]
+    return TextTable(
+        titles=tuple((titles or {}).get(str(c), str(c)) for c in frame.columns),
+        rows=tuple(
+            tuple(_cell(value) for value in row)
+            for row in frame.itertuples(index=False, name=None)
+        ),
+        numeric=frozenset(numeric),
+        caption=caption,
+    )
+
+
+def lines_of(table: TextTable) -> list[str]:
+    """Return a table as lines for a terminal, numbers to the right."""
+    columns = zip(table.titles, *table.rows, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if k in table.numeric else f"{cell:{width}}"
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (table.titles, *table.rows)
+    ]
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return "∞" if value is not None and value > 0 else "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def feature_frame(features: xr.Dataset) -> pd.DataFrame:
     """Return compared features in long form, one row a run; the fit repeats."""
     names = [n for n in (*FEATURES, "note", *FIT_NAMES, "fit_note") if n in features]

@@ -6,7 +6,6 @@ Model files → SBML → Network (with a context's values) → lint → kernels.
 import csv
 import io
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from mir21sim import lint, results, units
+from mir21sim import lint, results, toml_text, units
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, Gene, Input, ModelInfo, Observable
 from mir21sim.equations import equations
@@ -73,7 +72,7 @@ def contexts(model: str | Path) -> dict[str, Path]:
         folder = Path(model).resolve().parent
     found = {}
     for path in sorted((folder / "contexts").glob("*.toml")):
-        if stem in _read_toml(path.read_text(encoding="utf-8"), path.name).get(
+        if stem in toml_text.parse(path.read_text(encoding="utf-8"), path.name).get(
             "models", {}
         ):
             found[path.stem] = path
@@ -137,7 +136,7 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
             roles[role] = texts.read_model_file(companion)
     wanted = context
     if wanted is None and "toml" in roles:
-        wanted = _read_toml(roles["toml"], f"{path.stem}.toml").get(
+        wanted = toml_text.parse(roles["toml"], f"{path.stem}.toml").get(
             "default_context", ""
         )
     if not wanted or wanted == BASE:
@@ -207,7 +206,7 @@ def understand(files: ModelFiles) -> tuple[Network, ModelInfo]:
     network = sbml.read_sbml(files.texts["sbml"], files.name)
     info = _info(files, network)
     if files.context:
-        table = _read_toml(files.texts["context"], f"{files.context}.toml")
+        table = toml_text.parse(files.texts["context"], f"{files.context}.toml")
         network = _apply_context(network, table, files)
     return network, info
 
@@ -257,7 +256,7 @@ def context_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
     if not files.context:
         return {}
     text = files.texts["context"]
-    table = _read_toml(text, f"{files.context}.toml")
+    table = toml_text.parse(text, f"{files.context}.toml")
     return {
         key: lint.SourcedNumber(
             id=key,
@@ -266,7 +265,7 @@ def context_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
             status=entry.get("status", ""),
             source=entry.get("source", ""),
             note=entry.get("note", ""),
-            line=_line_of(text, key),
+            line=toml_text.line_of(text, ("models", files.name, key)),
         )
         for key, entry in table["models"][files.name].items()
     }
@@ -296,13 +295,6 @@ def _stop_on(issues: list[lint.Issue], name: str) -> None:
         raise ModelError(f"{name}: {errors[0].message}{tail}")
 
 
-def _read_toml(text: str, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ModelError(f"{name} is not valid TOML: {error}.") from error
-
-
 def _known_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in table:
         if key not in known:
@@ -316,7 +308,7 @@ def _info(files: ModelFiles, network: Network) -> ModelInfo:
     if "toml" not in files.texts:
         return ModelInfo(id=files.name, title=network.name)
     name = f"{files.name}.toml"
-    table = _read_toml(files.texts["toml"], name)
+    table = toml_text.parse(files.texts["toml"], name)
     _known_keys(table, _TOML_KEYS, name)
     species = {s.id for s in network.species}
     outputs = species | {r.variable for r in network.rules}
@@ -370,7 +362,7 @@ def _genes(
     constants = [p.id for p in network.parameters]
     genes = {}
     for key, entry in table.items():
-        where = _toml_place(files, f"genes.{key}")
+        where = _toml_place(files, "genes", key)
         if not isinstance(entry, dict):
             raise ModelError(f"{where}: a gene is a table, got {entry!r}.")
         _known_keys(entry, _GENE_KEYS, where)
@@ -401,7 +393,7 @@ def _modules(
     species = [s.id for s in network.species]
     home: dict[str, str] = {}
     for key, members in table.items():
-        where = _toml_place(files, key, "modules")
+        where = _toml_place(files, "modules", key)
         _known_names(where, "species", members, species)
         for member in members:
             if member in home:
@@ -421,12 +413,10 @@ def _known_names(where: str, kind: str, names: Iterable[str], known: list[str]) 
             )
 
 
-def _toml_place(files: ModelFiles, key: str, table: str = "") -> str:
-    """Return 'file, line N, table key' of an entry in a model's `.toml`."""
-    text = files.texts["toml"]
-    line = _line_of(text, key) or _line_of(text, f"[{key}]")
-    shown = f"{table} {key}" if table else key
-    return f"{files.name}.toml, line {line}, {shown}"
+def _toml_place(files: ModelFiles, *path: str) -> str:
+    """Return 'file, line N, table.key' of an entry in a model's `.toml`."""
+    place = toml_text.place(files.texts["toml"], f"{files.name}.toml", path)
+    return f"{place}, {'.'.join(path)}"
 
 
 def _apply_context(
@@ -439,7 +429,9 @@ def _apply_context(
     known = network.ids()
     values: dict[str, float] = {}
     for key, entry in overrides.items():
-        where = f"{name}, line {_line_of(files.texts['context'], key)}"
+        where = toml_text.place(
+            files.texts["context"], name, ("models", files.name, key)
+        )
         if key not in known:
             raise ModelError(
                 f"{where}: the model {files.name} has no `{key}`. {hint(key, known)}"
@@ -471,14 +463,6 @@ def with_values(network: Network, values: Mapping[str, float]) -> Network:
             for p in network.parameters
         ),
     )
-
-
-def _line_of(text: str, key: str) -> int:
-    """Return the line on which a key stands, 0 where it is not found."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.split("=")[0].strip().strip('"') == key:
-            return number
-    return 0
 
 
 def _compiled(

@@ -22,7 +22,7 @@ from mir21sim.compare import quantity
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.execute import Options, execute, make_plan
-from mir21sim.perturb import Perturbations
+from mir21sim.perturb import NONE, Perturbations, clamped_states
 from mir21sim.protocol import DosesLike
 from mir21sim.resting import resting_states
 from mir21sim.units import SECONDS_PER_HOUR
@@ -352,8 +352,12 @@ def simulate_population(
         raise InputError("`cells` must hold one varied number or more, got none.")
     # A cell looks for its rest from the average one's: on the way from elsewhere it
     # could pass the point of no return.
-    start = zip(model.state_names, resting_amounts(model), strict=True)
-    initials = {name: float(value) for name, value in start if name not in cells}
+    start = dict(zip(model.state_names, resting_amounts(model).tolist(), strict=True))
+    n = len(next(iter(cells.values())))
+    for row in clamped_states(model, perturb or NONE):
+        held = model.state_names[row]  # a fixed start of its own would contradict
+        cells = {held: np.full(n, start[held]), **cells}
+    initials = {name: value for name, value in start.items() if name not in cells}
     plan = make_plan(
         model,
         start=0.0,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
-    "h5netcdf", "h5py", "pint", "typer", "rich",
+    "pandas", "h5netcdf", "h5py", "pint", "pydantic", "jinja2", "typer", "rich",
 )  # fmt: skip
 OPTIONAL = {
     "antimony": "Antimony files",
@@ -174,13 +174,13 @@ def doctor_text() -> tuple[str, bool]:
     healthy = True
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     python = platform.python_version()
+    found = versions()
     lines = [
-        f"mir21sim {_version('mir21sim')}, Python {python}, {machine}",
+        f"mir21sim {found.pop('mir21sim')}, Python {python}, {machine}",
         f"cache folder: {cache.folder()}",
         f"models: {library.models_folder()} ({', '.join(library.shipped())})",
     ]
-    for name in CORE:
-        version = _version(name)
+    for name, version in found.items():
         healthy &= version != "missing"
         lines.append(f"  {name:16s} {version}")
     for name, use in OPTIONAL.items():
@@ -194,6 +194,11 @@ def doctor_text() -> tuple[str, bool]:
             lines.append(f"  model {name}: {error}")
     lines.append("all is well" if healthy else "something is missing, see above")
     return "\n".join(lines), healthy
+
+
+def versions() -> dict[str, str]:
+    """Return the version of this package and of each that it stands on."""
+    return {name: _version(name) for name in ("mir21sim", *CORE)}
 
 
 def _version(package: str) -> str:

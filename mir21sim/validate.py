@@ -67,7 +67,10 @@ PRECISION = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The verdict on one check; numbers are in `unit`, NaN where there is none."""
+    """The verdict on one check; numbers are in `unit`, NaN where there is none.
+
+    `n` and `p` are those of an assay's replicates; 0 and NaN where nothing is measured.
+    """
 
     id: str
     kind: str
@@ -83,6 +86,8 @@ class Outcome:
     verdict: Verdict
     reason: str
     source: str
+    n: int = 0
+    p: float = math.nan
 
 
 def validate(
@@ -315,7 +320,7 @@ def _outcome(bench: _Bench, check: Check, known: Mapping[str, str]) -> Outcome:
         raise ModelError(f"{check.place}: {error}") from error
     if check.kind == "claim":
         floor = _floor(bench.context(check.case.context), check)
-        holds, reason = _claim_holds(check.comparison, predicted, reference, floor)
+        holds, reason = claim_holds(check.comparison, predicted, reference, floor)
     else:
         if check.against is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -349,7 +354,7 @@ def _numbers_of(bench: _Bench, check: Check) -> tuple[float, float]:
     return plain[0], plain[1] if check.against is not None else math.nan
 
 
-def _claim_holds(
+def claim_holds(
     comparison: str, value: float, reference: float, floor: float
 ) -> tuple[bool, str]:
     """Say whether a claim holds: direction, 10 % or more, and above the floor."""
@@ -360,7 +365,8 @@ def _claim_holds(
             return value == reference, "" if value == reference else "they differ"
         fell = comparison == "down" and value < reference
         return fell, "" if fell else "no change"
-    change = value / reference - 1.0 if reference else math.copysign(math.inf, value)
+    gap = value - reference  # a noisy reference may lie below zero
+    change = gap / abs(reference) if reference else math.copysign(math.inf, gap)
     if comparison in ("same", "near"):
         limit = SAME if comparison == "same" else MIN_EFFECT
         holds = abs(change) <= limit
@@ -466,9 +472,16 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
 
 def outcome_text(outcomes: Sequence[Outcome]) -> str:
     """Return the verdicts as one table to read, with a summary below."""
-    titles = ("id", "what", "context", "predicted", "observed", "verdict", "reason")
+    tested = any(o.n for o in outcomes)  # then p stands beside what was read
+    titles = ("id", "what", "context", "predicted", "observed")
+    titles += (*(("n", "p") if tested else ()), "verdict", "reason")
     rows = [
-        (o.id, o.what, o.context, *_shown(o), o.verdict, o.reason) for o in outcomes
+        (
+            *(o.id, o.what, o.context, *_shown(o)),
+            *((str(o.n), "–" if math.isnan(o.p) else f"{o.p:.2g}") if tested else ()),
+            *(o.verdict, o.reason),
+        )
+        for o in outcomes
     ]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     lines = [

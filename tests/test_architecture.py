@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "mir21sim"
 LAYERS = (  # lowest first; a module imports from lower rows and from itself only
     {"errors", "_typing"},
     {"units"},
-    {"ir", "protocol", "values"},
+    {"ir", "protocol", "toml_text", "values"},
     {"algebraic", "compiled"},
     {"equations"},
     {"frontends", "lint", "symbolic", "solvers"},
@@ -30,6 +30,8 @@ LAYERS = (  # lowest first; a module imports from lower rows and from itself onl
     {"plotting", "archive"},
     {"diagrams"},
     {"assays"},
+    {"assay_checks", "studies"},
+    {"assay_verdicts"},
     {"cli"},
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -42,11 +44,13 @@ OWNERS = {  # third-party import -> the only places that may have it
     "numba": {"solvers"},
     "pint": {"units", "lint"},
     "matplotlib": {"plotting", "diagrams", "assays"},
-    "pandas": {"export", "assays"},
+    "pandas": {"export", "assays", "assay_checks"},
     "flowio": {"assays"},
     "typer": {"cli"},
     "rich": {"cli"},
     "platformdirs": {"codegen"},
+    "pydantic": {"studies"},
+    "jinja2": {"studies"},
 }
 MODULES = [p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem != "__init__"]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mir21sim import results
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.execute import Options
+from mir21sim.perturb import Perturbations
 from mir21sim.plotting import plot_population
 from mir21sim.population import (
     Fixed,
@@ -234,3 +235,12 @@ def test_a_ramp_crosses_a_level_in_proportion(level, length):
     times = np.linspace(0.0, length, 7)
     found = crossing_times(times, times / length, level)
     assert found == pytest.approx(level * length, rel=1e-9)
+
+
+def test_a_clamp_holds_in_every_cell(cascade):
+    cells = Population(3, seed=2)
+    held = Perturbations(clamp={"A": "0.5x"})
+    found = simulate_population(cascade, cells, 5, observe=["A"], perturb=held)
+    free = simulate_population(cascade, cells, 5, observe=["A"])
+    half = 0.5 * free["A"].values[:, :1]
+    assert np.allclose(found["A"].values, half, rtol=1e-6)

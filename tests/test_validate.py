@@ -114,7 +114,7 @@ def test_shipped_tables_ask_every_claim_and_calibration_row():
 def test_a_claim_needs_its_direction_ten_percent_and_a_molecule(
     comparison, value, reference, holds
 ):
-    assert validate._claim_holds(comparison, value, reference, 1.0)[0] is holds
+    assert validate.claim_holds(comparison, value, reference, 1.0)[0] is holds
 
 
 def test_curve_features_of_a_readout():

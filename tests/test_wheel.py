@@ -57,3 +57,8 @@ def test_the_wheel_has_every_file_of_the_models(installed):
     inside = installed / "mir21sim" / "models"
     assert shipped == {p.relative_to(inside) for p in inside.rglob("*.*")}
     assert (installed / "mir21sim" / "py.typed").is_file()
+
+
+def test_the_wheel_carries_what_studies_are_made_with(installed):
+    names = {path.name for path in (installed / "mir21sim" / "studies").iterdir()}
+    assert {"example.toml", "report.html", "study.schema.json"} <= names

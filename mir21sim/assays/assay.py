@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mir21sim import bench
 from mir21sim._typing import FloatArray
+from mir21sim.assays.noise import Noise
 from mir21sim.assays.statistics import Test
 from mir21sim.bench import Experiment, Sample
 from mir21sim.compiled import CompiledModel, unique
@@ -44,6 +45,10 @@ class Assay(Protocol):
     @property
     def name(self) -> str:
         """The assay's name."""
+
+    @property
+    def noise(self) -> Noise:
+        """The numbers of its noise."""
 
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
         """Return the model quantities that must be kept."""

@@ -553,6 +553,22 @@ def _unknown_contents(
     )
 
 
+def check_contents(plate: PlateMap, samples: Iterable[Sample]) -> None:
+    """Stop at a well whose contents and dose are none of some samples.
+
+    Raises
+    ------
+    InputError
+        With the well, and the treatments or doses that there are.
+    """
+    known = {
+        (s.treatment, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
+    }
+    for well in plate.wells:
+        if well.contents not in (BLANK, EMPTY) and well.sample not in known:
+            raise _unknown_contents(well, known)
+
+
 def _farthest(groups: Mapping[str, FloatArray], control: str) -> str:
     """Return the group whose mean is farthest from the control's."""
     base = groups[control].mean()
@@ -625,7 +641,10 @@ def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
     ax.set_xlabel(f"dose ({reading.unit}; 0 at the left end)".replace("(;", "("))
     ax.set_ylabel("signal without blank (RLU)")
     ax.set_ylim(bottom=min(0.0, float(reading.raw["net"].min())))
-    ax.legend(frameon=False, fontsize="small")
+    # Curves fall or rise through the middle: the only free place is above them.
+    ax.legend(
+        frameon=False, fontsize="x-small", loc="lower left", bbox_to_anchor=(0.0, 1.0)
+    )
 
 
 def _plot_bars(ax: Axes, reading: PlateReading) -> None:

@@ -1,0 +1,250 @@
+"""A planned study → one folder: data, pictures, and a report that stands alone.
+
+The population is run once, and every assay reads it. All files are written to a folder
+beside the one asked for, which takes its name in one move at the end: what bears the
+name is whole.
+"""
+
+import datetime as dt
+import hashlib
+import importlib.util
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from mir21sim import bench, export, plotting, report, results
+from mir21sim.assays.assay import Assay, Reading
+from mir21sim.assays.flow import FlowReading, write_fcs
+from mir21sim.assays.noise import noise_table
+from mir21sim.assays.plate import PlateReading, write_plate_map
+from mir21sim.bench import Experiment
+from mir21sim.compiled import unique
+from mir21sim.errors import InputError, SolverStatus
+from mir21sim.execute import Options
+from mir21sim.solvers.runs import Progress
+from mir21sim.studies.read import Planned
+from mir21sim.studies.schema import AssayTable, slug
+
+REPORT = "report.html"
+CELLS = "cells.nc"
+PROVENANCE = "provenance.json"
+FATE = "PS_exposed"
+"""What shows that a cell has died, where a model has it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """One assay of a study: its table, settings and reading, and the files of it.
+
+    ``pictures`` and ``data`` are paths within the folder of results.
+    """
+
+    table: AssayTable
+    assay: Assay
+    reading: Reading
+    pictures: tuple[Path, ...] = ()
+    data: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Done:
+    """A study that was run: the cells, what assays read, and what to warn of."""
+
+    planned: Planned
+    cells: xr.Dataset
+    reads: tuple[Read, ...]
+    warnings: tuple[str, ...]
+
+
+def run(
+    planned: Planned,
+    *,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Done:
+    """Run the cells of a study once and read them by each of its assays.
+
+    Parameters
+    ----------
+    progress : called with (cells done, cells in all dishes)
+    """
+    study = planned.study
+    experiment = Experiment(
+        planned.dishes(), planned.population, tuple(sorted(study.times))
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cells = bench.run(
+            planned.model,
+            experiment,
+            _observed(planned),
+            options=options,
+            progress=progress,
+        )
+        reads = tuple(
+            Read(table, assay, _reading(planned, table, assay, cells))
+            for table, assay in planned.assays
+        )
+    said = unique(str(entry.message) for entry in caught)
+    for entry in caught:
+        warnings.warn(entry.message, entry.category, stacklevel=2)
+    return Done(planned, cells, reads, said)
+
+
+def _observed(planned: Planned) -> tuple[str, ...]:
+    """Return what to keep: what the assays need, and the fate of the cells."""
+    names = [n for _, assay in planned.assays for n in assay.needs(planned.model)]
+    if FATE in (*planned.model.assigned_names, *planned.model.state_names):
+        names.append(FATE)
+    return unique(names)
+
+
+def _reading(
+    planned: Planned, table: AssayTable, assay: Assay, cells: xr.Dataset
+) -> Reading:
+    """Return what one assay reads in the dishes that are its own."""
+    study = planned.study
+    names = {dish.name for dish in study.dishes(table.samples)}
+    mine = [k for k, name in enumerate(bench.origins(cells)) if name in names]
+    return assay.read(
+        cells.isel(sample=mine),
+        noise=study.noise,
+        seed=study.seed,
+        replicates=table.replicates or study.replicates,
+        test=table.test or study.test,
+    )
+
+
+# ------------------------------------------------------------------- the folder of it
+def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Return a folder that results can be put in; an old one is kept until then.
+
+    Raises
+    ------
+    InputError
+        Where something stands in the way: results without `overwrite`, or with it
+        anything that is not the results of a study.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise InputError(f"`{folder}` is a file; results need a folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / PROVENANCE).is_file():
+            raise InputError(
+                f"`{folder}` holds something that is not the results of a study; give "
+                "another folder."
+            )
+        if not overwrite:
+            raise InputError(
+                f"`{folder}` holds results already; give another folder, or replace "
+                "them by overwrite=True (on the command line --overwrite)."
+            )
+    results.prepare_output(folder.parent / f"{folder.name}.check").unlink()
+    return folder
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill; it takes the name when all went well, else it is gone."""
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield part
+        part.chmod(0o755)
+        if folder.is_dir():
+            old = part.with_name(part.name + "-old")
+            folder.replace(old)
+            part.replace(folder)
+            shutil.rmtree(old)
+        else:
+            part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_data(done: Done, folder: Path) -> tuple[Read, ...]:
+    """Write the cells and what every assay read; return the readings with their files.
+
+    The same study and seed give the same bytes.
+    """
+    planned = done.planned
+    (folder / "study.toml").write_text(planned.text, encoding="utf-8", newline="\n")
+    results.save(done.cells, folder / CELLS, planned.model.source)
+    export.write_csv(noise_table(planned.noises()), folder / "noise.csv")
+    numbers = export.records_frame(report.source_rows(planned.files))
+    export.write_csv(numbers, folder / "numbers.csv")
+    return tuple(_write_read(read, folder) for read in done.reads)
+
+
+def _write_read(read: Read, folder: Path) -> Read:
+    """Write the tables and pictures of one assay."""
+    name = slug(read.table.title)
+    home = folder / name
+    home.mkdir()
+    data = [
+        export.write_csv(read.reading.raw, home / "raw.csv"),
+        export.write_csv(read.reading.summary, home / "summary.csv"),
+    ]
+    if isinstance(read.reading, FlowReading) and importlib.util.find_spec("flowio"):
+        for tube in read.reading.tubes:
+            path = home / f"{slug(tube.sample)}-{tube.replicate}.fcs"
+            data.append(write_fcs(tube, path, read.reading.spillover))
+    if isinstance(read.reading, PlateReading):
+        data.append(write_plate_map(read.reading.plate, home / "plate.csv"))
+    fits = fit_records(read.reading)
+    if fits:
+        data.append(export.write_csv(export.records_frame(fits), home / "fits.csv"))
+    picture = home / f"{name}.png"
+    plotting.save(read.assay.plot(read.reading), picture)
+    return replace(
+        read,
+        pictures=(picture.relative_to(folder),),
+        data=tuple(path.relative_to(folder) for path in data),
+    )
+
+
+def fit_records(reading: Reading) -> list[dict[str, Any]]:
+    """Return the dose of half effect of each series of a plate, or why it has none."""
+    if not isinstance(reading, PlateReading):
+        return []
+    return [
+        {
+            "treatment": name,
+            "EC50": fit.ec50,
+            "EC50_low": fit.ec50_low,
+            "EC50_high": fit.ec50_high,
+            "unit": reading.unit,
+            "Hill": fit.hill,
+            "R2": fit.r2,
+            "note": fit.reason,
+        }
+        for name, fit in reading.fits.items()
+    ]
+
+
+def provenance(done: Done) -> dict[str, Any]:
+    """Return how the study was run, as plain values."""
+    planned = done.planned
+    failed = int((done.cells["status"].values != SolverStatus.OK).sum())
+    return {
+        "study": planned.name,
+        "study_sha256": hashlib.sha256(planned.text.encode()).hexdigest(),
+        "model": planned.model.id,
+        "model_sha256": planned.model.digest,
+        "context": planned.model.context,
+        "seed": planned.study.seed,
+        "runs": int(done.cells["status"].size),
+        "failed_runs": failed,
+        "warnings": list(done.warnings),
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": report.versions(),
+    }

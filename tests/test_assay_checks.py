@@ -1,0 +1,194 @@
+"""Claims through assays: what a row may ask, and how replicates give a verdict."""
+
+import csv
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mir21sim import assay_checks, assay_verdicts, checks, cli, validate
+from mir21sim.assay_checks import AssayReadout
+from mir21sim.errors import InputError, ModelError
+
+MIMIC = '--dose "miR21_mimic=50 nM@0h"'
+CLAIM = {
+    "id": "C1",
+    "what": "mimic lowers PTEN",
+    "context": "MCF-7",
+    "treatment": f"{MIMIC} --end 12h",
+    "readout": "western(PTEN)",
+    "comparison": "down",
+    "against": "--end 12h",
+}
+
+
+def write(folder, *rows):
+    """Write a table of claims and return its folder."""
+    with (folder / "assays.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, checks.ASSAY_COLUMNS, restval="")
+        table.writeheader()
+        table.writerows(rows)
+    return folder
+
+
+def judged(tmp_path, *rows, **options):
+    folder = write(tmp_path, *rows)
+    return assay_verdicts.validate_assays(
+        "mir21_core", folder=folder, cells=4, **options
+    )
+
+
+# ------------------------------------------------------------------- what can be asked
+def test_readouts_name_an_assay_and_what_it_shows():
+    assert AssayReadout.parse("western(p-AKT/AKT)").arguments == ("p-AKT/AKT",)
+    assert AssayReadout.parse("luciferase(PDCD4, WT)").arguments == ("PDCD4", "WT")
+    half = AssayReadout.parse("ic50(viability)")
+    assert (half.assay, half.series, str(half)) == (
+        "viability",
+        True,
+        "ic50(viability)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("westen(PTEN)", r"Unknown assay `westen`. Did you mean `western`"),
+        ("western()", r"`western` takes protein in brackets, got `western\(\)`"),
+        ("western", r"A read-out reads ASSAY\(ARGUMENTS\), got `western`"),
+        ("ic50(viabilty)", r"Unknown assay `viabilty`. Did you mean `viability`"),
+    ],
+)
+def test_an_unknown_readout_is_named(text, message):
+    with pytest.raises(InputError, match=message):
+        AssayReadout.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"comparison": "lower"}, r"assays.csv, line 2: unknown comparison `lower`"),
+        ({"readout": "blot(PTEN)"}, r"assays.csv, line 2: Unknown assay `blot`"),
+        ({"context": "MCF7"}, r"line 2: unknown context `MCF7`.*`MCF-7`"),
+        ({"treatment": MIMIC}, r"line 2: a treatment needs --end"),
+        ({"treatment": "--dos A=1@0h"}, r"line 2: Unknown option `--dos`"),
+        ({"treatment": f"{MIMIC} --end 6h"}, r"line 2: the lanes of one blot"),
+        ({"readout": "ic50(viability)"}, r"line 2: an ic50 needs one dose `\?`"),
+        (
+            {"against": '--dose "TRAIL=? ng/ml@0h" --end 12h'},
+            r"line 2: both sides, or none, have a dose `\?`",
+        ),
+        ({"against": "--cells 5 --end 12h"}, r"line 2: all assays read one population"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_bad_row_is_named_by_file_and_line(tmp_path, change, message):
+    with pytest.raises(ModelError, match=message):
+        judged(tmp_path, CLAIM | change)
+
+
+def test_ids_contexts_and_replicates_are_checked(tmp_path):
+    with pytest.raises(InputError, match=r"Unknown id `C2`. Known: C1"):
+        judged(tmp_path, CLAIM, only=["C2"])
+    with pytest.raises(InputError, match=r"Unknown context `MCF7`"):
+        judged(tmp_path, CLAIM, contexts=["MCF7"])
+    with pytest.raises(InputError, match=r"2 replicates or more, got 1"):
+        judged(tmp_path, CLAIM, replicates=1)
+
+
+def test_the_shipped_table_has_every_claim_that_names_an_assay():
+    rows = assay_checks.assay_checks()
+    asked = {row.id for row in rows}
+    blot = {"Q1", "Q5", "Q8", "Q9", "Q11", "Q12", "Q18", "Q19", "Q23"}
+    assert blot <= asked
+    assert {"Q6", "Q15", "Q17", "Q20", "Q21", "Q22", "Q24", "Q25"} <= asked
+    used = {row.treated.readout.assay for row in rows}
+    assert used == set(assay_checks.KINDS)
+    whole = {(r.id, r.case.context) for r in checks.checks() if r.kind == "claim"}
+    assert {(row.id, row.context) for row in rows} <= whole
+
+
+# ----------------------------------------------------------------------- how it judges
+def test_verdicts_pass_fail_and_conflict_with_n_and_p(tmp_path):
+    rows = [
+        CLAIM,
+        CLAIM | {"id": "C2", "comparison": "up"},
+        CLAIM | {"id": "C3", "conflict": "reports disagree"},
+        CLAIM | {"id": "C4", "readout": "flow(dead)"},
+        CLAIM | {"id": "C5", "context": "HeLa|MCF-7"},
+    ]
+    found = judged(tmp_path, *rows)
+    assert [(o.id, o.context, o.verdict) for o in found] == [
+        ("C1", "MCF-7", "pass"),
+        ("C2", "MCF-7", "fail"),
+        ("C3", "MCF-7", "conflict"),
+        ("C4", "MCF-7", "fail"),
+        ("C5", "HeLa", "pass"),
+        ("C5", "MCF-7", "pass"),
+    ]
+    assert "needs the quantity `PS_exposed`" in found[3].reason
+    assert (found[3].n, found[0].n) == (0, 3)
+    assert 0 < found[0].p < 1
+    text = validate.outcome_text(found)
+    assert text.splitlines()[0].split()[-4:] == ["n", "p", "verdict", "reason"]
+    assert "2 of 5 claims pass, 2 fail (C2, C4), 1 conflict (C3)" in text
+
+
+def test_equal_rows_give_equal_numbers_whatever_stands_beside_them(tmp_path):
+    (alone,) = judged(tmp_path, CLAIM)
+    other = CLAIM | {"id": "C2", "readout": "western(PDCD4)"}
+    assert judged(tmp_path, other, CLAIM)[1] == alone
+
+
+def test_what_is_done_besides_is_done_on_both_sides(tmp_path):
+    (plain,) = judged(tmp_path, CLAIM)
+    clamped = validate.Perturbations(clamp={"PTEN": "1x"})
+    (held,) = judged(tmp_path, CLAIM, perturb=clamped)
+    assert plain.verdict == "pass"
+    assert held.verdict == "fail"
+    assert held.predicted == pytest.approx(held.reference, rel=0.35)
+
+
+def test_p_is_that_of_welch():
+    a, b = np.array([1.0, 1.1, 0.9]), np.array([2.0, 2.3, 1.8])
+    expected = stats.ttest_ind(b, a, equal_var=False).pvalue
+    assert assay_verdicts._p(a, b, logarithmic=False) == pytest.approx(
+        expected, rel=1e-12
+    )
+    expected = stats.ttest_ind(np.log(b), np.log(a), equal_var=False).pvalue
+    assert assay_verdicts._p(a, b, logarithmic=True) == pytest.approx(
+        expected, rel=1e-12
+    )
+    b[0] = math.inf
+    assert math.isnan(assay_verdicts._p(a, b, logarithmic=True))
+
+
+@pytest.mark.parametrize(
+    ("value", "reference", "holds"),
+    [(900.0, -4.0, True), (-4.5, -4.0, False), (-1.0, -4.0, False)],
+)
+def test_a_reference_below_zero_is_noise_around_nothing(value, reference, holds):
+    assert validate.claim_holds("up", value, reference, 45.0)[0] is holds
+
+
+def test_the_table_is_written_by_the_command(tmp_path, capsys):
+    folder, table = write(tmp_path, CLAIM), tmp_path / "out.csv"
+    options = ["--assays", "--data", str(folder), "--cells", "4", "-o", str(table)]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["validate", "mir21_core", *options])
+    assert not stopped.value.code
+    assert "1 of 1 claims pass" in capsys.readouterr().out
+    frame = pd.read_csv(table)
+    assert frame.loc[0, ["id", "n", "verdict"]].tolist() == ["C1", 3, "pass"]
+    assert frame.loc[0, "p"] < 0.05
+
+
+@pytest.mark.slow
+def test_a_spread_of_claims_is_shown_through_each_assay():
+    found = assay_verdicts.validate_assays(
+        only=["Q1", "Q5", "Q15", "Q17", "Q20", "Q22"], contexts=["HeLa"], cells=40
+    )
+    assert [(o.id, o.what, o.reason) for o in found if o.verdict == "fail"] == []
+    assert {o.n for o in found} == {3}
