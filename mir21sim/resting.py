@@ -130,7 +130,7 @@ def settle(
         frozen=frozen,
     )
     limits = Tolerances(
-        SETTLE_RTOL, np.array(model.atol), max_steps=20_000, timeout=600.0
+        SETTLE_RTOL, np.array(model.atol), max_steps=20_000, timeout=120.0
     )
     results, interrupted = integrate(
         model,
