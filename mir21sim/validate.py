@@ -120,7 +120,9 @@ def validate(
     """
     rows = checks(model, only=only, contexts=contexts, folder=folder)
     known = vocabulary(folder)
-    bench = _Bench(model, perturb or Perturbations(), cells, options or Options(method=MANY), rows)
+    bench = _Bench(
+        model, perturb or Perturbations(), cells, options or Options(method=MANY), rows
+    )
     outcomes = []
     for k, check in enumerate(rows):
         outcomes.append(_outcome(bench, check, known))
