@@ -39,16 +39,16 @@ OBSERVED = {
 
 # id: start value, set by hand near what the cells show; a weak prior holds on to it
 FREE = {
-    "kf_TRAIL_TNFRSF10B": 7.4e-8,
-    "k_DISC_CASP8": 2.6e-7,
-    "k_CASP8_BID": 1.1e-6,
-    "k_BH3_BAX": 8e-9,
-    "k_return_BAX": 6e-5,
-    "k_BAX_BAX": 2.7e-7,
-    "k_pore_DIABLO": 9e-6,
-    "k_APOP_CASP3": 2e-7,
-    "k_CASP3_PARP1": 2.6e-7,
-    "k_syn_CFLAR": 16.0,
+    "kf_TRAIL_TNFRSF10B": 5.9e-08,
+    "k_DISC_CASP8": 3.4e-07,
+    "k_CASP8_BID": 1.5e-06,
+    "k_BH3_BAX": 8.1e-09,
+    "k_return_BAX": 0.0001,
+    "k_BAX_BAX": 2.5e-07,
+    "k_pore_DIABLO": 1.1e-05,
+    "k_APOP_CASP3": 4.3e-07,
+    "k_CASP3_PARP1": 3.7e-07,
+    "k_syn_CFLAR": 26.0,
 }
 DECADES = 1.0  # how far, in factors of ten, a weak prior lets a value stray
 STEP = 1e-3  # of the differences, in factors of ten
