@@ -10,6 +10,7 @@ from mir21sim import library, resting, symbolic
 from mir21sim.errors import SolverStatus
 from mir21sim.execute import Options
 from mir21sim.frontends import antimony
+from mir21sim.population import Population, simulate_population
 from mir21sim.simulate import simulate
 
 NAMES = sorted(library.shipped())
@@ -138,6 +139,21 @@ def test_a_cell_without_doses_rests_and_the_rest_is_stable(name, context):
     assert (rest[0] >= -1000 * model.atol).all()
     assert resting.drift(model, rest[0], p[0]) < 1e-10 * model.seconds_per_time
     assert resting.leading_eigenvalue(model, rest[0], p[0]) < 0
+
+
+@pytest.mark.parametrize("context", library.contexts("mir21_apoptosis"))
+def test_untreated_cells_live(context):
+    """The average cell for 30 days; of 1,000 unlike cells, fewer than 1 % die."""
+    model = library.load("mir21_apoptosis", context)
+    average = simulate(model, "30 d", points=2, observe="MOMP_fraction", doses=())
+    assert float(average["MOMP_fraction"][-1]) < 1e-3
+    cells = Population(1000, seed=1).cells(model)
+    fates = simulate_population(
+        model, cells, times=[0.0, 72.0], observe="MOMP_fraction", doses=()
+    )
+    assert (fates["status"] == SolverStatus.OK).all()
+    dead = (fates["MOMP_fraction"] >= 0.5).any("time")
+    assert float(dead.mean()) < 0.01
 
 
 @each_case
