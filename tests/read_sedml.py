@@ -7,10 +7,10 @@ end once libSEDML is imported.
 import json
 import sys
 
-import libsedml
-
 
 def main(path):
+    import libsedml  # here: pytest imports this file when it looks for doctests
+
     document = libsedml.readSedMLFromFile(path)
     task = document.getTask("task")
     course = document.getSimulation(task.getSimulationReference())
