@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import mir21sim as ms
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -67,17 +69,39 @@ def test_python_block_runs(tmp_path):
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
-@pytest.mark.parametrize(
-    "script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem
-)
-def test_examples_write_their_pictures(script, tmp_path):
+def run_example(script, folder):
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path)],
-        cwd=tmp_path,
+        [sys.executable, str(script), str(folder)],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "picture" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        s
+        for s in sorted((ROOT / "examples").glob("*.py"))
+        if not s.stem.startswith("fit")
+    ],
+    ids=lambda p: p.stem,
+)
+def test_examples_write_their_pictures(script, tmp_path):
+    assert "picture" in run_example(script, tmp_path)
     assert list(tmp_path.glob("*.png"))
+
+
+def test_the_fit_prints_the_fitted_numbers_of_the_model(tmp_path):
+    said = run_example(ROOT / "examples" / "fit_mir21_apoptosis.py", tmp_path)
+    printed = dict(re.findall(r"^(k\w+) = (\S+)$", said, re.MULTILINE))
+    hela = ms.load("mir21_apoptosis", "HeLa")
+    held = dict(zip(hela.param_names, hela.p0, strict=True))
+    for name, value in printed.items():  # the last digit may be the machine's
+        assert float(value) == pytest.approx(held[name], rel=2e-3)
+    rows = (ROOT / "models" / "mir21_apoptosis.parameters.tsv").read_text().splitlines()
+    fitted = {row.split("\t")[0] for row in rows if row.split("\t")[6] == "fitted"}
+    assert set(printed) == fitted | {"k_syn_CFLAR"}
