@@ -23,7 +23,7 @@ import os
 import platform
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -503,8 +503,8 @@ def scaling(file):
     chosen = replace(
         runs.selection,
         **{
-            name: getattr(runs.selection, name)[:5]
-            for name in ("source", "index", "divisor", "scale")
+            field.name: getattr(runs.selection, field.name)[:5]
+            for field in fields(runs.selection)
         },
     )
     runs = replace(runs, selection=chosen)
