@@ -1,7 +1,8 @@
 """CompiledModel: kernels plus the names that give axes a meaning. Layer 2."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,7 @@ RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
 """Kinds of relations; generated code and solvers number them by their place here."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class EventKernels:
     """The events of one network, and the relations that make its functions jump.
 
@@ -34,6 +35,7 @@ class EventKernels:
     user : int array, an event whose trigger has the relation, -1 where a rate has it
     moving : bool array, the root function changes while no event does anything
     timed : bool array, the relation is linear in time; ``moments`` says when it turns
+    make : compiles ``roots`` on its first use
     roots, moments : kernels, out (n_relation,)
     triggers : kernel ``(t, r, p, out)``, out (n_event,), of the truths ``r`` as 0 or 1
     delays, priorities : kernels, out (n_event,)
@@ -53,7 +55,7 @@ class EventKernels:
     user: IntArray
     moving: BoolArray
     timed: BoolArray
-    roots: Kernel
+    make: Callable[[str], Kernel]
     moments: Kernel
     triggers: Kernel
     delays: Kernel
@@ -61,13 +63,22 @@ class EventKernels:
     values: tuple[Kernel, ...]
     sizes: tuple[Kernel, ...]
 
+    @cached_property
+    def roots(self) -> Kernel:
+        """The root functions of the relations."""
+        return self.make("roots")
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Kernels:
     """The functions of one network; each fills its last array and returns nothing.
 
+    A compiled kernel is compiled, or read from the cache, when it is first asked for:
+    a run of the batch solver asks for none of them.
+
     Attributes
     ----------
+    make : returns the kernel of a name, the same one to whichever thread asks
     rhs : ``(t, y, p, out)``, out (n_state,) = dy/dt
     jac : ``(t, y, p, out)``, out (n_nonzero,) = d rhs/dy at ``j_row``, ``j_col``
     dfdt : ``(t, y, p, out)``, out (n_state,) = explicit d rhs/dt
@@ -80,11 +91,7 @@ class Kernels:
     backend : "numba" or "numpy"
     """
 
-    rhs: Kernel
-    jac: Kernel
-    dfdt: Kernel
-    rates: Kernel
-    assigned: Kernel
+    make: Callable[[str], Kernel]
     initial: Kernel
     j_row: IntArray
     j_col: IntArray
@@ -96,6 +103,31 @@ class Kernels:
     n_assigned: int
     events: EventKernels | None
     backend: str
+
+    @cached_property
+    def rhs(self) -> Kernel:
+        """The right-hand side."""
+        return self.make("rhs")
+
+    @cached_property
+    def jac(self) -> Kernel:
+        """The non-zeros of the Jacobian."""
+        return self.make("jac")
+
+    @cached_property
+    def dfdt(self) -> Kernel:
+        """The explicit derivative of the right-hand side by the time."""
+        return self.make("dfdt")
+
+    @cached_property
+    def rates(self) -> Kernel:
+        """The reaction rates."""
+        return self.make("rates")
+
+    @cached_property
+    def assigned(self) -> Kernel:
+        """The rule variables."""
+        return self.make("assigned")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import platformdirs
 
 from mir21sim import ir
+from mir21sim._typing import Kernel
 from mir21sim.codegen import emit_version
 from mir21sim.compiled import Kernels
 from mir21sim.equations import equations
@@ -125,7 +127,7 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
     if backend == "numpy":
         compiled = signatures.numpy_kernels(module)
     else:
-        compiled = _compile(path, module)
+        compiled = signatures.numba_kernels(module, _compiler(path, module, text))
     return KernelModule(
         kernels=compiled,
         state_names=module.STATE_NAMES,
@@ -224,13 +226,20 @@ def _import(path: Path, backend: str) -> ModuleType:
     return module
 
 
-def _compile(path: Path, module: ModuleType) -> Kernels:
-    """Compile, or load Numba's own cache; where that is damaged, throw it away once."""
-    try:
-        return signatures.numba_kernels(module)
-    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
-        _forget(path)
-        return signatures.numba_kernels(_import(path, "numba"))
+def _compiler(path: Path, module: ModuleType, text: str) -> Callable[[str], Kernel]:
+    """Return what compiles a kernel of a module, or loads it from Numba's cache.
+
+    Where that is damaged, it is thrown away once.
+    """
+
+    def make(name: str) -> Kernel:
+        try:
+            return signatures.compiled(module, text, name)
+        except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
+            _forget(path)
+            return signatures.compiled(_import(path, "numba"), text, name)
+
+    return make
 
 
 def _forget(path: Path) -> None:

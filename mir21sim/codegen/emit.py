@@ -25,10 +25,11 @@ def module_text(
     ``rates(t, y, p, v)``, ``rates_dy(t, y, p, d)`` (non-zeros of dv/dy, in the order of
     ``DV_ROW``/``DV_COL``), ``rates_dt(t, y, p, d)`` (of dv/dt, ``DT_ROW``),
     ``assigned(t, y, p, a)``, ``initial(t, y, p, keep_y, keep_p)`` (changes y and p in
-    place, except where told to keep), and ``rhs``, ``jac``, ``dfdt`` made of these by
-    the sparse stoichiometry. For the events, in the words of ``SymbolicEvents``:
-    ``roots``, ``moments``, ``delays``, ``priorities`` and, one of each per event,
-    ``VALUES`` and ``SIZES``, all ``(t, y, p, out)``, and ``triggers(t, r, p, out)``.
+    place, except where told to keep). The right-hand side, its Jacobian and its slope
+    in time are made of these by the sparse stoichiometry (``solvers.signatures``). For
+    the events, in the words of ``SymbolicEvents``: ``roots``, ``moments``, ``delays``,
+    ``priorities`` and, one of each per event, ``VALUES`` and ``SIZES``, all
+    ``(t, y, p, out)``, and ``triggers(t, r, p, out)``.
     """
     writer = _Writer(system)
     dv_dy = chain_rule(system, system.y)
@@ -50,35 +51,18 @@ def module_text(
         writer.initial(),
         *_event_patterns(events),
         *writer.events(events),
-        _GENERIC,
+        *map(_stub, COMPILED),
     ]
-    return "\n".join(parts)
+    return "\n".join(parts) + "\n"
 
 
-_GENERIC = """
-def rhs(t, y, p, out):
-    v = np.empty(len(RATE_NAMES))
-    rates(t, y, p, v)
-    out[:] = 0.0
-    for k in range(len(N_ROW)):
-        out[N_ROW[k]] += N_VALUE[k] * v[N_COL[k]]
+COMPILED = ("rhs", "jac", "dfdt", "rates", "assigned", "roots")
+"""Kernels that Numba compiles; ``signatures`` says what each is made of."""
 
 
-def jac(t, y, p, out):
-    d = np.empty(len(DV_ROW))
-    rates_dy(t, y, p, d)
-    out[:] = 0.0
-    for k in range(len(J_TO)):
-        out[J_TO[k]] += J_FACTOR[k] * d[J_FROM[k]]
-
-
-def dfdt(t, y, p, out):
-    d = np.empty(len(DT_ROW))
-    rates_dt(t, y, p, d)
-    out[:] = 0.0
-    for k in range(len(DFT_TO)):
-        out[DFT_TO[k]] += DFT_FACTOR[k] * d[DFT_FROM[k]]
-"""
+def _stub(name: str) -> str:
+    """Return the function that a compiled kernel is made of; see ``scalar``."""
+    return f"\n\ndef compiled_{name}(t, y, p, out):\n    emit_{name}(t, y, p, out)"
 
 
 def _names(label: str, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ elimination order is chosen once per model (Markowitz 1957, doi:10.1287/mnsc.3.3
 the pattern of W, whose diagonal is never structurally zero, so nothing is pivoted.
 """
 
+import heapq
 from dataclasses import dataclass
 from typing import Any
 
@@ -276,9 +277,19 @@ class _Elimination:
         self.filled = {(i, j) for i in range(self.n) for j in rows[i]}
         self.below: dict[int, list[int]] = {}
         self.right: dict[int, list[int]] = {}
+
+        def cost(i: int) -> tuple[int, int]:
+            return (len(rows[i]) - 1) * (len(columns[i]) - 1), i
+
         left, order = set(range(self.n)), []
+        # Holds the cost of every row that is left, and outdated ones beside them.
+        queue = [cost(i) for i in range(self.n)]
+        heapq.heapify(queue)
         while left:
-            k = min(left, key=lambda i: ((len(rows[i]) - 1) * (len(columns[i]) - 1), i))
+            found = heapq.heappop(queue)
+            k = found[1]
+            if k not in left or found != cost(k):
+                continue
             left.discard(k)
             order.append(k)
             self.below[k] = sorted(columns[k] & left)
@@ -290,6 +301,8 @@ class _Elimination:
             for j in self.right[k]:
                 columns[j] |= columns[k] & left
                 columns[j].discard(k)
+            for i in {*self.below[k], *self.right[k]}:
+                heapq.heappush(queue, cost(i))
         return order
 
     def matrix(self) -> list[Statement]:

@@ -199,6 +199,8 @@ class _OneRun:
         stop: threading.Event,
     ) -> None:
         self.kernels, self.tolerances, self.stop = kernels, tolerances, stop
+        # Here, as LSODA may swallow what goes wrong in a callback that compiles.
+        self.rhs, self.jac = kernels.rhs, kernels.jac
         self.solver_class = getattr(scipy.integrate, method)
         self.p = runs.p[run].copy()
         self.y = runs.y0[run].copy()
@@ -289,10 +291,10 @@ class _OneRun:
 
     def _slope(self, t: float, y: FloatArray) -> FloatArray:
         t, out = min(t, self.latest), np.empty_like(y)
-        self.kernels.rhs(t, y, self.p, out)
+        self.rhs(t, y, self.p, out)
         self.n_rhs += 1
         if not math.isfinite(out.sum()):
-            self.kernels.rhs(t, self._clipped(y), self.p, out)
+            self.rhs(t, self._clipped(y), self.p, out)
         if self.has_input:
             out += self.input
         if self.frozen is not None:
@@ -316,9 +318,9 @@ class _OneRun:
 
     def _matrix(self, t: float, y: FloatArray) -> Any:
         t, data = min(t, self.latest), np.empty(len(self.kernels.j_row))
-        self.kernels.jac(t, y, self.p, data)
+        self.jac(t, y, self.p, data)
         if not math.isfinite(data.sum()):
-            self.kernels.jac(t, self._clipped(y), self.p, data)
+            self.jac(t, self._clipped(y), self.p, data)
         if self.frozen is not None:
             data[self.frozen[self.kernels.j_row]] = 0.0
         self.n_jac += 1
@@ -421,7 +423,7 @@ class _OneRun:
 
     def _broken(self) -> SolverStatus:
         data = np.empty(len(self.kernels.j_row))
-        self.kernels.jac(self.t, self.y, self.p, data)
+        self.jac(self.t, self.y, self.p, data)
         finite = np.isfinite(data).all()
         return SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
 

@@ -4,6 +4,8 @@ Every kernel fills its last array, allocates little and returns nothing; arrays 
 C-contiguous float64.
 """
 
+import threading
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -11,61 +13,91 @@ import numpy as np
 import scipy.sparse
 import scipy.special
 
-from mir21sim._typing import FloatArray, Kernel
+from mir21sim._typing import FloatArray, IntArray, Kernel
 from mir21sim.compiled import EventKernels, Kernels
 
 FILL = "void(f8, f8[::1], f8[::1], f8[::1])"
-"""Signature of rhs, jac, dfdt, rates, rates_dy, rates_dt and assigned."""
+"""Signature of rhs, jac, dfdt, rates, assigned and roots."""
+
+SUMMED = {"rhs": "rates", "jac": "rates_dy", "dfdt": "rates_dt"}
+"""Kernels that are sparse sums over what a generated function fills."""
 
 
-def numba_kernels(module: ModuleType) -> Kernels:
-    """Compile a generated module by Numba, or load it from Numba's cache beside it.
+def compiled(module: ModuleType, text: str, name: str) -> Kernel:
+    """Compile one kernel by Numba, or load it from Numba's cache beside the module.
 
-    The pieces are bound in the module before the functions that call them compile.
+    Parameters
+    ----------
+    module, text : the generated module and its text
+    name : "rhs", "jac", "dfdt", "rates", "assigned" or "roots"
     """
     import numba  # 0.5 s, and the NumPy backend needs none of it
 
-    def jit(name: str) -> Any:
-        # Not nogil: SciPy calls these from Python for half a microsecond each, and
-        # giving the lock away every time makes two threads slower than one.
-        options = {"cache": True, "error_model": "numpy"}
-        compiled = numba.njit(FILL, **options)(getattr(module, name))
-        setattr(module, name, compiled)
-        return compiled
+    from mir21sim.solvers import scalar
 
-    for name in ("rates", "rates_dy", "rates_dt"):
-        jit(name)
-    return _kernels(
-        module,
-        rhs=jit("rhs"),
-        jac=jit("jac"),
-        dfdt=jit("dfdt"),
-        rates=module.rates,
-        assigned=jit("assigned"),
-        roots=jit("roots") if len(module.ROOT_KIND) else module.roots,
-        backend="numba",
-    )
+    sums = None
+    if name in SUMMED:
+        n_out, n_value, *terms = _terms(module, name)
+        rows = zip(*(part.tolist() for part in terms), strict=True)
+        sums = scalar.Sums(n_out, n_value, tuple(rows))
+    emit = scalar.emitter(text, SUMMED.get(name, name), sums)
+    setattr(module, f"emit_{name}", emit)
+    # Not nogil: SciPy calls these from Python for half a microsecond each, and
+    # giving the lock away every time makes two threads slower than one.
+    options = {"cache": True, "error_model": "numpy"}
+    kernel: Kernel = numba.njit(FILL, **options)(getattr(module, f"compiled_{name}"))
+    return kernel
+
+
+def _terms(
+    module: ModuleType, name: str
+) -> tuple[int, int, IntArray, FloatArray, IntArray]:
+    """Return (n_out, n_value, row, factor, which value) of a kernel that sums."""
+    n_state = len(module.STATE_NAMES)
+    if name == "rhs":
+        n_rate = len(module.RATE_NAMES)
+        return n_state, n_rate, module.N_ROW, module.N_VALUE, module.N_COL
+    if name == "jac":
+        sizes = len(module.J_ROW), len(module.DV_ROW)
+        return *sizes, module.J_TO, module.J_FACTOR, module.J_FROM
+    n_value = len(module.DT_ROW)
+    return n_state, n_value, module.DFT_TO, module.DFT_FACTOR, module.DFT_FROM
+
+
+class Once:
+    """Makes each kernel when it is first asked for; other threads wait for it."""
+
+    def __init__(self, make: Callable[[str], Kernel]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._made: dict[str, Kernel] = {}
+
+    def __call__(self, name: str) -> Kernel:
+        """Return the kernel of a name, always the same one."""
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(name)
+            return self._made[name]
+
+
+def numba_kernels(module: ModuleType, make: Callable[[str], Kernel]) -> Kernels:
+    """Return the kernels of a module, each compiled by `make` on its first use."""
+    return _kernels(module, Once(make), "numba")
 
 
 def numpy_kernels(module: ModuleType) -> Kernels:
     """Run a generated module as plain Python: slow, but everywhere and at once."""
-    n_state, n_rate = len(module.STATE_NAMES), len(module.RATE_NAMES)
-    stoichiometry = np.zeros((n_state, n_rate))
-    np.add.at(stoichiometry, (module.N_ROW, module.N_COL), module.N_VALUE)
-    to_jac = np.zeros((len(module.J_ROW), len(module.DV_ROW)))
-    np.add.at(to_jac, (module.J_TO, module.J_FROM), module.J_FACTOR)
-    to_dfdt = np.zeros((n_state, len(module.DT_ROW)))
-    np.add.at(to_dfdt, (module.DFT_TO, module.DFT_FROM), module.DFT_FACTOR)
-    return _kernels(
-        module,
-        rhs=_by_matrix(_guarded(module.rates), stoichiometry),
-        jac=_by_matrix(_guarded(module.rates_dy), to_jac),
-        dfdt=_by_matrix(_guarded(module.rates_dt), to_dfdt),
-        rates=_guarded(module.rates),
-        assigned=_guarded(module.assigned),
-        roots=_guarded(module.roots),
-        backend="numpy",
-    )
+
+    def make(name: str) -> Kernel:
+        function = _guarded(getattr(module, SUMMED.get(name, name)))
+        if name not in SUMMED:
+            return function
+        n_out, n_value, row, factor, which = _terms(module, name)
+        # Up to some ten thousand entries a dense product takes less time to call.
+        sums = scipy.sparse.coo_array((factor, (row, which)), shape=(n_out, n_value))
+        dense = n_out * n_value <= _DENSE_UP_TO
+        return _by_matrix(function, sums.toarray() if dense else sums.tocsr())
+
+    return _kernels(module, Once(make), "numpy")
 
 
 _DENSE_UP_TO = 20_000
@@ -110,30 +142,26 @@ def _guarded(function: Kernel) -> Kernel:
     return kernel
 
 
-def _by_matrix(pieces: Kernel, matrix: FloatArray) -> Kernel:
-    """Return the kernel ``out = matrix @ pieces``."""
-    # Up to some ten thousand entries a dense product takes less time to call.
-    sparse = scipy.sparse.csr_array(matrix) if matrix.size > _DENSE_UP_TO else None
+def _by_matrix(pieces: Kernel, matrix: Any) -> Kernel:
+    """Return the kernel ``out = matrix @ pieces``; dense, or sparse by rows."""
 
     def kernel(t: float, y: FloatArray, p: FloatArray, out: FloatArray) -> None:
         values = np.empty(matrix.shape[1])
         pieces(t, y, p, values)
         with np.errstate(all="ignore"):
-            if sparse is not None:
-                out[:] = sparse @ values
-            else:
+            if isinstance(matrix, np.ndarray):
                 np.matmul(matrix, values, out=out)
+            else:
+                out[:] = matrix @ values
 
     return kernel
 
 
-def _kernels(module: ModuleType, *, backend: str, **functions: Kernel) -> Kernels:
+def _kernels(
+    module: ModuleType, make: Callable[[str], Kernel], backend: str
+) -> Kernels:
     return Kernels(
-        rhs=functions["rhs"],
-        jac=functions["jac"],
-        dfdt=functions["dfdt"],
-        rates=functions["rates"],
-        assigned=functions["assigned"],
+        make=make,
         initial=ieee(module.initial),
         j_row=module.J_ROW,
         j_col=module.J_COL,
@@ -143,12 +171,12 @@ def _kernels(module: ModuleType, *, backend: str, **functions: Kernel) -> Kernel
         n_state=len(module.STATE_NAMES),
         n_rate=len(module.RATE_NAMES),
         n_assigned=len(module.ASSIGNED_NAMES),
-        events=_events(module, functions["roots"]),
+        events=_events(module, make),
         backend=backend,
     )
 
 
-def _events(module: ModuleType, roots: Kernel) -> EventKernels | None:
+def _events(module: ModuleType, make: Callable[[str], Kernel]) -> EventKernels | None:
     """Return events and relations; all but the roots run once an event, as Python."""
     if not len(module.ROOT_KIND) and not module.EVENT_NAMES:
         return None
@@ -165,7 +193,7 @@ def _events(module: ModuleType, roots: Kernel) -> EventKernels | None:
         user=module.ROOT_USER,
         moving=module.ROOT_MOVING,
         timed=module.ROOT_TIMED,
-        roots=roots,
+        make=make,
         moments=_guarded(module.moments),
         triggers=_guarded(module.triggers),
         delays=_guarded(module.delays),

@@ -24,15 +24,15 @@ _I64 = ll.IntType(64)
 _VEC = ll.VectorType(_F8, LANES)
 _FUSE = ("contract",)  # a product and a sum may be one rounding, as on every lane
 
-_VECTOR_CALLS = {
+INTRINSICS = {
     "exp": "llvm.exp", "log": "llvm.log", "log10": "llvm.log10", "sqrt": "llvm.sqrt",
     "sin": "llvm.sin", "cos": "llvm.cos", "floor": "llvm.floor", "ceil": "llvm.ceil",
     "trunc": "llvm.trunc", "pow": "llvm.pow",
 }  # fmt: skip
-_SCALAR_CALLS = {
+LIBRARY = {
     "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
 }  # fmt: skip
-CALLS = frozenset(_VECTOR_CALLS) | _SCALAR_CALLS
+CALLS = frozenset(INTRINSICS) | LIBRARY
 """Functions that a program may call."""
 
 
@@ -183,9 +183,9 @@ class _Emitter:
 
     def call(self, name: str, arguments: list[Any]) -> Any:
         module = self.builder.module
-        if name in _VECTOR_CALLS:
+        if name in INTRINSICS:
             kind = ll.FunctionType(_VEC, [_VEC] * len(arguments))
-            full = f"{_VECTOR_CALLS[name]}.v{LANES}f64"
+            full = f"{INTRINSICS[name]}.v{LANES}f64"
             function = cgutils.get_or_insert_function(module, kind, full)
             return self.builder.call(function, arguments)
         kind = ll.FunctionType(_F8, [_F8])
