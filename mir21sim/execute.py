@@ -62,8 +62,8 @@ class Options:
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
         each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol
     max_steps : steps that one run may take
-    timeout : s of wall time that one run may take by SciPy's methods; the batch solver
-        is bounded by `max_steps` alone
+    timeout : s of wall time that one run may take; in the batch solver seven others run
+        beside it
     equilibrate : start from the resting state; None: as the model says
     allow_negative : accept amounts below zero
     n_jobs : threads over runs; None: one per core for the batch solver, else 1, as

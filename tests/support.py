@@ -5,7 +5,7 @@ import cmath
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -444,6 +444,86 @@ class Solved:
     values: np.ndarray
     results: object
     interrupted: bool
+
+
+# ------------------------------------------------------------ every function there is
+FUNCTIONS = {
+    "exp": ("exp(-x)", lambda x, q: np.exp(-x)),
+    "ln": ("ln(x)", lambda x, q: np.log(x)),
+    "log10": ("log(10, x)", lambda x, q: np.log10(x)),
+    "sqrt": ("root(2, x)", lambda x, q: np.sqrt(x)),
+    "cube_root": ("root(3, x)", lambda x, q: np.cbrt(x)),
+    "sin": ("sin(x)", lambda x, q: np.sin(x)),
+    "cos": ("cos(x)", lambda x, q: np.cos(x)),
+    "tan": ("tan(x)", lambda x, q: np.tan(x)),
+    "arcsin": ("arcsin(x/20)", lambda x, q: np.arcsin(x / 20)),
+    "arccos": ("arccos(x/20)", lambda x, q: np.arccos(x / 20)),
+    "arctan": ("arctan(x)", lambda x, q: np.arctan(x)),
+    "sinh": ("sinh(x)", lambda x, q: np.sinh(x)),
+    "cosh": ("cosh(x)", lambda x, q: np.cosh(x)),
+    "tanh": ("tanh(x)", lambda x, q: np.tanh(x)),
+    "arcsinh": ("arcsinh(x)", lambda x, q: np.arcsinh(x)),
+    "arccosh": ("arccosh(1 + x)", lambda x, q: np.arccosh(1 + x)),
+    "arctanh": ("arctanh(x/20)", lambda x, q: np.arctanh(x / 20)),
+    "floor": ("floor(x)", lambda x, q: np.floor(x)),
+    "ceiling": ("ceiling(x)", lambda x, q: np.ceil(x)),
+    "quotient": ("quotient(-x, q)", lambda x, q: np.trunc(-x / q)),
+    "abs": ("abs(q - x)", lambda x, q: np.abs(q - x)),
+    "min": ("min(x, q)", np.minimum),
+    "max": ("max(x, q)", np.maximum),
+    "square": ("x**2", lambda x, q: x**2),
+    "inverse": ("x**(-3)", lambda x, q: x**-3.0),
+    "ninth": ("x**9", lambda x, q: x**9),
+    "half": ("x**(-0.5)", lambda x, q: 1 / np.sqrt(x)),
+    "hill": ("x**q/(1 + x**q)", lambda x, q: x**q / (1 + x**q)),
+    "branches": (
+        "piecewise(x, x < 1, 2*x, x < q, 0 - x)",
+        lambda x, q: np.where(x < 1, x, np.where(x < q, 2 * x, -x)),
+    ),
+    "both": (
+        "piecewise(1, _and(x > 1, x <= q), 2)",
+        lambda x, q: np.where((x > 1) & (x <= q), 1.0, 2.0),
+    ),
+    "either": (
+        "piecewise(1, _or(x < 1, x >= q), 2)",
+        lambda x, q: np.where((x < 1) | (x >= q), 1.0, 2.0),
+    ),
+    "one_of": (
+        "piecewise(1, xor(x < 3, x < q), 2)",
+        lambda x, q: np.where((x < 3) ^ (x < q), 1.0, 2.0),
+    ),
+    "unless": (
+        "piecewise(1, _not(x == q), 2)",
+        lambda x, q: np.where(x != q, 1.0, 2.0),
+    ),
+}
+
+
+def functions():
+    """Return a network with a rate for every function of a parameter-like state x."""
+    net = network(
+        {},
+        {"x": 1.0, "q": 2.5} | dict.fromkeys((f"z{i}" for i in range(40)), 0.0),
+        [],
+        rate_rules={"x": "0*x"},
+    )
+    rules = tuple(
+        ir.Rule("rate", f"z{i}", _formula(text))
+        for i, (text, _) in enumerate(FUNCTIONS.values())
+    )
+    parameters = tuple(replace(p, constant=p.id == "q") for p in net.parameters)
+    return replace(net, parameters=parameters, rules=(*net.rules, *rules))
+
+
+def _formula(text):
+    """Return an expression; Python's own words carry an underscore."""
+    return _renamed(expr(text))
+
+
+def _renamed(e):
+    if not isinstance(e, ir.Call):
+        return e
+    return ir.Call(e.op.lstrip("_"), tuple(_renamed(arg) for arg in e.args))
 
 
 def integrate(

@@ -2,6 +2,9 @@
 
 import os
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,10 @@ from support import reaction
 
 from mir21sim import resting
 from mir21sim.codegen import cache
+from mir21sim.errors import CodegenError
+from mir21sim.simulate import simulate
+from mir21sim.solvers import signatures
+from mir21sim.sweep import sweep
 
 NET = support.network({"A": 3.0}, {"k": 0.5}, [reaction("r1", "A ->", "k*A")])
 
@@ -169,6 +176,78 @@ def test_clearing_counts_models_and_leaves_nothing(folder):
 def test_an_unknown_backend_is_refused_by_name():
     with pytest.raises(ValueError, match=r"`backend`.*got `fortran`"):
         cache.kernels(NET, "fortran")
+
+
+# -------------------------------------------------------------------- on first use
+@pytest.fixture
+def made(folder, monkeypatch):
+    """Return the list of kernels compiled, or read from Numba's files, from now on."""
+    names, compiled = [], signatures.compiled
+
+    def noted(module, text, name):
+        names.append(name)
+        time.sleep(0.05)  # another thread has the time to ask for it too
+        return compiled(module, text, name)
+
+    monkeypatch.setattr(signatures, "compiled", noted)
+    return names
+
+
+def test_loading_compiles_nothing(made):
+    kernels = cache.kernels(NET, "numba").kernels
+    assert (kernels.n_state, kernels.n_rate, kernels.events) == (1, 1, None)
+    assert made == []
+
+
+def test_a_kernel_is_compiled_once_for_all_threads(made):
+    kernels = cache.kernels(NET, "numba").kernels
+    start = threading.Barrier(8)
+
+    def ask(_):
+        start.wait()
+        return kernels.rhs
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    assert made == ["rhs"]
+    assert all(kernel is kernels.rhs for kernel in found)
+
+
+def test_a_batch_of_runs_needs_no_kernel_of_scipys(made):
+    model = support.compiled(NET, backend="numba")
+    result = sweep(model, {"k": [0.5, 1.0]}, times=[0.0, 1.0], observe="A")
+    assert result.attrs["method"] == "Rodas5P"
+    assert made == []
+
+
+def test_a_single_run_compiles_what_it_integrates_and_no_more(made):
+    model = support.compiled(NET, backend="numba")
+    simulate(model, times=[0.0, 1.0], observe="A")
+    assert sorted(made) == ["jac", "rhs"]
+
+
+def test_roots_are_compiled_where_events_are_watched(made):
+    halving = support.event("half", "A < 1", "A = 3")
+    net = replace(NET, events=(halving,))
+    model = support.compiled(net, backend="numba")
+    assert made == []
+    simulate(model, times=[0.0, 4.0], observe="A")
+    assert sorted(made) == ["jac", "rhs", "roots"]
+
+
+def test_what_cannot_be_compiled_is_told_when_it_is_asked_for(folder, monkeypatch):
+    """Once more than once, as a damaged cache could be the reason."""
+    tries = []
+
+    def fail(module, text, name):
+        tries.append(name)
+        raise CodegenError("no code")
+
+    monkeypatch.setattr(signatures, "compiled", fail)
+    kernels = cache.kernels(NET, "numba").kernels
+    with pytest.raises(CodegenError, match="no code"):
+        _ = kernels.rhs
+    assert tries == ["rhs", "rhs"]
 
 
 # ------------------------------------------------------------------- resting states

@@ -1,6 +1,5 @@
 """Vector kernels against scalar ones, NumPy and a small interpreter of programs."""
 
-import dataclasses
 import math
 from functools import cache as remembered
 
@@ -9,9 +8,9 @@ import pytest
 import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import expr, reaction
+from support import reaction
 
-from mir21sim import ir, library, symbolic
+from mir21sim import library, symbolic
 from mir21sim.codegen import cache, lanes
 from mir21sim.errors import CodegenError
 from mir21sim.execute import Options
@@ -324,85 +323,10 @@ def test_no_lane_knows_of_another(name, which):
 
 
 # ------------------------------------------------------------------------ functions
-FUNCTIONS = {
-    "exp": ("exp(-x)", lambda x, q: np.exp(-x)),
-    "ln": ("ln(x)", lambda x, q: np.log(x)),
-    "log10": ("log(10, x)", lambda x, q: np.log10(x)),
-    "sqrt": ("root(2, x)", lambda x, q: np.sqrt(x)),
-    "cube_root": ("root(3, x)", lambda x, q: np.cbrt(x)),
-    "sin": ("sin(x)", lambda x, q: np.sin(x)),
-    "cos": ("cos(x)", lambda x, q: np.cos(x)),
-    "tan": ("tan(x)", lambda x, q: np.tan(x)),
-    "arcsin": ("arcsin(x/20)", lambda x, q: np.arcsin(x / 20)),
-    "arccos": ("arccos(x/20)", lambda x, q: np.arccos(x / 20)),
-    "arctan": ("arctan(x)", lambda x, q: np.arctan(x)),
-    "sinh": ("sinh(x)", lambda x, q: np.sinh(x)),
-    "cosh": ("cosh(x)", lambda x, q: np.cosh(x)),
-    "tanh": ("tanh(x)", lambda x, q: np.tanh(x)),
-    "arcsinh": ("arcsinh(x)", lambda x, q: np.arcsinh(x)),
-    "arccosh": ("arccosh(1 + x)", lambda x, q: np.arccosh(1 + x)),
-    "arctanh": ("arctanh(x/20)", lambda x, q: np.arctanh(x / 20)),
-    "floor": ("floor(x)", lambda x, q: np.floor(x)),
-    "ceiling": ("ceiling(x)", lambda x, q: np.ceil(x)),
-    "quotient": ("quotient(-x, q)", lambda x, q: np.trunc(-x / q)),
-    "abs": ("abs(q - x)", lambda x, q: np.abs(q - x)),
-    "min": ("min(x, q)", np.minimum),
-    "max": ("max(x, q)", np.maximum),
-    "square": ("x**2", lambda x, q: x**2),
-    "inverse": ("x**(-3)", lambda x, q: x**-3.0),
-    "ninth": ("x**9", lambda x, q: x**9),
-    "half": ("x**(-0.5)", lambda x, q: 1 / np.sqrt(x)),
-    "hill": ("x**q/(1 + x**q)", lambda x, q: x**q / (1 + x**q)),
-    "branches": (
-        "piecewise(x, x < 1, 2*x, x < q, 0 - x)",
-        lambda x, q: np.where(x < 1, x, np.where(x < q, 2 * x, -x)),
-    ),
-    "both": (
-        "piecewise(1, _and(x > 1, x <= q), 2)",
-        lambda x, q: np.where((x > 1) & (x <= q), 1.0, 2.0),
-    ),
-    "either": (
-        "piecewise(1, _or(x < 1, x >= q), 2)",
-        lambda x, q: np.where((x < 1) | (x >= q), 1.0, 2.0),
-    ),
-    "one_of": (
-        "piecewise(1, xor(x < 3, x < q), 2)",
-        lambda x, q: np.where((x < 3) ^ (x < q), 1.0, 2.0),
-    ),
-    "unless": (
-        "piecewise(1, _not(x == q), 2)",
-        lambda x, q: np.where(x != q, 1.0, 2.0),
-    ),
-}
-
-
-def formula(text):
-    """Return an expression; Python's own words carry an underscore."""
-    return _renamed(expr(text))
-
-
-def _renamed(e):
-    if not isinstance(e, ir.Call):
-        return e
-    return ir.Call(e.op.lstrip("_"), tuple(_renamed(arg) for arg in e.args))
-
-
 @pytest.fixture(scope="module")
 def functions():
     """One model with a rate for every function of a parameter-like state x."""
-    net = support.network(
-        {},
-        {"x": 1.0, "q": 2.5} | dict.fromkeys((f"z{i}" for i in range(40)), 0.0),
-        [],
-        rate_rules={"x": "0*x"},
-    )
-    rules = tuple(
-        ir.Rule("rate", f"z{i}", formula(text))
-        for i, (text, _) in enumerate(FUNCTIONS.values())
-    )
-    free = dataclasses.replace
-    parameters = tuple(free(p, constant=p.id == "q") for p in net.parameters)
-    net = free(net, parameters=parameters, rules=(*net.rules, *rules))
+    net = support.functions()
     return symbolic.build(net), cache.lane_kernels(net)
 
 
@@ -413,13 +337,13 @@ def rate_of(functions, name, x):
     y[system.state_names.index("x")] = x
     p[system.param_names.index("q")] = 2.5
     v, _ = rates(kernels, np.zeros((1, LANES)), y, p)
-    return v[1 + list(FUNCTIONS).index(name)]
+    return v[1 + list(support.FUNCTIONS).index(name)]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", support.FUNCTIONS)
 def test_every_function_has_its_value_in_every_lane(functions, name):
     x = np.array([0.3, 0.9, 1.0, 1.7, 2.5, 3.0, 4.2, 9.0])
-    want = FUNCTIONS[name][1](x, 2.5)
+    want = support.FUNCTIONS[name][1](x, 2.5)
     np.testing.assert_allclose(rate_of(functions, name, x), want, rtol=1e-14)
 
 
@@ -501,6 +425,40 @@ def test_the_order_of_elimination_fills_no_more_than_the_natural_one(name):
 def test_earm2_fills_no_more_than_it_did():
     """300 entries of J and its diagonal; 374 fill in natural order or more."""
     assert point_of("earm2_m1a")[1].n_w <= 342
+
+
+def plainly_ordered(n, places):
+    """Return the order of least Markowitz cost, by a dense pattern."""
+    pattern = np.eye(n, dtype=bool)
+    pattern[places] = True
+    order, left = [], list(range(n))
+    while left:
+        inner = pattern[np.ix_(left, left)]
+        cost = (inner.sum(axis=1) - 1) * (inner.sum(axis=0) - 1)
+        k = left.pop(int(np.argmin(cost)))  # the first one of equal costs
+        pattern |= np.outer(pattern[:, k], pattern[k])
+        order.append(k)
+    return order
+
+
+@settings(max_examples=80)
+@given(
+    n=st.integers(1, 12),
+    places=st.sets(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=50),
+)
+def test_the_order_of_elimination_is_markowitz_s(n, places):
+    places = sorted((i, j) for i, j in places if i < n and j < n)
+    found = lanes._Elimination(dict.fromkeys(places, ("c", 1.0)), n)
+    dense = tuple(np.array(places, dtype=int).reshape(-1, 2).T)
+    assert found.order == plainly_ordered(n, dense)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_order_of_elimination_of_shipped_models_is_markowitz_s(name):
+    k, n = model_of(name).kernels, len(model_of(name).y0)
+    places = zip(k.j_row.tolist(), k.j_col.tolist(), strict=True)
+    found = lanes._Elimination(dict.fromkeys(places, ("c", 1.0)), n)
+    assert found.order == plainly_ordered(n, (k.j_row, k.j_col))
 
 
 def test_a_star_is_eliminated_from_its_tips():

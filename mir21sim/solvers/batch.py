@@ -8,9 +8,12 @@ Method: ``rosenbrock``; step size control as in RODAS (Hairer and Wanner 1996, s
 IV.8): a predictive controller after Gustafsson, no growth after a rejection.
 """
 
+import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -58,6 +61,7 @@ _MAX_STEPS = int(SolverStatus.MAX_STEPS)
 _TOO_SMALL = int(SolverStatus.STEP_TOO_SMALL)
 _NON_FINITE = int(SolverStatus.NON_FINITE)
 _NEGATIVE = int(SolverStatus.NEGATIVE)
+_TIMEOUT = int(SolverStatus.TIMEOUT)
 _ADD, _SET = int(Action.ADD), int(Action.SET)
 
 
@@ -115,6 +119,7 @@ _dense8, _dense6 = rows.dense(8), rows.dense(6)
 _finish, _accept = rows.finish, rows.accept
 _F1 = types.Array(types.float64, 1, "C")
 _I1 = types.Array(types.int64, 1, "C")
+_B1 = types.Array(types.boolean, 1, "C")
 _F2, _F3 = ROWS, types.Array(types.float64, 3, "C")
 
 
@@ -199,7 +204,7 @@ def _interpolate(out, run, k, theta, y, ys, dense, lane, need):
         _F2, _F2, _F1, _F1, _F1, types.float64, types.int64, _I1,
         _F2, _F2, _F1, _I1, _F1, _I1, _I1, _F2,
         _F1, _F1, _F1, types.int64, types.int64, types.int64, _I1, _I1,
-        _F3, _I1, _F1, _F2, _I1, _I1,
+        _F3, _I1, _F1, _F2, _I1, _I1, _B1, _B1,
     ),
     cache=True,
     nogil=True,
@@ -210,9 +215,12 @@ def drive(
     A, C, alpha, D, H, gamma, order, chained,
     y0, p0, times, need, act_time, act_state, act_kind, act_value,
     rel, atol, floor, max_steps, first, last, sizes, held,
-    out, status, t_end, y_end, n_steps, n_rejected,
+    out, status, t_end, y_end, n_steps, n_rejected, begun, halt,
 ):  # fmt: skip
-    """Integrate the runs `first` to `last`, writing the needed states at all times."""
+    """Integrate the runs `first` to `last`, writing the needed states at all times.
+
+    A run is marked in `begun` when it starts and stops when it is marked in `halt`.
+    """
     s, n, n_param = alpha.size, y0.shape[1], p0.shape[1]
     y = np.zeros((n, LANES))
     ys = np.zeros((n, LANES))
@@ -264,6 +272,7 @@ def drive(
                     if next_run >= last:
                         break
                     run[lane] = next_run
+                    begun[next_run] = True
                     _take(y0, p0, next_run, y, p, peak, inflow, lane)
                     next_run += 1
                     busy += 1
@@ -428,6 +437,8 @@ def drive(
                     ended = _TOO_SMALL if e < 1e300 else _NON_FINITE
             if ended < 0 and steps[lane] >= max_steps and t[0, lane] < final:
                 ended = _MAX_STEPS
+            if ended < 0 and halt[r] and t[0, lane] < final:
+                ended = _TIMEOUT
             ending[lane] = ended
         _accept(y, ys, peak, mask, n)
         for lane in range(LANES):
@@ -453,6 +464,56 @@ def _chained(tableau_name: str) -> IntArray:
     return flags
 
 
+class _Watch:
+    """Runs that are under way, since when, and which of them are to stop.
+
+    The clock is read here, in the thread that waits: the compiled driver only looks at
+    a mark, so that no number depends on it but those of a run that is stopped.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._chunks: set[_Chunk] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def every_s(self) -> float | None:
+        """Time between two looks, s; None where there is nothing to look for."""
+        if math.isinf(self.limit_s):
+            return None
+        return min(max(self.limit_s / 20.0, 1e-3), 0.5)
+
+    @contextmanager
+    def over(self, n_run: int) -> Iterator["_Chunk"]:
+        """Look after a chunk while it is integrated."""
+        chunk = _Chunk(n_run)
+        with self._lock:
+            self._chunks.add(chunk)
+        try:
+            yield chunk
+        finally:
+            with self._lock:
+                self._chunks.discard(chunk)
+
+    def look(self) -> None:
+        """Note what has begun, and mark what has taken too long."""
+        now = time.monotonic()
+        with self._lock:
+            for chunk in self._chunks:
+                new = chunk.begun & np.isnan(chunk.since)
+                chunk.since[new] = now
+                # What has not begun is NaN, and NaN is not above anything.
+                chunk.halt[now - chunk.since > self.limit_s] = True
+
+
+class _Chunk:
+    """Marks of the runs of one chunk; a run is as old as the first look that saw it."""
+
+    def __init__(self, n_run: int) -> None:
+        self.begun, self.halt = np.zeros(n_run, np.bool_), np.zeros(n_run, np.bool_)
+        self.since = np.full(n_run, np.nan)
+
+
 def integrate_runs(
     kernels: LaneKernels,
     runs: Runs,
@@ -466,6 +527,9 @@ def integrate_runs(
 ) -> tuple[RunResults, bool]:
     """Integrate every run in chunks, which threads share.
 
+    A run that takes longer than ``tolerances.timeout`` ends with TIMEOUT, within a
+    twentieth of that time or half a second.
+
     Parameters
     ----------
     need : int array, shape (n_need,): the states to keep at the output times
@@ -478,7 +542,7 @@ def integrate_runs(
     interrupted : bool
     """
     results = RunResults.empty(runs)
-    stop = threading.Event()
+    stop, watch = threading.Event(), _Watch(tolerances.timeout)
     n_run = len(runs)
     # Small sweeps are shared out as well, in whole groups of lanes.
     share = -(-n_run // (n_jobs * LANES)) * LANES
@@ -490,7 +554,11 @@ def integrate_runs(
             return 0
         end = min(n_run, start + size)
         states = np.full((end - start, len(runs.times), len(need)), np.nan)
-        _drive(kernels, runs, tolerances, tableau, need, (start, end), states, results)
+        bounds = (start, end)
+        with watch.over(end - start) as chunk:
+            _drive(
+                kernels, runs, tolerances, tableau, need, bounds, states, results, chunk
+            )
         keep(start, end, states, results)
         return end - start
 
@@ -499,9 +567,10 @@ def integrate_runs(
     try:
         waiting = {pool.submit(work, start) for start in starts}
         while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            finished, waiting = wait(waiting, watch.every_s, FIRST_COMPLETED)
+            watch.look()
             done += sum(future.result() for future in finished)
-            if progress:
+            if progress and finished:
                 progress(done, n_run)
     except KeyboardInterrupt:
         interrupted = True
@@ -521,6 +590,7 @@ def _drive(
     bounds: tuple[int, int],
     states: FloatArray,
     results: RunResults,
+    chunk: _Chunk,
 ) -> None:
     """Run the compiled driver over one chunk."""
     block = slice(*bounds)
@@ -542,5 +612,5 @@ def _drive(
         np.array([relative, share]), tolerances.atol * TOLERANCE_SHARE, floor,
         tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,
         results.status[block], results.t_end[block], results.y_end[block],
-        results.n_steps[block], results.n_rejected[block],
+        results.n_steps[block], results.n_rejected[block], chunk.begun, chunk.halt,
     )  # fmt: skip

@@ -123,8 +123,7 @@ class Tolerances:
     """Accuracy and limits of one run.
 
     The local error of an accepted step is below ``atol + rtol*abs(y)``, in the norm of
-    the method. ``timeout`` is in s of wall time; SciPy's methods
-    look at it.
+    the method. ``timeout`` is in s of wall time.
     """
 
     rtol: float

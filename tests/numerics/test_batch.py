@@ -49,9 +49,9 @@ def arranged(model, times=TIMES, *, over=None, doses=(), observe=None):
     return dataclasses.replace(runs, y0=np.array(runs.y0), p=np.array(runs.p))
 
 
-def limits(model, rtol=RTOL, atol=ATOL, max_steps=100_000):
+def limits(model, rtol=RTOL, atol=ATOL, max_steps=100_000, timeout=600.0):
     atols = arrange.check_tolerances(model, rtol, atol)
-    return Tolerances(rtol, atols, max_steps, 600.0)
+    return Tolerances(rtol, atols, max_steps, timeout)
 
 
 def solve(model, runs, *, method="Rodas5P", n_jobs=1, **accuracy):
@@ -272,6 +272,55 @@ def test_one_stiff_cell_does_not_slow_the_others(faulty, cells):
     assert_same(done, quiet, easy, others=easy)
     assert (done.results.status == SolverStatus.OK).all()
     assert done.results.n_steps[500] > 20 * done.results.n_steps[easy].max()
+
+
+# ---------------------------------------------------------------------- out of time
+ENDLESS = {"max_steps": 10**9, "timeout": 1.0}
+"""At a rate that turns a million times an hour there are minutes of steps to do."""
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_endless_run_ends_by_the_clock_and_changes_no_bit(
+    faulty, cells, alone, n_jobs
+):
+    bad = [3, 60]
+    good = np.setdiff1d(np.arange(100), bad)
+    runs = spoilt(faulty, cells, dict.fromkeys(bad, "endless"))
+    done = drive(faulty, runs, n_jobs=n_jobs, **ENDLESS)
+    assert_same(done, alone, good, others=good)
+    found = done.results
+    assert (found.status[bad] == SolverStatus.TIMEOUT).all()
+    assert (found.n_steps[bad] > 1000).all()
+    assert ((found.t_end[bad] > 0) & (found.t_end[bad] < TIMES[-1])).all()
+    for run in bad:
+        reached = np.isfinite(done.states[run]).all(axis=1)
+        assert (reached == (runs.times <= found.t_end[run])).all()
+
+
+def test_a_run_is_as_old_as_its_own_start_and_not_as_the_sweep(monkeypatch):
+    """The first has its time from the first look on, the second from its own start."""
+    clock = iter([0.0, 5.0, 9.0, 12.0, 16.0])
+    monkeypatch.setattr(batch.time, "monotonic", lambda: next(clock))
+    watch, halted = batch._Watch(10.0), []
+    with watch.over(3) as chunk:
+        for look in range(5):
+            chunk.begun[:2] |= [look >= 0, look >= 1]
+            watch.look()
+            halted.append(chunk.halt.tolist())
+    no, first, both = [False] * 3, [True, False, False], [True, True, False]
+    assert halted == [no, no, no, first, both]
+
+
+def test_the_clock_is_looked_at_in_time(monkeypatch):
+    assert batch._Watch(600.0).every_s == 0.5
+    assert batch._Watch(1.0).every_s == 0.05
+    assert batch._Watch(1e-9).every_s == 1e-3
+    assert batch._Watch(np.inf).every_s is None
+
+
+def test_without_a_limit_runs_take_what_they_need(faulty, cells, alone):
+    done = drive(faulty, cells, timeout=np.inf)
+    assert_same(done, alone)
 
 
 def test_progress_counts_up_to_all_runs(faulty, cells, monkeypatch):
@@ -595,6 +644,74 @@ def test_a_second_try_changes_no_bit_of_the_others(faulty, cells):
     )
 
 
+# --------------------------------------------------- a factorisation without digits
+@pytest.fixture(scope="module")
+def hidden():
+    """A hidden constraint, y + 2z = 0, held by a pivot that long steps make tiny.
+
+    x has no slope of its own, so W starts with 1/(hγ), under and beside which stand P
+    and 2P. All three states are coupled: the order of elimination is that of the names,
+    and the first pivot leaves the others 1/(hγ) + 1 + P²hγ and the like, in which all
+    digits of what decides drown.
+    """
+    net = support.network(
+        {},
+        {"x": 0.0, "y": 0.0, "z": 0.0, "P": 1.0, "w": 1.0},
+        [],
+        rate_rules={
+            "x": "P*y + 2*P*z",
+            "y": "0 - P*x - y + z + sin(w*time)",
+            "z": "0 - 2*P*x - y - 2*z + cos(w*time)",
+        },
+        name="hidden",
+    )
+    return support.compiled(net)
+
+
+def hidden_y(t):
+    """Return y for P → ∞: y = 2s, z = −s, 5 ds/dt = −6 s + 2 sin t − cos t."""
+    a, b = 2 * (1.2 * 0.4 - 0.2) / 2.44, 2 * (-0.4 - 1.2 * 0.2) / 2.44
+    return a * np.sin(t) + b * np.cos(t) - b * np.exp(-1.2 * t)
+
+
+HUGE = np.array([1e8, 1e9, 1e10, 1e11, 1e12])
+
+
+def test_elimination_without_pivots_can_lose_all_digits(hidden):
+    """At the steps that the accuracy alone would allow, 1/(hγ) = 30."""
+    kernels, hg, lanes = lane_kernels(hidden.network), 30.0, batch.LANES
+    p, zero = np.ones((kernels.n_param, lanes)), np.zeros((3, lanes))
+    p[hidden.param_names.index("P"), : len(HUGE)] = HUGE
+    a, w = np.zeros((kernels.n_a, lanes)), np.zeros((kernels.n_w, lanes))
+    out = np.tile([[0.0], [1.0], [0.0]], lanes)
+    kernels.matrix(np.zeros((1, lanes)), zero, p, a, w, np.full((3, lanes), hg))
+    kernels.solve(w, out)
+    matrix = [[[hg, -q, -2 * q], [q, hg + 1, -1], [2 * q, 1, hg + 2]] for q in HUGE]
+    want = [np.linalg.solve(m, [0.0, 1.0, 0.0])[1] for m in np.array(matrix)]
+    error = np.abs(out[1, : len(HUGE)] / want - 1.0)
+    assert error[0] < 1e-1
+    assert (error[2:] > 0.5).all()
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6])
+@each_method
+def test_lost_digits_are_noticed_as_error(hidden, method, rtol):
+    """Steps are refused until the digits suffice; a run is right or has failed."""
+    runs = arranged(hidden, over={"P": HUGE})
+    done = drive(hidden, runs, method=method, rtol=rtol, atol=rtol, max_steps=30_000)
+    good = done.results.status == SolverStatus.OK
+    found = done.states[:, :, hidden.state_names.index("y")]
+    want = hidden_y(TIMES)
+    assert good[:2].all()
+    assert not good[-1]
+    assert scaled_error(found[:2], want, rtol=rtol, atol=rtol) < 1.0
+    assert scaled_error(found[good], want, rtol=rtol, atol=rtol) < 10.0
+    reached = np.isfinite(found)
+    stopped = np.where(reached, found, want)
+    assert scaled_error(stopped, want, rtol=rtol, atol=rtol) < 10.0
+    assert (done.results.n_rejected[1:] > 20).all()
+
+
 # ----------------------------------------------------------- the way a user sees it
 @pytest.fixture(scope="module")
 def compiled():
@@ -674,6 +791,22 @@ def test_an_endless_run_is_masked_and_the_others_stay_the_same(compiled):
     assert list(mixed["status"]) == [0, SolverStatus.MAX_STEPS, 0]
     assert list(mixed["method"]) == ["Rodas5P", "Radau", "Rodas5P"]
     np.testing.assert_array_equal(mixed["A"][[0, 2]], good["A"])
+
+
+def test_a_run_out_of_time_is_told_with_its_values_and_not_tried_again(compiled):
+    options = Options(max_steps=10**9, timeout=0.5)
+    words = (
+        r"1 of 3 runs failed; first: run 1 \(TIMEOUT\) at w = 1e\+09\. At .* h, "
+        r"where reaction `\w+` changes `\w` fastest: The time allowed for one run "
+        r"was used up; raise `timeout`"
+    )
+    with pytest.warns(FailedRunsWarning, match=words):
+        mixed = sweep(compiled, {"w": [1.0, 1e9, 2.0]}, 1.0, options=options)
+    good = sweep(compiled, {"w": [1.0, 2.0]}, 1.0)
+    assert list(mixed["status"]) == [0, SolverStatus.TIMEOUT, 0]
+    assert set(mixed["method"].values) == {"Rodas5P"}
+    np.testing.assert_array_equal(mixed["A"][[0, 2]], good["A"])
+    assert np.isnan(mixed["A"][1, -1])
 
 
 @pytest.mark.parametrize("n_jobs", [None, 1, 2, 3])
