@@ -34,11 +34,11 @@ def lane_programs(net):
 _BINARY = {
     "+": np.add, "*": np.multiply, "-": np.subtract, "/": np.divide, "pow": np.power,
     "<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal,
-    "and": np.logical_and, "or": np.logical_or,
+    "and": np.logical_and, "or": np.logical_or, "least": np.fmin,
 }  # fmt: skip
 _UNARY = {
     "neg": np.negative, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
-    "not": np.logical_not,
+    "not": np.logical_not, "fabs": np.abs,
 }  # fmt: skip
 
 

@@ -30,7 +30,9 @@ class LanePrograms:
     solve : ``(w, out)``: out = W⁻¹ out, in place
     time : ``(t, y, p, a, out)``: out = df/dt; empty where time does not appear
     assigned : ``(t, y, p, a)``: the rule variables
-    n_w, n_a : rows of w and a
+    n_w, n_a : rows of w and a; after ``matrix`` the last row of a is the least share
+        of a pivot that its diagonal element of W is, 1 or less: small where elements
+        grew in the elimination and drowned the digits of others
     """
 
     rates: tuple[Statement, ...]
@@ -79,7 +81,7 @@ class _Planner:
                 if symbol not in self.rows:
                     self.rows[symbol] = ("a", self.n_a)
                     self.n_a += 1
-        pattern = _Elimination(self._jacobian(by_state), len(self.system.y))
+        pattern = _Elimination(self._jacobian(by_state), len(self.system.y), self.n_a)
         return LanePrograms(
             rates=self._rates(),
             matrix=(*self._before(by_state), *pattern.matrix(), *pattern.factors()),
@@ -90,7 +92,7 @@ class _Planner:
                 for i, expr in enumerate(self.system.assigned)
             ),
             n_w=len(pattern.place),
-            n_a=max(1, self.n_a),
+            n_a=pattern.growth + 1,
         )
 
     def _before(self, chained: Chained) -> list[Statement]:
@@ -262,7 +264,10 @@ def _weighted(terms: list[tuple[Any, float]]) -> Any:
 class _Elimination:
     """Order, fill and operations of the LU factorisation of W = I/(hγ) − J."""
 
-    def __init__(self, jacobian: dict[tuple[int, int], Any], n: int) -> None:
+    def __init__(
+        self, jacobian: dict[tuple[int, int], Any], n: int, n_a: int = 0
+    ) -> None:
+        """Plan the elimination; rows of `a` from `n_a` on are free."""
         self.jacobian, self.n = jacobian, n
         rows: list[set[int]] = [{i} for i in range(n)]
         columns: list[set[int]] = [{i} for i in range(n)]
@@ -271,6 +276,9 @@ class _Elimination:
             columns[j].add(i)
         self.order = self._markowitz(rows, columns)
         self.place = {key: k for k, key in enumerate(sorted(self.filled))}
+        changed = sorted({i for k in self.order for i in self.below[k]})
+        self.kept = {i: n_a + m for m, i in enumerate(changed)}
+        self.growth = n_a + len(changed)
 
     def _markowitz(self, rows: list[set[int]], columns: list[set[int]]) -> list[int]:
         """Choose diagonal pivots with least fill; record rows and columns at each."""
@@ -315,6 +323,9 @@ class _Elimination:
             else:
                 value = ("c", 0.0) if entry is None else ("neg", entry)
             statements.append(("w", row, "=", value))
+            if i == j and i in self.kept:
+                statements.append(("a", self.kept[i], "=", ("w", row)))
+        statements.append(("a", self.growth, "=", ("c", 1.0)))
         return statements
 
     def factors(self) -> list[Statement]:
@@ -323,6 +334,10 @@ class _Elimination:
         for k in self.order:
             pivot = ("w", self.place[k, k])
             statements.append((*pivot, "=", ("/", ("c", 1.0), pivot)))
+            if k in self.kept:
+                share = ("fabs", ("*", ("a", self.kept[k]), pivot))
+                least = ("least", ("a", self.growth), share)
+                statements.append(("a", self.growth, "=", least))
             for i in self.below[k]:
                 multiplier = ("w", self.place[i, k])
                 statements.append((*multiplier, "=", ("*", multiplier, pivot)))

@@ -52,10 +52,17 @@ TOLERANCE_SHARE = 0.05
 is no more than three times that of SciPy's Radau at the same tolerances, also on
 problems that amplify errors. Time at an achieved error does not change by it."""
 
+GROWN = 1e-12
+"""Share of a pivot that its element of W must be, or the digits left of it are too few:
+the factorisation is refused, and the step tried again at a shorter length."""
+
 _HELD = 1e30
 """Diagonal of W for a held state: its change is nothing then, as if J had none."""
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 6.0  # RODAS: SAFE, 1/FAC1, 1/FAC2
+_REFUSED = 1e9
+"""Error of a step with a factorisation that is refused."""
+
 _OK = int(SolverStatus.OK)
 _MAX_STEPS = int(SolverStatus.MAX_STEPS)
 _TOO_SMALL = int(SolverStatus.STEP_TOO_SMALL)
@@ -380,6 +387,8 @@ def drive(
                 error[0, lane] = np.inf
                 continue
             e = np.sqrt(error[0, lane] / n)
+            if a[a.shape[0] - 1, lane] < GROWN:
+                e = max(e, _REFUSED)
             error[0, lane] = e
             if e <= 1.0 and due[lane] < times.size:
                 reach = stop[lane] if hits[lane] else t[0, lane] + h[lane]

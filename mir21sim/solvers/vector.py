@@ -27,7 +27,7 @@ _FUSE = ("contract",)  # a product and a sum may be one rounding, as on every la
 INTRINSICS = {
     "exp": "llvm.exp", "log": "llvm.log", "log10": "llvm.log10", "sqrt": "llvm.sqrt",
     "sin": "llvm.sin", "cos": "llvm.cos", "floor": "llvm.floor", "ceil": "llvm.ceil",
-    "trunc": "llvm.trunc", "pow": "llvm.pow",
+    "trunc": "llvm.trunc", "pow": "llvm.pow", "fabs": "llvm.fabs",
 }  # fmt: skip
 LIBRARY = {
     "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
@@ -155,6 +155,9 @@ class _Emitter:
             value, zero = self.value(node[1]), self.constant(0.0)
             below = self.builder.fcmp_ordered("<", value, zero)
             return self.builder.select(below, zero, value)
+        if op == "least":  # a number before what is none
+            a, b = self.value(node[1]), self.value(node[2])
+            return self.builder.select(self.builder.fcmp_ordered("<", b, a), b, a)
         return self.call(op, [self.value(argument) for argument in node[1:]])
 
     def truth(self, node: Any) -> Any:
