@@ -227,9 +227,14 @@ def test_a_single_run_compiles_what_it_integrates_and_no_more(made):
 
 
 def test_roots_are_compiled_where_events_are_watched(made):
-    halving = support.event("half", "A < 1", "A = 3")
-    net = replace(NET, events=(halving,))
-    model = support.compiled(net, backend="numba")
+    again = support.event("again", "A < low", "A = top")
+    net = support.network(
+        {"A": 3.0},
+        {"k": 0.5, "low": 1.0, "top": 3.0},
+        [reaction("r1", "A ->", "k*A")],
+        events=[again],
+    )
+    model = support.compiled(net, backend="numba", unit_policy="ignore")
     assert made == []
     simulate(model, times=[0.0, 4.0], observe="A")
     assert sorted(made) == ["jac", "rhs", "roots"]

@@ -6,6 +6,12 @@ run's numbers do not depend on its company, on the chunk or on the thread it is 
 
 Method: ``rosenbrock``; step size control as in RODAS (Hairer and Wanner 1996, section
 IV.8): a predictive controller after Gustafsson, no growth after a rejection.
+
+The factorisation has a fixed order and no pivots. Where a small pivot makes elements
+grow, the digits of others drown, and the estimate of the error sees it only in part: so
+each pivot is compared with the element of W that it was, a measure that no choice of
+units changes, and past ``GROWN`` the step is refused. Shorter steps make the diagonal
+larger; a run that stays stuck fails, and Radau, which pivots, has the second try.
 """
 
 import math

@@ -689,27 +689,49 @@ def test_elimination_without_pivots_can_lose_all_digits(hidden):
     matrix = [[[hg, -q, -2 * q], [q, hg + 1, -1], [2 * q, 1, hg + 2]] for q in HUGE]
     want = [np.linalg.solve(m, [0.0, 1.0, 0.0])[1] for m in np.array(matrix)]
     error = np.abs(out[1, : len(HUGE)] / want - 1.0)
-    assert error[0] < 1e-1
     assert (error[2:] > 0.5).all()
+    assert (a[-1, : len(HUGE)][error > 1e-3] < batch.GROWN).all()
+    assert a[-1, -1] > 0.01  # of a lane with P = 1
 
 
 @pytest.mark.parametrize("rtol", [1e-4, 1e-6])
 @each_method
-def test_lost_digits_are_noticed_as_error(hidden, method, rtol):
-    """Steps are refused until the digits suffice; a run is right or has failed."""
+def test_a_step_with_lost_digits_is_refused(hidden, method, rtol):
+    """Steps get shorter until the digits suffice; a run is right or has failed.
+
+    Judged by the estimate of the error alone, some would be 50 tolerances off.
+    """
     runs = arranged(hidden, over={"P": HUGE})
     done = drive(hidden, runs, method=method, rtol=rtol, atol=rtol, max_steps=30_000)
-    good = done.results.status == SolverStatus.OK
+    assert done.results.status[:2].tolist() == [SolverStatus.OK] * 2
+    assert done.results.status[3:].tolist() == [SolverStatus.MAX_STEPS] * 2
     found = done.states[:, :, hidden.state_names.index("y")]
-    want = hidden_y(TIMES)
-    assert good[:2].all()
-    assert not good[-1]
-    assert scaled_error(found[:2], want, rtol=rtol, atol=rtol) < 1.0
-    assert scaled_error(found[good], want, rtol=rtol, atol=rtol) < 10.0
-    reached = np.isfinite(found)
-    stopped = np.where(reached, found, want)
-    assert scaled_error(stopped, want, rtol=rtol, atol=rtol) < 10.0
+    want = np.where(np.isfinite(found), hidden_y(TIMES), np.nan)
+    assert np.nanmax(np.abs(found - want) / (rtol + rtol * np.abs(want))) < 1.0
     assert (done.results.n_rejected[1:] > 20).all()
+
+
+def test_a_run_that_needs_pivots_gets_them_in_its_second_try(hidden):
+    """SciPy's Radau factorises with pivots."""
+    runs = arranged(hidden, over={"P": HUGE[[0, 3]]}, observe=["y"])
+    found = solve(hidden, runs, rtol=1e-6, atol=1e-6, max_steps=10_000)
+    assert found.status.tolist() == [SolverStatus.OK] * 2
+    assert [METHOD_NAMES[k] for k in found.method] == ["Rodas5P", "Radau"]
+    got = found.values[:, :, 0]
+    assert scaled_error(got, hidden_y(TIMES), rtol=1e-6, atol=1e-6) < 5.0
+
+
+@pytest.mark.parametrize("name", ["earm_1_3", "earm2_m1a", "mir21_apoptosis"])
+def test_no_step_of_a_shipped_model_is_refused_for_its_factors(name):
+    """At the start, where most changes, for steps of up to three years."""
+    model = library.load(name)
+    kernels, lanes = lane_kernels(model.network), batch.LANES
+    per_h = np.geomspace(1e-8, 1e2, lanes) * model.seconds_per_time
+    a, w = np.zeros((kernels.n_a, lanes)), np.zeros((kernels.n_w, lanes))
+    y, p = (np.tile(v[:, np.newaxis], lanes) for v in (model.y0, model.p0))
+    hg = np.tile(per_h, (kernels.n_state, 1))
+    kernels.matrix(np.zeros((1, lanes)), y, p, a, w, hg)
+    assert (a[-1] > 1e4 * batch.GROWN).all()
 
 
 # ----------------------------------------------------------- the way a user sees it
