@@ -723,11 +723,13 @@ def _programs(model):
     """Return the straight-line programs of a model, as they lie in the cache."""
     import importlib.util
 
+    from mir21sim.solvers import vector
+
     path = cache.folder() / f"l_{cache.key(model.network)}.py"
     spec = importlib.util.spec_from_file_location("profiled_lanes", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.PROGRAMS
+    return {name: vector.statements(t) for name, t in module.PROGRAMS.items()}
 
 
 def _without_factors(program):
@@ -742,7 +744,7 @@ def _without_factors(program):
         if array == "w" and value == ("/", ("c", 1.0), ("w", row))
     )
     names = ("t", "y", "p", "a", "w", "hg")
-    emit = vector.emitter(names, program[:first], 400)
+    emit = vector.emitter(names, vector.text(program[:first]), 400)
 
     def fill(t, y, p, a, w, hg):  # noqa: PLR0917 - as the kernel it stands for
         emit(t, y, p, a, w, hg)
@@ -789,7 +791,7 @@ def vector_peak():
         for _ in range(length)
         for r in range(chains)
     ]
-    emit = vector.emitter(("w", "x"), program, len(program))
+    emit = vector.emitter(("w", "x"), vector.text(program), len(program))
 
     def multiply_add(w, x):
         emit(w, x)

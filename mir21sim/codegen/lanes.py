@@ -14,7 +14,7 @@ import sympy
 
 from mir21sim.codegen.printer import FUNCTIONS
 from mir21sim.errors import CodegenError
-from mir21sim.solvers.vector import CALLS, Statement
+from mir21sim.solvers.vector import CALLS, Statement, text
 from mir21sim.symbolic import Chained, SymbolicSystem, chain_rule
 
 
@@ -388,14 +388,15 @@ def module_text(
         f"N_A = {made.n_a}",
         f"PIECE = {PIECE}",
         f"ARRAYS = {ARRAYS!r}",
+        f"HAS_TIME = {bool(made.time)}",
         "PROGRAMS = {",
     ]
-    for name in ARRAYS:
-        parts.append(f"    {name!r}: [")
-        parts += [f"        {statement!r}," for statement in getattr(made, name)]
-        parts.append("    ],")
+    # As JSON in strings: read when they are compiled, not at every start.
+    parts.extend(
+        f'    {name!r}: """\n{text(getattr(made, name))}\n""",' for name in ARRAYS
+    )
     parts.append("}")
     for name, arguments in ARRAYS.items():
         call = ", ".join(arguments)
         parts.append(f"\n\ndef {name}({call}):\n    emit_{name}({call})")
-    return "from math import inf, nan\n\n" + "\n".join(parts) + "\n"
+    return "\n".join(parts) + "\n"

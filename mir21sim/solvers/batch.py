@@ -117,7 +117,7 @@ def lane_kernels(module: Any) -> LaneKernels:
         compiled[name] = numba.njit(signature, **options)(getattr(module, name))
     return LaneKernels(
         **compiled,
-        has_time=bool(module.PROGRAMS["time"]),
+        has_time=module.HAS_TIME,
         n_state=module.N_STATE,
         n_param=module.N_PARAM,
         n_rate=module.N_RATE,

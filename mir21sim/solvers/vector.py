@@ -6,6 +6,7 @@ eight runs is one instruction. A program is a list of statements over rows, writ
 links and caches it. Lanes never mix: each run gets the same arithmetic in any company.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -36,19 +37,36 @@ CALLS = frozenset(INTRINSICS) | LIBRARY
 """Functions that a program may call."""
 
 
-def emitter(arrays: Sequence[str], program: Sequence[Statement], piece: int) -> Any:
+def text(program: Sequence[Statement]) -> str:
+    """Return a program as text, one statement as a JSON array on each line."""
+    return "\n".join(map(json.dumps, program))
+
+
+def statements(text: str) -> list[Statement]:
+    """Return a program from its ``text``."""
+    lines = text.strip().splitlines()
+    found: list[Statement] = _as_tuples(json.loads(f"[{','.join(lines)}]"))
+    return list(found)
+
+
+def _as_tuples(node: Any) -> Any:
+    return tuple(map(_as_tuples, node)) if isinstance(node, list) else node
+
+
+def emitter(arrays: Sequence[str], text: str, piece: int) -> Any:
     """Return a Numba intrinsic that runs a program on the arrays it is called with.
 
     Parameters
     ----------
     arrays : names of the intrinsic's arguments, all float arrays, shape (n_row, 8)
-    program : the statements
+    text : the program, read when it is compiled (``statements``)
     piece : statements per LLVM function; long straight-line code compiles in more than
         linear time, so it is cut
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointers = data_pointers(context, builder, signature, args)
+        program = statements(text)
         for start in range(0, len(program), piece):
             part = program[start : start + piece]
             builder.call(_function(builder.module, arrays, part), pointers)
