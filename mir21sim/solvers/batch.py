@@ -18,11 +18,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
@@ -479,6 +479,10 @@ def _chained(tableau_name: str) -> IntArray:
     return flags
 
 
+Done: TypeAlias = "Future[int]"
+"""A chunk that a thread works on; its number of runs when it is done."""
+
+
 class _Watch:
     """Runs that are under way, since when, and which of them are to stop.
 
@@ -509,6 +513,12 @@ class _Watch:
         finally:
             with self._lock:
                 self._chunks.discard(chunk)
+
+    def wait(self, waiting: set[Done]) -> tuple[set[Done], set[Done]]:
+        """Wait for a chunk or for the time to look; return done ones and others."""
+        finished, waiting = wait(waiting, self.every_s, FIRST_COMPLETED)
+        self.look()
+        return finished, waiting
 
     def look(self) -> None:
         """Note what has begun, and mark what has taken too long."""
@@ -542,8 +552,8 @@ def integrate_runs(
 ) -> tuple[RunResults, bool]:
     """Integrate every run in chunks, which threads share.
 
-    A run that takes longer than ``tolerances.timeout`` ends with TIMEOUT, within a
-    twentieth of that time or half a second.
+    A run that takes longer than ``tolerances.timeout`` ends with TIMEOUT, late by no
+    more than a tenth of that time or a second.
 
     Parameters
     ----------
@@ -582,15 +592,15 @@ def integrate_runs(
     try:
         waiting = {pool.submit(work, start) for start in starts}
         while waiting:
-            finished, waiting = wait(waiting, watch.every_s, FIRST_COMPLETED)
-            watch.look()
+            finished, waiting = watch.wait(waiting)
             done += sum(future.result() for future in finished)
             if progress and finished:
                 progress(done, n_run)
     except KeyboardInterrupt:
         interrupted = True
         stop.set()
-        wait(waiting)
+        while waiting:
+            _, waiting = watch.wait(waiting)
     finally:
         pool.shutdown(cancel_futures=True)
     return results, interrupted

@@ -1,6 +1,7 @@
 """The batch solver: company, doses, outputs, failures, second tries, resting states."""
 
 import dataclasses
+import time
 import warnings
 
 import numpy as np
@@ -295,6 +296,24 @@ def test_an_endless_run_ends_by_the_clock_and_changes_no_bit(
     for run in bad:
         reached = np.isfinite(done.states[run]).all(axis=1)
         assert (reached == (runs.times <= found.t_end[run])).all()
+
+
+def test_a_sweep_that_is_interrupted_does_not_wait_for_an_endless_run(
+    faulty, cells, monkeypatch
+):
+    """The key is pressed when the first chunk is done, while the other hangs."""
+    monkeypatch.setattr(batch, "CHUNK", 8)
+
+    def press(done, total):
+        time.sleep(0.2)  # the other has begun
+        raise KeyboardInterrupt
+
+    runs = spoilt(faulty, some(cells, np.arange(16)), {12: "endless"})
+    limit = ENDLESS | {"timeout": 0.5}
+    done = drive(faulty, runs, n_jobs=2, progress=press, **limit)
+    status = done.results.status
+    assert status[12] == SolverStatus.TIMEOUT
+    assert (np.delete(status, 12) == SolverStatus.OK).all()
 
 
 def test_a_run_is_as_old_as_its_own_start_and_not_as_the_sweep(monkeypatch):
