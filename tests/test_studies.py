@@ -5,6 +5,10 @@ import html.parser
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +17,10 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from mir21sim import cli, results
+from mir21sim import bench, cli, results
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.errors import InputError, ModelError
+from mir21sim.partial import folder_for
 from mir21sim.population import LogNormal
 from mir21sim.studies import example, read, run, schema, study
 
@@ -417,24 +422,157 @@ def test_overwriting_replaces_the_whole_folder(done, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "s.toml"]
 
 
+class Stopping:
+    """A solver of dishes that counts them and stops at one, by what was asked."""
+
+    def __init__(self, monkeypatch, at=None, error=KeyboardInterrupt):
+        self.seen, self.at, self.error = [], at, error
+        self.dish = bench._dish
+        monkeypatch.setattr(bench, "_dish", self)
+
+    def __call__(self, model, cells, sample, *others, **options):
+        if len(self.seen) == self.at:
+            raise self.error
+        self.seen.append(sample.name)
+        return self.dish(model, cells, sample, *others, **options)
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_study_leaves_nothing_half_done(
+def test_a_stopped_study_goes_on_and_ends_with_the_same_bytes(
     done, tmp_path, monkeypatch, stop
+):
+    path = written(tmp_path)
+    with monkeypatch.context() as patch:
+        Stopping(patch, at=2, error=stop)
+        with pytest.raises(stop):
+            study.run_study(path, tmp_path / "r", backend="numpy")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.partial", "s.toml"]
+    with monkeypatch.context() as patch:
+        rest = Stopping(patch)
+        with pytest.raises(InputError, match=r"r\.partial` holds an unfin.*--resume"):
+            study.run_study(path, tmp_path / "r", backend="numpy")
+        told = []
+        study.run_study(
+            path,
+            tmp_path / "r",
+            backend="numpy",
+            resume=True,
+            progress=lambda cells, total: told.append((cells, total)),
+        )
+    assert rest.seen == ["anti"]  # the two dishes before it are not run again
+    assert told[0] == (4, 12)
+    assert told[-1] == (12, 12)
+    one, two = files_of(done), files_of(tmp_path / "r")
+    told_when = {"report.html", "provenance.json"}
+    assert {k: v for k, v in one.items() if k not in told_when} == {
+        k: v for k, v in two.items() if k not in told_when
+    }
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "s.toml"]
+
+
+def test_only_the_study_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    folder = tmp_path / "r"
+    with monkeypatch.context() as patch:
+        Stopping(patch, at=1)
+        with pytest.raises(KeyboardInterrupt):
+            study.run_study(written(tmp_path), folder, backend="numpy")
+    for old, new, other in (
+        ("seed = 3", "seed = 4", "population"),
+        ("50 nM", "60 nM", "samples"),
+        ('"6 h", 12', '"6 h", 12, 18', "times"),
+        ('["PTEN", "PDCD4"]', '["PTEN"]', "quantities"),
+    ):
+        path = written(tmp_path, changed(old, new))
+        with pytest.raises(InputError, match=rf"another study \(other {other}\)"):
+            study.run_study(path, folder, backend="numpy", resume=True)
+    # How assays read does not decide the cells.
+    path = written(tmp_path, changed("seed = 3", "seed = 3\nnoise = false"))
+    with monkeypatch.context() as patch:
+        rest = Stopping(patch)
+        study.run_study(path, folder, backend="numpy", resume=True)
+        assert rest.seen == ["mimic", "anti"]
+
+
+def test_a_damaged_dish_is_named_and_starting_anew_needs_no_old_dish(
+    tmp_path, monkeypatch
+):
+    path, folder = written(tmp_path), tmp_path / "r"
+    with monkeypatch.context() as patch:
+        Stopping(patch, at=2)
+        with pytest.raises(KeyboardInterrupt):
+            study.run_study(path, folder, backend="numpy")
+    dish = folder_for(folder) / "000001.npz"
+    dish.write_bytes(dish.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"000001\.npz` is damaged; delete it"):
+        study.run_study(path, folder, backend="numpy", resume=True)
+    with monkeypatch.context() as patch:
+        whole = Stopping(patch)
+        study.run_study(path, folder, backend="numpy", overwrite=True)
+        assert whole.seen == ["control", "mimic", "anti"]
+
+
+def test_a_stop_before_the_first_dish_leaves_nothing(tmp_path, monkeypatch):
+    path = written(tmp_path)
+    Stopping(monkeypatch, at=0)
+    with pytest.raises(KeyboardInterrupt):
+        study.run_study(path, tmp_path / "r", backend="numpy")
+    assert [p.name for p in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_an_error_after_the_cells_leaves_old_results_and_the_dishes(
+    done, tmp_path, monkeypatch
 ):
     path = written(tmp_path)
     shutil.copytree(done, tmp_path / "r")
     before = files_of(tmp_path / "r")
 
     def stopped(*_, **__):
-        raise stop
+        raise RuntimeError
 
     monkeypatch.setattr(study.page, "render", stopped)
-    with pytest.raises(stop):
+    with pytest.raises(RuntimeError):
         study.run_study(path, tmp_path / "r", overwrite=True, backend="numpy")
     assert files_of(tmp_path / "r") == before
-    with pytest.raises(stop):
-        study.run_study(path, tmp_path / "new", backend="numpy")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "s.toml"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "r.partial", "s.toml"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
+def test_ctrl_c_on_the_command_line_keeps_the_dishes_and_resumes(tmp_path):
+    series = 'doses = ["miR21_mimic=1 nM@0h"]\nover = "miR21_mimic=lin:1:6:6"'
+    text = changed('doses = ["miR21_mimic=50 nM@0h"]', series)
+    arguments = [
+        *[sys.executable, "-m", "mir21sim.cli", "study", "run"],
+        *[str(written(tmp_path, text)), "-o", str(tmp_path / "r"), "-q"],
+        *["--backend", "numpy"],
+    ]
+    dish = tmp_path / "r.partial" / "000000.npz"
+    running = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores SIGINT and would pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    deadline = time.monotonic() + 60
+    while not dish.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "interrupted; the dishes that are done are kept in" in err
+    assert "--resume" in err
+    assert not (tmp_path / "r").exists()
+    assert 0 < len(list(dish.parent.glob("*.npz"))) < 8
+    again = subprocess.run(
+        [*arguments, "--resume"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert f"report: {tmp_path / 'r' / run.REPORT}" in again.stdout
+    assert not dish.parent.exists()
 
 
 def test_progress_counts_the_cells_of_all_dishes(tmp_path):
@@ -491,7 +629,10 @@ def test_an_interrupt_is_told(tmp_path, monkeypatch, capsys):
     path = written(tmp_path)
     arguments = ["run", str(path), "-o", str(tmp_path / "r"), "--backend", "numpy"]
     assert command(*arguments) == 130
-    assert f"interrupted; `{tmp_path / 'r'}` is as it was" in capsys.readouterr().err
+    assert (
+        f"no dish was done, and `{tmp_path / 'r'}` is as it was"
+        in capsys.readouterr().err
+    )
 
 
 def test_names_become_file_names():

@@ -29,6 +29,7 @@ from mir21sim.bench import Experiment
 from mir21sim.compiled import unique
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.execute import Options
+from mir21sim.partial import PartialDishes, folder_for
 from mir21sim.solvers.runs import Progress
 from mir21sim.studies.read import Planned
 from mir21sim.studies.schema import AssayTable, slug
@@ -69,25 +70,24 @@ def run(
     *,
     options: Options | None = None,
     progress: Progress | None = None,
+    store: PartialDishes | None = None,
 ) -> Done:
     """Run the cells of a study once and read them by each of its assays.
 
     Parameters
     ----------
     progress : called with (cells done, cells in all dishes)
+    store : keeps each dish as it is done (``unfinished``); those there are not run
     """
-    study = planned.study
-    experiment = Experiment(
-        planned.dishes(), planned.population, tuple(sorted(study.times))
-    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         cells = bench.run(
             planned.model,
-            experiment,
+            _experiment(planned),
             _observed(planned),
             options=options,
             progress=progress,
+            store=store,
         )
         reads = tuple(
             Read(table, assay, _reading(planned, table, assay, cells))
@@ -97,6 +97,43 @@ def run(
     for entry in caught:
         warnings.warn(entry.message, entry.category, stacklevel=2)
     return Done(planned, cells, reads, said)
+
+
+def unfinished(
+    planned: Planned,
+    folder: Path,
+    *,
+    options: Options | None = None,
+    resume: bool,
+    overwrite: bool,
+) -> PartialDishes:
+    """Return where the dishes of a study are kept until its folder is whole.
+
+    What must be the same to resume is what decides the cells; how assays read them may
+    differ.
+
+    Raises
+    ------
+    InputError
+        Where dishes of an unfinished study would be thrown away unasked, and with
+        `resume` where the study is another one.
+    """
+    part = folder_for(folder)
+    if part.exists() and not (resume or overwrite):
+        raise InputError(
+            f"`{part}` holds an unfinished study; go on with it by resume=True (on the "
+            "command line --resume), or delete the folder to start anew."
+        )
+    plan = bench.record(
+        planned.model, _experiment(planned), _observed(planned), options
+    )
+    return PartialDishes(part, plan, resume=resume)
+
+
+def _experiment(planned: Planned) -> Experiment:
+    return Experiment(
+        planned.dishes(), planned.population, tuple(sorted(planned.study.times))
+    )
 
 
 def _observed(planned: Planned) -> tuple[str, ...]:
