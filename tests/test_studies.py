@@ -127,7 +127,11 @@ def test_proteins_and_correlations_make_the_population():
         ),
         ('name = "mimic"\n', "", r"line 13: `name` of `samples 2` is missing"),
         ('name = "mimic"', 'name = "a/b"', r"line 14: A name is text without /"),
-        ('name = "mimic"', 'name = "Control"', r"line 10: two samples are called"),
+        (
+            'name = "mimic"',
+            'name = "Control"',
+            r"line 14: two samples are `control`",
+        ),
         ("50 nM@0h", "50 nM at 0h", r"line 15: A dose must read NAME=AMOUNT UNIT@TIME"),
         ("50 nM@0h", "50 nX@0h", r"line 15: Unknown unit .*`nX`.*Known: nM"),
         ("50 nM@0h", "-5 nM@0h", r"line 15: .* must not be negative, got -5"),
@@ -159,7 +163,7 @@ def test_proteins_and_correlations_make_the_population():
         (
             'kind = "caspase"',
             'kind = "western"',
-            r"line 21: two assays are called `western`",
+            r"line 26: two assays are called `western`",
         ),
         (
             'doses = ["anti',
@@ -168,6 +172,38 @@ def test_proteins_and_correlations_make_the_population():
         ),
         ("cells = 4", "cells = 0", r"line 8: `population, cells` must be greater"),
         ("cells = 4", "cells = 4\ncv = nan", r"line 9: `population, cv`"),
+        ('["6 h", 12]', '"12 h"', r"line 4: `times` must be a list, got '12 h'"),
+        ("[population]\ncells = 4", "population = 4", r"line 7: .* must be a table"),
+        (
+            "cells = 4",
+            'cells = 4\ncorrelations = [["BCL2", "BAX"]]',
+            r"line 9: entry 3 of `population, correlations 1` is missing",
+        ),
+        (
+            'name = "control"',
+            'name = "control"\nclamp = { PTEN = [1] }',
+            r"line 12: A clamp is molecules or text .* got \[1\]",
+        ),
+        (
+            'kind = "caspase"',
+            'kind = "caspase"\nplate = 3',
+            r"line 28: `assays 2, plate` must be the name of a file",
+        ),
+        (
+            'kind = "caspase"',
+            'kind = "flow"\ngates = { scater = 1, annexin = 1, pi = 1 }',
+            r"line 28: unknown key `scater`. Did you mean `scatter`",
+        ),
+        (
+            '"control", "mimic"]',
+            '"control", "control"]',
+            r"line 28: the sample `control` stands twice in `caspase`",
+        ),
+        (
+            'name = "mimic"',
+            'name = "a b"\n[[samples]]\nname = "a_b"',
+            r"line 16: two samples are `a b` and `a_b`",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )
@@ -204,15 +240,15 @@ def test_no_toml_no_text_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"mir21_core"', '"mir21_cor"', r"line 3: .*`mir21_cor`.*`mir21_core`"),
+        ('"mir21_core"', '"mir21_cor"', r"line 2: .*`mir21_cor`.*`mir21_core`"),
         ('"MCF-7"', '"MCF7"', r"line 3: Unknown context.*`MCF7`.*`MCF-7`"),
-        ("miR21_mimic=", "miR21_mimik=", r"line 13: .*`miR21_mimik`.*`miR21_mimic`"),
-        ('"PDCD4"]', '"PDCD5"]', r"line 21: Unknown antibody `PDCD5`.*`PDCD4`"),
+        ("miR21_mimic=", "miR21_mimik=", r"line 15: .*`miR21_mimik`.*`miR21_mimic`"),
+        ('"PDCD4"]', '"PDCD5"]', r"line 23: Unknown antibody `PDCD5`.*`PDCD4`"),
         ('"western"\nproteins = ["PTEN", "PDCD4"]', '"flow"', r"line 21: .*PS_exposed"),
         (
             'name = "control"',
             'name = "control"\nclamp = { PTEEN = "0.1x" }',
-            r"line 10: .*`PTEEN`. Did you mean `PTEN`",
+            r"line 12: .*`PTEEN`. Did you mean `PTEN`",
         ),
         (
             "cells = 4",
@@ -224,8 +260,31 @@ def test_no_toml_no_text_no_file(tmp_path):
             'kind = "caspase"\nplate = "no.csv"',
             r"line 26: The plate map .*no.csv` does not exist",
         ),
+        (
+            'kind = "caspase"',
+            'kind = "caspase"\nreplicates = 60',
+            r"line 26: 3 samples .* in 60 replicates need 180 wells; a plate of 96",
+        ),
+        (
+            'kind = "caspase"',
+            'kind = "caspase"\nedge = -2',
+            r"line 28: `edge` must be above -1",
+        ),
+        ('"PDCD4"]', '"A/B/C"]', r"line 21: A ratio is one protein over another"),
     ],
-    ids=["model", "context", "dose", "antibody", "lacks", "clamp", "protein", "plate"],
+    ids=[
+        "model",
+        "context",
+        "dose",
+        "antibody",
+        "lacks",
+        "clamp",
+        "protein",
+        "plate",
+        "wells",
+        "edge",
+        "ratio",
+    ],
 )
 def test_what_the_model_lacks_is_named_before_anything_runs(
     tmp_path, old, new, message
@@ -241,6 +300,14 @@ def test_contents_of_a_plate_are_checked_before_anything_runs(tmp_path):
     text = changed('kind = "caspase"', 'kind = "caspase"\nplate = "p.csv"')
     with pytest.raises(ModelError, match=r"well B2 `mimik`. Did you mean `mimic`"):
         read.plan(written(tmp_path, text), backend="numpy")
+
+
+def test_a_byte_order_mark_is_no_mistake_and_an_empty_file_is(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SMALL.replace("\n", "\r\n").encode())
+    assert read.plan(path, backend="numpy").study.seed == 3
+    with pytest.raises(ModelError, match=r"s.toml says nothing; `mir21sim study new`"):
+        read.parse("# nothing\n", "s.toml")
 
 
 def test_the_published_schema_is_that_of_the_code():

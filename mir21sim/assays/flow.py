@@ -42,6 +42,9 @@ LABELS = ("", "", "Annexin V-FITC", "propidium iodide")
 QUADRANTS = ("viable", "early apoptotic", "late apoptotic", "necrotic")
 """Annexin V−/PI−, +/−, +/+ and −/+."""
 
+MAX_EVENTS = 1_000_000
+"""Events of one tube; a cytometer records 10,000 to 100,000."""
+
 CONTROL_EVENTS = 5000
 """Events of each bead and staining control."""
 
@@ -128,8 +131,10 @@ class FlowCytometry:
     noise: FlowNoise = field(default_factory=FlowNoise)
 
     def __post_init__(self) -> None:
-        if self.events < 1:
-            raise InputError(f"`events` must be 1 or more, got {self.events}.")
+        if not 1 <= self.events <= MAX_EVENTS:
+            raise InputError(
+                f"`events` must be 1 to {MAX_EVENTS:,}, got {self.events:,}."
+            )
         if not 0 < self.positive_ps < 1:
             raise InputError(
                 f"`positive_ps` must lie between 0 and 1, got {self.positive_ps}."

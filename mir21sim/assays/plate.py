@@ -8,10 +8,10 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -171,8 +171,9 @@ def layout(
 def read_plate_map(path: str | Path) -> PlateMap:
     """Read a plate map: CSV with the columns row, column, contents, dose.
 
-    A plate of 96 or 384 wells is told by how many rows the file has. An empty dose is
-    none. Every well must stand once.
+    Entries are apart by commas, or as spreadsheets of many countries write them by
+    semicolons (with decimal commas) or tabs. A plate of 96 or 384 wells is told by how
+    many rows the file has. An empty dose is none. Every well must stand once.
 
     Raises
     ------
@@ -185,44 +186,91 @@ def read_plate_map(path: str | Path) -> PlateMap:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"The plate map `{path}` does not exist.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"`{path}` is not a CSV table: {error}.") from error
-    reader = csv.DictReader(io.StringIO(text))
-    names = [name.strip() for name in reader.fieldnames or ()]
-    for name in names:
-        if name not in MAP_COLUMNS:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"`{path}` is not a CSV table in UTF-8 ({error}): save it as that."
+        ) from error
+    except OSError as error:
+        raise InputError(f"`{path}` is not a CSV table: {error.strerror}.") from error
+    wells: dict[str, tuple[int, Well]] = {}
+    for line, cells in _entries(text, path):
+        well = _well(cells, f"{path}, line {line}")
+        if well.place in wells:
             raise InputError(
-                f"`{path}`: unknown column `{name}`. {hint(name, MAP_COLUMNS)}"
+                f"{path}, line {line}: the well {well.place} was given in line "
+                f"{wells[well.place][0]} already."
             )
-    for name in MAP_COLUMNS:
-        if name not in names:
-            raise InputError(f"`{path}`: the column `{name}` is missing.")
-    reader.fieldnames = names
-    lines: dict[str, int] = {}
-    wells = []
-    for row in reader:
-        well = _well(row, f"{path}, line {reader.line_num}")
-        if well.place in lines:
-            raise InputError(
-                f"{path}, line {reader.line_num}: the well {well.place} was given in "
-                f"line {lines[well.place]} already."
-            )
-        lines[well.place] = reader.line_num
-        wells.append(well)
+        wells[well.place] = line, well
     size = 384 if len(wells) > ROWS[96] * COLUMNS[96] else 96
+    places = _places(size)
+    for line, well in wells.values():
+        if well.place not in places:
+            raise InputError(
+                f"{path}, line {line}: the well {well.place} is not on a plate of "
+                f"{size} wells ({places[0]} to {places[-1]}), which a map of "
+                f"{len(wells)} wells describes."
+            )
     try:
-        return PlateMap(tuple(wells), size)
+        return PlateMap(tuple(well for _, well in wells.values()), size)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _well(row: Mapping[str | None, Any], place: str) -> Well:
+def _entries(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line number and the entries of each row, by column."""
+    lines = text.splitlines(keepends=True)
+    skipped = 1 if lines and lines[0].lower().startswith("sep=") else 0
+    header = lines[skipped] if len(lines) > skipped else ""
+    mark = max(",;\t", key=header.count)
+    reader = csv.reader(
+        io.StringIO("".join(lines[skipped:]), newline=""), delimiter=mark
+    )
+    try:
+        names = [name.strip().lower() for name in next(reader, [])]
+        _check_columns(names, path)
+        for row in reader:
+            line, cells = reader.line_num + skipped, [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if any(cells[len(names) :]):
+                raise InputError(
+                    f"{path}, line {line}: a line has {len(MAP_COLUMNS)} entries, got "
+                    "more."
+                )
+            if any("\n" in cell for cell in cells):
+                raise InputError(
+                    f"{path}, line {line}: an entry runs over several lines; a quote "
+                    "before it is not closed."
+                )
+            found = dict.fromkeys(MAP_COLUMNS, "") | dict(
+                zip(names, cells, strict=False)
+            )
+            if mark == ";":
+                found["dose"] = found["dose"].replace(",", ".")
+            yield line, found
+    except csv.Error as error:
+        place = f"{path}, line {reader.line_num + skipped}"
+        raise InputError(f"{place}: this is no row of a CSV table: {error}.") from error
+
+
+def _check_columns(names: Sequence[str], path: Path) -> None:
+    """Stop unless the header has each column of a plate map once."""
+    for name in filter(None, names):
+        if name not in MAP_COLUMNS:
+            raise InputError(
+                f"{path}, line 1: unknown column `{name}`. {hint(name, MAP_COLUMNS)}"
+            )
+    for name in MAP_COLUMNS:
+        if names.count(name) != 1:
+            what = "stands twice" if name in names else "is missing"
+            raise InputError(f"{path}, line 1: the column `{name}` {what}.")
+
+
+def _well(cells: Mapping[str, str], place: str) -> Well:
     """Return one line of a plate map."""
-    cells = {name: (row.get(name) or "").strip() for name in MAP_COLUMNS}
-    if None in row:
-        raise InputError(f"{place}: a line has {len(MAP_COLUMNS)} entries, got more.")
     letter, number = cells["row"].upper(), cells["column"]
-    if len(letter) != 1 or not letter.isalpha() or not number.isdecimal():
+    is_place = letter.isascii() and letter.isalpha() and number.isascii()
+    if not (is_place and len(letter) == 1 and number.isdecimal()):
         raise InputError(
             f"{place}: a well is a row letter and a column number, got "
             f"`{cells['row']}` and `{number}`."
@@ -327,6 +375,12 @@ class PlateAssay:
     def __post_init__(self) -> None:
         if self.kind not in ("caspase", "viability"):
             raise UnknownNameError("plate assay", self.kind, ("caspase", "viability"))
+        if self.size not in ROWS:
+            raise InputError(f"A plate has 96 or 384 wells, got {self.size}.")
+        if self.control is not None and self.control == self.positive:
+            raise InputError(
+                f"`control` and `positive` must differ, got `{self.control}` for both."
+            )
         if not (math.isfinite(self.cells_per_well) and self.cells_per_well > 0):
             raise InputError(
                 f"`cells_per_well` must be above 0, got {self.cells_per_well}."
@@ -355,6 +409,25 @@ class PlateAssay:
     ) -> tuple[Sample, ...]:
         """Return none: the plate reads the samples of the experiment."""
         return ()
+
+    def check_plate(self, samples: Sequence[Sample], replicates: int) -> None:
+        """Stop where the plate does not suit some samples, before they are run.
+
+        Raises
+        ------
+        InputError
+            For a well whose contents and dose are none of the samples, and for samples
+            that do not fit on the plate that is laid out.
+        """
+        known = {
+            (s.treatment, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
+        }
+        if self.plate is None:
+            layout([(s.treatment, s.dose) for s in samples], replicates, self.size)
+            return
+        for well in self.plate.wells:
+            if well.contents not in (BLANK, EMPTY) and well.sample not in known:
+                raise _unknown_contents(well, known)
 
     def read(
         self,
@@ -551,22 +624,6 @@ def _unknown_contents(
         f"The well {well.place} has {shown} of `{well.contents}`; the experiment has: "
         f"{doses}."
     )
-
-
-def check_contents(plate: PlateMap, samples: Iterable[Sample]) -> None:
-    """Stop at a well whose contents and dose are none of some samples.
-
-    Raises
-    ------
-    InputError
-        With the well, and the treatments or doses that there are.
-    """
-    known = {
-        (s.treatment, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
-    }
-    for well in plate.wells:
-        if well.contents not in (BLANK, EMPTY) and well.sample not in known:
-            raise _unknown_contents(well, known)
 
 
 def _farthest(groups: Mapping[str, FloatArray], control: str) -> str:

@@ -168,7 +168,12 @@ class WesternBlot:
             if isinstance(wanted, Antibody):
                 found[wanted.name] = wanted
                 continue
-            for name in wanted.split("/"):
+            parts = wanted.split("/")
+            if len(parts) > 2 or len(set(parts)) < len(parts):
+                raise InputError(
+                    f"A ratio is one protein over another, `A/B`, got `{wanted}`."
+                )
+            for name in parts:
                 if name not in known:
                     raise UnknownNameError("antibody", name, tuple(known))
                 found[name] = known[name]

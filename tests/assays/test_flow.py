@@ -213,7 +213,7 @@ def test_no_cell_in_the_controls_quadrant_is_said(cells):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FlowCytometry(events=0), "`events` must be 1 or more, got 0"),
+        (lambda: FlowCytometry(events=0), "`events` must be 1 to 1,000,000, got 0"),
         (lambda: FlowCytometry(positive_ps=1.0), "between 0 and 1, got 1"),
         (lambda: Gates(float("nan"), 1.0, 1.0), "gate `scatter` must be finite"),
         (lambda: FlowNoise(debris=float("nan")), "`debris` must be finite"),
