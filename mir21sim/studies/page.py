@@ -18,7 +18,7 @@ from mir21sim.assays.noise import noise_table
 from mir21sim.bench import Sample
 from mir21sim.export import TextTable, text_table
 from mir21sim.population import death_times
-from mir21sim.studies.run import FATE, Done, Read, fit_records
+from mir21sim.studies.run import FATE, Done, Read, fit_records, gate_records
 
 _LEAST_P = 1e-4
 """Below this, p rests on the far tail of a distribution that few replicates show."""
@@ -193,7 +193,7 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
         for name, value in table
         if name not in ("kind", "name", "noise") and value not in (None, (), "")
     ]
-    fits = fit_records(read.reading)
+    fits, gates = fit_records(read.reading), gate_records(read.reading)
     return Section(
         title=heading if table.title == kind else f"{heading}: {table.title}",
         words=words,
@@ -204,6 +204,7 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
         tables=(
             summary_table(read, "Summary"),
             *([text_table(fits, "Dose of half effect, 95 % interval")] if fits else []),
+            *([text_table(gates, "Gates (compensated, a.u.)")] if gates else []),
             text_table(settings, "Settings"),
         ),
         notes=read.reading.notes,

@@ -22,7 +22,7 @@ import xarray as xr
 
 from mir21sim import bench, export, plotting, report, results
 from mir21sim.assays.assay import Assay, Reading
-from mir21sim.assays.flow import FlowReading, write_fcs
+from mir21sim.assays.flow import CHANNELS, FlowReading, write_fcs
 from mir21sim.assays.noise import noise_table
 from mir21sim.assays.plate import PlateReading, write_plate_map
 from mir21sim.bench import Experiment
@@ -229,10 +229,16 @@ def _write_read(read: Read, folder: Path) -> Read:
         export.write_csv(read.reading.raw, home / "raw.csv"),
         export.write_csv(read.reading.summary, home / "summary.csv"),
     ]
-    if isinstance(read.reading, FlowReading) and importlib.util.find_spec("flowio"):
+    if isinstance(read.reading, FlowReading) and not has_flowio():
+        notes = (*read.reading.notes, _NO_FCS)
+        read = replace(read, reading=replace(read.reading, notes=notes))
+    elif isinstance(read.reading, FlowReading):
         for tube in read.reading.tubes:
             path = home / f"{slug(tube.sample)}-{tube.replicate}.fcs"
             data.append(write_fcs(tube, path, read.reading.spillover))
+    gates = gate_records(read.reading)
+    if gates:
+        data.append(export.write_csv(export.records_frame(gates), home / "gates.csv"))
     if isinstance(read.reading, PlateReading):
         data.append(write_plate_map(read.reading.plate, home / "plate.csv"))
     fits = fit_records(read.reading)
@@ -245,6 +251,29 @@ def _write_read(read: Read, folder: Path) -> Read:
         pictures=(picture.relative_to(folder),),
         data=tuple(path.relative_to(folder) for path in data),
     )
+
+
+_NO_FCS = (
+    "No FCS files were written, as they need the extra `flow`: "
+    'pip install "mir21sim[flow]".'
+)
+
+
+def has_flowio() -> bool:
+    """Say whether FCS files can be written."""
+    return importlib.util.find_spec("flowio") is not None
+
+
+def gate_records(reading: Reading) -> list[dict[str, Any]]:
+    """Return the gates of a cytometer, by which its percentages can be found again."""
+    if not isinstance(reading, FlowReading):
+        return []
+    gates = reading.gates
+    return [
+        {"gate": "cells", "channel": CHANNELS[0], "least": gates.scatter},
+        {"gate": "Annexin V positive", "channel": CHANNELS[2], "least": gates.annexin},
+        {"gate": "PI positive", "channel": CHANNELS[3], "least": gates.pi},
+    ]
 
 
 def fit_records(reading: Reading) -> list[dict[str, Any]]:
