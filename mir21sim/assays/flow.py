@@ -395,6 +395,7 @@ class FlowCytometry:
                 groups,
                 control,
                 test=test if noise else "none",
+                scale="angle",
                 measurable=measurable,
                 keys={"quadrant": quadrant},
                 label="sample",

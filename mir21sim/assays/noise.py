@@ -69,6 +69,12 @@ class LuciferaseNoise(Noise):
 class WesternNoise(Noise):
     """Noise of a western blot."""
 
+    dish_cv: float = _number(
+        0.05,
+        "1",
+        "CV between dishes treated alike of a protein's level; each blot has lysates "
+        "of its own dishes",
+    )
     loading_cv: float = _number(
         0.10,
         "1",

@@ -29,8 +29,10 @@ from mir21sim.assays.assay import (
     dishes_of,
     lognormal,
     no_signal,
+    nothing_seen,
     own,
     replicates_of,
+    scale_of,
     stream,
 )
 from mir21sim.assays.noise import PlateNoise
@@ -468,10 +470,12 @@ class PlateAssay:
         control = control_of(tuple(groups), self._named(self.control, raw))
         floor = self.noise.detection_sd * self.noise.background_sd if noise else 0.0
         measurable = bool(groups[control].mean() > floor)
+        seen = any(values.mean() > floor for values in groups.values())
         rows = summary_rows(
             groups,
             control,
-            test=test if noise else "none",
+            test=test if noise and seen else "none",
+            scale=scale_of(groups.values(), floor),
             measurable=measurable,
             keys={},
             label="sample",
@@ -481,7 +485,9 @@ class PlateAssay:
             row["contents"] = about.loc[row["sample"], "contents"]
             row["dose"] = about.loc[row["sample"], "dose"]
         notes = []
-        if not measurable:
+        if not seen:
+            notes.append(nothing_seen(self.kind))
+        elif not measurable:
             notes.append(no_signal(control, self.kind))
         positive = self._named(self.positive, raw) or _farthest(groups, control)
         factor = z_prime(groups[control], groups[positive])

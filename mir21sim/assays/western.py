@@ -1,8 +1,8 @@
 """Western blot: bands, densitometry, and the picture of the membrane. Layer 15.
 
 A lane is a dish: the mean over its cells, dead ones too. One replicate is one blot,
-with every lane on it. The loading control is a protein that no treatment changes; it is
-not part of the model.
+with every lane on it, of lysates from dishes of its own. The loading control is a
+protein that no treatment changes; it is not part of the model.
 """
 
 import json
@@ -26,8 +26,10 @@ from mir21sim.assays.assay import (
     dishes_of,
     lognormal,
     no_signal,
+    nothing_seen,
     own,
     replicates_of,
+    scale_of,
     stream,
 )
 from mir21sim.assays.noise import WesternNoise
@@ -304,15 +306,20 @@ class WesternBlot:
                 for lane in lanes
             }
             finite = all(np.isfinite(values).all() for values in groups.values())
-            base = float(table.loc[table["sample"] == control, "signal"].mean())
+            signals = table.groupby("sample", sort=False)["signal"]
+            base, seen = float(signals.mean()[control]), signals.mean().max() > floor
             if not finite:
                 notes.append(f"{name}: no band in any lane, or none to divide by.")
+            elif not seen:
+                notes.append(nothing_seen(str(name)))
             elif base <= floor:
                 notes.append(no_signal(control, str(name)))
             rows += summary_rows(
                 groups,
                 control,
-                test=test if noise and finite else "none",
+                test=test if noise and finite and seen else "none",
+                scale=scale_of([table[["signal", "loading"]].to_numpy()], floor),
+                blocks=True,
                 measurable=finite and base > floor,
                 keys={"protein": str(name)},
                 label="sample",
@@ -352,7 +359,10 @@ class WesternBlot:
         for k, lane in enumerate(lanes):
             rng = stream(seed, self.name, "band", name, lane, blot)
             share = amounts[k] / strongest if strongest > 0 else 0.0
-            bound = exposure * share * lognormal(rng, about.transfer_cv)
+            dish = lognormal(
+                stream(seed, self.name, "dish", name, lane, blot), about.dish_cv
+            )
+            bound = exposure * share * dish * lognormal(rng, about.transfer_cv)
             light[k] = (
                 about.exposure * bound
                 if self.detection == "ecl"

@@ -90,7 +90,7 @@ def test_statistics_agree_with_the_raw_csv(cells, tmp_path):
     row = reading.summary.set_index("sample").loc["TRAIL"]
     assert row["mean"] == pytest.approx(b.mean(), rel=1e-9)
     assert row["sd"] == pytest.approx(b.std(), rel=1e-9)
-    p = stats.ttest_ind(b, a, equal_var=False).pvalue
+    p = stats.ttest_ind(np.log(b), np.log(a), equal_var=False).pvalue
     assert row["p"] == pytest.approx(p, rel=1e-6)
     expected = 1 - 3 * (a.std() + b.std()) / abs(a.mean() - b.mean())
     assert reading.z_prime == pytest.approx(expected, rel=1e-9)
@@ -275,6 +275,15 @@ def test_a_control_without_signal_is_said_not_divided_by(cells):
         reading = CASPASE.read(dark, noise=noise)
         assert reading.summary["relative"].isna().all()
         assert "`nc` gives no signal of caspase" in reading.notes[0]
+
+
+def test_blanks_are_not_tested_against_blanks(cells):
+    dark = cells * 0.0
+    for seed in range(5):
+        reading = CASPASE.read(dark, seed=seed)
+        assert reading.summary["p"].isna().all()
+        assert set(reading.summary["test"]) == {"none"}
+        assert reading.notes[0].startswith("No sample gives a signal of caspase")
 
 
 @pytest.mark.parametrize(
