@@ -436,7 +436,9 @@ def test_statistics_agree_with_those_of_the_raw_table(done):
     left = logs - logs.mean(axis=0)  # what blots differ by, taken out
     between = 3 * (left.mean(axis=1) ** 2).sum() / 2
     within = ((left - left.mean(axis=1, keepdims=True)) ** 2).sum() / 4
-    assert set(found["test"]) == {"ANOVA, Dunnett's test of logarithms, in blocks"}
+    assert set(found["test"]) == {
+        "ANOVA, Dunnett's test of logarithms, blots as blocks"
+    }
     assert found.loc["mimic", "p_anova"] == pytest.approx(
         stats.f.sf(between / within, 2, 4), rel=1e-9
     )

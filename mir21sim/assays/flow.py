@@ -630,13 +630,14 @@ _LINEAR = 300.0
 def plot_flow(reading: FlowReading) -> Figure:
     """Draw Annexin V against PI of each sample's first tube, with percentages."""
     tubes = [tube for tube in reading.tubes if tube.replicate == 1]
-    columns = min(4, len(tubes))
-    rows = math.ceil(len(tubes) / columns)
+    rows = math.ceil(len(tubes) / 4)
+    columns = math.ceil(len(tubes) / rows)
     figure = Figure(figsize=(3.1 * columns, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for k in range(len(tubes), rows * columns):
-        axes.flat[k].axis("off")
-        axes.flat[k - columns].tick_params(labelbottom=True)
+    for ax in axes.flat:
+        ax.tick_params(labelbottom=True, labelleft=True)
+    for ax in axes.flat[len(tubes) :]:
+        ax.axis("off")
     first = reading.raw[reading.raw["replicate"] == 1].to_dict("records")
     for ax, tube, shares in zip(axes.ravel(), tubes, first, strict=False):
         _plot_tube(ax, tube, reading, shares)
@@ -691,5 +692,5 @@ def _plot_tube(
             va="top",
             fontsize=7.5,
         )
-    ax.set_title(tube.sample, fontsize=9.5)
+    ax.set_title(f"{tube.sample} ({shares['gated']:,} cells)", fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)

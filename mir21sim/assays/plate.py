@@ -672,6 +672,17 @@ def _plot_wells(ax: Axes, reading: PlateReading) -> None:
     ):
         grid[ord(row) - ord("A"), int(column) - 1] = signal
     image = ax.imshow(grid, cmap="viridis")
+    blanks = reading.raw[reading.raw["contents"] == BLANK]
+    for row, column in zip(blanks["row"], blanks["column"], strict=True):
+        ax.text(
+            int(column) - 1,
+            ord(row) - ord("A"),
+            "B",
+            ha="center",
+            va="center",
+            color="w",
+            fontsize=7 if size == 96 else 4,
+        )
     columns = [str(k + 1) for k in range(COLUMNS[size])]
     ax.set_xticks(range(COLUMNS[size]), columns, fontsize=7)
     ax.set_yticks(
@@ -679,29 +690,44 @@ def _plot_wells(ax: Axes, reading: PlateReading) -> None:
     )
     ax.xaxis.tick_top()
     ax.set_facecolor("0.93")
-    ax.set_xlabel(f"{reading.assay}: signal of each well (grey: empty)")
+    ax.set_xlabel(f"{reading.assay}: signal of each well (B: blank, grey: empty)")
     ax.figure.colorbar(image, ax=ax, label="signal (RLU)", shrink=0.7)
 
 
 def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
     """Draw net signal over dose with the fitted curves; dose 0 stands at the left."""
+    given = reading.raw.loc[reading.raw["contents"].isin(series), "dose"]
+    zero = float(given[given > 0].min()) / 5
     for k, name in enumerate(series):
         wells = reading.raw[reading.raw["contents"] == name]
         dose = wells["dose"].to_numpy(dtype=float)
-        least = float(dose[dose > 0].min())
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
-        shown = np.where(dose > 0, dose, least / 3)
+        shown = np.where(dose > 0, dose, zero)
         ax.plot(shown, wells["net"], "o", ms=4, color=colour, mfc="none", label=name)
         fit = reading.fits[name]
         if not fit.reason:
-            x = np.geomspace(least / 3, float(dose.max()), 200)
+            x = np.geomspace(zero * 2, float(dose.max()), 200)
             bounded = math.isfinite(fit.ec50_high)
             interval = f"95 % CI {fit.ec50_low:.2g} to {fit.ec50_high:.2g}"
             interval = interval if bounded else "interval not determined"
             label = f"EC50 {fit.ec50:.3g} {reading.unit} ({interval})"
             ax.plot(x, fit(x), color=colour, lw=1.5, label=label)
     ax.set_xscale("log")
-    ax.set_xlabel(f"dose ({reading.unit}; 0 at the left end)".replace("(;", "("))
+    if (given == 0).any():
+        # What lies between is no dose: the axis is broken there.
+        least, most = zero * 5, float(given.max())
+        decades = [10.0**k for k in range(-12, 13) if least <= 10.0**k <= most]
+        ax.minorticks_off()
+        ax.set_xticks([zero, *decades], ["0", *(f"{d:g}" for d in decades)])
+        ax.text(
+            zero * 1.9,
+            0,
+            "//",
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="center",
+        )
+    ax.set_xlabel(f"dose ({reading.unit})" if reading.unit else "dose")
     ax.set_ylabel("signal without blank (RLU)")
     ax.set_ylim(bottom=min(0.0, float(reading.raw["net"].min())))
     # Curves fall or rise through the middle: the only free place is above them.

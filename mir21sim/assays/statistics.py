@@ -118,7 +118,7 @@ def compare_groups(
             p_values, p_anova = find(groups, control, others, chosen)
     words = NAMES["pairs" if blocks and chosen == "welch" else chosen] + _SCALED[scale]
     if blocks and chosen != "welch":
-        words += ", in blocks"
+        words += ", blots as blocks"
     for name in groups:
         rows[name] |= {"test": words, "p_anova": p_anova}
         if name != control:

@@ -33,11 +33,20 @@ _HEADINGS = {
 _SHOWS = {
     "luciferase": "Bars: mean firefly over Renilla relative to the control, ± SD; "
     "points: wells.",
-    "western": "The first of the blots; numbers below are of all of them.",
+    "western": "The first of the blots, with the densities of all of them.",
     "flow": "The first tube of each sample; quadrants are set by stained controls.",
     "caspase": "Left: signal of every well; right: signal without blank, ± SD.",
     "viability": "Left: signal of every well; right: signal without blank, ± SD.",
 }
+_REPLICATES = {
+    "luciferase": "wells",
+    "western": "blots of lysates of their own",
+    "flow": "tubes from dishes of their own",
+    "caspase": "wells",
+    "viability": "wells",
+}
+"""What a replicate is."""
+
 _TITLES = {
     "sd": "SD", "relative": "relative to control", "p_anova": "p (ANOVA)",
     "p": "p against control", "time_h": "time (h)",
@@ -186,7 +195,7 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
     kind = read.assay.name
     heading = _HEADINGS.get(kind, kind)
     replicates = table.replicates or study.replicates
-    words = f"{replicates} replicates a sample. " if study.noise else ""
+    words = f"{replicates} {_REPLICATES[kind]} a sample. " if study.noise else ""
     words += test_words(read)
     settings = [
         {"setting": name, "value": _setting(value)}
@@ -228,7 +237,7 @@ def test_words(read: Read) -> str:
     table = read.reading.summary
     tests = [t for t in dict.fromkeys(table["test"]) if t != "none"]
     control = ", ".join(dict.fromkeys(map(str, table["control"])))
-    return f"Control: {control}. Test: {', '.join(tests) or 'none'}."
+    return f"Control: {control}. Test: {'; or '.join(tests) or 'none'}."
 
 
 def _p_text(p: float) -> str:

@@ -158,7 +158,7 @@ def test_blocks_are_taken_out_as_by_least_squares():
 
     ratio = ((left(blots) - left(whole)) / 2) / (left(whole) / 4)
     found = compare_groups(groups, "a", blocks=True)["b"]
-    assert found["test"] == "ANOVA, Dunnett's test, in blocks"
+    assert found["test"] == "ANOVA, Dunnett's test, blots as blocks"
     assert found["p_anova"] == pytest.approx(stats.f.sf(ratio, 2, 4), rel=1e-9)
     # Between the plain t-test on the same scatter and Bonferroni's correction of it.
     t = (B.mean() - A.mean()) / math.sqrt(left(whole) / 4 * 2 / 3)

@@ -72,7 +72,6 @@ def test_with_noise_the_mean_of_many_blots_is_the_ratio(cells):
 def test_the_loading_control_takes_the_load_error_out(cells):
     quiet = {
         "transfer_cv": 0.0,
-        "dish_cv": 0.0,
         "exposure_cv": 0.0,
         "background_sd": 0.0,
     }
