@@ -1,4 +1,8 @@
-"""What all assays share: the contract, the cells they read, the control. Layer 15."""
+"""What all assays share: the contract, the cells they read, the control. Layer 15.
+
+A replicate is a well, a blot or a tube from a dish of its own, treated alike; what such
+dishes differ by is in the noise of each assay. Cells and events are no replicates.
+"""
 
 import hashlib
 from collections.abc import Iterable, Sequence

@@ -348,6 +348,9 @@ def test_a_model_without_ps_is_refused():
 
 def test_the_picture_shows_each_sample_with_its_percentages(cells):
     figure = FLOW.plot(FLOW.read(cells, seed=1))
-    assert [ax.get_title() for ax in figure.axes] == ["nc", "TRAIL"]
+    titles = [ax.get_title() for ax in figure.axes]
+    gated = FLOW.read(cells, seed=1).raw.query("replicate == 1")["gated"]
+    expected = zip(("nc", "TRAIL"), gated, strict=True)
+    assert titles == [f"{name} ({n:,} cells)" for name, n in expected]
     texts = [t.get_text() for t in figure.axes[1].texts]
     assert any(t.startswith("late apoptotic\n") and t.endswith("%") for t in texts)

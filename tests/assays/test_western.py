@@ -151,9 +151,28 @@ def test_the_membrane_is_darker_where_there_is_more_protein():
     assert blank > weak + 0.03 > strong + 0.06
 
 
-def test_the_picture_labels_lanes_bands_and_masses(cells):
-    figure = BLOT.plot(BLOT.read(cells))
+def test_the_picture_labels_lanes_bands_masses_and_densities(cells):
+    reading = BLOT.read(cells)
+    figure = BLOT.plot(reading)
     names = [ax.get_yticklabels()[0].get_text() for ax in figure.axes]
-    assert names == ["PTEN", "p-AKT", "AKT", "cleaved CASP3", "β-actin"]
-    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["nc", "anti"]
+    strips = ["PTEN", "p-AKT", "AKT", "cleaved CASP3", "β-actin"]
+    assert names == [*strips, "p-AKT/AKT"]
+    (head,) = figure.axes[0].child_axes
+    assert [t.get_text() for t in head.get_xticklabels()] == ["nc", "anti"]
     assert "– 54" in [t.get_text() for t in figure.axes[0].texts]
+    below = [[t.get_text() for t in ax.get_xticklabels()] for ax in figure.axes]
+    found = reading.summary.set_index(["protein", "sample"])["relative"]
+    assert below[0] == ["1.00", f"{found['PTEN', 'anti']:.2f}"]
+    assert below[3][1] == "(1.00)"  # the control has no band: of the strongest lane
+    assert below[4] == ["", ""]
+    ratio = [t.get_text() for t in figure.axes[5].texts]
+    assert ratio == ["1.00", f"{found['p-AKT/AKT', 'anti']:.2f}"]
+
+
+def test_densities_in_the_picture_are_none_where_no_lane_has_a_band(cells):
+    none = cells.copy()
+    for name in ("CASP3_a", "XIAP_CASP3"):
+        none[name] = none[name] * 0.0
+    blot = WesternBlot(("cleaved CASP3",))
+    below = blot.plot(blot.read(none, noise=False)).axes[0].get_xticklabels()
+    assert [t.get_text() for t in below] == ["–", "–"]
