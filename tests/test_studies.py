@@ -18,7 +18,7 @@ import xarray as xr
 from scipy import stats
 
 from mir21sim import bench, cli, results
-from mir21sim.assays.flow import FlowCytometry
+from mir21sim.assays.flow import FlowCytometry, read_fcs
 from mir21sim.errors import InputError, ModelError
 from mir21sim.partial import folder_for
 from mir21sim.population import LogNormal
@@ -416,6 +416,19 @@ def test_the_report_says_what_was_done_and_escapes_it(done):
         assert said in words, said
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
+def test_results_can_be_read_by_whom_files_of_the_user_can(done, tmp_path):
+    (tmp_path / "mine").touch()
+    rights = (tmp_path / "mine").stat().st_mode
+    files = [path for path in done.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode for path in files} == {rights}
+
+
+def test_settings_that_are_times_have_their_unit(done):
+    words = Page((done / run.REPORT).read_text(encoding="utf-8")).words
+    assert words[words.index("time") + 1 :][:2].count("12 h") == 1
+
+
 def test_only_the_samples_of_an_assay_are_read(done):
     raw = pd.read_csv(done / "caspase" / "raw.csv")
     assert set(raw["contents"]) == {"control", "mimic", "blank"}
@@ -648,6 +661,45 @@ def test_ctrl_c_on_the_command_line_keeps_the_dishes_and_resumes(tmp_path):
     )
     assert f"report: {tmp_path / 'r' / run.REPORT}" in again.stdout
     assert not dish.parent.exists()
+
+
+@pytest.fixture
+def tubes():
+    """A flow assay that has read ten cells, half of which expose PS."""
+    names, n = np.array(["control"], dtype=object), 10
+    values = {"PS_exposed": np.repeat([0.003, 0.9], 5), "membrane_ruptured": 0.1}
+    cells = xr.Dataset(
+        {
+            name: (("sample", "cell", "time"), np.broadcast_to(v, n).reshape(1, n, 1))
+            for name, v in values.items()
+        },
+        coords={"sample": names, "time": [48.0], "dish": ("sample", np.array([""]))},
+    )
+    assay = FlowCytometry(events=200)
+    table = schema.ASSAYS["flow"](kind="flow")
+    return run.Read(table, assay, assay.read(cells, seed=1, test="none"))
+
+
+def test_tubes_are_written_with_the_gates_that_give_their_percentages(tubes, tmp_path):
+    written = run._write_read(tubes, tmp_path)
+    names = {path.name for path in written.data}
+    assert {"control-1.fcs", "control-2.fcs", "control-3.fcs", "gates.csv"} <= names
+    gates = pd.read_csv(tmp_path / "flow" / "gates.csv").set_index("channel")["least"]
+    events, spill = read_fcs(tmp_path / "flow" / "control-1.fcs")
+    kept = events[events[:, 0] >= gates["FSC-A"]]
+    annexin = (kept[:, 2:] @ np.linalg.inv(spill))[:, 0] >= gates["FITC-A"]
+    raw = pd.read_csv(tmp_path / "flow" / "raw.csv").iloc[0]
+    dead = raw["early apoptotic"] + raw["late apoptotic"]
+    assert 100 * annexin.mean() == pytest.approx(dead, abs=1e-9)
+
+
+def test_without_flowio_the_report_says_why_there_are_no_tubes(
+    tubes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run, "has_flowio", lambda: False)
+    written = run._write_read(tubes, tmp_path)
+    assert not list(tmp_path.rglob("*.fcs"))
+    assert 'pip install "mir21sim[flow]"' in written.reading.notes[-1]
 
 
 def test_progress_counts_the_cells_of_all_dishes(tmp_path):

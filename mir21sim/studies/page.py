@@ -47,6 +47,9 @@ _REPLICATES = {
 }
 """What a replicate is."""
 
+_HOURS = ("time", "times", "transfection")
+"""Settings that are times."""
+
 _TITLES = {
     "sd": "SD", "relative": "relative to control", "p_anova": "p (ANOVA)",
     "p": "p against control", "time_h": "time (h)",
@@ -198,7 +201,7 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
     words = f"{replicates} {_REPLICATES[kind]} a sample. " if study.noise else ""
     words += test_words(read)
     settings = [
-        {"setting": name, "value": _setting(value)}
+        {"setting": name, "value": _setting(value) + " h" * (name in _HOURS)}
         for name, value in table
         if name not in ("kind", "name", "noise") and value not in (None, (), "")
     ]
