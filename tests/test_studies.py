@@ -19,6 +19,7 @@ from scipy import stats
 
 from mir21sim import bench, cli, results
 from mir21sim.assays.flow import FlowCytometry, read_fcs
+from mir21sim.assays.plate import PlateAssay
 from mir21sim.errors import InputError, ModelError
 from mir21sim.partial import folder_for
 from mir21sim.population import LogNormal
@@ -232,6 +233,8 @@ def test_no_toml_no_text_no_file(tmp_path):
         read.parse("a = = 1", "s.toml")
     with pytest.raises(InputError, match=r"does not exist; `mir21sim study new`"):
         read.plan(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="is a folder; a study is a file"):
+        read.plan(tmp_path)
     (tmp_path / "s.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is not UTF-8"):
         read.plan(tmp_path / "s.toml")
@@ -624,18 +627,30 @@ def test_an_error_after_the_cells_leaves_old_results_and_the_dishes(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "r.partial", "s.toml"]
 
 
+HANGS = """
+import time
+from mir21sim import bench, cli
+
+dish, done = bench._dish, []
+
+def hanging(*given, **options):
+    if len(done) == 2:
+        time.sleep(120)
+    done.append(1)
+    return dish(*given, **options)
+
+bench._dish = hanging
+cli.main()
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
-def test_ctrl_c_on_the_command_line_keeps_the_dishes_and_resumes(tmp_path):
-    series = 'doses = ["miR21_mimic=1 nM@0h"]\nover = "miR21_mimic=lin:1:6:6"'
-    text = changed('doses = ["miR21_mimic=50 nM@0h"]', series)
-    arguments = [
-        *[sys.executable, "-m", "mir21sim.cli", "study", "run"],
-        *[str(written(tmp_path, text)), "-o", str(tmp_path / "r"), "-q"],
-        *["--backend", "numpy"],
-    ]
-    dish = tmp_path / "r.partial" / "000000.npz"
+def test_ctrl_c_on_the_command_line_keeps_the_dishes_and_resumes(tmp_path, capsys):
+    arguments = ["run", str(written(tmp_path)), "-o", str(tmp_path / "r")]
+    arguments += ["-q", "--backend", "numpy"]
+    second = tmp_path / "r.partial" / "000001.npz"
     running = subprocess.Popen(
-        arguments,
+        [sys.executable, "-c", HANGS, "study", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -643,7 +658,7 @@ def test_ctrl_c_on_the_command_line_keeps_the_dishes_and_resumes(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
-    while not dish.is_file() and time.monotonic() < deadline:
+    while not second.is_file() and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
@@ -651,16 +666,29 @@ def test_ctrl_c_on_the_command_line_keeps_the_dishes_and_resumes(tmp_path):
     assert "interrupted; the dishes that are done are kept in" in err
     assert "--resume" in err
     assert not (tmp_path / "r").exists()
-    assert 0 < len(list(dish.parent.glob("*.npz"))) < 8
-    again = subprocess.run(
-        [*arguments, "--resume"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert f"report: {tmp_path / 'r' / run.REPORT}" in again.stdout
-    assert not dish.parent.exists()
+    assert len(list(second.parent.glob("*.npz"))) == 2
+    assert command(*arguments) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert command(*arguments, "--resume") == 0
+    assert f"report: {tmp_path / 'r' / run.REPORT}" in capsys.readouterr().out
+    assert not second.parent.exists()
+
+
+def test_what_an_assay_cannot_read_is_told_by_line_and_costs_no_dish(
+    tmp_path, monkeypatch
+):
+    def nothing(*_, **__):
+        raise InputError("The gates leave no cells of `control`.")
+
+    path, folder = written(tmp_path), tmp_path / "r"
+    with monkeypatch.context() as patch:
+        patch.setattr(PlateAssay, "read", nothing)
+        with pytest.raises(ModelError, match=r"s\.toml, line 26: The gates leave no"):
+            study.run_study(path, folder, backend="numpy")
+    rest = Stopping(monkeypatch)
+    study.run_study(path, folder, backend="numpy", resume=True)
+    assert rest.seen == []
+    assert (folder / run.REPORT).is_file()
 
 
 @pytest.fixture

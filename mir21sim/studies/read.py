@@ -80,6 +80,8 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
         For what a study cannot say: the first mistake, by file, line and near name.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"`{path}` is a folder; a study is a file (.toml).")
     if not path.is_file():
         raise InputError(
             f"The study file `{path}` does not exist; `mir21sim study new` writes one."
@@ -94,16 +96,16 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
     source = study.model
     if source not in library.shipped() and (path.parent / source).is_file():
         source = str(path.parent / source)
-    with _at(text, path.name, "model"):
+    with at(text, path.name, "model"):
         library.find(source, library.BASE)
-    with _at(text, path.name, "context" if study.context else "model"):
+    with at(text, path.name, "context" if study.context else "model"):
         files = library.find(source, study.context)
         model = library.assemble(files, backend=backend)
     assays = []
     for k, table in enumerate(study.assays):
-        with _at(text, path.name, "assays", k):
+        with at(text, path.name, "assays", k):
             assays.append((table, table.assay(path.parent)))
-    with _at(text, path.name, "population"):
+    with at(text, path.name, "population"):
         population = study.population.population(study.seed)
     made = Planned(study, text, path.name, files, model, population, tuple(assays))
     _check_with_model(made)
@@ -342,15 +344,15 @@ def _check_with_model(made: Planned) -> None:
         *(p for row in table.correlations for p in row[:2]),
     ):
         if protein not in groups:
-            with _at(text, name, "population", "proteins", str(protein)):
+            with at(text, name, "population", "proteins", str(protein)):
                 raise UnknownNameError("protein or pool", str(protein), groups)
     times = (0.0, *sorted(t for t in made.study.times if t > 0))
     for k, sample in enumerate(made.study.samples):
-        with _at(text, name, "samples", k):
+        with at(text, name, "samples", k):
             for dish in sample.dishes():
                 bench.check(model, dish, times)
     for k, (entry, assay) in enumerate(made.assays):
-        with _at(text, name, "assays", k):
+        with at(text, name, "assays", k):
             dishes = made.study.dishes(entry.samples)
             assay.needs(model)
             assay.dishes(dishes, model)
@@ -360,7 +362,7 @@ def _check_with_model(made: Planned) -> None:
 
 
 @contextmanager
-def _at(text: str, name: str, *path: str | int) -> Iterator[None]:
+def at(text: str, name: str, *path: str | int) -> Iterator[None]:
     """Put file and line before the errors of a part of a study."""
     try:
         yield

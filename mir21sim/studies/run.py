@@ -31,7 +31,7 @@ from mir21sim.errors import InputError, SolverStatus
 from mir21sim.execute import Options
 from mir21sim.partial import PartialDishes, folder_for
 from mir21sim.solvers.runs import Progress
-from mir21sim.studies.read import Planned
+from mir21sim.studies.read import Planned, at
 from mir21sim.studies.schema import AssayTable, slug
 
 REPORT = "report.html"
@@ -89,14 +89,14 @@ def run(
             progress=progress,
             store=store,
         )
-        reads = tuple(
-            Read(table, assay, _reading(planned, table, assay, cells))
-            for table, assay in planned.assays
-        )
+        reads = []
+        for k, (table, assay) in enumerate(planned.assays):
+            with at(planned.text, planned.name, "assays", k):
+                reads.append(Read(table, assay, _reading(planned, table, assay, cells)))
     said = unique(str(entry.message) for entry in caught)
     for entry in caught:
         warnings.warn(entry.message, entry.category, stacklevel=2)
-    return Done(planned, cells, reads, said)
+    return Done(planned, cells, tuple(reads), said)
 
 
 def unfinished(
