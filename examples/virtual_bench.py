@@ -11,7 +11,7 @@ from mir21sim.bench import dose_series
 from mir21sim.export import write_csv
 from mir21sim.plotting import save
 
-STIMULUS = "TRAIL=3 ng/ml@24h"
+STIMULUS = "TRAIL=10 ng/ml@24h"
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "results")
 model = ms.load("mir21_apoptosis", "HeLa")
 samples = (
@@ -21,11 +21,11 @@ samples = (
     ms.Sample("TRAIL", STIMULUS),
     ms.Sample("TRAIL + anti-miR-21", ["anti_miR21=100 nM@0h", STIMULUS]),
 )
-experiment = ms.Experiment(samples, ms.Population(100, seed=1), times_h=(24, 30))
+experiment = ms.Experiment(samples, ms.Population(100, seed=1), times_h=(24, 36))
 assays = (
     ms.LuciferaseAssay(("PDCD4",), times_h=(24,)),
-    ms.WesternBlot(("PTEN", "PDCD4", "p-AKT/AKT", "cleaved CASP3"), time_h=30),
-    ms.FlowCytometry(time_h=30),
+    ms.WesternBlot(("PTEN", "PDCD4", "p-AKT/AKT", "cleaved CASP3"), time_h=36),
+    ms.FlowCytometry(time_h=36),
 )
 cells = ms.run_assays(model, experiment, assays)  # dimensions: sample, cell, time
 for assay in assays:
@@ -35,14 +35,14 @@ for assay in assays:
     print(*reading.notes, sep="\n")
     print(f"picture: {save(assay.plot(reading), folder / f'{assay.name}.png')}")
 
-doses = [0, 0.1, 0.3, 1, 3, 10]
+doses = [0, 1, 3, 10, 30, 100]
 plate = ms.PlateAssay("viability")
 series = (
     *dose_series("TRAIL", STIMULUS, doses),
     *dose_series("TRAIL + anti-miR-21", STIMULUS, doses, doses="anti_miR21=100 nM@0h"),
 )
 cells = ms.run_assays(
-    model, ms.Experiment(series, ms.Population(100, seed=1), (30,)), [plate]
+    model, ms.Experiment(series, ms.Population(100, seed=1), (36,)), [plate]
 )
 reading = plate.read(cells, seed=1)
 for treatment, fit in reading.fits.items():

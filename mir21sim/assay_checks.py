@@ -21,6 +21,7 @@ from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
 from mir21sim.assays.noise import PlateNoise
 from mir21sim.assays.plate import PlateAssay
+from mir21sim.assays.statistics import Scale
 from mir21sim.assays.western import WesternBlot
 from mir21sim.bench import Sample
 from mir21sim.checks import (
@@ -57,12 +58,15 @@ class Kind:
     arguments : their names, for messages
     make : assay from arguments and the time of reading, h
     take : replicates from raw table, sample and arguments, float array (n_replicate,)
+    scale, blocks : how its replicates are compared, as in ``compare_groups``
     floor : least absolute difference that counts
     """
 
     arguments: tuple[str, ...]
     make: Make
     take: Take
+    scale: Scale = "log"
+    blocks: bool = False
     floor: float = 0.0
 
 
@@ -99,11 +103,13 @@ KINDS: dict[str, Kind] = {
         ("protein",),
         lambda given, h: WesternBlot(proteins=(given[0],), time_h=h),
         _column("scaled", sample="sample", protein=0),
+        blocks=True,
     ),
     "flow": Kind(
         ("quadrant",),
         lambda given, h: FlowCytometry(time_h=h),
         _quadrant,
+        scale="angle",
         floor=100 * FLOORS["cells"],  # percent
     ),
     "caspase": Kind(

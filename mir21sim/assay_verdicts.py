@@ -1,7 +1,7 @@
 """Verdicts on claims seen through assays: cells run once, read with noise, compared.
 
 A claim holds where the means of the replicates differ in its direction by 10 % or more;
-the p of Welch's test on the replicates is reported beside it.
+the p of the test that suits the assay (``assays.statistics``) is reported beside it.
 """
 
 import math
@@ -15,7 +15,14 @@ import xarray as xr
 
 from mir21sim import bench, library
 from mir21sim._typing import FloatArray
-from mir21sim.assay_checks import COARSE, KINDS, AssayCheck, Side, assay_checks
+from mir21sim.assay_checks import (
+    COARSE,
+    KINDS,
+    AssayCheck,
+    AssayReadout,
+    Side,
+    assay_checks,
+)
 from mir21sim.assays.statistics import compare_groups
 from mir21sim.bench import Experiment, Sample
 from mir21sim.checks import DEFAULT_MODEL, Treatment
@@ -64,7 +71,7 @@ def validate_assays(
     Returns
     -------
     One outcome a row and context; ``predicted`` and ``reference`` are means of the
-    replicates, ``n`` and ``p`` their number and that of Welch's test
+    replicates, ``n`` and ``p`` their number and that of the assay's test
 
     Raises
     ------
@@ -218,7 +225,7 @@ class _Dishes:
             predicted=value,
             reference=reference,
             n=len(treated),
-            p=_p(against, treated, logarithmic=row.treated.readout.series),
+            p=_p(against, treated, row.treated.readout),
         )
 
     def _replicates(self, row: AssayCheck) -> tuple[FloatArray, FloatArray]:
@@ -291,14 +298,19 @@ def _lacking(model: CompiledModel, row: AssayCheck) -> str:
     return ""
 
 
-def _p(against: FloatArray, treated: FloatArray, *, logarithmic: bool) -> float:
-    """Return the p of Welch's test; NaN where a replicate is missing or infinite."""
+def _p(against: FloatArray, treated: FloatArray, readout: AssayReadout) -> float:
+    """Return the p of the assay's test; NaN for a missing or infinite replicate."""
     groups = {"against": against, "treated": treated}
-    if logarithmic:
-        groups = {name: np.log(values) for name, values in groups.items()}
     if not all(np.isfinite(values).all() for values in groups.values()):
         return math.nan
-    return float(compare_groups(groups, "against", "welch")["treated"]["p"])
+    kind = KINDS[readout.assay]
+    found = compare_groups(
+        groups,
+        "against",
+        scale="log" if readout.series else kind.scale,
+        blocks=kind.blocks and not readout.series,
+    )
+    return float(found["treated"]["p"])
 
 
 def _outcome(row: AssayCheck, *, reason: str = "", **given: Any) -> Outcome:

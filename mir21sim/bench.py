@@ -5,6 +5,7 @@ plate and a flow plot of one experiment agree with each other: cell 7 of one dis
 cell 7 of every other, up to what was done to it.
 """
 
+import importlib.metadata
 import json
 import math
 import warnings
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mir21sim._typing import FloatArray
 from mir21sim.arrange import amount_unit, arrange, output_times, select_outputs
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
 from mir21sim.execute import Options, make_plan
+from mir21sim.partial import PartialDishes
 from mir21sim.perturb import NONE, Perturbations
 from mir21sim.population import Population, simulate_population
 from mir21sim.protocol import Dose, DosesLike, Protocol
@@ -166,6 +169,7 @@ def run(
     *,
     options: Options | None = None,
     progress: Progress | None = None,
+    store: PartialDishes | None = None,
 ) -> xr.Dataset:
     """Run every dish of an experiment and return its virtual cells.
 
@@ -177,6 +181,8 @@ def run(
     observe : what to keep: the union of the assays' ``needs``
     options : method, tolerances; by default Rodas5P at rtol 1e-3
     progress : called with (cells done, cells in all dishes)
+    store : where each dish is kept as it is done, and from where it is taken when it
+        is there; its plan must be the ``record`` of the same arguments
 
     Returns
     -------
@@ -209,20 +215,24 @@ def run(
     options = options or Options(rtol=RTOL)
     n = experiment.population.n
     for k, sample in enumerate(experiment.samples):
-        result = simulate_population(
-            model,
-            # What a sample sets does not differ between its cells.
-            {name: v for name, v in cells.items() if name not in sample.parameters},
-            times=experiment.times_h,
-            observe=observe,
-            doses=sample.protocol,
-            parameters=sample.parameters,
-            perturb=sample.perturb,
-            options=replace(options, progress=_shifted(progress, k * n, status.size)),
-        )
-        for name in observe:
-            values[name][k] = result[name].values
-        status[k] = result["status"].values
+        tell = _shifted(progress, k * n, status.size)
+        seen = None if store is None else store.read(k)
+        if seen is None:
+            seen = _dish(
+                model,
+                cells,
+                sample,
+                experiment.times_h,
+                observe,
+                options=replace(options, progress=tell),
+            )
+            if store is not None:
+                store.write(k, seen)
+        elif tell:
+            tell(n, n)
+        for name, value in zip(observe, seen["values"], strict=True):
+            values[name][k] = value
+        status[k] = seen["status"]
     _warn_of_failures(experiment, status)
     dims = ("sample", "cell", "time")
     data: dict[str, Any] = {
@@ -237,6 +247,63 @@ def run(
     return xr.Dataset(
         data, coords=_coordinates(experiment), attrs=_attributes(model, experiment)
     )
+
+
+def _dish(
+    model: CompiledModel,
+    cells: Mapping[str, FloatArray],
+    sample: Sample,
+    times_h: Sequence[float],
+    observe: Sequence[str],
+    *,
+    options: Options,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return what is seen of a dish.
+
+    Returns
+    -------
+    ``values``, shape (n_observe, n_cell, n_time), and ``status``, shape (n_cell,)
+    """
+    result = simulate_population(
+        model,
+        # What a sample sets does not differ between its cells.
+        {name: v for name, v in cells.items() if name not in sample.parameters},
+        times=times_h,
+        observe=observe,
+        doses=sample.protocol,
+        parameters=sample.parameters,
+        perturb=sample.perturb,
+        options=options,
+    )
+    return {
+        "values": np.stack([result[name].values for name in observe]),
+        "status": result["status"].values.astype(np.int64),
+    }
+
+
+def record(
+    model: CompiledModel,
+    experiment: Experiment,
+    observe: Sequence[str],
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Return what decides the numbers of ``run``, as plain values, by name."""
+    options = options or Options(rtol=RTOL)
+    return {
+        "model": model.digest,
+        "context": model.context,
+        "backend": model.kernels.backend,
+        "samples": [sample.to_record() for sample in experiment.samples],
+        "population": experiment.population.to_record(),
+        "times": list(experiment.times_h),
+        "quantities": list(unique(observe)),
+        "method": options.method,
+        "rtol": options.rtol,
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("mir21sim", "numpy", "scipy", "numba")
+        },
+    }
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

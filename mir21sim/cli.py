@@ -491,7 +491,9 @@ def validate(
     from mir21sim import validate as validating
 
     _check_outputs(output, plot, kinds=(".csv",))
-    options = execute.Options(method=method or "LSODA", rtol=rtol or 1e-6)
+    options = execute.Options(
+        method=method or "LSODA", rtol=1e-6 if rtol is None else rtol
+    )
     if arms:
         _print_arms(model, _names(context), options, output)
         return
@@ -508,7 +510,9 @@ def validate(
         if assays:
             from mir21sim import assay_verdicts, bench
 
-            options = execute.Options(method=method, rtol=rtol or bench.RTOL)
+            options = execute.Options(
+                method=method, rtol=bench.RTOL if rtol is None else rtol
+            )
             outcomes = assay_verdicts.validate_assays(
                 model, seed=seed, options=options, **common
             )
@@ -685,6 +689,9 @@ def study_run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study that was stopped.")
+    ] = False,
     method: MethodOption = None,
     rtol: Annotated[
         float | None, typer.Option(help="Relative tolerance; default 1e-3.")
@@ -703,16 +710,17 @@ def study_run(
                 file,
                 output,
                 overwrite=overwrite,
+                resume=resume,
                 options=execute.Options(
                     method=method,
-                    rtol=rtol or bench.RTOL,
+                    rtol=bench.RTOL if rtol is None else rtol,
                     n_jobs=jobs,
                     progress=progress,
                 ),
                 backend=backend,  # type: ignore[arg-type]  # checked by load
             )
     except KeyboardInterrupt:
-        typer.echo(f"mir21sim: interrupted; `{output}` is as it was", err=True)
+        typer.echo(f"mir21sim: interrupted; {study.left_text(output)}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     typer.echo(study.outcome_text(done))
     _say(f"report: {output / study.REPORT}")

@@ -1,24 +1,27 @@
-"""Results that lie on disk while a sweep runs, so that it can go on later. Layer 4.
+"""Results that lie on disk while many runs go on, to be resumed later. Layer 4.
 
-A folder beside the result file holds the arrays of all runs, filled part by part, and a
-mark for each part that is whole. A process that dies loses the parts it was at; what is
-marked is final. The space is taken at the start, so a full disk is an error then and
-not a loss later.
+A folder beside what is asked for holds what is whole. Of a sweep: the arrays of all
+runs, filled part by part, and a mark for each part that is whole; the space is taken at
+the start, so a full disk is an error then and not a loss later. Of a study: a file for
+each dish. A process that dies loses the part or dish it was at, no more.
 """
 
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mir21sim.errors import InputError
 from mir21sim.solvers.runs import RunResults, Runs
 
 _PLAN = "plan.json"
+_DISH = ".npz"
 _BLOCK = 1 << 24
 
 
@@ -49,15 +52,10 @@ class PartialResults:
         resume: bool,
     ) -> None:
         self.folder, self.part_size = folder, part_size
-        text = json.dumps({"plan": plan, "part_size": part_size}, sort_keys=True)
-        there = folder / _PLAN
-        if resume and there.is_file():
-            _check_same(there, text, folder)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
         n_part = -(-len(runs) // part_size)
+        whole = {"plan": plan, "part_size": part_size}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            _open(folder, whole, "sweep", resume=resume)
             self.results = RunResults.allocated(
                 runs,
                 lambda name, shape, kind, fill: _array(
@@ -65,7 +63,6 @@ class PartialResults:
                 ),
             )
             self.done = _array(folder / "done", n_part, np.int64, 0)
-            there.write_text(text, encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"`{folder}` cannot hold the running sweep: {error.strerror}."
@@ -89,19 +86,101 @@ class PartialResults:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class PartialDishes:
+    """What was seen of each dish of a study, one file a dish that is whole.
+
+    Parameters
+    ----------
+    folder : where the files are; made, or reused with `resume`
+    plan : what decides the numbers, as JSON values; a resumed folder must hold the same
+    resume : go on with what is there
+
+    Raises
+    ------
+    InputError
+        When there is no right to write, or when `resume` finds another plan.
+    """
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any], *, resume: bool) -> None:
+        self.folder = folder
+        try:
+            _open(folder, {"plan": plan, "part_size": 1}, "study", resume=resume)
+        except OSError as error:
+            raise InputError(
+                f"`{folder}` cannot hold the running study: {error.strerror}."
+            ) from error
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.folder.glob(f"*{_DISH}"))
+
+    def read(self, dish: int) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of a dish, None where it is not done.
+
+        Raises
+        ------
+        InputError
+            When the file is damaged.
+        """
+        path = self._path(dish)
+        if not path.is_file():
+            return None
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"`{path}` is damaged; delete it, and the dish is run once more."
+            ) from error
+
+    def write(self, dish: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the arrays of a dish that is whole."""
+        path = self._path(dish)
+        part = path.with_suffix(".part")
+        try:
+            with part.open("wb") as file:
+                np.savez(file, allow_pickle=False, **dict(arrays))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError as error:
+            raise InputError(
+                f"`{self.folder}` cannot hold another dish: {error.strerror}; make "
+                "room and resume."
+            ) from error
+
+    def remove(self) -> None:
+        """Delete the folder, when the results are saved elsewhere."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, dish: int) -> Path:
+        return self.folder / f"{dish:06d}{_DISH}"
+
+
 def folder_for(output: str | Path) -> Path:
-    """Return the folder of the unfinished results of an output file."""
+    """Return the folder of the unfinished results of an output file or folder."""
     output = Path(output)
     return output.with_name(output.name + ".partial")
 
 
-def _check_same(there: Path, text: str, folder: Path) -> None:
-    """Stop where a folder holds another sweep than the one to go on with."""
+def _open(folder: Path, whole: Mapping[str, Any], what: str, *, resume: bool) -> None:
+    """Make a folder for a plan, or take up the one that holds the same plan."""
+    text = json.dumps(whole, sort_keys=True)
+    there = folder / _PLAN
+    if resume and there.is_file():
+        _check_same(there, text, folder, what)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    there.write_text(text, encoding="utf-8")
+
+
+def _check_same(there: Path, text: str, folder: Path, what: str) -> None:
+    """Stop where a folder holds another plan than the one to go on with."""
     try:
         old, new = json.loads(there.read_text(encoding="utf-8")), json.loads(text)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"`{there}` is damaged, so the sweep in `{folder}` cannot go on; delete "
+            f"`{there}` is damaged, so the {what} in `{folder}` cannot go on; delete "
             "the folder to start anew."
         ) from error
     different = [
@@ -111,9 +190,9 @@ def _check_same(there: Path, text: str, folder: Path) -> None:
     ]
     if different or old["part_size"] != new["part_size"]:
         raise InputError(
-            f"`{folder}` holds another sweep (other "
-            f"{', '.join(different) or 'parts'}); run the same command again, or "
-            "delete the folder to start anew."
+            f"`{folder}` holds another {what} (other "
+            f"{', '.join(different) or 'parts'}); run what was run before, or delete "
+            "the folder to start anew."
         )
 
 

@@ -7,8 +7,7 @@ coordinate; provenance in the attributes, enough to run again.
 
 import datetime as dt
 import json
-import os
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,11 +148,12 @@ def prepare_output(path: Path) -> Path:
         if path.is_dir():
             raise InputError(f"`{path}` is a folder, not a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        # Not by tempfile, whose files nobody else may read when they are renamed.
+        part = path.parent / f"{secrets.token_hex(8)}.part"
+        part.touch(exist_ok=False)
     except OSError as error:
         raise InputError(f"`{path}` cannot be written: {error.strerror}.") from error
-    os.close(handle)
-    return Path(name)
+    return part
 
 
 def check_writable(path: str | Path, kinds: Sequence[str]) -> Path:

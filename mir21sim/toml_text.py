@@ -1,7 +1,7 @@
 """TOML texts, and the line on which each entry of one stands. Layer 2."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -94,16 +94,18 @@ def _opened(
     return path
 
 
-def _paths(value: Any, path: TomlPath = ()) -> list[TomlPath]:
-    """Return the path of every entry below a value, the outer ones first."""
+def entries(value: Any, path: TomlPath = ()) -> Iterator[tuple[TomlPath, Any]]:
+    """Yield the path and value of every entry below a value, the outer ones first."""
     if isinstance(value, dict):
         items: list[tuple[str | int, Any]] = list(value.items())
     elif isinstance(value, list):
         items = list(enumerate(value))
     else:
-        return []
-    found = []
+        return
     for key, inner in items:
-        found.append((*path, key))
-        found += _paths(inner, (*path, key))
-    return found
+        yield (*path, key), inner
+        yield from entries(inner, (*path, key))
+
+
+def _paths(value: Any) -> list[TomlPath]:
+    return [path for path, _ in entries(value)]

@@ -5,6 +5,10 @@ import html.parser
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +17,11 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from mir21sim import cli, results
-from mir21sim.assays.flow import FlowCytometry
+from mir21sim import bench, cli, results
+from mir21sim.assays.flow import FlowCytometry, read_fcs
+from mir21sim.assays.plate import PlateAssay
 from mir21sim.errors import InputError, ModelError
+from mir21sim.partial import folder_for
 from mir21sim.population import LogNormal
 from mir21sim.studies import example, read, run, schema, study
 
@@ -122,7 +128,11 @@ def test_proteins_and_correlations_make_the_population():
         ),
         ('name = "mimic"\n', "", r"line 13: `name` of `samples 2` is missing"),
         ('name = "mimic"', 'name = "a/b"', r"line 14: A name is text without /"),
-        ('name = "mimic"', 'name = "Control"', r"line 10: two samples are called"),
+        (
+            'name = "mimic"',
+            'name = "Control"',
+            r"line 14: two samples are `control`",
+        ),
         ("50 nM@0h", "50 nM at 0h", r"line 15: A dose must read NAME=AMOUNT UNIT@TIME"),
         ("50 nM@0h", "50 nX@0h", r"line 15: Unknown unit .*`nX`.*Known: nM"),
         ("50 nM@0h", "-5 nM@0h", r"line 15: .* must not be negative, got -5"),
@@ -154,7 +164,7 @@ def test_proteins_and_correlations_make_the_population():
         (
             'kind = "caspase"',
             'kind = "western"',
-            r"line 21: two assays are called `western`",
+            r"line 26: two assays are called `western`",
         ),
         (
             'doses = ["anti',
@@ -163,6 +173,38 @@ def test_proteins_and_correlations_make_the_population():
         ),
         ("cells = 4", "cells = 0", r"line 8: `population, cells` must be greater"),
         ("cells = 4", "cells = 4\ncv = nan", r"line 9: `population, cv`"),
+        ('["6 h", 12]', '"12 h"', r"line 4: `times` must be a list, got '12 h'"),
+        ("[population]\ncells = 4", "population = 4", r"line 7: .* must be a table"),
+        (
+            "cells = 4",
+            'cells = 4\ncorrelations = [["BCL2", "BAX"]]',
+            r"line 9: entry 3 of `population, correlations 1` is missing",
+        ),
+        (
+            'name = "control"',
+            'name = "control"\nclamp = { PTEN = [1] }',
+            r"line 12: A clamp is molecules or text .* got \[1\]",
+        ),
+        (
+            'kind = "caspase"',
+            'kind = "caspase"\nplate = 3',
+            r"line 28: `assays 2, plate` must be the name of a file",
+        ),
+        (
+            'kind = "caspase"',
+            'kind = "flow"\ngates = { scater = 1, annexin = 1, pi = 1 }',
+            r"line 28: unknown key `scater`. Did you mean `scatter`",
+        ),
+        (
+            '"control", "mimic"]',
+            '"control", "control"]',
+            r"line 28: the sample `control` stands twice in `caspase`",
+        ),
+        (
+            'name = "mimic"',
+            'name = "a b"\n[[samples]]\nname = "a_b"',
+            r"line 16: two samples are `a b` and `a_b`",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )
@@ -191,6 +233,8 @@ def test_no_toml_no_text_no_file(tmp_path):
         read.parse("a = = 1", "s.toml")
     with pytest.raises(InputError, match=r"does not exist; `mir21sim study new`"):
         read.plan(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="is a folder; a study is a file"):
+        read.plan(tmp_path)
     (tmp_path / "s.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is not UTF-8"):
         read.plan(tmp_path / "s.toml")
@@ -199,15 +243,15 @@ def test_no_toml_no_text_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"mir21_core"', '"mir21_cor"', r"line 3: .*`mir21_cor`.*`mir21_core`"),
+        ('"mir21_core"', '"mir21_cor"', r"line 2: .*`mir21_cor`.*`mir21_core`"),
         ('"MCF-7"', '"MCF7"', r"line 3: Unknown context.*`MCF7`.*`MCF-7`"),
-        ("miR21_mimic=", "miR21_mimik=", r"line 13: .*`miR21_mimik`.*`miR21_mimic`"),
-        ('"PDCD4"]', '"PDCD5"]', r"line 21: Unknown antibody `PDCD5`.*`PDCD4`"),
+        ("miR21_mimic=", "miR21_mimik=", r"line 15: .*`miR21_mimik`.*`miR21_mimic`"),
+        ('"PDCD4"]', '"PDCD5"]', r"line 23: Unknown antibody `PDCD5`.*`PDCD4`"),
         ('"western"\nproteins = ["PTEN", "PDCD4"]', '"flow"', r"line 21: .*PS_exposed"),
         (
             'name = "control"',
             'name = "control"\nclamp = { PTEEN = "0.1x" }',
-            r"line 10: .*`PTEEN`. Did you mean `PTEN`",
+            r"line 12: .*`PTEEN`. Did you mean `PTEN`",
         ),
         (
             "cells = 4",
@@ -219,8 +263,31 @@ def test_no_toml_no_text_no_file(tmp_path):
             'kind = "caspase"\nplate = "no.csv"',
             r"line 26: The plate map .*no.csv` does not exist",
         ),
+        (
+            'kind = "caspase"',
+            'kind = "caspase"\nreplicates = 60',
+            r"line 26: 3 samples .* in 60 replicates need 180 wells; a plate of 96",
+        ),
+        (
+            'kind = "caspase"',
+            'kind = "caspase"\nedge = -2',
+            r"line 28: `edge` must be above -1",
+        ),
+        ('"PDCD4"]', '"A/B/C"]', r"line 21: A ratio is one protein over another"),
     ],
-    ids=["model", "context", "dose", "antibody", "lacks", "clamp", "protein", "plate"],
+    ids=[
+        "model",
+        "context",
+        "dose",
+        "antibody",
+        "lacks",
+        "clamp",
+        "protein",
+        "plate",
+        "wells",
+        "edge",
+        "ratio",
+    ],
 )
 def test_what_the_model_lacks_is_named_before_anything_runs(
     tmp_path, old, new, message
@@ -236,6 +303,14 @@ def test_contents_of_a_plate_are_checked_before_anything_runs(tmp_path):
     text = changed('kind = "caspase"', 'kind = "caspase"\nplate = "p.csv"')
     with pytest.raises(ModelError, match=r"well B2 `mimik`. Did you mean `mimic`"):
         read.plan(written(tmp_path, text), backend="numpy")
+
+
+def test_a_byte_order_mark_is_no_mistake_and_an_empty_file_is(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SMALL.replace("\n", "\r\n").encode())
+    assert read.plan(path, backend="numpy").study.seed == 3
+    with pytest.raises(ModelError, match=r"s.toml says nothing; `mir21sim study new`"):
+        read.parse("# nothing\n", "s.toml")
 
 
 def test_the_published_schema_is_that_of_the_code():
@@ -344,6 +419,19 @@ def test_the_report_says_what_was_done_and_escapes_it(done):
         assert said in words, said
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
+def test_results_can_be_read_by_whom_files_of_the_user_can(done, tmp_path):
+    (tmp_path / "mine").touch()
+    rights = (tmp_path / "mine").stat().st_mode
+    files = [path for path in done.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode for path in files} == {rights}
+
+
+def test_settings_that_are_times_have_their_unit(done):
+    words = Page((done / run.REPORT).read_text(encoding="utf-8")).words
+    assert words[words.index("time") + 1 :][:2].count("12 h") == 1
+
+
 def test_only_the_samples_of_an_assay_are_read(done):
     raw = pd.read_csv(done / "caspase" / "raw.csv")
     assert set(raw["contents"]) == {"control", "mimic", "blank"}
@@ -360,8 +448,16 @@ def test_statistics_agree_with_those_of_the_raw_table(done):
     for name, values in groups.items():
         assert found.loc[name, "mean"] == pytest.approx(np.mean(values), rel=1e-12)
         assert found.loc[name, "sd"] == pytest.approx(np.std(values, ddof=1), rel=1e-9)
-    anova = stats.f_oneway(*groups.values()).pvalue
-    assert found.loc["mimic", "p_anova"] == pytest.approx(anova, rel=1e-9)
+    logs = np.log([values.to_numpy() for values in groups.values()])
+    left = logs - logs.mean(axis=0)  # what blots differ by, taken out
+    between = 3 * (left.mean(axis=1) ** 2).sum() / 2
+    within = ((left - left.mean(axis=1, keepdims=True)) ** 2).sum() / 4
+    assert set(found["test"]) == {
+        "ANOVA, Dunnett's test of logarithms, blots as blocks"
+    }
+    assert found.loc["mimic", "p_anova"] == pytest.approx(
+        stats.f.sf(between / within, 2, 4), rel=1e-9
+    )
 
 
 def test_all_assays_read_the_cells_that_are_kept(done):
@@ -417,24 +513,221 @@ def test_overwriting_replaces_the_whole_folder(done, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "s.toml"]
 
 
+class Stopping:
+    """A solver of dishes that counts them and stops at one, by what was asked."""
+
+    def __init__(self, monkeypatch, at=None, error=KeyboardInterrupt):
+        self.seen, self.at, self.error = [], at, error
+        self.dish = bench._dish
+        monkeypatch.setattr(bench, "_dish", self)
+
+    def __call__(self, model, cells, sample, *others, **options):
+        if len(self.seen) == self.at:
+            raise self.error
+        self.seen.append(sample.name)
+        return self.dish(model, cells, sample, *others, **options)
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_study_leaves_nothing_half_done(
+def test_a_stopped_study_goes_on_and_ends_with_the_same_bytes(
     done, tmp_path, monkeypatch, stop
+):
+    path = written(tmp_path)
+    with monkeypatch.context() as patch:
+        Stopping(patch, at=2, error=stop)
+        with pytest.raises(stop):
+            study.run_study(path, tmp_path / "r", backend="numpy")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.partial", "s.toml"]
+    with monkeypatch.context() as patch:
+        rest = Stopping(patch)
+        with pytest.raises(InputError, match=r"r\.partial` holds an unfin.*--resume"):
+            study.run_study(path, tmp_path / "r", backend="numpy")
+        told = []
+        study.run_study(
+            path,
+            tmp_path / "r",
+            backend="numpy",
+            resume=True,
+            progress=lambda cells, total: told.append((cells, total)),
+        )
+    assert rest.seen == ["anti"]  # the two dishes before it are not run again
+    assert told[0] == (4, 12)
+    assert told[-1] == (12, 12)
+    one, two = files_of(done), files_of(tmp_path / "r")
+    told_when = {"report.html", "provenance.json"}
+    assert {k: v for k, v in one.items() if k not in told_when} == {
+        k: v for k, v in two.items() if k not in told_when
+    }
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "s.toml"]
+
+
+def test_only_the_study_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    folder = tmp_path / "r"
+    with monkeypatch.context() as patch:
+        Stopping(patch, at=1)
+        with pytest.raises(KeyboardInterrupt):
+            study.run_study(written(tmp_path), folder, backend="numpy")
+    for old, new, other in (
+        ("seed = 3", "seed = 4", "population"),
+        ("50 nM", "60 nM", "samples"),
+        ('"6 h", 12', '"6 h", 12, 18', "times"),
+        ('["PTEN", "PDCD4"]', '["PTEN"]', "quantities"),
+    ):
+        path = written(tmp_path, changed(old, new))
+        with pytest.raises(InputError, match=rf"another study \(other {other}\)"):
+            study.run_study(path, folder, backend="numpy", resume=True)
+    # How assays read does not decide the cells.
+    path = written(tmp_path, changed("seed = 3", "seed = 3\nnoise = false"))
+    with monkeypatch.context() as patch:
+        rest = Stopping(patch)
+        study.run_study(path, folder, backend="numpy", resume=True)
+        assert rest.seen == ["mimic", "anti"]
+
+
+def test_a_damaged_dish_is_named_and_starting_anew_needs_no_old_dish(
+    tmp_path, monkeypatch
+):
+    path, folder = written(tmp_path), tmp_path / "r"
+    with monkeypatch.context() as patch:
+        Stopping(patch, at=2)
+        with pytest.raises(KeyboardInterrupt):
+            study.run_study(path, folder, backend="numpy")
+    dish = folder_for(folder) / "000001.npz"
+    dish.write_bytes(dish.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"000001\.npz` is damaged; delete it"):
+        study.run_study(path, folder, backend="numpy", resume=True)
+    with monkeypatch.context() as patch:
+        whole = Stopping(patch)
+        study.run_study(path, folder, backend="numpy", overwrite=True)
+        assert whole.seen == ["control", "mimic", "anti"]
+
+
+def test_a_stop_before_the_first_dish_leaves_nothing(tmp_path, monkeypatch):
+    path = written(tmp_path)
+    Stopping(monkeypatch, at=0)
+    with pytest.raises(KeyboardInterrupt):
+        study.run_study(path, tmp_path / "r", backend="numpy")
+    assert [p.name for p in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_an_error_after_the_cells_leaves_old_results_and_the_dishes(
+    done, tmp_path, monkeypatch
 ):
     path = written(tmp_path)
     shutil.copytree(done, tmp_path / "r")
     before = files_of(tmp_path / "r")
 
     def stopped(*_, **__):
-        raise stop
+        raise RuntimeError
 
     monkeypatch.setattr(study.page, "render", stopped)
-    with pytest.raises(stop):
+    with pytest.raises(RuntimeError):
         study.run_study(path, tmp_path / "r", overwrite=True, backend="numpy")
     assert files_of(tmp_path / "r") == before
-    with pytest.raises(stop):
-        study.run_study(path, tmp_path / "new", backend="numpy")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "s.toml"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "r.partial", "s.toml"]
+
+
+HANGS = """
+import time
+from mir21sim import bench, cli
+
+dish, done = bench._dish, []
+
+def hanging(*given, **options):
+    if len(done) == 2:
+        time.sleep(120)
+    done.append(1)
+    return dish(*given, **options)
+
+bench._dish = hanging
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
+def test_ctrl_c_on_the_command_line_keeps_the_dishes_and_resumes(tmp_path, capsys):
+    arguments = ["run", str(written(tmp_path)), "-o", str(tmp_path / "r")]
+    arguments += ["-q", "--backend", "numpy"]
+    second = tmp_path / "r.partial" / "000001.npz"
+    running = subprocess.Popen(
+        [sys.executable, "-c", HANGS, "study", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores SIGINT and would pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    deadline = time.monotonic() + 60
+    while not second.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "interrupted; the dishes that are done are kept in" in err
+    assert "--resume" in err
+    assert not (tmp_path / "r").exists()
+    assert len(list(second.parent.glob("*.npz"))) == 2
+    assert command(*arguments) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert command(*arguments, "--resume") == 0
+    assert f"report: {tmp_path / 'r' / run.REPORT}" in capsys.readouterr().out
+    assert not second.parent.exists()
+
+
+def test_what_an_assay_cannot_read_is_told_by_line_and_costs_no_dish(
+    tmp_path, monkeypatch
+):
+    def nothing(*_, **__):
+        raise InputError("The gates leave no cells of `control`.")
+
+    path, folder = written(tmp_path), tmp_path / "r"
+    with monkeypatch.context() as patch:
+        patch.setattr(PlateAssay, "read", nothing)
+        with pytest.raises(ModelError, match=r"s\.toml, line 26: The gates leave no"):
+            study.run_study(path, folder, backend="numpy")
+    rest = Stopping(monkeypatch)
+    study.run_study(path, folder, backend="numpy", resume=True)
+    assert rest.seen == []
+    assert (folder / run.REPORT).is_file()
+
+
+@pytest.fixture
+def tubes():
+    """A flow assay that has read ten cells, half of which expose PS."""
+    names, n = np.array(["control"], dtype=object), 10
+    values = {"PS_exposed": np.repeat([0.003, 0.9], 5), "membrane_ruptured": 0.1}
+    cells = xr.Dataset(
+        {
+            name: (("sample", "cell", "time"), np.broadcast_to(v, n).reshape(1, n, 1))
+            for name, v in values.items()
+        },
+        coords={"sample": names, "time": [48.0], "dish": ("sample", np.array([""]))},
+    )
+    assay = FlowCytometry(events=200)
+    table = schema.ASSAYS["flow"](kind="flow")
+    return run.Read(table, assay, assay.read(cells, seed=1, test="none"))
+
+
+def test_tubes_are_written_with_the_gates_that_give_their_percentages(tubes, tmp_path):
+    written = run._write_read(tubes, tmp_path)
+    names = {path.name for path in written.data}
+    assert {"control-1.fcs", "control-2.fcs", "control-3.fcs", "gates.csv"} <= names
+    gates = pd.read_csv(tmp_path / "flow" / "gates.csv").set_index("channel")["least"]
+    events, spill = read_fcs(tmp_path / "flow" / "control-1.fcs")
+    kept = events[events[:, 0] >= gates["FSC-A"]]
+    annexin = (kept[:, 2:] @ np.linalg.inv(spill))[:, 0] >= gates["FITC-A"]
+    raw = pd.read_csv(tmp_path / "flow" / "raw.csv").iloc[0]
+    dead = raw["early apoptotic"] + raw["late apoptotic"]
+    assert 100 * annexin.mean() == pytest.approx(dead, abs=1e-9)
+
+
+def test_without_flowio_the_report_says_why_there_are_no_tubes(
+    tubes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run, "has_flowio", lambda: False)
+    written = run._write_read(tubes, tmp_path)
+    assert not list(tmp_path.rglob("*.fcs"))
+    assert 'pip install "mir21sim[flow]"' in written.reading.notes[-1]
 
 
 def test_progress_counts_the_cells_of_all_dishes(tmp_path):
@@ -491,7 +784,10 @@ def test_an_interrupt_is_told(tmp_path, monkeypatch, capsys):
     path = written(tmp_path)
     arguments = ["run", str(path), "-o", str(tmp_path / "r"), "--backend", "numpy"]
     assert command(*arguments) == 130
-    assert f"interrupted; `{tmp_path / 'r'}` is as it was" in capsys.readouterr().err
+    assert (
+        f"no dish was done, and `{tmp_path / 'r'}` is as it was"
+        in capsys.readouterr().err
+    )
 
 
 def test_names_become_file_names():

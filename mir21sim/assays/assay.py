@@ -1,7 +1,11 @@
-"""What all assays share: the contract, the cells they read, the control. Layer 15."""
+"""What all assays share: the contract, the cells they read, the control. Layer 15.
+
+A replicate is a well, a blot or a tube from a dish of its own, treated alike; what such
+dishes differ by is in the noise of each assay. Cells and events are no replicates.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -13,7 +17,7 @@ from matplotlib.figure import Figure
 from mir21sim import bench
 from mir21sim._typing import FloatArray
 from mir21sim.assays.noise import Noise
-from mir21sim.assays.statistics import Test
+from mir21sim.assays.statistics import Scale, Test
 from mir21sim.bench import Experiment, Sample
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, UnknownNameError
@@ -191,6 +195,22 @@ def control_of(names: Sequence[str], control: str | None) -> str:
     if control not in names:
         raise UnknownNameError("control", control, unique(names))
     return control
+
+
+def scale_of(signals: Iterable[FloatArray], floor: float) -> Scale:
+    """Return the scale to compare signals on: logarithms where all can be detected.
+
+    The logarithm of what is left of a blank is noise without bounds.
+    """
+    return "log" if all((values > floor).all() for values in signals) else "plain"
+
+
+def nothing_seen(what: str) -> str:
+    """Return the note on a signal that no sample gives."""
+    return (
+        f"No sample gives a signal of {what} that can be told from a blank, so nothing "
+        "is tested: read at another time or dose, or choose a more sensitive assay."
+    )
 
 
 def no_signal(control: str, what: str) -> str:

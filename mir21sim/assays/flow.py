@@ -42,6 +42,9 @@ LABELS = ("", "", "Annexin V-FITC", "propidium iodide")
 QUADRANTS = ("viable", "early apoptotic", "late apoptotic", "necrotic")
 """Annexin V−/PI−, +/−, +/+ and −/+."""
 
+MAX_EVENTS = 1_000_000
+"""Events of one tube; a cytometer records 10,000 to 100,000."""
+
 CONTROL_EVENTS = 5000
 """Events of each bead and staining control."""
 
@@ -128,8 +131,10 @@ class FlowCytometry:
     noise: FlowNoise = field(default_factory=FlowNoise)
 
     def __post_init__(self) -> None:
-        if self.events < 1:
-            raise InputError(f"`events` must be 1 or more, got {self.events}.")
+        if not 1 <= self.events <= MAX_EVENTS:
+            raise InputError(
+                f"`events` must be 1 to {MAX_EVENTS:,}, got {self.events:,}."
+            )
         if not 0 < self.positive_ps < 1:
             raise InputError(
                 f"`positive_ps` must lie between 0 and 1, got {self.positive_ps}."
@@ -390,6 +395,7 @@ class FlowCytometry:
                 groups,
                 control,
                 test=test if noise else "none",
+                scale="angle",
                 measurable=measurable,
                 keys={"quadrant": quadrant},
                 label="sample",
@@ -493,8 +499,18 @@ def write_fcs(tube: Tube, path: str | Path, spillover: FloatArray) -> Path:
     return path
 
 
-def read_fcs(path: str | Path) -> tuple[FloatArray, FloatArray]:
-    """Read events and spillover from an FCS file with the channels of ``CHANNELS``.
+def read_fcs(
+    path: str | Path, channels: Sequence[str] = CHANNELS
+) -> tuple[FloatArray, FloatArray]:
+    """Read events and spillover from an FCS file, of this package or of a cytometer.
+
+    Integers of any width, floats, doubles, either byte order; gain and logarithmic
+    amplifiers are taken out as the standard says, so all values are linear.
+
+    Parameters
+    ----------
+    channels : names in the file of forward and side scatter, Annexin V and PI, e.g.
+        ``("FSC-A", "SSC-A", "FL1-A", "FL3-A")``; capitals do not matter
 
     Returns
     -------
@@ -508,44 +524,86 @@ def read_fcs(path: str | Path) -> tuple[FloatArray, FloatArray]:
     """
     flowio = _flowio()
     path = Path(path)
+    if len(channels) != len(CHANNELS):
+        raise InputError(
+            "`channels` are the names of forward and side scatter, Annexin V and PI, "
+            f"got {len(channels)}."
+        )
     if not path.is_file():
         raise InputError(f"The FCS file `{path}` does not exist.")
     try:
         with path.open("rb") as file:
             data = flowio.FlowData(file)
-        table = np.asarray(data.as_array(preprocess=False), dtype=float)
+        table = np.asarray(data.as_array(), dtype=float)
     except Exception as error:  # a broken file breaks in many ways
         raise InputError(
             f"`{path}` is no FCS file, or a broken one ({type(error).__name__}: "
             f"{error}): export it anew."
         ) from error
-    names = list(data.pnn_labels)
-    missing = [name for name in CHANNELS if name not in names]
-    if missing:
+    _check_whole(data, table, path)
+    names = [name.lower() for name in data.pnn_labels]
+    for name in channels:
+        if names.count(name.lower()) != 1:
+            what = "has more than one" if name.lower() in names else "lacks the"
+            raise InputError(
+                f"`{path}` {what} channel `{name}`; it has "
+                f"{', '.join(data.pnn_labels)}. Name the right ones by `channels`."
+            )
+    events = table[:, [names.index(name.lower()) for name in channels]]
+    if not np.isfinite(events).all():
+        event = int(np.argmin(np.isfinite(events).all(axis=1)))
         raise InputError(
-            f"`{path}` lacks the channel `{missing[0]}`; it has {', '.join(names)}."
+            f"`{path}`: the event {event + 1} of {len(events)} is not a number; export "
+            "the file anew, without what was not measured."
         )
-    events = table[:, [names.index(name) for name in CHANNELS]]
-    return events, _spillover_of(data.text, path)
+    return events, _spillover_of(data.text, channels, path)
 
 
-def _spillover_of(text: Mapping[str, str], path: Path) -> FloatArray:
+def _check_whole(data: Any, table: FloatArray, path: Path) -> None:
+    """Stop where a file is no list of events, or holds fewer than it says."""
+    if data.text.get("mode", "L").upper() != "L":
+        raise InputError(
+            f"`{path}` holds histograms ($MODE {data.text['mode']}) and no list of "
+            "events; export it in list mode."
+        )
+    said = data.text.get("tot", "").strip()
+    if said.isdecimal() and int(said) != len(table):
+        raise InputError(
+            f"`{path}` is broken: it says it has {int(said)} events and holds "
+            f"{len(table)}; export it anew."
+        )
+
+
+def _spillover_of(
+    text: Mapping[str, str], channels: Sequence[str], path: Path
+) -> FloatArray:
     """Return the matrix of a file's $SPILLOVER keyword."""
-    entry = text.get("spillover", text.get("spill", ""))
-    if not entry:
+    entry = text.get("spillover", text.get("spill", "")).strip()
+    if not entry or entry.upper() == "UNDEF":
         return np.eye(2)
     words = [word.strip() for word in entry.split(",")]
+    dyes = [name.lower() for name in channels[2:]]
     try:
         n = int(words[0])
-        names = words[1 : n + 1]
+        names = [word.lower() for word in words[1 : n + 1]]
         matrix = np.array([float(w) for w in words[n + 1 :]]).reshape(n, n)
-        order = [names.index(name) for name in CHANNELS[2:]]
+        order = [names.index(name) for name in dyes]
     except ValueError as error:
         raise InputError(
-            f"`{path}`: $SPILLOVER must hold a matrix of {CHANNELS[2]} and "
-            f"{CHANNELS[3]}, got `{entry[:80]}`."
+            f"`{path}`: $SPILLOVER must hold a matrix of {channels[2]} and "
+            f"{channels[3]}, got `{entry[:80]}`."
         ) from error
-    return matrix[np.ix_(order, order)]
+    found: FloatArray = matrix[np.ix_(order, order)]
+    if not (np.isfinite(found).all() and abs(np.linalg.det(found)) > _LEAST_DET):
+        raise InputError(
+            f"`{path}`: $SPILLOVER of {channels[2]} and {channels[3]} cannot be "
+            f"inverted, so nothing can be compensated: `{entry[:80]}`."
+        )
+    return found
+
+
+_LEAST_DET = 1e-6
+"""Determinant of a spillover matrix whose dyes cannot be told apart."""
 
 
 def _flowio() -> Any:
@@ -572,13 +630,14 @@ _LINEAR = 300.0
 def plot_flow(reading: FlowReading) -> Figure:
     """Draw Annexin V against PI of each sample's first tube, with percentages."""
     tubes = [tube for tube in reading.tubes if tube.replicate == 1]
-    columns = min(4, len(tubes))
-    rows = math.ceil(len(tubes) / columns)
+    rows = math.ceil(len(tubes) / 4)
+    columns = math.ceil(len(tubes) / rows)
     figure = Figure(figsize=(3.1 * columns, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for k in range(len(tubes), rows * columns):
-        axes.flat[k].axis("off")
-        axes.flat[k - columns].tick_params(labelbottom=True)
+    for ax in axes.flat:
+        ax.tick_params(labelbottom=True, labelleft=True)
+    for ax in axes.flat[len(tubes) :]:
+        ax.axis("off")
     first = reading.raw[reading.raw["replicate"] == 1].to_dict("records")
     for ax, tube, shares in zip(axes.ravel(), tubes, first, strict=False):
         _plot_tube(ax, tube, reading, shares)
@@ -633,5 +692,5 @@ def _plot_tube(
             va="top",
             fontsize=7.5,
         )
-    ax.set_title(tube.sample, fontsize=9.5)
+    ax.set_title(f"{tube.sample} ({shares['gated']:,} cells)", fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)

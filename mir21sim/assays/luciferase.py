@@ -25,6 +25,7 @@ from mir21sim.assays.assay import (
     no_signal,
     own,
     replicates_of,
+    scale_of,
     stream,
 )
 from mir21sim.assays.noise import LuciferaseNoise
@@ -181,6 +182,13 @@ class LuciferaseAssay:
                 groups,
                 control,
                 test=test if noise and measurable else "none",
+                scale=scale_of(
+                    (
+                        np.array([[w["firefly"], w["renilla"]] for w in rows])
+                        for rows in light.values()
+                    ),
+                    floor,
+                ),
                 measurable=measurable,
                 keys=keys,
             )

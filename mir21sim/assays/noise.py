@@ -43,7 +43,10 @@ class LuciferaseNoise(Noise):
     """Noise of a dual-luciferase plate."""
 
     transfection_cv: float = _number(
-        0.30, "1", "CV between wells of the plasmids taken up, both reporters alike"
+        0.30,
+        "1",
+        "CV between wells, each a dish of its own, of the plasmids taken up, both "
+        "reporters alike",
     )
     pipetting_cv: float = _number(
         0.05, "1", "CV between wells of each substrate added, firefly and Renilla apart"
@@ -75,7 +78,10 @@ class WesternNoise(Noise):
         "CV between lanes of the lysate loaded; shared by all bands of a lane",
     )
     transfer_cv: float = _number(
-        0.08, "1", "CV between bands of what reaches the membrane and binds antibody"
+        0.08,
+        "1",
+        "CV between bands: the level in the dish (each blot has lysates of its own "
+        "dishes), what reaches the membrane, what binds antibody",
     )
     affinity_cv: float = _number(
         0.30, "1", "CV between antibodies of light per protein; the same on every blot"
@@ -146,7 +152,9 @@ class FlowNoise(Noise):
 class PlateNoise(Noise):
     """Noise of a luminescent plate: caspase-3/7 activity, ATP, or MTT."""
 
-    seeding_cv: float = _number(0.05, "1", "CV between wells of the cells in them")
+    seeding_cv: float = _number(
+        0.05, "1", "CV between wells, each a dish of its own, of the cells in them"
+    )
     pipetting_cv: float = _number(0.04, "1", "CV between wells of the reagent added")
     reader_cv: float = _number(0.02, "1", "CV of one reading")
     background: float = _number(100.0, "RLU", "mean signal of a well without cells")

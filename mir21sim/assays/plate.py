@@ -8,10 +8,10 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,10 @@ from mir21sim.assays.assay import (
     dishes_of,
     lognormal,
     no_signal,
+    nothing_seen,
     own,
     replicates_of,
+    scale_of,
     stream,
 )
 from mir21sim.assays.noise import PlateNoise
@@ -171,8 +173,9 @@ def layout(
 def read_plate_map(path: str | Path) -> PlateMap:
     """Read a plate map: CSV with the columns row, column, contents, dose.
 
-    A plate of 96 or 384 wells is told by how many rows the file has. An empty dose is
-    none. Every well must stand once.
+    Entries are apart by commas, or as spreadsheets of many countries write them by
+    semicolons (with decimal commas) or tabs. A plate of 96 or 384 wells is told by how
+    many rows the file has. An empty dose is none. Every well must stand once.
 
     Raises
     ------
@@ -185,44 +188,91 @@ def read_plate_map(path: str | Path) -> PlateMap:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"The plate map `{path}` does not exist.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"`{path}` is not a CSV table: {error}.") from error
-    reader = csv.DictReader(io.StringIO(text))
-    names = [name.strip() for name in reader.fieldnames or ()]
-    for name in names:
-        if name not in MAP_COLUMNS:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"`{path}` is not a CSV table in UTF-8 ({error}): save it as that."
+        ) from error
+    except OSError as error:
+        raise InputError(f"`{path}` is not a CSV table: {error.strerror}.") from error
+    wells: dict[str, tuple[int, Well]] = {}
+    for line, cells in _entries(text, path):
+        well = _well(cells, f"{path}, line {line}")
+        if well.place in wells:
             raise InputError(
-                f"`{path}`: unknown column `{name}`. {hint(name, MAP_COLUMNS)}"
+                f"{path}, line {line}: the well {well.place} was given in line "
+                f"{wells[well.place][0]} already."
             )
-    for name in MAP_COLUMNS:
-        if name not in names:
-            raise InputError(f"`{path}`: the column `{name}` is missing.")
-    reader.fieldnames = names
-    lines: dict[str, int] = {}
-    wells = []
-    for row in reader:
-        well = _well(row, f"{path}, line {reader.line_num}")
-        if well.place in lines:
-            raise InputError(
-                f"{path}, line {reader.line_num}: the well {well.place} was given in "
-                f"line {lines[well.place]} already."
-            )
-        lines[well.place] = reader.line_num
-        wells.append(well)
+        wells[well.place] = line, well
     size = 384 if len(wells) > ROWS[96] * COLUMNS[96] else 96
+    places = _places(size)
+    for line, well in wells.values():
+        if well.place not in places:
+            raise InputError(
+                f"{path}, line {line}: the well {well.place} is not on a plate of "
+                f"{size} wells ({places[0]} to {places[-1]}), which a map of "
+                f"{len(wells)} wells describes."
+            )
     try:
-        return PlateMap(tuple(wells), size)
+        return PlateMap(tuple(well for _, well in wells.values()), size)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _well(row: Mapping[str | None, Any], place: str) -> Well:
+def _entries(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line number and the entries of each row, by column."""
+    lines = text.splitlines(keepends=True)
+    skipped = 1 if lines and lines[0].lower().startswith("sep=") else 0
+    header = lines[skipped] if len(lines) > skipped else ""
+    mark = max(",;\t", key=header.count)
+    reader = csv.reader(
+        io.StringIO("".join(lines[skipped:]), newline=""), delimiter=mark
+    )
+    try:
+        names = [name.strip().lower() for name in next(reader, [])]
+        _check_columns(names, path)
+        for row in reader:
+            line, cells = reader.line_num + skipped, [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if any(cells[len(names) :]):
+                raise InputError(
+                    f"{path}, line {line}: a line has {len(MAP_COLUMNS)} entries, got "
+                    "more."
+                )
+            if any("\n" in cell for cell in cells):
+                raise InputError(
+                    f"{path}, line {line}: an entry runs over several lines; a quote "
+                    "before it is not closed."
+                )
+            found = dict.fromkeys(MAP_COLUMNS, "") | dict(
+                zip(names, cells, strict=False)
+            )
+            if mark == ";":
+                found["dose"] = found["dose"].replace(",", ".")
+            yield line, found
+    except csv.Error as error:
+        place = f"{path}, line {reader.line_num + skipped}"
+        raise InputError(f"{place}: this is no row of a CSV table: {error}.") from error
+
+
+def _check_columns(names: Sequence[str], path: Path) -> None:
+    """Stop unless the header has each column of a plate map once."""
+    for name in filter(None, names):
+        if name not in MAP_COLUMNS:
+            raise InputError(
+                f"{path}, line 1: unknown column `{name}`. {hint(name, MAP_COLUMNS)}"
+            )
+    for name in MAP_COLUMNS:
+        if names.count(name) != 1:
+            what = "stands twice" if name in names else "is missing"
+            raise InputError(f"{path}, line 1: the column `{name}` {what}.")
+
+
+def _well(cells: Mapping[str, str], place: str) -> Well:
     """Return one line of a plate map."""
-    cells = {name: (row.get(name) or "").strip() for name in MAP_COLUMNS}
-    if None in row:
-        raise InputError(f"{place}: a line has {len(MAP_COLUMNS)} entries, got more.")
     letter, number = cells["row"].upper(), cells["column"]
-    if len(letter) != 1 or not letter.isalpha() or not number.isdecimal():
+    is_place = letter.isascii() and letter.isalpha() and number.isascii()
+    if not (is_place and len(letter) == 1 and number.isdecimal()):
         raise InputError(
             f"{place}: a well is a row letter and a column number, got "
             f"`{cells['row']}` and `{number}`."
@@ -327,6 +377,12 @@ class PlateAssay:
     def __post_init__(self) -> None:
         if self.kind not in ("caspase", "viability"):
             raise UnknownNameError("plate assay", self.kind, ("caspase", "viability"))
+        if self.size not in ROWS:
+            raise InputError(f"A plate has 96 or 384 wells, got {self.size}.")
+        if self.control is not None and self.control == self.positive:
+            raise InputError(
+                f"`control` and `positive` must differ, got `{self.control}` for both."
+            )
         if not (math.isfinite(self.cells_per_well) and self.cells_per_well > 0):
             raise InputError(
                 f"`cells_per_well` must be above 0, got {self.cells_per_well}."
@@ -355,6 +411,25 @@ class PlateAssay:
     ) -> tuple[Sample, ...]:
         """Return none: the plate reads the samples of the experiment."""
         return ()
+
+    def check_plate(self, samples: Sequence[Sample], replicates: int) -> None:
+        """Stop where the plate does not suit some samples, before they are run.
+
+        Raises
+        ------
+        InputError
+            For a well whose contents and dose are none of the samples, and for samples
+            that do not fit on the plate that is laid out.
+        """
+        known = {
+            (s.treatment, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
+        }
+        if self.plate is None:
+            layout([(s.treatment, s.dose) for s in samples], replicates, self.size)
+            return
+        for well in self.plate.wells:
+            if well.contents not in (BLANK, EMPTY) and well.sample not in known:
+                raise _unknown_contents(well, known)
 
     def read(
         self,
@@ -395,10 +470,12 @@ class PlateAssay:
         control = control_of(tuple(groups), self._named(self.control, raw))
         floor = self.noise.detection_sd * self.noise.background_sd if noise else 0.0
         measurable = bool(groups[control].mean() > floor)
+        seen = any(values.mean() > floor for values in groups.values())
         rows = summary_rows(
             groups,
             control,
-            test=test if noise else "none",
+            test=test if noise and seen else "none",
+            scale=scale_of(groups.values(), floor),
             measurable=measurable,
             keys={},
             label="sample",
@@ -408,7 +485,9 @@ class PlateAssay:
             row["contents"] = about.loc[row["sample"], "contents"]
             row["dose"] = about.loc[row["sample"], "dose"]
         notes = []
-        if not measurable:
+        if not seen:
+            notes.append(nothing_seen(self.kind))
+        elif not measurable:
             notes.append(no_signal(control, self.kind))
         positive = self._named(self.positive, raw) or _farthest(groups, control)
         factor = z_prime(groups[control], groups[positive])
@@ -553,22 +632,6 @@ def _unknown_contents(
     )
 
 
-def check_contents(plate: PlateMap, samples: Iterable[Sample]) -> None:
-    """Stop at a well whose contents and dose are none of some samples.
-
-    Raises
-    ------
-    InputError
-        With the well, and the treatments or doses that there are.
-    """
-    known = {
-        (s.treatment, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
-    }
-    for well in plate.wells:
-        if well.contents not in (BLANK, EMPTY) and well.sample not in known:
-            raise _unknown_contents(well, known)
-
-
 def _farthest(groups: Mapping[str, FloatArray], control: str) -> str:
     """Return the group whose mean is farthest from the control's."""
     base = groups[control].mean()
@@ -609,6 +672,17 @@ def _plot_wells(ax: Axes, reading: PlateReading) -> None:
     ):
         grid[ord(row) - ord("A"), int(column) - 1] = signal
     image = ax.imshow(grid, cmap="viridis")
+    blanks = reading.raw[reading.raw["contents"] == BLANK]
+    for row, column in zip(blanks["row"], blanks["column"], strict=True):
+        ax.text(
+            int(column) - 1,
+            ord(row) - ord("A"),
+            "B",
+            ha="center",
+            va="center",
+            color="w",
+            fontsize=7 if size == 96 else 4,
+        )
     columns = [str(k + 1) for k in range(COLUMNS[size])]
     ax.set_xticks(range(COLUMNS[size]), columns, fontsize=7)
     ax.set_yticks(
@@ -616,29 +690,44 @@ def _plot_wells(ax: Axes, reading: PlateReading) -> None:
     )
     ax.xaxis.tick_top()
     ax.set_facecolor("0.93")
-    ax.set_xlabel(f"{reading.assay}: signal of each well (grey: empty)")
+    ax.set_xlabel(f"{reading.assay}: signal of each well (B: blank, grey: empty)")
     ax.figure.colorbar(image, ax=ax, label="signal (RLU)", shrink=0.7)
 
 
 def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
     """Draw net signal over dose with the fitted curves; dose 0 stands at the left."""
+    given = reading.raw.loc[reading.raw["contents"].isin(series), "dose"]
+    zero = float(given[given > 0].min()) / 5
     for k, name in enumerate(series):
         wells = reading.raw[reading.raw["contents"] == name]
         dose = wells["dose"].to_numpy(dtype=float)
-        least = float(dose[dose > 0].min())
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
-        shown = np.where(dose > 0, dose, least / 3)
+        shown = np.where(dose > 0, dose, zero)
         ax.plot(shown, wells["net"], "o", ms=4, color=colour, mfc="none", label=name)
         fit = reading.fits[name]
         if not fit.reason:
-            x = np.geomspace(least / 3, float(dose.max()), 200)
+            x = np.geomspace(zero * 2, float(dose.max()), 200)
             bounded = math.isfinite(fit.ec50_high)
             interval = f"95 % CI {fit.ec50_low:.2g} to {fit.ec50_high:.2g}"
             interval = interval if bounded else "interval not determined"
             label = f"EC50 {fit.ec50:.3g} {reading.unit} ({interval})"
             ax.plot(x, fit(x), color=colour, lw=1.5, label=label)
     ax.set_xscale("log")
-    ax.set_xlabel(f"dose ({reading.unit}; 0 at the left end)".replace("(;", "("))
+    if (given == 0).any():
+        # What lies between is no dose: the axis is broken there.
+        least, most = zero * 5, float(given.max())
+        decades = [10.0**k for k in range(-12, 13) if least <= 10.0**k <= most]
+        ax.minorticks_off()
+        ax.set_xticks([zero, *decades], ["0", *(f"{d:g}" for d in decades)])
+        ax.text(
+            zero * 1.9,
+            0,
+            "//",
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="center",
+        )
+    ax.set_xlabel(f"dose ({reading.unit})" if reading.unit else "dose")
     ax.set_ylabel("signal without blank (RLU)")
     ax.set_ylim(bottom=min(0.0, float(reading.raw["net"].min())))
     # Curves fall or rise through the middle: the only free place is above them.

@@ -1,8 +1,8 @@
 """Western blot: bands, densitometry, and the picture of the membrane. Layer 15.
 
 A lane is a dish: the mean over its cells, dead ones too. One replicate is one blot,
-with every lane on it. The loading control is a protein that no treatment changes; it is
-not part of the model.
+with every lane on it, of lysates from dishes of its own. The loading control is a
+protein that no treatment changes; it is not part of the model.
 """
 
 import json
@@ -26,8 +26,10 @@ from mir21sim.assays.assay import (
     dishes_of,
     lognormal,
     no_signal,
+    nothing_seen,
     own,
     replicates_of,
+    scale_of,
     stream,
 )
 from mir21sim.assays.noise import WesternNoise
@@ -168,7 +170,12 @@ class WesternBlot:
             if isinstance(wanted, Antibody):
                 found[wanted.name] = wanted
                 continue
-            for name in wanted.split("/"):
+            parts = wanted.split("/")
+            if len(parts) > 2 or len(set(parts)) < len(parts):
+                raise InputError(
+                    f"A ratio is one protein over another, `A/B`, got `{wanted}`."
+                )
+            for name in parts:
                 if name not in known:
                     raise UnknownNameError("antibody", name, tuple(known))
                 found[name] = known[name]
@@ -299,15 +306,20 @@ class WesternBlot:
                 for lane in lanes
             }
             finite = all(np.isfinite(values).all() for values in groups.values())
-            base = float(table.loc[table["sample"] == control, "signal"].mean())
+            signals = table.groupby("sample", sort=False)["signal"]
+            base, seen = float(signals.mean()[control]), signals.mean().max() > floor
             if not finite:
                 notes.append(f"{name}: no band in any lane, or none to divide by.")
+            elif not seen:
+                notes.append(nothing_seen(str(name)))
             elif base <= floor:
                 notes.append(no_signal(control, str(name)))
             rows += summary_rows(
                 groups,
                 control,
-                test=test if noise and finite else "none",
+                test=test if noise and finite and seen else "none",
+                scale=scale_of([table[["signal", "loading"]].to_numpy()], floor),
+                blocks=True,
                 measurable=finite and base > floor,
                 keys={"protein": str(name)},
                 label="sample",
@@ -427,7 +439,11 @@ def membrane(signals: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def plot_western(reading: WesternReading) -> Figure:
-    """Draw the first blot with labelled lanes and masses, densities of all below."""
+    """Draw the first blot with labelled lanes and masses, densities of all below it.
+
+    Under each lane stands the mean density of all blots, times the control's; where
+    that has no band, times the strongest lane's. Ratios have rows of their own.
+    """
     raw = reading.raw[reading.raw["replicate"] == 1]
     lanes = list(dict.fromkeys(raw["sample"]))
     strips: list[tuple[str, float, FloatArray]] = [
@@ -436,13 +452,22 @@ def plot_western(reading: WesternReading) -> Figure:
     ]
     first = raw[raw["protein"] == next(iter(reading.masses))]
     strips.append((LOADING.name, LOADING.kda, first["loading"].to_numpy()))
+    ratios = [name for name in dict.fromkeys(raw["protein"]) if "/" in name]
+    ratios = [name for name in ratios if name not in reading.masses]
     full = max(1.0, *(float(signals.max()) for *_, signals in strips))
+    n_row = len(strips) + len(ratios)
     figure = Figure(
-        figsize=(2.6 + 0.62 * len(lanes), 1.1 + 0.62 * len(strips)),
+        figsize=(2.9 + 0.66 * len(lanes), 1.3 + 0.74 * len(strips) + 0.3 * len(ratios)),
         layout="constrained",
     )
-    axes = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
-    for ax, (name, kda, signals) in zip(axes, strips, strict=True):
+    axes = figure.subplots(
+        n_row,
+        1,
+        squeeze=False,
+        height_ratios=[1.0] * len(strips) + [0.04] * len(ratios),
+    )[:, 0]
+    centres = (np.arange(len(lanes)) + 0.5) * _LANE
+    for ax, (name, kda, signals) in zip(axes, strips, strict=False):
         # Without noise signals are amounts: they are drawn as shares of the strongest.
         top = 1.0 if full == 1.0 else 2 * max(float(signals.max()), 1e-300)
         rng = stream(reading.seed, "membrane", name)
@@ -450,18 +475,45 @@ def plot_western(reading: WesternReading) -> Figure:
             membrane(signals / top, rng), cmap="gray", vmin=0, vmax=1, aspect="auto"
         )
         ax.set_yticks([_STRIP / 2], [name])
-        ax.set_xticks([])
         ax.tick_params(length=0)
         ax.text(
             1.015, 0.5, f"– {kda:g}", transform=ax.transAxes, va="center", fontsize=9
         )
         for side in ax.spines.values():
             side.set(color="0.3", lw=0.8)
-    axes[0].set_xticks(
-        (np.arange(len(lanes)) + 0.5) * _LANE, lanes, rotation=35, ha="left"
-    )
-    axes[0].tick_params(
-        axis="x", top=True, labeltop=True, bottom=False, labelbottom=False
-    )
+        ax.set_xticks(centres, _densities(reading, name, lanes), fontsize=8)
+    for ax, name in zip(axes[len(strips) :], ratios, strict=True):
+        ax.set_xlim(0, _LANE * len(lanes))
+        ax.set_yticks([0.5], [name])
+        ax.set_xticks([])
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        for place, text in zip(centres, _densities(reading, name, lanes), strict=True):
+            ax.text(place, 0.5, text, ha="center", va="center", fontsize=8)
+    head = axes[0].secondary_xaxis("top")
+    head.set_xticks(centres, lanes, rotation=35, ha="left")
+    head.tick_params(length=0)
+    head.spines[:].set_visible(False)
     axes[0].text(1.015, 1.02, "kDa", transform=axes[0].transAxes, fontsize=9)
+    figure.supxlabel(
+        "first blot; numbers: density, mean of all blots, times the control's\n"
+        "(in brackets: times the strongest lane's, where the control has no band)",
+        fontsize=8,
+    )
     return figure
+
+
+def _densities(
+    reading: WesternReading, protein: str, lanes: Sequence[str]
+) -> list[str]:
+    """Return what stands under the lanes of a protein; nothing under the loading."""
+    table = reading.summary[reading.summary["protein"] == protein]
+    if table.empty:
+        return [""] * len(lanes)
+    row = table.set_index("sample").loc[list(lanes)]
+    if row["relative"].notna().all():
+        return [f"{value:.2f}" for value in row["relative"]]
+    strongest = float(row["mean"].max())
+    if not strongest > 0:
+        return ["–"] * len(lanes)
+    return [f"({max(0.0, value / strongest):.2f})" for value in row["mean"]]

@@ -18,7 +18,7 @@ from mir21sim.assays.noise import noise_table
 from mir21sim.bench import Sample
 from mir21sim.export import TextTable, text_table
 from mir21sim.population import death_times
-from mir21sim.studies.run import FATE, Done, Read, fit_records
+from mir21sim.studies.run import FATE, Done, Read, fit_records, gate_records
 
 _LEAST_P = 1e-4
 """Below this, p rests on the far tail of a distribution that few replicates show."""
@@ -33,11 +33,23 @@ _HEADINGS = {
 _SHOWS = {
     "luciferase": "Bars: mean firefly over Renilla relative to the control, ± SD; "
     "points: wells.",
-    "western": "The first of the blots; numbers below are of all of them.",
+    "western": "The first of the blots, with the densities of all of them.",
     "flow": "The first tube of each sample; quadrants are set by stained controls.",
     "caspase": "Left: signal of every well; right: signal without blank, ± SD.",
     "viability": "Left: signal of every well; right: signal without blank, ± SD.",
 }
+_REPLICATES = {
+    "luciferase": "wells",
+    "western": "blots of lysates of their own",
+    "flow": "tubes from dishes of their own",
+    "caspase": "wells",
+    "viability": "wells",
+}
+"""What a replicate is."""
+
+_HOURS = ("time", "times", "transfection")
+"""Settings that are times."""
+
 _TITLES = {
     "sd": "SD", "relative": "relative to control", "p_anova": "p (ANOVA)",
     "p": "p against control", "time_h": "time (h)",
@@ -186,14 +198,14 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
     kind = read.assay.name
     heading = _HEADINGS.get(kind, kind)
     replicates = table.replicates or study.replicates
-    words = f"{replicates} replicates a sample. " if study.noise else ""
+    words = f"{replicates} {_REPLICATES[kind]} a sample. " if study.noise else ""
     words += test_words(read)
     settings = [
-        {"setting": name, "value": _setting(value)}
+        {"setting": name, "value": _setting(value) + " h" * (name in _HOURS)}
         for name, value in table
         if name not in ("kind", "name", "noise") and value not in (None, (), "")
     ]
-    fits = fit_records(read.reading)
+    fits, gates = fit_records(read.reading), gate_records(read.reading)
     return Section(
         title=heading if table.title == kind else f"{heading}: {table.title}",
         words=words,
@@ -204,6 +216,7 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
         tables=(
             summary_table(read, "Summary"),
             *([text_table(fits, "Dose of half effect, 95 % interval")] if fits else []),
+            *([text_table(gates, "Gates (compensated, a.u.)")] if gates else []),
             text_table(settings, "Settings"),
         ),
         notes=read.reading.notes,
@@ -227,7 +240,7 @@ def test_words(read: Read) -> str:
     table = read.reading.summary
     tests = [t for t in dict.fromkeys(table["test"]) if t != "none"]
     control = ", ".join(dict.fromkeys(map(str, table["control"])))
-    return f"Control: {control}. Test: {', '.join(tests) or 'none'}."
+    return f"Control: {control}. Test: {'; or '.join(tests) or 'none'}."
 
 
 def _p_text(p: float) -> str:

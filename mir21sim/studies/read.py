@@ -1,6 +1,7 @@
 """A study file → a Study that can be run; mistakes by file, line and near name."""
 
-from collections import Counter
+import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import pydantic
 
 from mir21sim import bench, library, toml_text
 from mir21sim.assays.assay import Assay
+from mir21sim.assays.flow import Gates
 from mir21sim.assays.noise import Noise
-from mir21sim.assays.plate import PlateAssay, check_contents
+from mir21sim.assays.plate import PlateAssay
 from mir21sim.bench import Sample
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, unique
@@ -78,26 +80,32 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
         For what a study cannot say: the first mistake, by file, line and near name.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"`{path}` is a folder; a study is a file (.toml).")
     if not path.is_file():
         raise InputError(
             f"The study file `{path}` does not exist; `mir21sim study new` writes one."
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"`{path}` is not UTF-8 text: {error}.") from error
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be read: {error.strerror}.") from error
     study = parse(text, path.name)
-    with _at(text, path.name, "context" if study.context else "model"):
-        source = study.model
-        if source not in library.shipped() and (path.parent / source).is_file():
-            source = str(path.parent / source)
+    source = study.model
+    if source not in library.shipped() and (path.parent / source).is_file():
+        source = str(path.parent / source)
+    with at(text, path.name, "model"):
+        library.find(source, library.BASE)
+    with at(text, path.name, "context" if study.context else "model"):
         files = library.find(source, study.context)
         model = library.assemble(files, backend=backend)
     assays = []
     for k, table in enumerate(study.assays):
-        with _at(text, path.name, "assays", k):
+        with at(text, path.name, "assays", k):
             assays.append((table, table.assay(path.parent)))
-    with _at(text, path.name, "population"):
+    with at(text, path.name, "population"):
         population = study.population.population(study.seed)
     made = Planned(study, text, path.name, files, model, population, tuple(assays))
     _check_with_model(made)
@@ -113,6 +121,10 @@ def parse(text: str, name: str = "study.toml") -> Study:
         For the first mistake, by line.
     """
     table = toml_text.parse(text, name)
+    if not table:
+        raise ModelError(
+            f"{name} says nothing; `mir21sim study new` writes an example."
+        )
     try:
         study = Study.model_validate(table)
     except pydantic.ValidationError as error:
@@ -121,9 +133,15 @@ def parse(text: str, name: str = "study.toml") -> Study:
         for path, sentence in _contradictions(study):
             raise ModelError(f"{toml_text.place(text, name, path)}: {sentence}")
         return study
-    first = min(mistakes, key=lambda m: toml_text.line_of(text, _path(table, m["loc"])))
+    first = min(
+        mistakes,
+        key=lambda m: (
+            toml_text.line_of(text, _path(table, m["loc"])),
+            m["type"] not in _UNKNOWN_KEY,  # a misspelt key is missing as well
+        ),
+    )
     more = len(mistakes) - 1
-    tail = f" ({more} more mistakes in the file)" if more else ""
+    tail = f" ({more} more mistake{'s' if more > 1 else ''} in the file)" * bool(more)
     place = toml_text.place(text, name, _path(table, first["loc"]))
     raise ModelError(f"{place}: {_sentence(table, first)}{tail}")
 
@@ -134,7 +152,9 @@ def _path(table: Any, loc: Sequence[str | int]) -> Place:
     path: Place = ()
     for key in loc:
         there = isinstance(table, dict) and key in table
-        if there or (isinstance(table, list) and isinstance(key, int)):
+        if isinstance(table, list) and isinstance(key, int):
+            there = key < len(table)
+        if there:
             path, table = (*path, key), table[key]
     return path
 
@@ -149,10 +169,11 @@ def _sentence(table: Any, mistake: Any) -> str:
     kind, loc, came = mistake["type"], mistake["loc"], mistake["input"]
     key = str(loc[-1]) if loc else ""
     where = _called(_path(table, loc))
-    if kind == "extra_forbidden":
+    if kind in _UNKNOWN_KEY:
         return f"unknown key `{key}`. {hint(key, _known(loc[:-1]))}"
     if kind == "missing":
-        return f"`{key}`{f' of {where}' if where else ''} is missing."
+        missing = f"entry {loc[-1] + 1}" if isinstance(loc[-1], int) else f"`{key}`"
+        return f"{missing}{f' of {where}' if where else ''} is missing."
     if kind == "union_tag_not_found":
         return f"`kind` of {where} is missing. {hint('', tuple(ASSAYS))}"
     if kind == "union_tag_invalid":
@@ -165,8 +186,20 @@ def _sentence(table: Any, mistake: Any) -> str:
     if kind == "literal_error":
         known = [word.strip(" '") for word in _words(mistake["ctx"]["expected"])]
         return f"unknown {key} `{came}`. {hint(str(came), known)}"
-    what = mistake["msg"].removeprefix("Input should ")
+    shape = next((f"be {_SHAPES[word]}" for word in _SHAPES if word in kind), "")
+    what = shape or mistake["msg"].removeprefix("Input should ")
     return f"{where} must {what}, got {came!r}."
+
+
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+_SHAPES = {
+    "tuple": "a list",
+    "model_type": "a table",
+    "dataclass_type": "a table",
+    "dict_type": "a table",
+    "path_type": "the name of a file",
+}
+"""What pydantic calls a type → what a TOML file calls it."""
 
 
 def _words(listed: str) -> list[str]:
@@ -182,8 +215,10 @@ def _known(loc: Sequence[str | int]) -> tuple[str, ...]:
         table = ProteinTable if "proteins" in names else _PARTS[names[0]]
         return tuple(table.model_fields)
     fields = ASSAYS[names[1]].model_fields
-    if len(names) > 2:  # the table of noise numbers
-        return tuple(fields[names[2]].annotation.model_fields)  # type: ignore[union-attr]
+    if names[2:] == ["noise"]:
+        return tuple(fields["noise"].annotation.model_fields)  # type: ignore[union-attr]
+    if "gates" in names:
+        return tuple(field.name for field in dataclasses.fields(Gates))
     return tuple(fields)
 
 
@@ -212,14 +247,16 @@ def _contradictions(study: Study) -> Iterator[tuple[Place, str]]:
 
 def _twice(names: Sequence[str], key: str, what: str) -> Iterator[tuple[Place, str]]:
     """Yield names that would give files of one name, upper and lower case alike."""
-    counted = Counter(slug(name).lower() for name in names)
+    seen: dict[str, str] = {}
     for k, name in enumerate(names):
-        if counted[slug(name).lower()] > 1:
+        first = seen.setdefault(slug(name).lower(), name)
+        if list(map(slug, names[: k + 1])).count(slug(name)) > 1 or first != name:
+            called = f"called `{name}`" if first == name else f"`{first}` and `{name}`"
             sentence = (
-                f"two {key} are called `{name}`, and files are called after them, in "
-                f"upper or lower case; give each {what} a `name` of its own."
+                f"two {key} are {called}, and files are called after them, in upper "
+                f"or lower case; give each {what} a `name` of its own."
             )
-            yield (key, k), sentence
+            yield (key, k, "name"), sentence
 
 
 def _late_doses(study: Study) -> Iterator[tuple[Place, str]]:
@@ -243,6 +280,9 @@ def _in_assay(study: Study, table: AssayTable, k: int) -> Iterator[tuple[Place, 
             error = UnknownNameError("sample", name, names)
             yield ("assays", k, "samples", j), str(error)
             return
+        if name in table.samples[:j]:
+            sentence = f"the sample `{name}` stands twice in `{table.title}`."
+            yield ("assays", k, "samples", j), sentence
     dishes = study.dishes(table.samples)
     known = [dish.name for dish in dishes]
     if isinstance(table, (ASSAYS["caspase"], ASSAYS["viability"])):
@@ -304,27 +344,51 @@ def _check_with_model(made: Planned) -> None:
         *(p for row in table.correlations for p in row[:2]),
     ):
         if protein not in groups:
-            with _at(text, name, "population", "proteins", str(protein)):
+            with at(text, name, "population", "proteins", str(protein)):
                 raise UnknownNameError("protein or pool", str(protein), groups)
     times = (0.0, *sorted(t for t in made.study.times if t > 0))
     for k, sample in enumerate(made.study.samples):
-        with _at(text, name, "samples", k):
+        with at(text, name, "samples", k):
             for dish in sample.dishes():
                 bench.check(model, dish, times)
     for k, (entry, assay) in enumerate(made.assays):
-        with _at(text, name, "assays", k):
+        with at(text, name, "assays", k):
             dishes = made.study.dishes(entry.samples)
             assay.needs(model)
             assay.dishes(dishes, model)
-            if isinstance(assay, PlateAssay) and assay.plate is not None:
-                check_contents(assay.plate, dishes)
+            if isinstance(assay, PlateAssay):
+                replicates = entry.replicates or made.study.replicates
+                assay.check_plate(dishes, replicates if made.study.noise else 1)
 
 
 @contextmanager
-def _at(text: str, name: str, *path: str | int) -> Iterator[None]:
+def at(text: str, name: str, *path: str | int) -> Iterator[None]:
     """Put file and line before the errors of a part of a study."""
     try:
         yield
     except (InputError, ModelError) as error:
-        place = toml_text.place(text, name, path)
+        place = toml_text.place(text, name, _within(text, name, path, error))
         raise ModelError(f"{place}: {error}") from error
+
+
+def _within(text: str, name: str, path: Place, error: Exception) -> Place:
+    """Return the entry below a place that an error is about, as far as it tells.
+
+    That is the entry that is, or holds, the unknown name, or the key that the message
+    begins with.
+    """
+    part: Any = toml_text.parse(text, name)
+    for key in path:
+        try:
+            part = part[key]
+        except (KeyError, IndexError, TypeError):
+            return path
+    wanted = error.name if isinstance(error, UnknownNameError) else ""
+    for below, value in toml_text.entries(part):
+        said = isinstance(value, str) and wanted in re.split(r"[/=\s]", value)
+        if wanted and (said or value == wanted or wanted in below[-1:]):
+            return (*path, *below)
+    opening = re.match(r"`(\w+)`", str(error))
+    if opening and isinstance(part, dict) and opening[1] in part:
+        return (*path, opening[1])
+    return path

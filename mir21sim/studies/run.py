@@ -22,15 +22,16 @@ import xarray as xr
 
 from mir21sim import bench, export, plotting, report, results
 from mir21sim.assays.assay import Assay, Reading
-from mir21sim.assays.flow import FlowReading, write_fcs
+from mir21sim.assays.flow import CHANNELS, FlowReading, write_fcs
 from mir21sim.assays.noise import noise_table
 from mir21sim.assays.plate import PlateReading, write_plate_map
 from mir21sim.bench import Experiment
 from mir21sim.compiled import unique
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.execute import Options
+from mir21sim.partial import PartialDishes, folder_for
 from mir21sim.solvers.runs import Progress
-from mir21sim.studies.read import Planned
+from mir21sim.studies.read import Planned, at
 from mir21sim.studies.schema import AssayTable, slug
 
 REPORT = "report.html"
@@ -69,34 +70,70 @@ def run(
     *,
     options: Options | None = None,
     progress: Progress | None = None,
+    store: PartialDishes | None = None,
 ) -> Done:
     """Run the cells of a study once and read them by each of its assays.
 
     Parameters
     ----------
     progress : called with (cells done, cells in all dishes)
+    store : keeps each dish as it is done (``unfinished``); those there are not run
     """
-    study = planned.study
-    experiment = Experiment(
-        planned.dishes(), planned.population, tuple(sorted(study.times))
-    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         cells = bench.run(
             planned.model,
-            experiment,
+            _experiment(planned),
             _observed(planned),
             options=options,
             progress=progress,
+            store=store,
         )
-        reads = tuple(
-            Read(table, assay, _reading(planned, table, assay, cells))
-            for table, assay in planned.assays
-        )
+        reads = []
+        for k, (table, assay) in enumerate(planned.assays):
+            with at(planned.text, planned.name, "assays", k):
+                reads.append(Read(table, assay, _reading(planned, table, assay, cells)))
     said = unique(str(entry.message) for entry in caught)
     for entry in caught:
         warnings.warn(entry.message, entry.category, stacklevel=2)
-    return Done(planned, cells, reads, said)
+    return Done(planned, cells, tuple(reads), said)
+
+
+def unfinished(
+    planned: Planned,
+    folder: Path,
+    *,
+    options: Options | None = None,
+    resume: bool,
+    overwrite: bool,
+) -> PartialDishes:
+    """Return where the dishes of a study are kept until its folder is whole.
+
+    What must be the same to resume is what decides the cells; how assays read them may
+    differ.
+
+    Raises
+    ------
+    InputError
+        Where dishes of an unfinished study would be thrown away unasked, and with
+        `resume` where the study is another one.
+    """
+    part = folder_for(folder)
+    if part.exists() and not (resume or overwrite):
+        raise InputError(
+            f"`{part}` holds an unfinished study; go on with it by resume=True (on the "
+            "command line --resume), or delete the folder to start anew."
+        )
+    plan = bench.record(
+        planned.model, _experiment(planned), _observed(planned), options
+    )
+    return PartialDishes(part, plan, resume=resume)
+
+
+def _experiment(planned: Planned) -> Experiment:
+    return Experiment(
+        planned.dishes(), planned.population, tuple(sorted(planned.study.times))
+    )
 
 
 def _observed(planned: Planned) -> tuple[str, ...]:
@@ -192,10 +229,16 @@ def _write_read(read: Read, folder: Path) -> Read:
         export.write_csv(read.reading.raw, home / "raw.csv"),
         export.write_csv(read.reading.summary, home / "summary.csv"),
     ]
-    if isinstance(read.reading, FlowReading) and importlib.util.find_spec("flowio"):
+    if isinstance(read.reading, FlowReading) and not has_flowio():
+        notes = (*read.reading.notes, _NO_FCS)
+        read = replace(read, reading=replace(read.reading, notes=notes))
+    elif isinstance(read.reading, FlowReading):
         for tube in read.reading.tubes:
             path = home / f"{slug(tube.sample)}-{tube.replicate}.fcs"
             data.append(write_fcs(tube, path, read.reading.spillover))
+    gates = gate_records(read.reading)
+    if gates:
+        data.append(export.write_csv(export.records_frame(gates), home / "gates.csv"))
     if isinstance(read.reading, PlateReading):
         data.append(write_plate_map(read.reading.plate, home / "plate.csv"))
     fits = fit_records(read.reading)
@@ -208,6 +251,29 @@ def _write_read(read: Read, folder: Path) -> Read:
         pictures=(picture.relative_to(folder),),
         data=tuple(path.relative_to(folder) for path in data),
     )
+
+
+_NO_FCS = (
+    "No FCS files were written, as they need the extra `flow`: "
+    'pip install "mir21sim[flow]".'
+)
+
+
+def has_flowio() -> bool:
+    """Say whether FCS files can be written."""
+    return importlib.util.find_spec("flowio") is not None
+
+
+def gate_records(reading: Reading) -> list[dict[str, Any]]:
+    """Return the gates of a cytometer, by which its percentages can be found again."""
+    if not isinstance(reading, FlowReading):
+        return []
+    gates = reading.gates
+    return [
+        {"gate": "cells", "channel": CHANNELS[0], "least": gates.scatter},
+        {"gate": "Annexin V positive", "channel": CHANNELS[2], "least": gates.annexin},
+        {"gate": "PI positive", "channel": CHANNELS[3], "least": gates.pi},
+    ]
 
 
 def fit_records(reading: Reading) -> list[dict[str, Any]]:

@@ -75,8 +75,10 @@ def _dose(value: Any) -> Dose:
 
 
 def _clamp(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise InputError(f"A clamp is molecules or text such as `0.1x`, got {value!r}.")
     level = value if isinstance(value, str) else float(value)
-    return str(Clamp.of(level, "the amount"))
+    return str(Clamp.of(level, "clamp"))
 
 
 def _name(value: Any) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from mir21sim import export, library
 from mir21sim.codegen import cache
 from mir21sim.execute import Options
+from mir21sim.partial import PartialDishes, folder_for
 from mir21sim.solvers.runs import Progress
 from mir21sim.studies import page, run, schema
 from mir21sim.studies.read import Planned, plan
@@ -17,18 +18,23 @@ def run_study(
     folder: str | Path,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     options: Options | None = None,
     backend: cache.Backend = "numba",
     progress: Progress | None = None,
 ) -> run.Done:
     """Run a study file and write its data, pictures and report to a folder.
 
-    The folder appears whole at the end; an error or Ctrl-C before leaves nothing, and
-    older results as they were.
+    The folder appears whole at the end; older results stay as they were until then.
+    After an error, Ctrl-C or a crash, the dishes that are done lie in a folder beside
+    it, ``<folder>.partial``, until the study goes on or is started anew.
 
     Parameters
     ----------
-    overwrite : replace the results that are in the folder already
+    overwrite : replace the results that are in the folder already, and an unfinished
+        study
+    resume : go on with the study that was stopped: dishes that are done are not run
+        again, and the results are the same
     options : method and tolerances of the runs
     progress : called with (cells done, cells in all dishes)
 
@@ -41,7 +47,28 @@ def run_study(
     """
     planned = plan(study, backend=backend)
     folder = run.check_folder(folder, overwrite=overwrite)
-    done = run.run(planned, options=options, progress=progress)
+    store = run.unfinished(
+        planned, folder, options=options, resume=resume, overwrite=overwrite
+    )
+    try:
+        done = _finish(planned, folder, store, options, progress)
+    except BaseException:
+        if not len(store):
+            store.remove()  # nothing to go on with
+        raise
+    store.remove()
+    return done
+
+
+def _finish(
+    planned: Planned,
+    folder: Path,
+    store: PartialDishes,
+    options: Options | None,
+    progress: Progress | None,
+) -> run.Done:
+    """Run what is not done yet, and write the folder."""
+    done = run.run(planned, options=options, progress=progress, store=store)
     made = run.provenance(done)
     with run.new_folder(folder) as part:
         reads = run.write_data(done, part)
@@ -50,6 +77,17 @@ def run_study(
         record = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
         (part / run.PROVENANCE).write_text(record, encoding="utf-8", newline="\n")
     return done
+
+
+def left_text(folder: Path) -> str:
+    """Return what a study that was stopped has left, for who stopped it."""
+    part = folder_for(folder)
+    if not part.is_dir():
+        return f"no dish was done, and `{folder}` is as it was"
+    return (
+        f"the dishes that are done are kept in `{part}`, and --resume goes on with the "
+        f"others; `{folder}` is as it was"
+    )
 
 
 def outcome_text(done: run.Done) -> str:

@@ -149,14 +149,33 @@ def test_an_fcs_file_read_by_the_standard_gives_the_same_quadrants(cells, tmp_pa
         path = write_fcs(tube, tmp_path / "tube.fcs", reading.spillover)
         events, names, spill = fcs_by_the_standard(path)
         assert names == list(CHANNELS)
-        kept = events[events[:, 0] >= reading.gates.scatter]
-        light = kept[:, 2:] @ np.linalg.inv(spill)
-        late = (light[:, 0] >= reading.gates.annexin) & (
-            light[:, 1] >= reading.gates.pi
-        )
-        early = (light[:, 0] >= reading.gates.annexin) & ~late
-        assert 100 * late.mean() == pytest.approx(row["late apoptotic"], abs=0.5)
-        assert 100 * early.mean() == pytest.approx(row["early apoptotic"], abs=0.5)
+        early, late = quadrants_by_hand(events, names, spill, reading.gates)
+        assert late == pytest.approx(row["late apoptotic"], abs=0.5)
+        assert early == pytest.approx(row["early apoptotic"], abs=0.5)
+
+
+def quadrants_by_hand(events, names, spill, gates):
+    """Return percent early and late apoptotic, by nothing of this package."""
+    column = dict(zip(names, np.asarray(events).T, strict=True))
+    kept = column["FSC-A"] >= gates.scatter
+    light = np.array([column["FITC-A"], column["PI-A"]]).T[kept] @ np.linalg.inv(spill)
+    annexin, pi = light[:, 0] >= gates.annexin, light[:, 1] >= gates.pi
+    return 100 * (annexin & ~pi).mean(), 100 * (annexin & pi).mean()
+
+
+def test_an_independent_reader_finds_the_same_quadrants(cells, tmp_path):
+    fcsparser = pytest.importorskip(
+        "fcsparser", reason="reads FCS files by code of its own; not installed"
+    )
+    reading = FLOW.read(cells, seed=1)
+    for tube, (_, row) in zip(reading.tubes, reading.raw.iterrows(), strict=True):
+        path = write_fcs(tube, tmp_path / "tube.fcs", reading.spillover)
+        keys, events = fcsparser.parse(str(path), channel_naming="$PnN")
+        assert list(events.columns) == list(CHANNELS)
+        spill = np.array(keys["$SPILLOVER"].split(",")[3:], float).reshape(2, 2)
+        early, late = quadrants_by_hand(events, events.columns, spill, reading.gates)
+        assert early == pytest.approx(row["early apoptotic"], abs=0.5)
+        assert late == pytest.approx(row["late apoptotic"], abs=0.5)
 
 
 def test_a_file_reads_back_what_was_written(cells, tmp_path):
@@ -194,6 +213,88 @@ def test_broken_files_are_named(cells, tmp_path):
         write_fcs(reading.tubes[0], tmp_path / "a.csv", reading.spillover)
 
 
+KINDS = {"F": (32, "f4"), "D": (64, "f8"), "I": (16, "u2")}
+EVENTS = np.random.default_rng(1).integers(0, 60_000, (50, 4)).astype(float)
+
+
+def other_machine(
+    path, events=EVENTS, kind="I", order="4,3,2,1", names=CHANNELS, **more
+):
+    """Write an FCS 3.0 file by the standard, as a cytometer with other habits does."""
+    bits, code = KINDS[kind]
+    data = events.astype((">" if order == "4,3,2,1" else "<") + code).tobytes()
+    n, width = events.shape
+    keys = {"BYTEORD": order, "DATATYPE": kind, "MODE": "L", "NEXTDATA": 0}
+    keys |= {"PAR": width, "TOT": n}
+    for k, name in enumerate(names, 1):
+        keys |= {f"P{k}N": name, f"P{k}B": bits, f"P{k}E": "0,0", f"P{k}R": 65536}
+    keys |= more
+
+    def text(first, last):
+        found = keys | {"BEGINDATA": f"{first:012d}", "ENDDATA": f"{last:012d}"}
+        return "".join(f"|${k}|{v}" for k, v in found.items()) + "|"
+
+    start = 58 + len(text(0, 0))
+    end = start + len(data) - 1
+    head = f"FCS3.0    {58:8d}{start - 1:8d}{start:8d}{end:8d}{0:8d}{0:8d}"
+    path.write_bytes((head + text(start, end)).encode() + data)
+    return path
+
+
+@pytest.mark.parametrize("order", ["1,2,3,4", "4,3,2,1"])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_files_of_other_machines_are_read(tmp_path, kind, order):
+    path = other_machine(tmp_path / "a.fcs", kind=kind, order=order)
+    events, spill = read_fcs(path)
+    assert np.array_equal(events, EVENTS)
+    assert np.array_equal(spill, np.eye(2))  # the file has none
+
+
+def test_amplifiers_of_a_machine_are_taken_out(tmp_path):
+    logarithmic = {"P3E": "4.0,1.0", "P3R": 1024}
+    events = EVENTS % 1024
+    path = other_machine(tmp_path / "a.fcs", events, **logarithmic, P4G="2.0")
+    read, _ = read_fcs(path)
+    assert read[:, 2] == pytest.approx(10 ** (4 * events[:, 2] / 1024), rel=1e-12)
+    assert read[:, 3] == pytest.approx(events[:, 3] / 2, rel=1e-12)
+
+
+def test_channels_of_other_names_are_read_when_they_are_named(tmp_path):
+    names = ("FSC-A", "SSC-A", "FL1-A", "FL3-A")
+    path = other_machine(
+        tmp_path / "a.fcs", names=names, SPILLOVER="2,FL1-A,FL3-A,1,0.1,0.02,1"
+    )
+    with pytest.raises(InputError, match=r"lacks the channel `FITC-A`.*by `channels`"):
+        read_fcs(path)
+    events, spill = read_fcs(path, ("fsc-a", "ssc-a", "fl1-a", "fl3-a"))
+    assert np.array_equal(events, EVENTS)
+    assert np.array_equal(spill, [[1.0, 0.1], [0.02, 1.0]])
+    with pytest.raises(InputError, match=r"Annexin V and PI, got 2"):
+        read_fcs(path, ("FL1-A", "FL3-A"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"SPILLOVER": "2,FITC-A,PI-A,1,1,1,1"}, "cannot be inverted"),
+        ({"SPILLOVER": "2,FITC-A,PI-A,1,nan,0,1"}, "cannot be inverted"),
+        ({"SPILLOVER": "2,FITC-A,PI-A,1,0.1,0"}, "must hold a matrix of FITC-A"),
+        ({"MODE": "C"}, r"holds histograms \(\$MODE C\)"),
+        ({"TOT": 60}, "says it has 60 events and holds 50"),
+        (
+            {"events": np.c_[EVENTS, EVENTS], "names": (*CHANNELS, *CHANNELS)},
+            "more than one channel `FSC-A`",
+        ),
+        ({"names": ("FSC-A", "PI-A", "FITC-A", "PI-A")}, "lacks the channel `SSC-A`"),
+        ({"events": EVENTS * np.nan, "kind": "F"}, "event 1 of 50 is not a number"),
+    ],
+    ids=["singular", "nan", "short", "mode", "events", "double", "missing", "number"],
+)
+def test_what_a_file_cannot_say_is_refused(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        read_fcs(other_machine(tmp_path / "a.fcs", **change))
+
+
 # ---------------------------------------------------------------------------- bad input
 def test_gates_that_leave_no_cells_say_so(cells):
     closed = FlowCytometry(gates=Gates(1e9, 2000.0, 2000.0))
@@ -213,7 +314,7 @@ def test_no_cell_in_the_controls_quadrant_is_said(cells):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FlowCytometry(events=0), "`events` must be 1 or more, got 0"),
+        (lambda: FlowCytometry(events=0), "`events` must be 1 to 1,000,000, got 0"),
         (lambda: FlowCytometry(positive_ps=1.0), "between 0 and 1, got 1"),
         (lambda: Gates(float("nan"), 1.0, 1.0), "gate `scatter` must be finite"),
         (lambda: FlowNoise(debris=float("nan")), "`debris` must be finite"),
@@ -247,6 +348,9 @@ def test_a_model_without_ps_is_refused():
 
 def test_the_picture_shows_each_sample_with_its_percentages(cells):
     figure = FLOW.plot(FLOW.read(cells, seed=1))
-    assert [ax.get_title() for ax in figure.axes] == ["nc", "TRAIL"]
+    titles = [ax.get_title() for ax in figure.axes]
+    gated = FLOW.read(cells, seed=1).raw.query("replicate == 1")["gated"]
+    expected = zip(("nc", "TRAIL"), gated, strict=True)
+    assert titles == [f"{name} ({n:,} cells)" for name, n in expected]
     texts = [t.get_text() for t in figure.axes[1].texts]
     assert any(t.startswith("late apoptotic\n") and t.endswith("%") for t in texts)

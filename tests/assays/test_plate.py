@@ -90,7 +90,7 @@ def test_statistics_agree_with_the_raw_csv(cells, tmp_path):
     row = reading.summary.set_index("sample").loc["TRAIL"]
     assert row["mean"] == pytest.approx(b.mean(), rel=1e-9)
     assert row["sd"] == pytest.approx(b.std(), rel=1e-9)
-    p = stats.ttest_ind(b, a, equal_var=False).pvalue
+    p = stats.ttest_ind(np.log(b), np.log(a), equal_var=False).pvalue
     assert row["p"] == pytest.approx(p, rel=1e-6)
     expected = 1 - 3 * (a.std() + b.std()) / abs(a.mean() - b.mean())
     assert reading.z_prime == pytest.approx(expected, rel=1e-9)
@@ -170,15 +170,19 @@ def whole():
         (lambda lines: lines[2:], "lacks the well A1 and 1 more"),
         (lambda lines: [*lines, "B3,empty,"], "line 98: a well is a row letter"),
         (lambda lines: [*lines[:-1], "A,1,nc,"], "line 97: the well A1.*line 2"),
-        (lambda lines: [*lines[:-1], "H,13,nc,"], "H13 is not on a plate of 96"),
+        (lambda lines: [*lines[:-1], "H,13,nc,"], "line 97: .* H13 is not on a .*96"),
+        (lambda lines: [*lines[:-1], "H,\u0661,nc,"], "line 97: a well is a row"),
         (lambda lines: [*lines[:-1], "H,12,nc,lots"], "line 97: the dose.*`lots`"),
         (lambda lines: [*lines[:-1], "H,12,nc,-1"], "finite, 0 or more, got -1"),
+        (lambda lines: [*lines[:-1], "H,12,nc,nan"], "line 97: .*finite, 0 or more"),
+        (lambda lines: [*lines[:-1], "H,12,nc,NA"], "line 97: the dose.*`NA`"),
         (lambda lines: [*lines[:-1], "H,12,,1"], "the contents of H12 are missing"),
         (lambda lines: [*lines[:-1], "H,12,nc,1,2"], "4 entries, got more"),
+        (lambda lines: [*lines[:40], 'D,5,"nc,', *lines[41:]], "quote .* not closed"),
     ],
     ids=[
-        "missing", "two-missing", "well", "doubled", "off", "dose", "negative",
-        "contents", "long",
+        "missing", "two-missing", "well", "doubled", "off", "digit", "dose",
+        "negative", "nan", "word", "contents", "long", "quote",
     ],
 )  # fmt: skip
 def test_a_broken_map_is_refused_by_line(tmp_path, change, message):
@@ -192,14 +196,60 @@ def test_a_map_with_other_columns_is_refused(tmp_path):
     path.write_text("row,colum,contents,dose\n")
     with pytest.raises(InputError, match=r"unknown column `colum`.*`column`"):
         read_plate_map(path)
+    path.write_text("row,column,contents,dose,dose\n")
+    with pytest.raises(InputError, match="the column `dose` stands twice"):
+        read_plate_map(path)
+    path.write_text("row,column,contents,dose\nA,1," + "x" * 200_000 + ",\n")
+    with pytest.raises(InputError, match="line 2: this is no row of a CSV table"):
+        read_plate_map(path)
+    path.write_text("")
+    with pytest.raises(InputError, match="the column `row` is missing"):
+        read_plate_map(path)
     path.write_text("row,column,contents\n")
     with pytest.raises(InputError, match="the column `dose` is missing"):
         read_plate_map(path)
     with pytest.raises(InputError, match="does not exist"):
         read_plate_map(tmp_path / "none.csv")
     path.write_bytes(b"\xff\xfe\x00row")
-    with pytest.raises(InputError, match="is not a CSV table"):
+    with pytest.raises(InputError, match="is not a CSV table in UTF-8"):
         read_plate_map(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+        lambda text: "sep=;\n" + text,
+        lambda text: text.replace("row;column", "Row;Column"),
+        lambda text: text.replace("\n", ";;\n"),
+        lambda text: text.replace("0.5", "0,5"),
+        lambda text: text.replace(";", "\t"),
+        lambda text: text.replace(";", ","),
+        lambda text: text.replace("\n", "\n\n"),
+    ],
+    ids=[
+        "bom", "sep", "capitals", "empty-columns", "comma", "tab", "plain",
+        "blank-lines",
+    ],
+)  # fmt: skip
+def test_what_spreadsheets_write_is_read(tmp_path, change):
+    path = tmp_path / "map.csv"
+    lines = [line.replace(",", ";") for line in whole()]
+    lines[1] = "A;2;nc;0.5"
+    text = "row;column;contents;dose\n" + "\n".join(lines) + "\n"
+    path.write_bytes(change(text).encode())
+    plate = read_plate_map(path)
+    assert plate.size == 96
+    assert plate.wells[1] == Well("A", 2, "nc", 0.5)
+    assert math.isnan(plate.wells[0].dose)
+
+
+def test_a_part_of_a_larger_map_is_told_as_such(tmp_path):
+    lines = [f"{w.row},{w.column},empty," for w in layout([], 1, 384).wells]
+    with pytest.raises(InputError, match=r"line 14: .*A13 is not on a plate of 96"):
+        read_plate_map(written(tmp_path / "map.csv", lines[:96]))
+    with pytest.raises(InputError, match="lacks the well P24"):
+        read_plate_map(written(tmp_path / "map.csv", lines[:-1]))
 
 
 def plate_with(*wells):
@@ -227,17 +277,28 @@ def test_a_control_without_signal_is_said_not_divided_by(cells):
         assert "`nc` gives no signal of caspase" in reading.notes[0]
 
 
+def test_blanks_are_not_tested_against_blanks(cells):
+    dark = cells * 0.0
+    for seed in range(5):
+        reading = CASPASE.read(dark, seed=seed)
+        assert reading.summary["p"].isna().all()
+        assert set(reading.summary["test"]) == {"none"}
+        assert reading.notes[0].startswith("No sample gives a signal of caspase")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: PlateAssay("caspases"), "`caspases`.*`caspase`"),
         (lambda: PlateAssay(cells_per_well=0.0), "`cells_per_well` must be above 0"),
         (lambda: PlateAssay(edge=-1.0), "`edge` must be above -1"),
+        (lambda: PlateAssay(size=48), "96 or 384 wells, got 48"),
+        (lambda: PlateAssay(control="a", positive="a"), "must differ, got `a`"),
         (lambda: layout([], 1, 48), "96 or 384 wells, got 48"),
         (lambda: PlateMap((), 48), "96 or 384 wells, got 48"),
         (lambda: PlateNoise(reader_cv=math.inf), "`reader_cv` must be finite"),
     ],
-    ids=["kind", "cells", "edge", "layout", "plate", "noise"],
+    ids=["kind", "cells", "edge", "size", "positive", "layout", "plate", "noise"],
 )
 def test_settings_out_of_range_are_refused(make, message):
     with pytest.raises(InputError, match=message):
@@ -270,7 +331,9 @@ def test_the_pictures_show_wells_and_doses(cells, series):
     assert [t.get_text() for t in right.get_xticklabels()] == ["nc", "TRAIL"]
     assert left.images[0].get_array().shape == (8, 12)
     _, curve, _ = CASPASE.plot(CASPASE.read(series, seed=1)).axes
-    assert curve.get_xlabel() == "dose (ng/ml; 0 at the left end)"
+    assert curve.get_xlabel() == "dose (ng/ml)"
+    ticks = [t.get_text() for t in curve.get_xticklabels()]
+    assert ticks == ["0", "1", "10", "100"]
     labels = [t.get_text() for t in curve.get_legend().get_texts()]
     assert labels[0] == "TRAIL"
     assert labels[1].startswith("EC50 ")

@@ -53,6 +53,16 @@ def test_a_protein_that_the_control_lacks_is_said_not_divided_by(cells):
     assert part.query("sample == 'anti'")["p"].item() < 0.05  # it is there all the same
 
 
+def test_a_protein_that_no_lane_has_is_not_tested(cells):
+    none = cells * 1.0
+    none["CASP3_a"] = none["CASP3_a"] * 0.0
+    none["XIAP_CASP3"] = none["XIAP_CASP3"] * 0.0
+    none.attrs = cells.attrs
+    reading = WesternBlot(("cleaved CASP3",)).read(none, seed=2)
+    assert reading.summary["p"].isna().all()
+    assert any("cleaved CASP3" in note for note in reading.notes)
+
+
 def test_with_noise_the_mean_of_many_blots_is_the_ratio(cells):
     table = BLOT.read(cells, seed=1, replicates=300).summary
     found = table.query("protein == 'PTEN' & sample == 'anti'")
@@ -60,7 +70,11 @@ def test_with_noise_the_mean_of_many_blots_is_the_ratio(cells):
 
 
 def test_the_loading_control_takes_the_load_error_out(cells):
-    quiet = {"transfer_cv": 0.0, "exposure_cv": 0.0, "background_sd": 0.0}
+    quiet = {
+        "transfer_cv": 0.0,
+        "exposure_cv": 0.0,
+        "background_sd": 0.0,
+    }
     noise = WesternNoise(loading_cv=0.5, **quiet)
     raw = WesternBlot(("PTEN",), noise=noise).read(cells, replicates=50).raw
     lane = raw.query("sample == 'nc'")
@@ -88,7 +102,8 @@ def test_statistics_agree_with_the_raw_csv(cells, tmp_path):
     row = reading.summary.query("protein == 'PTEN' & sample == 'anti'")
     assert row["mean"].item() == pytest.approx(scaled[:, 1].mean(), rel=1e-9)
     assert row["sd"].item() == pytest.approx(scaled[:, 1].std(ddof=1), rel=1e-9)
-    p = stats.ttest_ind(scaled[:, 1], scaled[:, 0], equal_var=False).pvalue
+    p = stats.ttest_rel(np.log(density[:, 1]), np.log(density[:, 0])).pvalue
+    assert row["test"].item() == "t-test of pairs of logarithms"
     assert row["p"].item() == pytest.approx(p, rel=1e-6)
     assert row["relative"].item() == pytest.approx(
         scaled[:, 1].mean() / scaled[:, 0].mean(), rel=1e-9
@@ -136,9 +151,28 @@ def test_the_membrane_is_darker_where_there_is_more_protein():
     assert blank > weak + 0.03 > strong + 0.06
 
 
-def test_the_picture_labels_lanes_bands_and_masses(cells):
-    figure = BLOT.plot(BLOT.read(cells))
+def test_the_picture_labels_lanes_bands_masses_and_densities(cells):
+    reading = BLOT.read(cells)
+    figure = BLOT.plot(reading)
     names = [ax.get_yticklabels()[0].get_text() for ax in figure.axes]
-    assert names == ["PTEN", "p-AKT", "AKT", "cleaved CASP3", "β-actin"]
-    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["nc", "anti"]
+    strips = ["PTEN", "p-AKT", "AKT", "cleaved CASP3", "β-actin"]
+    assert names == [*strips, "p-AKT/AKT"]
+    (head,) = figure.axes[0].child_axes
+    assert [t.get_text() for t in head.get_xticklabels()] == ["nc", "anti"]
     assert "– 54" in [t.get_text() for t in figure.axes[0].texts]
+    below = [[t.get_text() for t in ax.get_xticklabels()] for ax in figure.axes]
+    found = reading.summary.set_index(["protein", "sample"])["relative"]
+    assert below[0] == ["1.00", f"{found['PTEN', 'anti']:.2f}"]
+    assert below[3][1] == "(1.00)"  # the control has no band: of the strongest lane
+    assert below[4] == ["", ""]
+    ratio = [t.get_text() for t in figure.axes[5].texts]
+    assert ratio == ["1.00", f"{found['p-AKT/AKT', 'anti']:.2f}"]
+
+
+def test_densities_in_the_picture_are_none_where_no_lane_has_a_band(cells):
+    none = cells.copy()
+    for name in ("CASP3_a", "XIAP_CASP3"):
+        none[name] = none[name] * 0.0
+    blot = WesternBlot(("cleaved CASP3",))
+    below = blot.plot(blot.read(none, noise=False)).axes[0].get_xticklabels()
+    assert [t.get_text() for t in below] == ["–", "–"]
