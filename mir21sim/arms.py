@@ -1,10 +1,12 @@
 """How much of the anti-miR-21 effect goes through PTEN/Akt, PDCD4 and Bcl-2. Layer 13.
 
-Effect: peak caspase-3 after the model's own stimulus, with the inhibitor against
-without. An arm alone: every other target is held insensitive. An arm missing: only
-this target is.
+Effect: share of unlike cells that die of the model's own stimulus, with the inhibitor
+less without. One cell is a switch, in which no arm alone may reach the threshold; among
+unlike cells every arm counts. An arm alone: every other target is held insensitive. An
+arm missing: only this target is.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +15,11 @@ import numpy as np
 
 from mir21sim import library
 from mir21sim.checks import DEFAULT_MODEL, Treatment
-from mir21sim.compare import curve_features
 from mir21sim.compiled import CompiledModel, Gene
 from mir21sim.errors import InputError
 from mir21sim.execute import Options
 from mir21sim.perturb import Perturbations
+from mir21sim.population import death_quantity, fraction_dead
 from mir21sim.protocol import Dose, Protocol
 from mir21sim.validate import run_treatment
 
@@ -25,7 +27,7 @@ ARMS = {"PTEN": "PTEN/Akt", "PDCD4": "PDCD4", "BCL2": "Bcl-2"}
 """Gene to the name of its arm."""
 
 INHIBITOR = Dose(0.0, 100.0, "anti_miR21", "nM")
-READOUT = "CASP3_active"
+CELLS = 300
 INPUT = "miR21_active"
 
 HIGH = 0.5
@@ -38,7 +40,7 @@ class Arm:
 
     Attributes
     ----------
-    without, with_inhibitor : peak of caspase-3, molecules
+    without, with_inhibitor : share of cells that die
     alone, missing : share of the effect with this arm only, and without this arm
     """
 
@@ -61,7 +63,7 @@ def arms(
     A target is made insensitive by holding its free and its RISC-bound mRNA at their
     resting levels. Bcl-2 is driven by Akt as well as by miR-21, so the Bcl-2 arm alone
     is the cell without inhibitor whose Bcl-2 synthesis is set so that Bcl-2 is what it
-    is under the inhibitor when the stimulus comes.
+    is under the inhibitor from the stimulus on.
 
     Parameters
     ----------
@@ -96,7 +98,6 @@ def _check(model: CompiledModel) -> None:
     for name, known in (
         *((gene, tuple(model.info.genes)) for gene in ARMS),
         (INHIBITOR.target, model.state_names),
-        (READOUT, outputs),
         (INPUT, outputs),
     ):
         if name not in known:
@@ -106,35 +107,37 @@ def _check(model: CompiledModel) -> None:
 def _arms_of(model: CompiledModel, options: Options | None) -> list[Arm]:
     """Return the three arms of one cell line."""
     _check(model)
+    quantity = death_quantity(model)
     stimulus = Protocol.of(model.info.doses).doses
     plain = Treatment(doses=stimulus)
     treated = replace(plain, doses=(INHIBITOR, *stimulus))
 
-    def peak(treatment: Treatment) -> float:
-        result = run_treatment(model, treatment, [READOUT], options)
-        times, curve = result["time"].values, result[READOUT].values
-        return curve_features(times, curve, treatment.stimulus_h)["peak"]
+    def dead(treatment: Treatment) -> float:
+        many = replace(treatment, cells=CELLS)
+        result = run_treatment(model, many, [quantity], options)
+        since, end = treatment.stimulus_h, float(result["time"][-1])
+        return float(fraction_dead(result, end - since, quantity, since=since)[0])
 
-    without, full = peak(plain), peak(treated)
+    without, full = dead(plain), dead(treated)
     effect = full - without
     found = []
     for gene, label in ARMS.items():
-        missing = peak(_holding(model, treated, [gene]))
+        missing = dead(_holding(model, treated, [gene]))
         if gene == "BCL2":
             level = _change(model, gene, treated, options)
             more = Perturbations(overexpress={gene: level})
-            alone = peak(replace(plain, perturb=more))
+            alone = dead(replace(plain, perturb=more))
         else:
             others = [g for g in model.info.genes if g != gene]
-            alone = peak(_holding(model, treated, others))
+            alone = dead(_holding(model, treated, others))
         found.append(
             Arm(
                 context=model.context or library.BASE,
                 arm=label,
                 without=without,
                 with_inhibitor=full,
-                alone=(alone - without) / effect,
-                missing=(missing - without) / effect,
+                alone=(alone - without) / effect if effect else math.nan,
+                missing=(missing - without) / effect if effect else math.nan,
             )
         )
     return found
@@ -158,29 +161,33 @@ def _messages(model: CompiledModel, gene: Gene) -> list[str]:
 def _change(
     model: CompiledModel, gene: str, treated: Treatment, options: Options | None
 ) -> float:
-    """Return the protein under the inhibitor over the protein without, at the stimulus.
+    """Return the protein under the inhibitor over the protein without.
+
+    It goes on changing while the cell decides: this is the mean from the time of the
+    stimulus, which itself is left out, to the end.
 
     Parameters
     ----------
-    treated : with the inhibitor; what comes after it is left out
+    treated : with the inhibitor and the stimulus
     """
     protein = model.info.genes[gene].protein
-    only = Treatment(doses=(INHIBITOR,), end_h=max(treated.stimulus_h, 1.0))
+    only = replace(treated, doses=(INHIBITOR,), end_h=model.info.end_h)
     result = run_treatment(model, only, protein, options)
+    after = result["time"].values >= treated.stimulus_h
     total = np.sum([result[name].values for name in protein], axis=0)
-    return float(total[-1] / total[0])
+    return float(total[after].mean() / total[0])
 
 
 def arm_text(found: Sequence[Arm]) -> str:
     """Return the arms as a table to read."""
     title = (
         f"{'context':12s} {'arm':9s} {'alone':>7s} {'missing':>8s}  "
-        f"peak {READOUT} without and with {INHIBITOR.amount:g} nM {INHIBITOR.target}"
+        f"cells dead without and with {INHIBITOR.amount:g} nM {INHIBITOR.target}"
     )
     lines = [title]
     lines += [
         f"{a.context:12s} {a.arm:9s} {a.alone:7.0%} {a.missing:8.0%}  "
-        f"{a.without:.4g} → {a.with_inhibitor:.4g} molecules"
+        f"{a.without:.0%} → {a.with_inhibitor:.0%}"
         for a in found
     ]
     lines.append(

@@ -56,7 +56,7 @@ _SINGLE = {
     "end": 1, "at": 2, "rest": 1, "peak": 1, "area": 1, "time_to": 1, "rise_time": 1,
     "lag": 2, "level": 2, "threshold": 1, "most": 1,
 }  # fmt: skip
-_MANY = {"dead": 1, "alive": 1, "mean_time": 1, "cv_time": 1}
+_MANY = {"dead": 1, "alive": 1, "mean": 1, "mean_time": 1, "cv_time": 1}
 FEATURES = {**_SINGLE, **_MANY}
 """Read-out to its number of arguments; those of populations are ``dead``, …"""
 
@@ -111,8 +111,8 @@ class Readout:
     from half of A to half of B, ``level(A, B)`` the share of its maximum that A has at
     half of B. ``threshold`` is the amount written ``?`` at which it reaches one half.
     Of a population, ``dead`` and ``alive`` are shares of the cells that are alive at
-    the last dose, ``mean_time`` and ``cv_time`` describe when it crosses one half among
-    those in which it does.
+    the last dose, ``mean`` is the mean of all cells at the end, ``mean_time`` and
+    ``cv_time`` describe when it crosses one half among those in which it does.
     """
 
     feature: str

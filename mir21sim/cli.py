@@ -487,12 +487,12 @@ def validate(
     quiet: QuietOption = False,
 ) -> None:
     """Hold a model against every claim and observation, one verdict a row."""
-    from mir21sim import execute
+    from mir21sim import execute, integrate
     from mir21sim import validate as validating
 
     _check_outputs(output, plot, kinds=(".csv",))
     options = execute.Options(
-        method=method or "LSODA", rtol=1e-6 if rtol is None else rtol
+        method=method or integrate.MANY, rtol=1e-6 if rtol is None else rtol
     )
     if arms:
         _print_arms(model, _names(context), options, output)

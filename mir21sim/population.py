@@ -241,6 +241,10 @@ def _stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
+_ALIKE = frozenset({"SBO:0000240", "SBO:0000247", "SBO:0000278"})
+"""Material entity, simple chemical, messenger RNA."""
+
+
 def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
     """Return what differs between cells: product or pool to the names it scales.
 
@@ -248,7 +252,8 @@ def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
     does every other product of a reaction from nothing, by the first parameter with a
     unit in its rate, where no other synthesis has that one; an mRNA does not, so that
     no protein varies twice. Of a conserved pool, the largest resting amount that no
-    other pool shares is scaled.
+    other pool shares is scaled, unless its SBO term says that it is no macromolecule
+    of its own: lipids, membranes and pools of all transcripts are alike in all cells.
     """
     genes = model.info.genes.values()
     groups = {
@@ -259,6 +264,7 @@ def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
     groups |= _other_births(
         model, {name for names in groups.values() for name in names}
     )
+    alike = {s.id for s in model.network.species if s.sbo in _ALIKE}
     kernels = model.kernels
     places = zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True)
     matrix = {(int(i), int(r)): float(v) for i, r, v in places}
@@ -267,7 +273,7 @@ def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
     for pool in pools:
         largest = max(pool, key=lambda k: (shared[k] == 1, model.y0[k]))
         name = model.state_names[largest]
-        if model.y0[largest] > 0:
+        if model.y0[largest] > 0 and name not in alike:
             groups.setdefault(name, (name,))
     return groups
 

@@ -256,6 +256,8 @@ def _read(result: xr.Dataset, treatment: Treatment, readout: Readout) -> float:
     times = result["time"].values
     curves = [quantity.of(result) for quantity in readout.quantities]
     since = treatment.stimulus_h if treatment.stimulus_h < times[-1] else times[0]
+    if readout.feature == "mean":
+        return float(curves[0][:, -1].mean())
     if readout.many:
         crossing = crossing_times(times, curves[0], DEAD, since)
         return _of_population(readout.feature, crossing)

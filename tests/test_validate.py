@@ -249,10 +249,10 @@ def test_arms_need_their_genes():
 
 
 def test_arm_table_says_what_it_shows():
-    text = arms.arm_text([arms.Arm("HeLa", "PDCD4", 10.0, 30.0, 0.5, 0.4)])
+    text = arms.arm_text([arms.Arm("HeLa", "PDCD4", 0.1, 0.3, 0.5, 0.4)])
     assert "HeLa" in text
     assert "50%" in text
-    assert "10 → 30 molecules" in text
+    assert "10% → 30%" in text
 
 
 # --------------------------------------------------------- sources, pools, the network
