@@ -19,7 +19,7 @@ def simulate(
     end: float | str | None = None,
     *,
     start: float | str = 0.0,
-    points: int = 201,
+    points: int = 601,
     times: npt.ArrayLike | None = None,
     observe: Sequence[str] | str | None = None,
     doses: DosesLike | None = None,
@@ -38,7 +38,8 @@ def simulate(
     ----------
     model : from ``load``
     start, end : h, or text such as ``"30 min"``; the end is the model's default
-    points : number of equally spaced output times
+    points : number of equally spaced output times; the default shows a peak of
+        caspase-3 in 48 h, half an hour wide, within some percent
     times : float array, shape (n_time,), h, instead of start, end and points
     observe : names to keep: ``A`` in molecules, ``[A]`` in nM, parameters, rule
         variables, compartments, stoichiometries with an id, reactions (their rates); by

@@ -34,7 +34,7 @@ def sweep(
     end: float | str | None = None,
     *,
     start: float | str = 0.0,
-    points: int = 201,
+    points: int = 601,
     times: npt.ArrayLike | None = None,
     observe: Sequence[str] | str | None = None,
     doses: DosesLike | None = None,

@@ -7,7 +7,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim import results
+from mir21sim import library, results
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.execute import Options
 from mir21sim.perturb import Perturbations
@@ -119,6 +119,13 @@ def test_genes_and_conserved_pools_differ(cascade):
     assert set(varied(binding)) == {"A", "B"}
 
 
+def test_lipids_membranes_and_site_pools_are_alike_in_all_cells():
+    model = library.load("mir21_apoptosis", "HeLa")
+    names = {name for group in varied(model).values() for name in group}
+    assert not names & {"PIP2", "PS_in", "membrane", "site"}
+    assert {"BAX", "BID", "AGO2", "MTORC2_a"} <= names
+
+
 def test_each_cell_rests_by_its_own_synthesis(cascade):
     cells = Population(4, seed=2).cells(cascade)
     result = simulate_population(cascade, cells, 5, observe=["A", "B"])
@@ -131,7 +138,7 @@ def test_a_cell_is_the_single_run_with_its_numbers(cascade):
     cells = Population(3, seed=2).cells(cascade)
     both = simulate_population(cascade, cells, 5, observe="B")
     alone = simulate(
-        cascade, 5, observe="B", parameters={"k_A": float(cells["k_A"][1])}
+        cascade, 5, points=201, observe="B", parameters={"k_A": float(cells["k_A"][1])}
     )
     assert both["B"].values[1] == pytest.approx(alone["B"].values, rel=1e-9)
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import support
+import xarray as xr
 
 from mir21sim import arms, checks, cli, diagrams, library, plotting, report, validate
 from mir21sim.checks import Quantity, Readout, Treatment
@@ -126,6 +127,15 @@ def test_curve_features_of_a_readout():
     assert validate._of_population("dead", crossing) == 0.75
     assert validate._of_population("mean_time", crossing) == 2.0
     assert validate._of_population("cv_time", crossing) == 0.5
+
+
+def test_mean_reads_all_cells_at_the_end():
+    times = np.array([0.0, 1.0])
+    curves = np.array([[0.0, 0.2], [0.5, 0.6]])
+    result = xr.Dataset({"A": (("cell", "time"), curves)}, coords={"time": times})
+    read = checks.Readout.parse("mean(A)")
+    assert read.many
+    assert validate._read(result, checks.Treatment(), read) == pytest.approx(0.4)
 
 
 def test_verdicts_pass_fail_and_conflict(tmp_path):
