@@ -255,6 +255,7 @@ class Copasi(Peer):
         method.getParameter("Max Internal Steps").setIntValue(MAX_STEPS)
 
     def go(self, y, times):
+        self.start = y
         for species, value in zip(self.species, y, strict=True):
             species.setInitialValue(float(value) * self.factor)
         self.copasi.updateInitialValues(self.framework)
@@ -268,9 +269,16 @@ class Copasi(Peer):
         if self.columns is None:
             found = range(1, series.getNumVariables())
             ids = {series.getSBMLId(j, self.data): j for j in found}
-            self.columns = [ids[name] for name in self.names]
+            # A species that no reaction changes has no series: it keeps its start.
+            self.columns = [(k, ids.get(name)) for k, name in enumerate(self.names)]
         return np.array(
-            [[series.getData(i, j) for j in self.columns] for i in range(self.n_time)]
+            [
+                [
+                    self.start[k] if j is None else series.getData(i, j)
+                    for k, j in self.columns
+                ]
+                for i in range(self.n_time)
+            ]
         )
 
 
@@ -291,7 +299,10 @@ class Amici(Peer):
         if not (folder / name).is_dir():
             say("AMICI compiles the model")
             path = cache.folder() / f"{name}.xml"
-            path.write_text(given.files.texts["sbml"], encoding="utf-8")
+            text = given.files.texts["sbml"]
+            if not text.startswith("<?xml"):  # AMICI's reader insists on it
+                text = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
+            path.write_text(text, encoding="utf-8")
             amici.SbmlImporter(str(path)).sbml2amici(
                 name,
                 str(folder),
