@@ -18,7 +18,8 @@ FINE_H = np.linspace(0.0, 8.0, 1921)  # after the ligand, 15 s apart
 COARSE_H = np.linspace(0.0, 24.0, 289)
 CHX = f"cycloheximide=2.5 ug/ml@{LIFE_H}h"
 
-# id: (value, tolerance used here, unit). Values are those of the sources:
+# id: (value, tolerance used here, unit). Values are those of the sources but for the
+# last two, which are for the average cell.
 # SC-TD-*, BCL2-THR-50: single-cell tables of Spencer et al. in sorgerlab/earm
 # (experiments of Nature 2009 459:428); SC-EARM-TS: fit target of Lopez et al. 2013, Mol
 # Syst Biol 9:644; SC-ECRP-TS, SC-LAG, SC-ICRP: reporter curves of Spencer et al. 2009;
@@ -27,7 +28,7 @@ CHX = f"cycloheximide=2.5 ug/ml@{LIFE_H}h"
 # 13.5 h, so that the average cell dies not long before the end, here taken as 11.3 h.
 # BCL2-THR-50: half of unlike cells survive 9.8-fold; their average cell stands a little
 # more, 10.4-fold.
-OBSERVED = {
+TARGETS = {
     "SC-TD-50": (2.73, 0.06, "h"),
     "SC-TD-10": (4.09, 0.08, "h"),
     "SC-EARM-TS": (3.0, 0.5, "min"),
@@ -113,7 +114,7 @@ def predictions(model, values):
     )
     strong = run(model, values, [f"TRAIL=50 ng/ml@{LIFE_H}h", CHX], FINE_H, names)
     (weak,) = run(model, values, [f"TRAIL=10 ng/ml@{LIFE_H}h", CHX], FINE_H, names[:1])
-    fold = OBSERVED["BCL2-THR-50"][0]
+    fold = TARGETS["BCL2-THR-50"][0]
     (held,) = run(
         model,
         values,
@@ -149,7 +150,7 @@ def predictions(model, values):
 def fit(model):
     """Return the fitted values and the predictions they give."""
     start = np.log10(list(FREE.values()))
-    value, tolerance = np.array([(v, tol) for v, tol, _ in OBSERVED.values()]).T
+    value, tolerance = np.array([(v, tol) for v, tol, _ in TARGETS.values()]).T
 
     def misfit(rows):
         data = (predictions(model, 10**rows) - value) / tolerance
@@ -195,10 +196,8 @@ def fit_uptake(line, dose_nM, left):
 if __name__ == "__main__":
     hela = load("mir21_apoptosis", "HeLa")
     fitted, said = fit(hela)
-    print("id            observed   model")
-    for (key, (value, _, unit)), model_value in zip(
-        OBSERVED.items(), said, strict=True
-    ):
+    print("id              target   model")
+    for (key, (value, _, unit)), model_value in zip(TARGETS.items(), said, strict=True):
         print(f"{key:<12} {value:>9.4g} {model_value:>9.4g}  {unit}")
     print()
     for name, value in fitted.items():

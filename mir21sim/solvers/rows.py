@@ -83,7 +83,7 @@ def combine(m: int, *, chained: bool) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         y, stages, a, c, per_h, ys, g = data_pointers(
-            context, builder, _without_last(signature), args[:-1]
+            context, builder, signature.args[:-1], args[:-1]
         )
         n, rows = args[-1], _Rows(builder)
         weights = [rows.splat(a, _index(j)) for j in range(m)]
@@ -113,17 +113,8 @@ def combine(m: int, *, chained: bool) -> Any:
     return intrinsic(typer)
 
 
-def _without_last(signature: Any) -> Any:
-    """Return a signature's array arguments: all but the row count."""
-
-    class _Arrays:
-        args = signature.args[:-1]
-
-    return _Arrays
-
-
 def _finish_code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    pointers = data_pointers(context, builder, _without_last(signature), args[:-1])
+    pointers = data_pointers(context, builder, signature.args[:-1], args[:-1])
     y, last, ys, peak, atol, floor, rel, error, low = pointers
     n, rows = args[-1], _Rows(builder)
     relative, share = rows.splat(rel, _index(0)), rows.splat(rel, _index(1))
@@ -165,9 +156,7 @@ def finish(_ctx, y, last, ys, peak, atol, floor, rel, error, low, n):
 
 
 def _accept_code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    y, ys, peak, mask = data_pointers(
-        context, builder, _without_last(signature), args[:-1]
-    )
+    y, ys, peak, mask = data_pointers(context, builder, signature.args[:-1], args[:-1])
     rows = _Rows(builder)
     taken = builder.fcmp_ordered(">", rows.load(mask, _index(0)), rows.constant(0.0))
     with cgutils.for_range(builder, args[-1]) as loop:
@@ -194,10 +183,8 @@ def dense(s: int) -> Any:
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        class arrays:
-            args = signature.args[:4]
-
-        stages, table, need, k = data_pointers(context, builder, arrays, args[:4])
+        arrays = data_pointers(context, builder, signature.args[:4], args[:4])
+        stages, table, need, k = arrays
         n, n_need, rows = args[4], args[5], _Rows(builder)
         weights = [
             [rows.splat(table, _index(m * s + j)) for j in range(s)] for m in range(3)

@@ -88,10 +88,8 @@ def emitter(text: str, name: str, sums: Sums | None = None) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         plan = _plan(_function(text, name))
 
-        class arrays:
-            args = signature.args[1:]
-
-        t, (y, p, out) = args[0], data_pointers(context, builder, arrays, args[1:])
+        arrays = data_pointers(context, builder, signature.args[1:], args[1:])
+        t, (y, p, out) = args[0], arrays
         n_value = 0 if sums is None else sums.n_value
         memory = _Memory(builder, len(plan.slots) + n_value)
         between = memory.at(len(plan.slots)) if sums is not None else out

@@ -65,7 +65,7 @@ def emitter(arrays: Sequence[str], text: str, piece: int) -> Any:
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointers = data_pointers(context, builder, signature, args)
+        pointers = data_pointers(context, builder, signature.args, args)
         program = statements(text)
         for start in range(0, len(program), piece):
             part = program[start : start + piece]
@@ -75,11 +75,11 @@ def emitter(arrays: Sequence[str], text: str, piece: int) -> Any:
     return intrinsic(_TYPERS[len(arrays)](codegen))
 
 
-def data_pointers(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+def data_pointers(context: Any, builder: Any, kinds: Any, args: Any) -> list[Any]:
     """Return the data pointer of each array argument."""
     return [
         cgutils.create_struct_proxy(kind)(context, builder, value).data
-        for kind, value in zip(signature.args, args, strict=True)
+        for kind, value in zip(kinds, args, strict=True)
     ]
 
 
