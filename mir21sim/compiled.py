@@ -87,6 +87,8 @@ class Kernels:
     initial : ``(t, y, p, keep_y, keep_p)``, sets start values that are formulas
     j_row, j_col : int arrays, shape (n_nonzero,), sorted by column, then row
     n_row, n_col, n_value : stoichiometry, state × rate
+    term_rate : int array, the rate that each term is of: a rate is a sum of terms
+    factor_term, factor_state : int arrays, a term and a state that makes it zero
     events : events and relations, None where a network has neither
     backend : "numba" or "numpy"
     """
@@ -98,11 +100,19 @@ class Kernels:
     n_row: IntArray
     n_col: IntArray
     n_value: FloatArray
+    term_rate: IntArray
+    factor_term: IntArray
+    factor_state: IntArray
     n_state: int
     n_rate: int
     n_assigned: int
     events: EventKernels | None
     backend: str
+
+    @property
+    def n_term(self) -> int:
+        """Number of terms of all rates."""
+        return len(self.term_rate)
 
     @cached_property
     def rhs(self) -> Kernel:

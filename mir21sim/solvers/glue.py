@@ -1,0 +1,39 @@
+"""The functions of ``moving.Glue`` in machine code. Layer 3."""
+
+import numba
+
+_OPTIONS = {"cache": True, "error_model": "numpy"}
+
+
+@numba.njit("b1(f8[::1], i8[::1], f8[::1], f8[::1], f8, f8[::1])", **_OPTIONS)
+def spread(z, index, y, peak, share, floor):
+    """Set y[index] = z; say whether one is too far below zero."""
+    below = False
+    for k in range(len(z)):
+        value = z[k]
+        y[index[k]] = value
+        peak[k] = max(peak[k], abs(value))
+        below |= value < -(share * peak[k] + floor[k])
+    return below
+
+
+@numba.njit("f8(f8[::1], i8[::1], f8[::1], f8[::1])", **_OPTIONS)
+def gather(slope, index, inflow, out):
+    """Set out = slope[index] + inflow; return the sum."""
+    total = 0.0
+    for k in range(len(out)):
+        out[k] = slope[index[k]] + inflow[k]
+        total += out[k]
+    return total
+
+
+@numba.njit("f8(f8[::1], i8[::1], i8[::1], f8[::1])", **_OPTIONS)
+def scatter(data, source, at, out):
+    """Set out to zero and out[at] = data[source]; return the sum."""
+    out[:] = 0.0
+    total = 0.0
+    for k in range(len(source)):
+        value = data[source[k]]
+        out[at[k]] = value
+        total += value
+    return total
