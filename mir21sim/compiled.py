@@ -220,6 +220,7 @@ class CompiledModel:
     molecules_per_amount : float or None, molecules in one model unit of substance
     source : mapping of file name to text, enough to load the model again
     digest : str, SHA-256 of the network with its values
+    kernel_key : str, hash of what the kernels depend on: structure, generator, machine
     """
 
     info: ModelInfo
@@ -239,6 +240,7 @@ class CompiledModel:
     molecules_per_amount: float | None
     source: Mapping[str, str]
     digest: str
+    kernel_key: str
 
     def __post_init__(self) -> None:
         for label, array, names in (

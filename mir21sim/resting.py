@@ -256,7 +256,7 @@ def _refine(
 
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
     """Return what all runs of a model have in common, by content."""
-    parts = hashlib.sha256(cache.key(model.network).encode())
+    parts = hashlib.sha256(model.kernel_key.encode())
     numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL)
     parts.update(repr((numbers, method, model.state_names)).encode())
     if frozen is not None:
