@@ -89,6 +89,7 @@ class Kernels:
     n_row, n_col, n_value : stoichiometry, state × rate
     term_rate : int array, the rate that each term is of: a rate is a sum of terms
     factor_term, factor_state : int arrays, a term and a state that makes it zero
+    total_row, total_state, total_value : a basis of the conserved totals × state
     events : events and relations, None where a network has neither
     backend : "numba" or "numpy"
     """
@@ -103,6 +104,9 @@ class Kernels:
     term_rate: IntArray
     factor_term: IntArray
     factor_state: IntArray
+    total_row: IntArray
+    total_state: IntArray
+    total_value: FloatArray
     n_state: int
     n_rate: int
     n_assigned: int

@@ -12,7 +12,12 @@ import sympy
 
 from mir21sim.codegen.emit_version import GENERATOR
 from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
-from mir21sim.symbolic import Chained, SymbolicSystem, chain_rule
+from mir21sim.symbolic import (
+    Chained,
+    SymbolicSystem,
+    chain_rule,
+    conserved_totals,
+)
 from mir21sim.symbolic_events import SymbolicEvents
 from mir21sim.symbolic_zeros import zero_terms
 
@@ -28,7 +33,7 @@ def module_text(
     ``assigned(t, y, p, a)``, ``initial(t, y, p, keep_y, keep_p)`` (changes y and p in
     place, except where told to keep). The right-hand side, its Jacobian and its slope
     in time are made of these by the sparse stoichiometry (``solvers.signatures``).
-    ``TERM_RATE``, ``FACTOR_TERM`` and ``FACTOR_STATE`` are in ``compiled.Kernels``. For
+    ``compiled.Kernels`` says what the arrays TERM, FACTOR and TOTAL are. For
     the events, in the words of ``SymbolicEvents``: ``roots``, ``moments``, ``delays``,
     ``priorities`` and, one of each per event, ``VALUES`` and ``SIZES``, all
     ``(t, y, p, out)``, and ``triggers(t, r, p, out)``.
@@ -47,6 +52,7 @@ def module_text(
         _names("RATE_NAMES", system.rate_names),
         *_patterns(system, sorted(dv_dy.values), sorted(dv_dt.values)),
         *_zeros(system),
+        *_totals(system),
         writer.rates(),
         writer.derivatives("rates_dy", dv_dy, by_state=True),
         writer.derivatives("rates_dt", dv_dt, by_state=False),
@@ -126,6 +132,17 @@ def _zeros(system: SymbolicSystem) -> list[str]:
         _array("TERM_RATE", (r for r, _ in terms), "int64"),
         _array("FACTOR_TERM", (k for k, _ in pairs), "int64"),
         _array("FACTOR_STATE", (i for _, i in pairs), "int64"),
+    ]
+
+
+def _totals(system: SymbolicSystem) -> list[str]:
+    """Return the constant arrays of a basis of the conserved totals."""
+    totals = conserved_totals(len(system.y), system.stoichiometry)
+    entries = [(k, i, c) for k, row in enumerate(totals) for i, c in row.items()]
+    return [
+        _array("TOTAL_ROW", (k for k, _, _ in entries), "int64"),
+        _array("TOTAL_STATE", (i for _, i, _ in entries), "int64"),
+        _array("TOTAL_VALUE", (c for _, _, c in entries), "float64"),
     ]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.integrate
 
 from mir21sim._typing import FloatArray
+from mir21sim.solvers.moving import DRAINED
 from mir21sim.solvers.stretch import Stretch
 
 MOST_CALLS = 50_000
@@ -65,6 +66,10 @@ def cross(
     moving, glue, y, p = stretch.moving, stretch.glue, stretch.y, stretch.p
     index, inflow, stop = moving.index, stretch.inflow, stretch.stop
     all_slopes, data = stretch.all_slopes, stretch.data
+    source, factor = moving.source, moving.factor
+    least = DRAINED * y[moving.tied]
+    places = moving.tied, moving.first, moving.partner
+    ties = *places, moving.weight, stretch.constant, least
     out, dense = np.empty(n), np.empty(n * n)
     at = moving.col * n + moving.row  # columns one after another, as LAPACK has them
     calls = 0
@@ -73,7 +78,8 @@ def cross(
         nonlocal calls
         calls += 1
         below = glue.spread(z, index, y, peak, share, floor)
-        if below or calls > MOST_CALLS or stop.is_set():
+        drained = glue.follow(z, *ties, y)
+        if below or drained or calls > MOST_CALLS or stop.is_set():
             raise _OddError
         stretch.rhs(t, y, p, all_slopes)
         if not math.isfinite(glue.gather(all_slopes, index, inflow, out)):
@@ -82,8 +88,9 @@ def cross(
 
     def columns(t: float, z: FloatArray) -> FloatArray:
         glue.spread(z, index, y, peak, share, floor)
+        glue.follow(z, *ties, y)
         stretch.jac(t, y, p, data)
-        if not math.isfinite(glue.scatter(data, moving.source, at, dense)):
+        if not math.isfinite(glue.scatter(data, source, factor, at, dense)):
             raise _OddError
         return dense.reshape(n, n)
 

@@ -17,6 +17,22 @@ def spread(z, index, y, peak, share, floor):
     return below
 
 
+@numba.njit(
+    "b1(f8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[::1], f8[::1])",
+    **_OPTIONS,
+)
+def follow(z, tied, first, partner, weight, constant, least, y):
+    """Set y[tied] = constant + Σ weight·z; say whether one is below its least."""
+    drained = False
+    for i in range(len(tied)):
+        value = constant[i]
+        for k in range(first[i], first[i + 1]):
+            value += weight[k] * z[partner[k]]
+        y[tied[i]] = value
+        drained |= value < least[i]
+    return drained
+
+
 @numba.njit("f8(f8[::1], i8[::1], f8[::1], f8[::1])", **_OPTIONS)
 def gather(slope, index, inflow, out):
     """Set out = slope[index] + inflow; return the sum."""
@@ -27,13 +43,13 @@ def gather(slope, index, inflow, out):
     return total
 
 
-@numba.njit("f8(f8[::1], i8[::1], i8[::1], f8[::1])", **_OPTIONS)
-def scatter(data, source, at, out):
-    """Set out to zero and out[at] = data[source]; return the sum."""
+@numba.njit("f8(f8[::1], i8[::1], f8[::1], i8[::1], f8[::1])", **_OPTIONS)
+def scatter(data, source, factor, at, out):
+    """Set out to zero and add factor·data[source] at the places; return their sum."""
     out[:] = 0.0
     total = 0.0
     for k in range(len(source)):
-        value = data[source[k]]
-        out[at[k]] = value
+        value = factor[k] * data[source[k]]
+        out[at[k]] += value
         total += value
     return total

@@ -18,7 +18,7 @@ from mir21sim.compiled import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers import at_once
 from mir21sim.solvers.events import SAME_TIME, EventQueue, States
-from mir21sim.solvers.moving import Moving, moving_states
+from mir21sim.solvers.moving import Moving, moving_states, ties_of
 from mir21sim.solvers.outputs import Outputs
 from mir21sim.solvers.runs import Action, Runs, Tolerances, negative_slack
 from mir21sim.solvers.stretch import SPARSE_FROM, Stretch, clipped
@@ -161,8 +161,10 @@ class OneRun:
         moving = self._moving()
         if not len(moving):
             return self._wait(end)
-        if self.events is None and self.method == "LSODA" and self._at_once(end):
-            return SolverStatus.OK
+        if self.events is None and self.method == "LSODA":
+            for some in (self._tied(), moving):
+                if some is not None and self._at_once(self._stretch(some), end):
+                    return SolverStatus.OK
         return self._step_by_step(self._stretch(moving), end)
 
     def _moving(self) -> Moving:
@@ -172,6 +174,14 @@ class OneRun:
             mask = moving_states(self.kernels, self.y, self.input, self.frozen)
             self.moving, self.pattern = Moving.of(self.kernels, mask), pattern
         return self.moving
+
+    def _tied(self) -> Moving | None:
+        """Return moving states from which others follow by conserved totals."""
+        assert self.moving is not None
+        mask = np.zeros(len(self.y), dtype=bool)
+        mask[self.moving.index] = True
+        ties = ties_of(self.kernels, mask, self.y, self.input, self.frozen)
+        return None if ties is None else Moving.of(self.kernels, mask, ties)
 
     def _stretch(self, moving: Moving) -> Stretch:
         stretch = Stretch(
@@ -186,12 +196,11 @@ class OneRun:
         stretch.latest = self.latest
         return stretch
 
-    def _at_once(self, end: float) -> bool:
+    def _at_once(self, stretch: Stretch, end: float) -> bool:
         """Go to a stop in one call where nothing odd happens on the way; say whether.
 
         Outputs at the stop wait for what happens there.
         """
-        stretch = self._stretch(self._moving())
         index = stretch.index
         last = int(np.searchsorted(self.times, end, side="left"))
         inside = slice(self.next_output, last)
@@ -214,10 +223,12 @@ class OneRun:
         self.n_steps = n_steps
         self.n_rhs += found.n_rhs
         self.n_jac += found.n_jac
-        self._write(inside, stretch.whole(found.z[1:-1]))
+        states = stretch.whole(found.z)
+        self._write(inside, states[1:-1])
         self.next_output = last
         self.peak[index] = peak
-        self.y[index], self.t = found.z[-1], end
+        np.maximum(self.peak, np.abs(states).max(axis=0), out=self.peak)
+        self.y, self.t = states[-1].copy(), end
         return True
 
     def _step_by_step(self, stretch: Stretch, end: float) -> SolverStatus:

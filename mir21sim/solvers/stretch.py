@@ -18,10 +18,12 @@ SPARSE_FROM = 300
 class Stretch:
     """Slope and Jacobian of the moving states z; all others keep their value in y.
 
+    ``slope`` and the matrices are for moving states from which no others follow.
+
     Attributes
     ----------
     y : float array, shape (n_state,): where the last call was
-    peak : float array, shape (n_moving,): the largest absolute values of z so far
+    constant : float array, shape (n_tied,), of the states that follow from z
     """
 
     def __init__(
@@ -44,6 +46,10 @@ class Stretch:
         self.inflow = inflow[self.index]
         self.never_negative = never_negative
         self.latest = math.inf
+        self.constant = y[moving.tied]
+        if len(moving.tied):
+            terms = moving.weight * y[self.index][moving.partner]
+            self.constant = self.constant - np.add.reduceat(terms, moving.first[:-1])
         self.all_slopes = np.empty_like(y)
         self.data = np.empty(len(kernels.j_row))
         self.n_rhs = self.n_jac = 0
@@ -56,6 +62,11 @@ class Stretch:
         y = np.empty((*z.shape[:-1], len(self.y)))
         y[...] = self.y
         y[..., self.index] = z
+        moving = self.moving
+        if len(moving.tied):
+            terms = moving.weight * z[..., moving.partner]
+            sums = np.add.reduceat(terms, moving.first[:-1], axis=-1)
+            y[..., moving.tied] = self.constant + sums
         return y
 
     def slope(self, t: float, z: FloatArray) -> FloatArray:
@@ -84,7 +95,7 @@ class Stretch:
         self._derivatives(t, z)
         dense = np.empty(m * m)
         at = moving.row * m + moving.col
-        self.glue.scatter(self.data, moving.source, at, dense)
+        self.glue.scatter(self.data, moving.source, moving.factor, at, dense)
         return dense.reshape(m, m)
 
     def sparse_matrix(self, t: float, z: FloatArray) -> Any:
