@@ -63,13 +63,14 @@ def cross(
     n = len(stretch)
     if n * len(times) > MOST_NUMBERS:
         return None
-    moving, glue, y, p = stretch.moving, stretch.glue, stretch.y, stretch.p
-    index, inflow, stop = moving.index, stretch.inflow, stretch.stop
+    moving, y, p, stop = stretch.moving, stretch.y, stretch.p, stretch.stop
+    spread, gather, rhs = stretch.glue.spread, stretch.glue.gather, stretch.rhs
+    index, inflow = moving.index, stretch.inflow
     all_slopes, data = stretch.all_slopes, stretch.data
     source, factor = moving.source, moving.factor
     least = DRAINED * y[moving.tied]
-    places = moving.tied, moving.first, moving.partner
-    ties = *places, moving.weight, stretch.constant, least
+    ties = moving.tied, moving.first, moving.partner, moving.weight
+    places = index, *ties, stretch.constant, least
     out, dense = np.empty(n), np.empty(n * n)
     at = moving.col * n + moving.row  # columns one after another, as LAPACK has them
     calls = 0
@@ -77,20 +78,18 @@ def cross(
     def slope(t: float, z: FloatArray) -> FloatArray:
         nonlocal calls
         calls += 1
-        below = glue.spread(z, index, y, peak, share, floor)
-        drained = glue.follow(z, *ties, y)
-        if below or drained or calls > MOST_CALLS or stop.is_set():
+        odd = spread(z, *places, floor, share, peak, y)
+        if odd or calls > MOST_CALLS or stop.is_set():
             raise _OddError
-        stretch.rhs(t, y, p, all_slopes)
-        if not math.isfinite(glue.gather(all_slopes, index, inflow, out)):
+        rhs(t, y, p, all_slopes)
+        if not math.isfinite(gather(all_slopes, index, inflow, out)):
             raise _OddError
         return out
 
     def columns(t: float, z: FloatArray) -> FloatArray:
-        glue.spread(z, index, y, peak, share, floor)
-        glue.follow(z, *ties, y)
+        spread(z, *places, floor, share, peak, y)
         stretch.jac(t, y, p, data)
-        if not math.isfinite(glue.scatter(data, source, factor, at, dense)):
+        if not math.isfinite(stretch.glue.scatter(data, source, factor, at, dense)):
             raise _OddError
         return dense.reshape(n, n)
 

@@ -5,32 +5,28 @@ import numba
 _OPTIONS = {"cache": True, "error_model": "numpy"}
 
 
-@numba.njit("b1(f8[::1], i8[::1], f8[::1], f8[::1], f8, f8[::1])", **_OPTIONS)
-def spread(z, index, y, peak, share, floor):
-    """Set y[index] = z; say whether one is too far below zero."""
-    below = False
+@numba.njit(
+    "b1(f8[::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[::1],"
+    "   f8[::1], f8, f8[::1], f8[::1])",
+    **_OPTIONS,
+)
+def spread(
+    z, index, tied, first, partner, weight, constant, least, floor, share, peak, y
+):
+    """Set all moving states; say whether one is negative or drained."""
+    odd = False
     for k in range(len(z)):
         value = z[k]
         y[index[k]] = value
         peak[k] = max(peak[k], abs(value))
-        below |= value < -(share * peak[k] + floor[k])
-    return below
-
-
-@numba.njit(
-    "b1(f8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[::1], f8[::1])",
-    **_OPTIONS,
-)
-def follow(z, tied, first, partner, weight, constant, least, y):
-    """Set y[tied] = constant + Σ weight·z; say whether one is below its least."""
-    drained = False
+        odd |= value < -(share * peak[k] + floor[k])
     for i in range(len(tied)):
         value = constant[i]
         for k in range(first[i], first[i + 1]):
             value += weight[k] * z[partner[k]]
         y[tied[i]] = value
-        drained |= value < least[i]
-    return drained
+        odd |= value < least[i]
+    return odd
 
 
 @numba.njit("f8(f8[::1], i8[::1], f8[::1], f8[::1])", **_OPTIONS)

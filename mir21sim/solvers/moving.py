@@ -187,10 +187,9 @@ class Glue:
 
     Attributes
     ----------
-    spread : ``(z, index, y, peak, share, floor)``: sets y[index] = z, raises the peaks
-        to it, and returns whether any z is below ``-(share*peak + floor)``
-    follow : ``(z, tied, first, partner, weight, constant, least, y)``: sets y[tied] and
-        returns whether any is below `least`
+    spread : ``(z, index, tied, first, partner, weight, constant, least, floor, share,
+        peak, y)``: sets y[index] and y[tied], raises the peaks to z, and returns
+        whether any z is below ``-(share*peak + floor)`` or what is tied below `least`
     gather : ``(slope, index, inflow, out)``: sets out = slope[index] + inflow and
         returns the sum, which is not finite where one of them is not
     scatter : ``(data, source, factor, at, out)``: sets out to zero, adds
@@ -198,7 +197,6 @@ class Glue:
     """
 
     spread: Kernel
-    follow: Kernel
     gather: Kernel
     scatter: Kernel
 
@@ -208,38 +206,31 @@ class Glue:
         if backend == "numba":
             from mir21sim.solvers import glue  # Numba takes half a second
 
-            return cls(glue.spread, glue.follow, glue.gather, glue.scatter)
-        return cls(_spread, _follow, _gather, _scatter)
+            return cls(glue.spread, glue.gather, glue.scatter)
+        return cls(_spread, _gather, _scatter)
 
 
 def _spread(
     z: FloatArray,
     index: IntArray,
-    y: FloatArray,
-    peak: FloatArray,
-    share: float,
-    floor: FloatArray,
-) -> bool:
-    y[index] = z
-    np.maximum(peak, np.abs(z), out=peak)
-    return bool((z < -(share * peak + floor)).any())
-
-
-def _follow(
-    z: FloatArray,
     tied: IntArray,
     first: IntArray,
     partner: IntArray,
     weight: FloatArray,
     constant: FloatArray,
     least: FloatArray,
+    floor: FloatArray,
+    share: float,
+    peak: FloatArray,
     y: FloatArray,
 ) -> bool:
-    if not len(tied):
-        return False
-    value = constant + np.add.reduceat(weight * z[partner], first[:-1])
-    y[tied] = value
-    return bool((value < least).any())
+    y[index] = z
+    np.maximum(peak, np.abs(z), out=peak)
+    odd = bool((z < -(share * peak + floor)).any())
+    if len(tied):
+        y[tied] = constant + np.add.reduceat(weight * z[partner], first[:-1])
+        odd |= bool((y[tied] < least).any())
+    return odd
 
 
 def _gather(
