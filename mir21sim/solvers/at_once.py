@@ -131,8 +131,8 @@ def _first_step(
     ----------
     Hindmarsh AC 1983, ODEPACK (the comment "the computed value h0" in LSODA)
     """
-    tolerance = min(max(rtol, 100.0 * np.finfo(float).eps), 1e-3)
+    root = math.sqrt(min(max(rtol, 100.0 * np.finfo(float).eps), 1e-3))
     far = float(np.abs(times[[0, -1]]).max())
     fast = float(np.max(np.abs(slope) / (rtol * np.abs(z) + atol)))
-    step = 1.0 / math.sqrt(1.0 / (tolerance * far**2) + tolerance * fast**2)
+    step = 1.0 / math.hypot(1.0 / (root * far), root * fast)
     return min(step, float(times[-1] - times[0]))

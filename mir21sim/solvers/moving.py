@@ -45,7 +45,7 @@ def moving_states(
     """
     free = np.ones(len(y), dtype=bool) if frozen is None else ~frozen
     fed = free & (inflow != 0.0)
-    absent = (y == 0.0) & ~fed
+    absent = y == 0.0
     while True:
         off = _count(kernels.factor_term, absent[kernels.factor_state], kernels.n_term)
         on = _count(kernels.term_rate, off == 0, kernels.n_rate)

@@ -52,7 +52,6 @@ class OneRun:
         stop: threading.Event,
     ) -> None:
         self.kernels, self.tolerances, self.stop = kernels, tolerances, stop
-        kernels.rhs, kernels.jac  # noqa: B018 - compiled here, not in a callback
         self.method = method
         self.p = runs.p[run].copy()
         self.y = runs.y0[run].copy()

@@ -37,11 +37,9 @@ class Stretch:
         stop: threading.Event,
     ) -> None:
         self.kernels, self.moving, self.p, self.stop = kernels, moving, p, stop
-        self.rhs, self.jac, self.glue = (
-            kernels.rhs,
-            kernels.jac,
-            Glue.of(kernels.backend),
-        )
+        # Here, as LSODA may swallow what goes wrong in a callback that compiles.
+        self.rhs, self.jac = kernels.rhs, kernels.jac
+        self.glue = Glue.of(kernels.backend)
         self.y, self.index = y.copy(), moving.index
         self.inflow = inflow[self.index]
         self.never_negative = never_negative
