@@ -8,6 +8,7 @@ what was reached.
 """
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,12 @@ from mir21sim.solvers.moving import DRAINED
 from mir21sim.solvers.stretch import Stretch
 
 MOST_CALLS = 50_000
-"""Calls of the right-hand side after which a stretch is stepped instead: that can be
-stopped by the clock without losing what it has reached."""
+_CALLS_PER_STEP = 4
+"""Calls of the right-hand side after which a stretch is stepped instead, in all and for
+each step that the run has left: steps can be stopped without losing what is reached."""
+
+_LOOK_EVERY = 256
+"""Calls between looks at the clock."""
 
 MOST_NUMBERS = 10_000_000
 """Numbers that the states at the output times may be."""
@@ -50,6 +55,8 @@ def cross(
     floor: FloatArray,
     rtol: float,
     atol: FloatArray,
+    max_steps: int,
+    until: float,
 ) -> Crossed | None:
     """Integrate over the times, the first to the last; None where it is not plain.
 
@@ -59,6 +66,8 @@ def cross(
     peak : float array, shape (n_moving,): the largest absolute values so far; raised
     share, floor : what is below ``-(share*peak + floor)`` is odd
     rtol, atol : tolerances, atol of shape (n_moving,)
+    max_steps : steps that the run has left
+    until : when to give up, by ``time.monotonic``
     """
     n = len(stretch)
     if n * len(times) > MOST_NUMBERS:
@@ -73,13 +82,15 @@ def cross(
     places = index, *ties, stretch.constant, least
     out, dense = np.empty(n), np.empty(n * n)
     at = moving.col * n + moving.row  # columns one after another, as LAPACK has them
-    calls = 0
+    calls, most = 0, min(MOST_CALLS, _CALLS_PER_STEP * max_steps)
 
     def slope(t: float, z: FloatArray) -> FloatArray:
         nonlocal calls
         calls += 1
         odd = spread(z, *places, floor, share, peak, y)
-        if odd or calls > MOST_CALLS or stop.is_set():
+        if odd or calls > most or stop.is_set():
+            raise _OddError
+        if calls % _LOOK_EVERY == 0 and time.monotonic() > until:
             raise _OddError
         rhs(t, y, p, all_slopes)
         if not math.isfinite(gather(all_slopes, index, inflow, out)):
@@ -118,8 +129,8 @@ def cross(
     lowest = -(share * peak + floor)
     if info["message"] != _DONE or not (z >= lowest).all() or not np.isfinite(z).all():
         return None
-    work = (int(info[name][-1]) for name in ("nst", "nfe", "nje"))
-    return Crossed(z, *work)
+    n_steps, n_rhs, n_jac = (int(info[name][-1]) for name in ("nst", "nfe", "nje"))
+    return Crossed(z, n_steps, n_rhs, n_jac) if n_steps < max_steps else None
 
 
 def _first_step(

@@ -34,6 +34,9 @@ _CRAWL = 1e-3
 """Steps in which a solver must cross this share of its way, or it is started anew:
 LSODA, which met a jump, can keep its estimate of the slope there and tiny steps."""
 
+_SHARE_AT_ONCE = 0.25
+"""Share of the time left that going to a stop in one call may take."""
+
 _LOOK_EVERY = 32
 """Steps between looks at the clock."""
 
@@ -200,7 +203,7 @@ class OneRun:
 
         Outputs at the stop wait for what happens there.
         """
-        index = stretch.index
+        index, now = stretch.index, time.monotonic()
         last = int(np.searchsorted(self.times, end, side="left"))
         inside = slice(self.next_output, last)
         peak = self.peak[index]
@@ -212,14 +215,13 @@ class OneRun:
             floor=self.floor[index],
             rtol=self.tolerances.rtol,
             atol=self.tolerances.atol[index],
+            max_steps=self.tolerances.max_steps - self.n_steps,
+            # What it gives up is done again in the time that is left.
+            until=now + _SHARE_AT_ONCE * (self.deadline - now),
         )
-        if found is None:
+        if found is None or time.monotonic() > self.deadline or self.stop.is_set():
             return False
-        n_steps = self.n_steps + found.n_steps
-        late = time.monotonic() > self.deadline
-        if late or self.stop.is_set() or n_steps >= self.tolerances.max_steps:
-            return False
-        self.n_steps = n_steps
+        self.n_steps += found.n_steps
         self.n_rhs += found.n_rhs
         self.n_jac += found.n_jac
         states = stretch.whole(found.z)
