@@ -11,6 +11,7 @@ from support import integrate, network, reaction, scaled_error
 import mir21sim as ms
 from mir21sim import library
 from mir21sim.errors import SolverStatus
+from mir21sim.resting import resting_states
 from mir21sim.solvers import at_once
 from mir21sim.solvers.moving import Moving, moving_states, ties_of
 
@@ -308,6 +309,14 @@ def test_the_full_model_takes_no_more_work_than_it_should(large, monkeypatch):
     assert all(crossed for _, crossed in sizes)
     # From 150 on OpenBLAS factorises in threads, which wait for whoever has the cores.
     assert max(n for n, _ in sizes) < 140 < large.kernels.n_state
+
+
+def test_what_is_absent_rests_at_zero_exactly(large):
+    """Newton steps would leave 1e-30 of every drug, and with it all that it acts on."""
+    y, _ = resting_states(large, large.y0[np.newaxis], large.p0[np.newaxis])
+    still = {*large.state_names} - moving(large, y[0])
+    assert {"TRAIL", "anti_miR21_RISC", "cisplatin", "luciferase_WT"} <= still
+    assert all(y[0, large.state_index(name)] == 0.0 for name in still)
 
 
 def test_a_drug_is_absent_from_the_full_model_until_it_is_given(large):
