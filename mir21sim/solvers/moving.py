@@ -170,12 +170,12 @@ def ties_of(
         column = totals[:, largest].copy()
         column[k] = 0.0
         totals -= np.outer(column, totals[k])
+        totals[np.abs(totals) < 1e-12] = 0.0  # no total of rounding alone
         used.append((k, largest))
     if not used:
         return None
     rows, tied = np.ascontiguousarray(np.transpose(used))
     totals = totals[rows]
-    totals[np.abs(totals) < 1e-12] = 0.0  # rounding of the elimination
     rest = np.abs(totals) @ size - size[tied]
     safe = (rest > 0.0) & (rest <= LARGEST_REST * size[tied])
     return Ties(tied, totals) if safe.all() else None

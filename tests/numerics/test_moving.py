@@ -191,6 +191,24 @@ def test_totals_that_share_states_are_solved_for_one_each(binding):
     assert ties(binding, [80, 60, 20]) == {"A", "B"}
 
 
+def test_totals_that_are_one_without_what_is_still_are_used_once():
+    """0.1 A + 0.3 B + X and 0.1 A + 0.3 B + Y, of which X and Y do not change."""
+    net = network(
+        {"A": 50.0, "B": 20.0, "X": 7.0, "Y": 3.0},
+        {"kf": 1.0, "kr": 2.0, "off": 0.0},
+        [
+            reaction("there", "3 A -> B", "kf*A"),
+            reaction("back", "B -> 3 A", "kr*B"),
+            reaction("never", "A -> 0.1 X + 0.1 Y", "off*A"),
+        ],
+    )
+    model = support.compiled(net)
+    held = np.array([False, False, True, True])
+    assert len(ties(model, frozen=held)) <= 1
+    got = states(model, TIMES)
+    np.testing.assert_allclose(got[:, 0] + 3 * got[:, 1], 110.0, rtol=1e-12)
+
+
 def test_the_jacobian_of_what_moves_is_that_of_the_whole_along_the_totals(binding):
     y = np.array([80.0, 60.0, 20.0])
     mask = np.ones(3, dtype=bool)
