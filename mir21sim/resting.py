@@ -144,13 +144,23 @@ def settle(
         raise KeyboardInterrupt
     status = results.status.copy()
     y = results.y_end
-    for run in np.flatnonzero(status == SolverStatus.OK):
+    done = np.flatnonzero(status == SolverStatus.OK)
+    totals = _totals(model, frozen) if done.size else np.empty((0, y.shape[1]))
+    for run in done:
         quiet = _without_noise(model, y[run], y0[run])
-        refined = _refine(model, quiet, p[run], frozen)
+        refined = _refine(model, quiet, p[run], frozen, totals)
         y[run] = _without_noise(model, refined, y0[run])
         if drift(model, y[run], p[run], frozen) / model.seconds_per_time > DRIFT_PER_S:
             status[run] = SolverStatus.NO_RESTING_STATE
     return y, status
+
+
+def _totals(model: CompiledModel, frozen: BoolArray | None) -> FloatArray:
+    """Return what no reaction changes, shape (n_total, n_state); held states are."""
+    reactions = stoichiometry(model)
+    if frozen is not None:
+        reactions[frozen] = 0.0
+    return np.asarray(scipy.linalg.null_space(reactions.T).T, dtype=np.float64)
 
 
 def _without_noise(model: CompiledModel, y: FloatArray, y0: FloatArray) -> FloatArray:
@@ -218,7 +228,11 @@ def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> fl
 
 
 def _refine(
-    model: CompiledModel, y: FloatArray, p: FloatArray, frozen: BoolArray | None
+    model: CompiledModel,
+    y: FloatArray,
+    p: FloatArray,
+    frozen: BoolArray | None,
+    totals: FloatArray,
 ) -> FloatArray:
     """Make a nearly resting state exact by Newton steps that keep conserved totals.
 
@@ -228,9 +242,6 @@ def _refine(
     if best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
         return best
     held = np.zeros(len(y), dtype=bool) if frozen is None else frozen
-    reactions = stoichiometry(model)
-    reactions[held] = 0.0
-    totals = scipy.linalg.null_space(reactions.T).T
     for _ in range(_NEWTON_STEPS):
         scale = np.abs(best) + model.atol
         f = _slope(model, best, p, frozen)

@@ -2,6 +2,7 @@
 
 import struct
 
+import fcsparser
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,9 +165,6 @@ def quadrants_by_hand(events, names, spill, gates):
 
 
 def test_an_independent_reader_finds_the_same_quadrants(cells, tmp_path):
-    fcsparser = pytest.importorskip(
-        "fcsparser", reason="reads FCS files by code of its own; not installed"
-    )
     reading = FLOW.read(cells, seed=1)
     for tube, (_, row) in zip(reading.tubes, reading.raw.iterrows(), strict=True):
         path = write_fcs(tube, tmp_path / "tube.fcs", reading.spillover)
