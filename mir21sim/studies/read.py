@@ -12,7 +12,7 @@ import pydantic
 
 from mir21sim import bench, library, toml_text
 from mir21sim.assays.assay import Assay
-from mir21sim.assays.flow import Gates
+from mir21sim.assays.gates import Gates
 from mir21sim.assays.noise import Noise
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.bench import Sample

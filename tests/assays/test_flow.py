@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim.assays.flow import (
-    CHANNELS,
-    QUADRANTS,
-    FlowCytometry,
-    Gates,
-    compensated,
-    quadrants,
-    read_fcs,
-    write_fcs,
-)
+from mir21sim.assays.fcs import read_fcs, write_fcs
+from mir21sim.assays.flow import FlowCytometry
+from mir21sim.assays.gates import CHANNELS, QUADRANTS, Gates, compensated, quadrants
 from mir21sim.assays.noise import FlowNoise
 from mir21sim.errors import InputError
 from mir21sim.library import load
