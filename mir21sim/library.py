@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from mir21sim import lint, results, toml_text, units
+from mir21sim import lint, results, toml_text, unit_check, units
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, Gene, Input, ModelInfo, Observable
 from mir21sim.equations import equations
@@ -194,7 +194,7 @@ def assemble(
     _stop_on(lint.structure_issues(network), files.name)
     # Units depend on the structure alone: once passed, a later start skips the check.
     if unit_policy == "check" and not cache.has_passed(network, "units"):
-        _stop_on(lint.unit_issues(network), files.name)
+        _stop_on(unit_check.unit_issues(network), files.name)
         cache.note_passed(network, "units")
     return _compiled(files, network, info, backend)
 
@@ -276,7 +276,7 @@ def check(files: ModelFiles) -> list[lint.Issue]:
     network, _ = understand(files)
     issues = lint.structure_issues(network)
     if not issues:
-        issues += lint.unit_issues(network)
+        issues += unit_check.unit_issues(network)
     if "parameters" in files.texts:
         base, _ = understand(ModelFiles(files.name, files.texts))
         issues += lint.source_issues(

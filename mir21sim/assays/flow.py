@@ -25,11 +25,7 @@ from mir21sim.assays.assay import (
     replicates_of,
     stream,
 )
-from mir21sim.assays.cytometer import (
-    NAME,
-    Cytometer,
-    true_shares,
-)
+from mir21sim.assays.cytometer import NAME, Cytometer, true_shares
 from mir21sim.assays.flow_reading import FlowReading, plot_flow
 from mir21sim.assays.gates import QUADRANTS, Gates, quadrants
 from mir21sim.assays.noise import FlowNoise

@@ -216,7 +216,7 @@ def population(
     quiet: QuietOption = False,
 ) -> None:
     """Simulate unlike cells; print who dies and when, write a file, draw a picture."""
-    from mir21sim import execute
+    from mir21sim import deaths, execute
     from mir21sim import population as populations
     from mir21sim.arrange import output_times
     from mir21sim.compare import stimulus_time
@@ -226,7 +226,7 @@ def population(
         cells, cv, distributions=assignments(vary, "--vary"), seed=seed
     )
     loaded = load_model(model, context, backend, ignore_units)
-    dies = death or populations.death_quantity(loaded)
+    dies = death or deaths.death_quantity(loaded)
     fixed = assignments(set_, "--set")
     members = {k: v for k, v in drawn.cells(loaded).items() if k not in fixed}
     with progress_bar(quiet) as progress:
@@ -243,7 +243,7 @@ def population(
             ),
         )
     start: str | float = since if since is not None else stimulus_time(result) or 0.0
-    typer.echo(populations.death_text(result, dies, since=start))
+    typer.echo(deaths.death_text(result, dies, since=start))
     write_result(result, loaded, output, None)
     if plot is not None:
         from mir21sim import plotting

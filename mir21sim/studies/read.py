@@ -19,7 +19,7 @@ from mir21sim.bench import Sample
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
-from mir21sim.population import Population, varied
+from mir21sim.population import Population
 from mir21sim.studies.schema import (
     ASSAYS,
     AssayTable,
@@ -30,6 +30,7 @@ from mir21sim.studies.schema import (
     Table,
     slug,
 )
+from mir21sim.variation import varied
 
 Place = toml_text.TomlPath
 
