@@ -144,23 +144,14 @@ def settle(
         raise KeyboardInterrupt
     status = results.status.copy()
     y = results.y_end
-    done = np.flatnonzero(status == SolverStatus.OK)
-    totals = _totals(model, frozen) if done.size else np.empty((0, y.shape[1]))
-    for run in done:
+    totals: dict[bytes, FloatArray] = {}  # the same for all runs, and slow to find
+    for run in np.flatnonzero(status == SolverStatus.OK):
         quiet = _without_noise(model, y[run], y0[run])
         refined = _refine(model, quiet, p[run], frozen, totals)
         y[run] = _without_noise(model, refined, y0[run])
         if drift(model, y[run], p[run], frozen) / model.seconds_per_time > DRIFT_PER_S:
             status[run] = SolverStatus.NO_RESTING_STATE
     return y, status
-
-
-def _totals(model: CompiledModel, frozen: BoolArray | None) -> FloatArray:
-    """Return what no reaction changes, shape (n_total, n_state); held states are."""
-    reactions = stoichiometry(model)
-    if frozen is not None:
-        reactions[frozen] = 0.0
-    return np.asarray(scipy.linalg.null_space(reactions.T).T, dtype=np.float64)
 
 
 def _without_noise(model: CompiledModel, y: FloatArray, y0: FloatArray) -> FloatArray:
@@ -232,16 +223,20 @@ def _refine(
     y: FloatArray,
     p: FloatArray,
     frozen: BoolArray | None,
-    totals: FloatArray,
+    known: dict[bytes, FloatArray],
 ) -> FloatArray:
     """Make a nearly resting state exact by Newton steps that keep conserved totals.
 
-    A held state is a conserved total of its own.
+    A held state is a conserved total of its own. `known` has the totals of other runs
+    by what is held.
     """
     best, best_drift = y, drift(model, y, p, frozen)
     if best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
         return best
     held = np.zeros(len(y), dtype=bool) if frozen is None else frozen
+    if held.tobytes() not in known:
+        known[held.tobytes()] = _totals(model, held)
+    totals = known[held.tobytes()]
     for _ in range(_NEWTON_STEPS):
         scale = np.abs(best) + model.atol
         f = _slope(model, best, p, frozen)
@@ -261,6 +256,13 @@ def _refine(
             break
         best, best_drift = trial, new
     return best
+
+
+def _totals(model: CompiledModel, held: BoolArray) -> FloatArray:
+    """Return what no reaction changes, shape (n_total, n_state); held states are."""
+    reactions = stoichiometry(model)
+    reactions[held] = 0.0
+    return np.asarray(scipy.linalg.null_space(reactions.T).T, dtype=np.float64)
 
 
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
