@@ -16,7 +16,7 @@ from mir21sim.ir import Species
 from mir21sim.perturb import NONE, Perturbations
 from mir21sim.protocol import Dose, Protocol
 from mir21sim.solvers.runs import Action, Runs, Schedule, Selection, Source
-from mir21sim.units import SECONDS_PER_HOUR
+from mir21sim.units import SECONDS_PER_HOUR, UnitParts
 
 ATOL_AT_RTOL = 1e-6
 """Relative tolerance at which a model's own ``atol`` is meant."""
@@ -172,7 +172,8 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
                 f"`[{name}]`, its concentration."
             )
     outputs, selection = select_outputs(model, plan.observe)
-    amounts = np.array([name in _species(model) for name in model.state_names], bool)
+    species = _species(model)
+    amounts = np.array([name in species for name in model.state_names], bool)
     amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
     runs = Runs(
         y0=y0,
@@ -410,9 +411,9 @@ def select_outputs(
     ``A`` is molecules, ``[A]`` is nM, a rule variable or parameter has its own unit, a
     reaction's id is its rate.
     """
-    outputs, rows = [], []
+    outputs, rows, known = [], [], _Known.of(model)
     for name in unique(names):
-        output, row = _resolve(model, name)
+        output, row = _resolve(model, known, name)
         outputs.append(output)
         rows.append(row)
     if not rows:
@@ -432,20 +433,45 @@ _Row: TypeAlias = tuple[Source, int, Source, int, float]
 """Where a selected quantity is, what divides it, and its factor."""
 
 
-def _resolve(model: CompiledModel, name: str) -> tuple[Output, _Row]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a model has: species, where each quantity is kept, units that are stated."""
+
+    species: Mapping[str, Species]
+    places: Mapping[str, tuple[Source, int]]
+    units: Mapping[str, UnitParts | None]
+
+    @classmethod
+    def of(cls, model: CompiledModel) -> "_Known":
+        kinds = (  # the first one has a name that several have
+            (Source.STATE, model.state_names),
+            (Source.ASSIGNED, model.assigned_names),
+            (Source.RATE, model.rate_names),
+            (Source.PARAM, model.param_names),
+        )
+        places: dict[str, tuple[Source, int]] = {}
+        for kind, names in kinds:
+            for i, name in enumerate(names):
+                places.setdefault(name, (kind, i))
+        stated = {p.id: p.unit for p in model.network.parameters}
+        stated |= {c.id: c.unit for c in model.network.compartments}
+        return cls(_species(model), places, stated)
+
+
+def _resolve(model: CompiledModel, known: _Known, name: str) -> tuple[Output, _Row]:
     """Return how one output is labelled and where it comes from."""
     bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
     observable = model.info.observables.get(bare)
-    pool = _species(model).get(bare)
+    pool = known.species.get(bare)
     label = observable.label if observable else bare
     if pool is not None and not observable:
         label = pool.name or bare
     if bare != name:
-        return _concentration(model, name, bare, label)
-    place = _place(model, bare)
+        return _concentration(model, known, name, species=bare, label=label)
+    place = known.places.get(bare)
     if place is None:
-        known = unique((*model.network.ids(), *model.rate_names))
-        raise UnknownNameError("quantity to observe", name, known)
+        names = unique((*model.network.ids(), *model.rate_names))
+        raise UnknownNameError("quantity to observe", name, names)
     if pool is not None:
         scale = model.molecules_per_amount or 1.0
         return Output(name, amount_unit(model), label), _row(place, scale)
@@ -454,20 +480,7 @@ def _resolve(model: CompiledModel, name: str) -> tuple[Output, _Row]:
         time = units.parts_text(model.network.units.time)
         unit = f"{extent}/{time}" if extent and time else ""
         return Output(name, unit, f"rate of {bare}"), _row(place)
-    return Output(name, _parameter_unit(model, bare), label), _row(place)
-
-
-def _place(model: CompiledModel, name: str) -> tuple[Source, int] | None:
-    """Return where a quantity is kept, None for one that does not exist."""
-    for kind, names in (
-        (Source.STATE, model.state_names),
-        (Source.ASSIGNED, model.assigned_names),
-        (Source.RATE, model.rate_names),
-        (Source.PARAM, model.param_names),
-    ):
-        if name in names:
-            return kind, names.index(name)
-    return None
+    return Output(name, units.parts_text(known.units.get(bare)), label), _row(place)
 
 
 def _row(
@@ -479,29 +492,20 @@ def _row(
 
 
 def _concentration(
-    model: CompiledModel, name: str, species: str, label: str
+    model: CompiledModel, known: _Known, name: str, *, species: str, label: str
 ) -> tuple[Output, _Row]:
     """Return a species over the size of its compartment, whatever that does, in nM."""
-    pool = _species(model).get(species)
+    pool = known.species.get(species)
     if pool is None:
-        raise UnknownNameError("species", species, tuple(_species(model)))
+        raise UnknownNameError("species", species, tuple(known.species))
     home = next(c for c in model.network.compartments if c.id == pool.compartment)
     if home.dimensions != 3.0:
         raise InputError(
             f"`{species}` is in compartment `{home.id}` of {home.dimensions:g} "
             f"dimensions, so it has no molar concentration; observe `{species}`."
         )
-    above, below = _place(model, species), _place(model, home.id)
-    assert above is not None
-    assert below is not None
+    above, below = known.places[species], known.places[home.id]
     # 1 nM in 1 pL is 602.2 molecules; the size may change or be swept, so it divides.
     per_size = units.AVOGADRO * 1e-21 * units.picolitres(1.0, home.unit)
     scale = (model.molecules_per_amount or 1.0) / per_size
     return Output(name, "nM", f"{label} concentration"), _row(above, scale, below)
-
-
-def _parameter_unit(model: CompiledModel, name: str) -> str:
-    """Return the unit of a parameter, rule variable or compartment as text."""
-    found = {p.id: p.unit for p in model.network.parameters}
-    found |= {c.id: c.unit for c in model.network.compartments}
-    return units.parts_text(found.get(name))

@@ -87,6 +87,9 @@ class Kernels:
     initial : ``(t, y, p, keep_y, keep_p)``, sets start values that are formulas
     j_row, j_col : int arrays, shape (n_nonzero,), sorted by column, then row
     n_row, n_col, n_value : stoichiometry, state × rate
+    term_rate : int array, the rate that each term is of: a rate is a sum of terms
+    factor_term, factor_state : int arrays, a term and a state that makes it zero
+    total_row, total_state, total_value : a basis of the conserved totals × state
     events : events and relations, None where a network has neither
     backend : "numba" or "numpy"
     """
@@ -98,11 +101,22 @@ class Kernels:
     n_row: IntArray
     n_col: IntArray
     n_value: FloatArray
+    term_rate: IntArray
+    factor_term: IntArray
+    factor_state: IntArray
+    total_row: IntArray
+    total_state: IntArray
+    total_value: FloatArray
     n_state: int
     n_rate: int
     n_assigned: int
     events: EventKernels | None
     backend: str
+
+    @property
+    def n_term(self) -> int:
+        """Number of terms of all rates."""
+        return len(self.term_rate)
 
     @cached_property
     def rhs(self) -> Kernel:
@@ -210,6 +224,7 @@ class CompiledModel:
     molecules_per_amount : float or None, molecules in one model unit of substance
     source : mapping of file name to text, enough to load the model again
     digest : str, SHA-256 of the network with its values
+    kernel_key : str, hash of what the kernels depend on: structure, generator, machine
     """
 
     info: ModelInfo
@@ -229,6 +244,7 @@ class CompiledModel:
     molecules_per_amount: float | None
     source: Mapping[str, str]
     digest: str
+    kernel_key: str
 
     def __post_init__(self) -> None:
         for label, array, names in (

@@ -4,6 +4,7 @@ Simulate, sweep and rerun share it.
 """
 
 import base64
+import functools
 import importlib.metadata
 import json
 import math
@@ -399,6 +400,7 @@ def _unpacked(text: str) -> FloatArray:
     return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(float)
 
 
+@functools.cache  # a package cannot change under a running process; 2 ms to look up
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)

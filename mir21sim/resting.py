@@ -16,6 +16,7 @@ from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.integrate import BATCH_METHODS, Workers, integrate
+from mir21sim.solvers.moving import moving_states
 from mir21sim.solvers.runs import Runs, Schedule, Selection, Tolerances
 
 HORIZON_S = 1e8
@@ -227,13 +228,14 @@ def _refine(
 ) -> FloatArray:
     """Make a nearly resting state exact by Newton steps that keep conserved totals.
 
-    A held state is a conserved total of its own. `known` has the totals of other runs
-    by what is held.
+    What cannot move, held or absent, is a conserved total of its own, so that nothing
+    that is absent becomes 1e-30 of something. `known` has the totals of other runs by
+    what is held.
     """
     best, best_drift = y, drift(model, y, p, frozen)
     if best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
         return best
-    held = np.zeros(len(y), dtype=bool) if frozen is None else frozen
+    held = ~moving_states(model.kernels, y, np.zeros_like(y), frozen)
     if held.tobytes() not in known:
         known[held.tobytes()] = _totals(model, held)
     totals = known[held.tobytes()]
@@ -267,7 +269,7 @@ def _totals(model: CompiledModel, held: BoolArray) -> FloatArray:
 
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
     """Return what all runs of a model have in common, by content."""
-    parts = hashlib.sha256(cache.key(model.network).encode())
+    parts = hashlib.sha256(model.kernel_key.encode())
     numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL)
     parts.update(repr((numbers, method, model.state_names)).encode())
     if frozen is not None:

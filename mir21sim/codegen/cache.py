@@ -44,6 +44,7 @@ class KernelModule:
     assigned_names: tuple[str, ...]
     rate_names: tuple[str, ...]
     path: Path
+    key: str
 
 
 def folder() -> Path:
@@ -118,7 +119,8 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
         raise InputError(
             "The backend `numba` needs the package numba; `numpy` works without it."
         )
-    path = folder() / f"m_{key(network)}.py"
+    name = key(network)
+    path = folder() / f"m_{name}.py"
     text = _read(path)
     if text is None:
         text = _generate(network)
@@ -135,6 +137,7 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
         assigned_names=module.ASSIGNED_NAMES,
         rate_names=module.RATE_NAMES,
         path=path,
+        key=name,
     )
 
 

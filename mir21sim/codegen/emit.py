@@ -12,8 +12,14 @@ import sympy
 
 from mir21sim.codegen.emit_version import GENERATOR
 from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
-from mir21sim.symbolic import Chained, SymbolicSystem, chain_rule
+from mir21sim.symbolic import (
+    Chained,
+    SymbolicSystem,
+    chain_rule,
+    conserved_totals,
+)
 from mir21sim.symbolic_events import SymbolicEvents
+from mir21sim.symbolic_zeros import zero_terms
 
 
 def module_text(
@@ -26,7 +32,8 @@ def module_text(
     ``DV_ROW``/``DV_COL``), ``rates_dt(t, y, p, d)`` (of dv/dt, ``DT_ROW``),
     ``assigned(t, y, p, a)``, ``initial(t, y, p, keep_y, keep_p)`` (changes y and p in
     place, except where told to keep). The right-hand side, its Jacobian and its slope
-    in time are made of these by the sparse stoichiometry (``solvers.signatures``). For
+    in time are made of these by the sparse stoichiometry (``solvers.signatures``).
+    ``compiled.Kernels`` says what the arrays TERM, FACTOR and TOTAL are. For
     the events, in the words of ``SymbolicEvents``: ``roots``, ``moments``, ``delays``,
     ``priorities`` and, one of each per event, ``VALUES`` and ``SIZES``, all
     ``(t, y, p, out)``, and ``triggers(t, r, p, out)``.
@@ -44,6 +51,8 @@ def module_text(
         _names("ASSIGNED_NAMES", system.assigned_names),
         _names("RATE_NAMES", system.rate_names),
         *_patterns(system, sorted(dv_dy.values), sorted(dv_dt.values)),
+        *_zeros(system),
+        *_totals(system),
         writer.rates(),
         writer.derivatives("rates_dy", dv_dy, by_state=True),
         writer.derivatives("rates_dt", dv_dt, by_state=False),
@@ -55,6 +64,10 @@ def module_text(
     ]
     return "\n".join(parts) + "\n"
 
+
+MOST_STATES = 400
+"""States up to which conserved totals are sought: exact elimination takes a fifth of a
+second then, more than linear time beyond, and one state less in each saves little."""
 
 COMPILED = ("rhs", "jac", "dfdt", "rates", "assigned", "roots")
 """Kernels that Numba compiles; ``signatures`` says what each is made of."""
@@ -112,6 +125,32 @@ def _patterns(
         _array("DFT_TO", (i for i, _, _ in dt_terms), "int64"),
         _array("DFT_FACTOR", (float(f) for _, f, _ in dt_terms), "float64"),
         _array("DFT_FROM", (k for _, _, k in dt_terms), "int64"),
+    ]
+
+
+def _zeros(system: SymbolicSystem) -> list[str]:
+    """Return the constant arrays that say which states at zero make rates zero."""
+    terms = [(r, term) for r, row in enumerate(zero_terms(system)) for term in row]
+    pairs = [(k, i) for k, (_, term) in enumerate(terms) for i in sorted(term)]
+    return [
+        _array("TERM_RATE", (r for r, _ in terms), "int64"),
+        _array("FACTOR_TERM", (k for k, _ in pairs), "int64"),
+        _array("FACTOR_STATE", (i for _, i in pairs), "int64"),
+    ]
+
+
+def _totals(system: SymbolicSystem) -> list[str]:
+    """Return the constant arrays of a basis of the conserved totals.
+
+    There are none for a large model, whose solver can do without.
+    """
+    n = len(system.y)
+    totals = conserved_totals(n, system.stoichiometry) if n <= MOST_STATES else []
+    entries = [(k, i, c) for k, row in enumerate(totals) for i, c in row.items()]
+    return [
+        _array("TOTAL_ROW", (k for k, _, _ in entries), "int64"),
+        _array("TOTAL_STATE", (i for _, i, _ in entries), "int64"),
+        _array("TOTAL_VALUE", (c for _, _, c in entries), "float64"),
     ]
 
 

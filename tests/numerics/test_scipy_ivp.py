@@ -232,6 +232,20 @@ def test_methods_agree_on_earm(earm_runs, method):
     assert scaled_error(got, want, rtol=1e-5, atol=1e-2) < 10
 
 
+@pytest.mark.parametrize(
+    ("starts", "want"),
+    [
+        ([1e6, 1e-3, 2e4, 0.0], [1e-5, 1e-6, 1e-6, 1e-6]),
+        ([1.0, 1e-3, 1.0, 0.0], [1e-9, 1e-9, 1e-9, 1e-9]),  # few molecules in all
+    ],
+    ids=["cell", "unit"],
+)
+def test_tolerances_follow_the_scale_down_to_a_millionth_of_a_molecule(starts, want):
+    species = dict(zip("ABCD", starts, strict=True))
+    model = support.compiled(support.network(species, {}, []))
+    np.testing.assert_allclose(model.atol, want, rtol=1e-12)
+
+
 # -------------------------------------------------------------------------- failures
 def failing(rate, arrow="A ->", **parameters):
     """Return a model with a quiet first reaction and a second one that fails."""
