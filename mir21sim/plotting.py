@@ -27,9 +27,9 @@ from mir21sim.compare import (
     quantity,
     stimulus_time,
 )
+from mir21sim.deaths import death_times, fraction_dead
 from mir21sim.errors import InputError
 from mir21sim.export import Measured
-from mir21sim.population import death_times, fraction_dead
 from mir21sim.units import SECONDS_PER_HOUR, seconds
 
 MAX_PANELS = 6

@@ -7,7 +7,6 @@ no cell cycle, and a level is frozen for the length of an experiment.
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -16,22 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from mir21sim import ir, symbolic, units
 from mir21sim._typing import FloatArray
-from mir21sim.compare import quantity
-from mir21sim.compiled import CompiledModel, unique
+from mir21sim.compiled import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.execute import Options, execute, make_plan
 from mir21sim.perturb import NONE, Perturbations, clamped_states
 from mir21sim.protocol import DosesLike
 from mir21sim.resting import resting_states
-from mir21sim.units import SECONDS_PER_HOUR
+from mir21sim.variation import varied
 
 CV = 0.28
 """CV of stable proteins between cells (Spencer 2009 recalled, Bertaux 2014 derived)."""
-
-DEAD = 0.5
-"""A cell is dead when the quantity that commits it crosses one half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,78 +235,6 @@ def _stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
-_ALIKE = frozenset({"SBO:0000240", "SBO:0000247", "SBO:0000278"})
-"""Material entity, simple chemical, messenger RNA."""
-
-
-def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
-    """Return what differs between cells: product or pool to the names it scales.
-
-    Every gene differs in its synthesis and the initial amount of its free protein. So
-    does every other product of a reaction from nothing, by the first parameter with a
-    unit in its rate, where no other synthesis has that one; an mRNA does not, so that
-    no protein varies twice. Of a conserved pool, the largest resting amount that no
-    other pool shares is scaled, unless its SBO term says that it is no macromolecule
-    of its own: lipids, membranes and pools of all transcripts are alike in all cells.
-    """
-    genes = model.info.genes.values()
-    groups = {
-        gene.protein[0]: (*gene.synthesis, gene.protein[0])
-        for gene in genes
-        if gene.synthesis
-    }
-    groups |= _other_births(
-        model, {name for names in groups.values() for name in names}
-    )
-    alike = {s.id for s in model.network.species if s.sbo in _ALIKE}
-    kernels = model.kernels
-    places = zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True)
-    matrix = {(int(i), int(r)): float(v) for i, r, v in places}
-    pools = symbolic.pools(kernels.n_state, matrix)
-    shared = Counter(state for pool in pools for state in pool)
-    for pool in pools:
-        largest = max(pool, key=lambda k: (shared[k] == 1, model.y0[k]))
-        name = model.state_names[largest]
-        if model.y0[largest] > 0 and name not in alike:
-            groups.setdefault(name, (name,))
-    return groups
-
-
-def _other_births(model: CompiledModel, taken: set[str]) -> dict[str, tuple[str, ...]]:
-    """Return what is made from nothing besides the proteins of genes."""
-    measured = {p.id for p in model.network.parameters if p.unit and not _plain(p)}
-    messengers = {gene.mrna for gene in model.info.genes.values()}
-    births = [
-        (r.products[0][0], [n for n in unique(ir.symbols(r.rate)) if n in measured])
-        for r in model.network.reactions
-        if not r.reactants and len(r.products) == 1
-    ]
-    uses = Counter(name for _, names in births for name in names)
-    groups = {}
-    for product, names in births:
-        first = next((n for n in names if n in model.param_names), "")
-        if not first or uses[first] > 1 or {first, product} & taken:
-            continue
-        if product in messengers or product.endswith("_mRNA"):
-            continue
-        if model.info.genes and not _rate_of_amount(model, first):
-            continue  # what is shed or cut is no synthesis of its own
-        state = (product,) if product in model.state_names else ()
-        groups[product] = (first, *state)
-    return groups
-
-
-def _plain(parameter: ir.Parameter) -> bool:
-    return all(kind == "dimensionless" for kind, *_ in parameter.unit or ())
-
-
-def _rate_of_amount(model: CompiledModel, name: str) -> bool:
-    """Say whether a parameter counts molecules per time."""
-    unit = next(p.unit for p in model.network.parameters if p.id == name)
-    powers = {kind: exponent for kind, exponent, *_ in unit or ()}
-    return powers in ({"item": 1, "second": -1}, {"mole": 1, "second": -1})
-
-
 def resting_amounts(model: CompiledModel) -> FloatArray:
     """Return where the average cell starts: at rest, where the model says so."""
     if not model.info.equilibrate:
@@ -385,167 +307,3 @@ def simulate_population(
     if done.interrupted:
         raise KeyboardInterrupt
     return done.dataset
-
-
-# ------------------------------------------------------------------- who dies, and when
-def crossing_times(
-    times: FloatArray, curves: FloatArray, level: float = DEAD, since: float = 0.0
-) -> FloatArray:
-    """Return the time after `since` at which each curve first reaches a level.
-
-    Between two output times the curve is taken as straight.
-
-    Parameters
-    ----------
-    times : float array, shape (n_time,), ascending
-    curves : float array, shape (…, n_time)
-
-    Returns
-    -------
-    float array, shape (…): 0 where it is there from the start, infinite where it never
-    comes, NaN where the curve stops before it
-
-    Examples
-    --------
-    >>> crossing_times(np.array([0.0, 1.0, 2.0]), np.array([[0.0, 0.2, 0.8]]))
-    array([1.5])
-    """
-    first = min(int(np.searchsorted(times, since)), len(times) - 1)
-    t, v = times[first:], curves[..., first:]
-    above = v >= level
-    k = above.argmax(axis=-1)
-    before = np.maximum(k - 1, 0)
-    high = np.take_along_axis(v, k[..., np.newaxis], -1)[..., 0]
-    low = np.take_along_axis(v, before[..., np.newaxis], -1)[..., 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (level - low) / (high - low)
-        found = t[before] + share * (t[k] - t[before]) - since
-    found = np.where(k == 0, 0.0, found)
-    never = np.where(np.isnan(v[..., -1]), np.nan, np.inf)
-    return np.where(above.any(axis=-1), found, never)
-
-
-DEATHS = ("PS_exposed", "MOMP_fraction", "PARP_cleaved_fraction")
-"""Quantities that say that a cell dies, the one that a laboratory sees most first."""
-
-
-def death_quantity(model: CompiledModel) -> str:
-    """Return which of ``DEATHS`` a model has, the first one.
-
-    Raises
-    ------
-    InputError
-        For a model with none.
-    """
-    known = (*model.state_names, *model.assigned_names)
-    found = next((name for name in DEATHS if name in known), None)
-    if found is None:
-        raise InputError(
-            f"{model.id} has none of {', '.join(DEATHS)}: say which quantity kills a "
-            "cell when it crosses one half (`--death`)."
-        )
-    return found
-
-
-def death_times(
-    result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
-) -> xr.DataArray:
-    """Return when each cell dies: the quantity first crosses one half, h after `since`.
-
-    Parameters
-    ----------
-    result : with the dimensions ``cell`` and ``time``, and any others
-    observe : ``PS_exposed`` (as Annexin V sees it), ``MOMP_fraction``, …
-    since : h, or text; usually when the stimulus is given
-
-    Returns
-    -------
-    DataArray without ``time``: 0 for a cell that was dead by then, infinite for one
-    that lives, NaN where the run stopped before
-    """
-    start = units.seconds(since, "since") / SECONDS_PER_HOUR
-    curves = quantity(result, observe).transpose(..., "time")
-    found = crossing_times(result["time"].values, curves.values, DEAD, start)
-    times = curves.isel(time=0, drop=True).copy(data=found).rename("death_time")
-    return times.assign_attrs(units="h", long_name="time of death")
-
-
-def fraction_dead(
-    result: xr.Dataset,
-    at: npt.ArrayLike,
-    observe: str = "PS_exposed",
-    *,
-    since: float | str = 0.0,
-) -> xr.DataArray:
-    """Return the share of cells that have died by some times.
-
-    Cells that were dead at `since` are left out, above and below; so are those whose
-    run stopped before their fate was known.
-
-    Parameters
-    ----------
-    at : float array, shape (n_at,), h after `since`
-
-    Returns
-    -------
-    DataArray with the dimension ``at`` in place of ``cell``; NaN where no cell is left
-    """
-    died = death_times(result, observe, since=since)
-    known = (died > 0).sum("cell")
-    by = xr.DataArray(np.atleast_1d(np.asarray(at, dtype=float)), dims="at")
-    by = by.assign_coords(at=("at", by.values, {"units": "h"}))
-    share = ((died > 0) & (died <= by)).sum("cell") / known.where(known > 0)
-    return share.rename("fraction_dead").assign_attrs(units="1", long_name="dead cells")
-
-
-def kill_curve(
-    result: xr.Dataset,
-    at: float,
-    observe: str = "PS_exposed",
-    *,
-    since: float | str = 0.0,
-) -> xr.DataArray:
-    """Return fractional killing by dose: the share of cells dead by one time.
-
-    Parameters
-    ----------
-    result : of ``simulate_population`` with `over`, or of an experiment: one dimension
-        or more besides ``cell`` and ``time``
-    at : h after `since`
-
-    Raises
-    ------
-    InputError
-        For a result in which nothing differs but the cells.
-    """
-    share = fraction_dead(result, [at], observe, since=since).isel(at=0)
-    if not share.dims:
-        raise InputError(
-            "A kill curve needs a swept dose (`over`) besides `cell` and `time`."
-        )
-    return share
-
-
-def death_text(
-    result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
-) -> str:
-    """Return who dies, and when, as lines to read."""
-    start = units.seconds(since, "since") / SECONDS_PER_HOUR
-    died = death_times(result, observe, since=start).values.ravel()
-    alive = died[died > 0]
-    when = alive[np.isfinite(alive)]
-    length = float(result["time"][-1]) - start
-    lines = [f"{len(alive)} of {died.size} cells live at {start:g} h"]
-    if len(alive):
-        share = len(when) / len(alive)
-        lines.append(f"{len(when)} of them ({share:.1%}) die within {length:g} h")
-    if len(when) > 1:
-        low, middle, high = np.percentile(when, (10, 50, 90))
-        cv = when.std(ddof=1) / when.mean()
-        lines.append(
-            f"time of death: mean {when.mean():.3g} h, CV {cv:.2f}; 10 % by "
-            f"{low:.3g} h, half by {middle:.3g} h, 90 % by {high:.3g} h"
-        )
-    if np.isnan(died).any():
-        lines.append(f"{np.isnan(died).sum()} cells could not be followed to the end")
-    return "\n".join(lines)

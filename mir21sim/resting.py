@@ -145,9 +145,10 @@ def settle(
         raise KeyboardInterrupt
     status = results.status.copy()
     y = results.y_end
+    totals: dict[bytes, FloatArray] = {}  # the same for all runs, and slow to find
     for run in np.flatnonzero(status == SolverStatus.OK):
         quiet = _without_noise(model, y[run], y0[run])
-        refined = _refine(model, quiet, p[run], frozen)
+        refined = _refine(model, quiet, p[run], frozen, totals)
         y[run] = _without_noise(model, refined, y0[run])
         if drift(model, y[run], p[run], frozen) / model.seconds_per_time > DRIFT_PER_S:
             status[run] = SolverStatus.NO_RESTING_STATE
@@ -219,20 +220,25 @@ def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> fl
 
 
 def _refine(
-    model: CompiledModel, y: FloatArray, p: FloatArray, frozen: BoolArray | None
+    model: CompiledModel,
+    y: FloatArray,
+    p: FloatArray,
+    frozen: BoolArray | None,
+    known: dict[bytes, FloatArray],
 ) -> FloatArray:
     """Make a nearly resting state exact by Newton steps that keep conserved totals.
 
     What cannot move, held or absent, is a conserved total of its own, so that nothing
-    that is absent becomes 1e-30 of something.
+    that is absent becomes 1e-30 of something. `known` has the totals of other runs by
+    what is held.
     """
     best, best_drift = y, drift(model, y, p, frozen)
     if best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
         return best
     held = ~moving_states(model.kernels, y, np.zeros_like(y), frozen)
-    reactions = stoichiometry(model)
-    reactions[held] = 0.0
-    totals = scipy.linalg.null_space(reactions.T).T
+    if held.tobytes() not in known:
+        known[held.tobytes()] = _totals(model, held)
+    totals = known[held.tobytes()]
     for _ in range(_NEWTON_STEPS):
         scale = np.abs(best) + model.atol
         f = _slope(model, best, p, frozen)
@@ -252,6 +258,13 @@ def _refine(
             break
         best, best_drift = trial, new
     return best
+
+
+def _totals(model: CompiledModel, held: BoolArray) -> FloatArray:
+    """Return what no reaction changes, shape (n_total, n_state); held states are."""
+    reactions = stoichiometry(model)
+    reactions[held] = 0.0
+    return np.asarray(scipy.linalg.null_space(reactions.T).T, dtype=np.float64)
 
 
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:

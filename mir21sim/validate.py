@@ -29,11 +29,12 @@ from mir21sim.checks import (
 )
 from mir21sim.compare import curve_features
 from mir21sim.compiled import CompiledModel, unique
+from mir21sim.deaths import DEAD, crossing_times
 from mir21sim.errors import InputError, ModelError, SolverError, hint
 from mir21sim.execute import Options
 from mir21sim.integrate import MANY
 from mir21sim.perturb import Perturbations
-from mir21sim.population import DEAD, Population, crossing_times, simulate_population
+from mir21sim.population import Population, simulate_population
 from mir21sim.protocol import Protocol
 from mir21sim.simulate import simulate
 

@@ -10,6 +10,9 @@ import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `import support`, in importlib mode
+# Before NumPy is there: matrices of some hundred rows are no work for two threads, and
+# where other processes want the cores these wait for each other 40 times as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import support
 

@@ -8,8 +8,9 @@ import pytest
 import support
 
 from mir21sim import bench, resting
+from mir21sim.assays.antibodies import Antibody
 from mir21sim.assays.assay import run_assays, stream
-from mir21sim.assays.western import Antibody, WesternBlot
+from mir21sim.assays.western import WesternBlot
 from mir21sim.bench import Experiment, Sample, dose_series, run
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.execute import Options

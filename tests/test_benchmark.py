@@ -69,6 +69,9 @@ def test_command_prints_numbers_and_progress(monkeypatch, capsys):
     )
     monkeypatch.setattr(benchmark, "start_up", lambda *_: begin)
     monkeypatch.setattr(benchmark, "LADDER", (1e-5,) * 6)
+    pair = {"n_run": 2048, "one_s": 3.0, "two_s": 2.0}
+    monkeypatch.setattr(benchmark, "threads", lambda *_: pair)
+    monkeypatch.setattr(benchmark.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(benchmark, "_REPEATS", 1)
     monkeypatch.setattr(benchmark, "_RADAU_CELLS", 1)
     command = ["benchmark", "--model", "earm_1_3", "--cells", "4"]
@@ -79,7 +82,15 @@ def test_command_prints_numbers_and_progress(monkeypatch, capsys):
     assert "earm_1_3" in out
     assert "1.25 s" in out
     assert "times as fast" in out
+    assert "two threads against one, 2048 runs: 2.00 s against 3.00 s, 1.50" in out
     assert "4 cells by Rodas5P" in err
+
+
+def test_threads_are_timed_on_many_runs(binding, monkeypatch):
+    monkeypatch.setattr(benchmark, "_REPEATS", 1)
+    found = benchmark.threads(binding, benchmark.cells(binding, 3))
+    assert found["n_run"] == 2048
+    assert min(found["one_s"], found["two_s"]) > 0
 
 
 def test_a_peer_that_is_not_there_is_left_out(peers, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import event, expr, reaction
 
 import mir21sim as ms
-from mir21sim import ir, lint, report
+from mir21sim import ir, lint, report, unit_check
 from mir21sim.errors import (
     FailedRunsWarning,
     InputError,
@@ -625,7 +625,7 @@ def test_units_of_events_are_checked(delay, value, wrong):
         ir.Parameter("x", 0.0, litre, constant=False),
         ir.Parameter("d", 1.0, support.HOUR),
     )
-    issues = lint.unit_issues(replace(net, parameters=parameters))
+    issues = unit_check.unit_issues(replace(net, parameters=parameters))
     assert [i.check for i in issues] == ["units"] * wrong
 
 

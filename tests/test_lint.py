@@ -6,7 +6,7 @@ import pytest
 import support
 from support import ITEM, PICOLITRE, expr, reaction
 
-from mir21sim import ir, library, lint
+from mir21sim import ir, library, lint, unit_check
 from mir21sim.errors import ModelError
 from mir21sim.lint import SourcedNumber
 
@@ -53,7 +53,7 @@ def only(issues, check):
 
 def test_a_sound_network_has_no_issue():
     assert lint.structure_issues(SOUND) == []
-    assert lint.unit_issues(SOUND) == []
+    assert unit_check.unit_issues(SOUND) == []
     assert lint.advice(SOUND) == []
 
 
@@ -163,7 +163,7 @@ def test_a_boundary_species_may_have_both():
 
 # -------------------------------------------------------------------------- units
 def unit_message(net):
-    issues = lint.unit_issues(net)
+    issues = unit_check.unit_issues(net)
     assert [issue.check for issue in issues] == ["units"]
     return issues[0].message
 
@@ -246,7 +246,7 @@ def test_consistent_units_raise_nothing(formula):
     net = replace(
         net, parameters=(*net.parameters, ir.Parameter("k3", 2.0, DIMENSIONLESS))
     )
-    assert lint.unit_issues(net) == []
+    assert unit_check.unit_issues(net) == []
 
 
 def test_a_concentration_is_an_amount_over_a_volume():
@@ -393,20 +393,20 @@ def test_the_unit_of_a_slope_is_that_of_its_quantity_over_time():
     others = tuple(p for p in right.parameters if p.id != "total")
     given = replace(total, unit=(*ITEM, *PER_TIME))
     good = replace(right, parameters=(*others, given))
-    assert lint.unit_issues(good) == []
+    assert unit_check.unit_issues(good) == []
     bad = replace(right, parameters=(*others, replace(total, unit=ITEM)))
-    assert len(messages(lint.unit_issues(bad), "units")) == 1
+    assert len(messages(unit_check.unit_issues(bad), "units")) == 1
 
 
 def test_the_rate_of_a_reaction_has_a_unit():
     net = with_units(k1=PER_TIME, k2=PER_TIME)
     rules = (ir.Rule("assignment", "total", expr("r1 + A")),)
-    assert only(lint.unit_issues(replace(net, rules=rules)), "units").startswith(
+    assert only(unit_check.unit_issues(replace(net, rules=rules)), "units").startswith(
         "total"
     )
 
 
 def test_an_algebraic_rule_must_not_add_unlike_units():
     net = replace(with_units(k1=PER_TIME, k2=PER_TIME), algebraic=(expr("A - k1"),))
-    message = only(lint.unit_issues(net), "units")
+    message = only(unit_check.unit_issues(net), "units")
     assert message.startswith("algebraic rule 1 `A - k1`: ")

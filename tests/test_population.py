@@ -8,25 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mir21sim import library, results
-from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.execute import Options
-from mir21sim.perturb import Perturbations
-from mir21sim.plotting import plot_population
-from mir21sim.population import (
-    Fixed,
-    LogNormal,
-    Population,
+from mir21sim.deaths import (
     crossing_times,
     death_quantity,
     death_text,
     death_times,
     fraction_dead,
     kill_curve,
-    simulate_population,
-    varied,
 )
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.execute import Options
+from mir21sim.perturb import Perturbations
+from mir21sim.plotting import plot_population
+from mir21sim.population import Fixed, LogNormal, Population, simulate_population
 from mir21sim.rerun import rerun
 from mir21sim.simulate import simulate
+from mir21sim.variation import varied
 
 GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'
 REST = Options(equilibrate=True)

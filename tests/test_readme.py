@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import support
 
 import mir21sim as ms
 
@@ -56,12 +57,15 @@ def test_first_command_sweeps_and_says_where_the_picture_is(tmp_path):
 
 
 @pytest.mark.slow
-def test_commands_work_in_their_order(tmp_path):
+def test_commands_work_in_their_order(tmp_path, monkeypatch, capfd):
+    """In this process: twenty starts of Python take longer than what they start."""
+    monkeypatch.chdir(tmp_path)
     assert len(COMMANDS) >= 8
     for command in COMMANDS:
-        done = run(command, tmp_path)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        assert done.stderr == ""
+        code = support.run_cli(*shlex.split(command)[1:])
+        told = capfd.readouterr()
+        assert (code, told.err) == (0, ""), command
+        assert told.out, command
 
 
 def test_python_block_runs(tmp_path):

@@ -15,7 +15,8 @@ from support import MATH, SBML, expr, reaction
 
 from mir21sim import ir
 from mir21sim.errors import ModelError, UnsupportedFeatureError
-from mir21sim.frontends.sbml import MAX_DEPTH, read_sbml
+from mir21sim.frontends.sbml import read_sbml
+from mir21sim.frontends.sbml_formulas import MAX_DEPTH
 
 TINY = support.network(
     {"A": 3.0, "B": 0.0},

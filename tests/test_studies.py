@@ -18,7 +18,8 @@ import xarray as xr
 from scipy import stats
 
 from mir21sim import bench, cli, results
-from mir21sim.assays.flow import FlowCytometry, read_fcs
+from mir21sim.assays.fcs import read_fcs
+from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.errors import InputError, ModelError
 from mir21sim.partial import folder_for

@@ -10,9 +10,9 @@ import xarray as xr
 
 from mir21sim import arms, checks, cli, diagrams, library, plotting, report, validate
 from mir21sim.checks import Quantity, Readout, Treatment
+from mir21sim.deaths import crossing_times
 from mir21sim.errors import InputError, ModelError
 from mir21sim.perturb import Perturbations
-from mir21sim.population import crossing_times
 
 CLAIM = {
     "id": "C1",

@@ -1,4 +1,4 @@
-"""Western blot: bands, densitometry, and the picture of the membrane. Layer 15.
+"""Western blot: lanes, bands and densitometry. Layer 15.
 
 A lane is a dish: the mean over its cells, dead ones too. One replicate is one blot,
 with every lane on it, of lysates from dishes of its own. The loading control is a
@@ -7,17 +7,17 @@ protein that no treatment changes; it is not part of the model.
 
 import json
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import scipy.ndimage
 import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.assays.antibodies import LOADING, Antibody, antibodies, antibodies_against
 from mir21sim.assays.assay import (
     Reading,
     at_time,
@@ -34,86 +34,10 @@ from mir21sim.assays.assay import (
 )
 from mir21sim.assays.noise import WesternNoise
 from mir21sim.assays.statistics import Test, summary_rows
+from mir21sim.assays.western_reading import WesternReading, plot_western
 from mir21sim.bench import Sample
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, UnknownNameError
-
-
-@dataclass(frozen=True, slots=True)
-class Antibody:
-    """What an antibody binds, and where the band runs.
-
-    Attributes
-    ----------
-    name : as the blot is labelled
-    binds : model quantities whose sum is the band
-    kda : kDa, apparent mass
-    """
-
-    name: str
-    binds: tuple[str, ...]
-    kda: float
-
-
-FORMS = (
-    Antibody("p-AKT", ("pAKT",), 60),
-    Antibody("AKT", ("AKT", "AKT_T308", "pAKT"), 60),
-    Antibody("p-ERK", ("pERK",), 43),
-    Antibody("ERK", ("ERK", "pERK"), 43),
-    Antibody("p-FOXO", ("pFOXO",), 80),
-    Antibody("FOXO", ("FOXO", "pFOXO"), 80),
-    Antibody("p-BAD", ("pBAD_total",), 23),
-    Antibody("CASP3", ("CASP3",), 35),
-    Antibody("cleaved CASP3", ("CASP3_a", "XIAP_CASP3"), 17),
-    Antibody("CASP7", ("CASP7",), 35),
-    Antibody("cleaved CASP7", ("CASP7_a", "XIAP_CASP7"), 20),
-    Antibody("CASP8", ("CASP8",), 55),
-    Antibody("cleaved CASP8", ("CASP8_a", "BFAR_CASP8"), 18),
-    Antibody("PARP", ("PARP1",), 116),
-    Antibody("cleaved PARP", ("PARP1_c",), 89),
-    Antibody("BID", ("BID",), 22),
-    Antibody("tBID", ("tBID_total",), 15),
-)
-"""Antibodies that tell forms of one protein apart; masses are recalled."""
-
-KDA = {
-    "PTEN": 54, "PDCD4": 54, "BCL2": 26, "TIMP3": 24, "SPRY1": 35, "SPRY2": 35,
-    "NFIB": 47, "XIAP": 57, "CFLAR": 55, "CASP6": 34, "CASP9": 47, "BFAR": 52,
-    "BAX": 21, "BAK1": 25, "BCL2L1": 30, "MCL1": 40, "BAD": 23, "BBC3": 23,
-    "PMAIP1": 11, "BCL2L11": 23, "TP53": 53, "MDM2": 90, "AP1": 39, "APAF1": 140,
-    "DIABLO": 25, "CYCS": 14, "TNFRSF10B": 48, "FAS": 45, "TNFRSF1A": 55,
-    "TNFRSF1B": 75,
-}  # fmt: skip
-"""kDa, apparent mass of a gene's protein, all forms in one band; recalled."""
-
-LOADING = Antibody("β-actin", (), 42)
-
-
-def antibodies(model: CompiledModel) -> dict[str, Antibody]:
-    """Return every antibody that has something to bind in a model, by name."""
-    genes = {name: gene.protein for name, gene in model.info.genes.items()}
-    return _antibodies({*model.state_names, *model.assigned_names}, genes)
-
-
-def _antibodies(
-    known: Set[str], genes: Mapping[str, Sequence[str]]
-) -> dict[str, Antibody]:
-    """Return the antibodies against some quantities; of a gene, all forms count."""
-    found = {a.name: a for a in FORMS if known >= {*a.binds}}
-    for name, kda in KDA.items():
-        for binds in ((f"{name}_total",), tuple(genes.get(name, ())), (name,)):
-            if binds and known >= {*binds}:
-                found[name] = Antibody(name, binds, kda)
-                break
-    return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WesternReading(Reading):
-    """A reading of a blot, with what its picture needs: kDa by band, in order."""
-
-    masses: Mapping[str, float] = field(default_factory=dict)
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +142,7 @@ class WesternBlot:
         part = at_time(dishes_of(cells), self.time_h)
         lanes = [str(name) for name in part["sample"].values]
         chosen = self._chosen(
-            _antibodies(
+            antibodies_against(
                 {str(name) for name in part.data_vars}, json.loads(part.attrs["genes"])
             )
         )
@@ -389,131 +313,3 @@ def _scaled(density: FloatArray, *, seen: bool) -> FloatArray:
     if not (seen and math.isfinite(mean) and mean > 0):
         return np.full(len(density), np.nan)
     return density / mean
-
-
-# ------------------------------------------------------------------------- the picture
-_LANE, _STRIP = 56, 46
-"""Pixels of a lane's width and of a strip's height."""
-
-
-def membrane(signals: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return a strip of a blot as grey values, 0 black to 1 white.
-
-    Bands are as wide as the lane, thicker where they are stronger, slightly bent and
-    unevenly filled; the membrane has grain and blotches.
-
-    Parameters
-    ----------
-    signals : float array, shape (n_lane,), share of full scale
-
-    Returns
-    -------
-    float array, shape (n_pixel_y, n_pixel_x)
-    """
-    height, width = _STRIP, _LANE * len(signals)
-    y, x = np.mgrid[0:height, 0:_LANE].astype(float)
-    dark = np.zeros((height, width))
-    for k, signal in enumerate(signals):
-        across = (x - (_LANE - 1) / 2) / (0.36 * _LANE)
-        bend = rng.normal(1.6, 0.6) * across**2 + rng.normal(0.0, 0.8) * across
-        centre = height / 2 + rng.normal(0.0, 0.5) - bend
-        thickness = 3.2 + 3.0 * max(0.0, signal)
-        fill = (
-            1.0
-            + 0.10
-            * scipy.ndimage.gaussian_filter(
-                rng.standard_normal((height, _LANE)), (2.0, 9.0)
-            )
-            * 12
-        )
-        edge = 1.0 / (1.0 + np.exp((np.abs(across) - 0.98) * 14))
-        shape = np.exp(-0.5 * np.abs((y - centre) / thickness) ** 2.4)
-        band = max(0.0, signal) * shape * edge * np.clip(fill, 0.6, 1.4)
-        dark[:, k * _LANE : (k + 1) * _LANE] += band
-    dark = scipy.ndimage.gaussian_filter(dark, (1.0, 1.4))
-    grain = scipy.ndimage.gaussian_filter(rng.standard_normal(dark.shape), 0.7) * 0.025
-    cloud = scipy.ndimage.gaussian_filter(rng.standard_normal(dark.shape), 14) * 0.5
-    # Optical density to grey: strong bands go to black, not beyond.
-    grey: FloatArray = np.exp(-2.6 * dark) * (0.93 + grain + cloud)
-    return np.clip(grey, 0.0, 1.0)
-
-
-def plot_western(reading: WesternReading) -> Figure:
-    """Draw the first blot with labelled lanes and masses, densities of all below it.
-
-    Under each lane stands the mean density of all blots, times the control's; where
-    that has no band, times the strongest lane's. Ratios have rows of their own.
-    """
-    raw = reading.raw[reading.raw["replicate"] == 1]
-    lanes = list(dict.fromkeys(raw["sample"]))
-    strips: list[tuple[str, float, FloatArray]] = [
-        (name, kda, raw.loc[raw["protein"] == name, "signal"].to_numpy())
-        for name, kda in reading.masses.items()
-    ]
-    first = raw[raw["protein"] == next(iter(reading.masses))]
-    strips.append((LOADING.name, LOADING.kda, first["loading"].to_numpy()))
-    ratios = [name for name in dict.fromkeys(raw["protein"]) if "/" in name]
-    ratios = [name for name in ratios if name not in reading.masses]
-    full = max(1.0, *(float(signals.max()) for *_, signals in strips))
-    n_row = len(strips) + len(ratios)
-    figure = Figure(
-        figsize=(2.9 + 0.66 * len(lanes), 1.3 + 0.74 * len(strips) + 0.3 * len(ratios)),
-        layout="constrained",
-    )
-    axes = figure.subplots(
-        n_row,
-        1,
-        squeeze=False,
-        height_ratios=[1.0] * len(strips) + [0.04] * len(ratios),
-    )[:, 0]
-    centres = (np.arange(len(lanes)) + 0.5) * _LANE
-    for ax, (name, kda, signals) in zip(axes, strips, strict=False):
-        # Without noise signals are amounts: they are drawn as shares of the strongest.
-        top = 1.0 if full == 1.0 else 2 * max(float(signals.max()), 1e-300)
-        rng = stream(reading.seed, "membrane", name)
-        ax.imshow(
-            membrane(signals / top, rng), cmap="gray", vmin=0, vmax=1, aspect="auto"
-        )
-        ax.set_yticks([_STRIP / 2], [name])
-        ax.tick_params(length=0)
-        ax.text(
-            1.015, 0.5, f"– {kda:g}", transform=ax.transAxes, va="center", fontsize=9
-        )
-        for side in ax.spines.values():
-            side.set(color="0.3", lw=0.8)
-        ax.set_xticks(centres, _densities(reading, name, lanes), fontsize=8)
-    for ax, name in zip(axes[len(strips) :], ratios, strict=True):
-        ax.set_xlim(0, _LANE * len(lanes))
-        ax.set_yticks([0.5], [name])
-        ax.set_xticks([])
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        for place, text in zip(centres, _densities(reading, name, lanes), strict=True):
-            ax.text(place, 0.5, text, ha="center", va="center", fontsize=8)
-    head = axes[0].secondary_xaxis("top")
-    head.set_xticks(centres, lanes, rotation=35, ha="left")
-    head.tick_params(length=0)
-    head.spines[:].set_visible(False)
-    axes[0].text(1.015, 1.02, "kDa", transform=axes[0].transAxes, fontsize=9)
-    figure.supxlabel(
-        "first blot; numbers: density, mean of all blots, times the control's\n"
-        "(in brackets: times the strongest lane's, where the control has no band)",
-        fontsize=8,
-    )
-    return figure
-
-
-def _densities(
-    reading: WesternReading, protein: str, lanes: Sequence[str]
-) -> list[str]:
-    """Return what stands under the lanes of a protein; nothing under the loading."""
-    table = reading.summary[reading.summary["protein"] == protein]
-    if table.empty:
-        return [""] * len(lanes)
-    row = table.set_index("sample").loc[list(lanes)]
-    if row["relative"].notna().all():
-        return [f"{value:.2f}" for value in row["relative"]]
-    strongest = float(row["mean"].max())
-    if not strongest > 0:
-        return ["–"] * len(lanes)
-    return [f"({max(0.0, value / strongest):.2f})" for value in row["mean"]]

@@ -16,8 +16,8 @@ import jinja2
 from mir21sim import report
 from mir21sim.assays.noise import noise_table
 from mir21sim.bench import Sample
+from mir21sim.deaths import death_times
 from mir21sim.export import TextTable, text_table
-from mir21sim.population import death_times
 from mir21sim.studies.run import FATE, Done, Read, fit_records, gate_records
 
 _LEAST_P = 1e-4

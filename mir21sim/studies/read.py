@@ -12,14 +12,14 @@ import pydantic
 
 from mir21sim import bench, library, toml_text
 from mir21sim.assays.assay import Assay
-from mir21sim.assays.flow import Gates
+from mir21sim.assays.gates import Gates
 from mir21sim.assays.noise import Noise
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.bench import Sample
 from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
-from mir21sim.population import Population, varied
+from mir21sim.population import Population
 from mir21sim.studies.schema import (
     ASSAYS,
     AssayTable,
@@ -30,6 +30,7 @@ from mir21sim.studies.schema import (
     Table,
     slug,
 )
+from mir21sim.variation import varied
 
 Place = toml_text.TomlPath
 

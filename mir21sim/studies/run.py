@@ -22,9 +22,12 @@ import xarray as xr
 
 from mir21sim import bench, export, plotting, report, results
 from mir21sim.assays.assay import Assay, Reading
-from mir21sim.assays.flow import CHANNELS, FlowReading, write_fcs
+from mir21sim.assays.fcs import write_fcs
+from mir21sim.assays.flow_reading import FlowReading
+from mir21sim.assays.gates import CHANNELS
 from mir21sim.assays.noise import noise_table
-from mir21sim.assays.plate import PlateReading, write_plate_map
+from mir21sim.assays.plate_map import write_plate_map
+from mir21sim.assays.plate_reading import PlateReading
 from mir21sim.bench import Experiment
 from mir21sim.compiled import unique
 from mir21sim.errors import InputError, SolverStatus

@@ -37,7 +37,8 @@ from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
-from mir21sim.assays.plate import PlateAssay, PlateMap, read_plate_map
+from mir21sim.assays.plate import PlateAssay
+from mir21sim.assays.plate_map import PlateMap, read_plate_map
 from mir21sim.assays.statistics import Test
 from mir21sim.assays.western import WesternBlot
 from mir21sim.bench import Sample, dose_series

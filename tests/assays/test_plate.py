@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mir21sim.assays.noise import PlateNoise
-from mir21sim.assays.plate import (
-    PlateAssay,
+from mir21sim.assays.plate import PlateAssay
+from mir21sim.assays.plate_map import (
     PlateMap,
     Well,
     layout,
     read_plate_map,
     write_plate_map,
-    z_prime,
 )
+from mir21sim.assays.plate_reading import z_prime
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.library import load
 

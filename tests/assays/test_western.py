@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from mir21sim.assays.antibodies import Antibody, antibodies
 from mir21sim.assays.assay import stream
 from mir21sim.assays.noise import WesternNoise
-from mir21sim.assays.western import Antibody, WesternBlot, antibodies, membrane
+from mir21sim.assays.western import WesternBlot
+from mir21sim.assays.western_reading import membrane
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.library import load
 

@@ -51,6 +51,24 @@ def test_different_runs_rest_in_states_of_their_own(birth_death):
     np.testing.assert_allclose(states[:, 0], births / 0.4, rtol=1e-12)
 
 
+def test_what_reactions_conserve_is_sought_once_for_all_runs(binding, monkeypatch):
+    sought = []
+
+    def counted(matrix):
+        sought.append(matrix)
+        return null_space(matrix)
+
+    monkeypatch.setattr(resting, "HORIZON_S", 10 * 3600.0)  # Newton steps do the rest
+    null_space = resting.scipy.linalg.null_space
+    monkeypatch.setattr(resting.scipy.linalg, "null_space", counted)
+    y, p = binding.start_values(5, {"kr": np.linspace(0.31, 0.35, 5)}, {})
+    states, status = resting.resting_states(binding, y, p)
+    assert (status == SolverStatus.OK).all()
+    assert len(sought) == 1
+    together = states[:, [0, 1]] + states[:, [2]]
+    assert together == pytest.approx(np.tile([100.0, 60.0], (5, 1)), rel=1e-12)
+
+
 def test_a_signal_that_fades_leaves_its_hill_function_at_rest():
     """A trace below zero has no power of 2.5: the rates of a run would be NaN."""
     net = support.network(

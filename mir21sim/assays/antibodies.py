@@ -1,0 +1,75 @@
+"""Antibodies: what each binds in a model, and where its band runs. Layer 15."""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from mir21sim.compiled import CompiledModel
+
+
+@dataclass(frozen=True, slots=True)
+class Antibody:
+    """What an antibody binds, and where the band runs.
+
+    Attributes
+    ----------
+    name : as the blot is labelled
+    binds : model quantities whose sum is the band
+    kda : kDa, apparent mass
+    """
+
+    name: str
+    binds: tuple[str, ...]
+    kda: float
+
+
+FORMS = (
+    Antibody("p-AKT", ("pAKT",), 60),
+    Antibody("AKT", ("AKT", "AKT_T308", "pAKT"), 60),
+    Antibody("p-ERK", ("pERK",), 43),
+    Antibody("ERK", ("ERK", "pERK"), 43),
+    Antibody("p-FOXO", ("pFOXO",), 80),
+    Antibody("FOXO", ("FOXO", "pFOXO"), 80),
+    Antibody("p-BAD", ("pBAD_total",), 23),
+    Antibody("CASP3", ("CASP3",), 35),
+    Antibody("cleaved CASP3", ("CASP3_a", "XIAP_CASP3"), 17),
+    Antibody("CASP7", ("CASP7",), 35),
+    Antibody("cleaved CASP7", ("CASP7_a", "XIAP_CASP7"), 20),
+    Antibody("CASP8", ("CASP8",), 55),
+    Antibody("cleaved CASP8", ("CASP8_a", "BFAR_CASP8"), 18),
+    Antibody("PARP", ("PARP1",), 116),
+    Antibody("cleaved PARP", ("PARP1_c",), 89),
+    Antibody("BID", ("BID",), 22),
+    Antibody("tBID", ("tBID_total",), 15),
+)
+"""Antibodies that tell forms of one protein apart; masses are recalled."""
+
+KDA = {
+    "PTEN": 54, "PDCD4": 54, "BCL2": 26, "TIMP3": 24, "SPRY1": 35, "SPRY2": 35,
+    "NFIB": 47, "XIAP": 57, "CFLAR": 55, "CASP6": 34, "CASP9": 47, "BFAR": 52,
+    "BAX": 21, "BAK1": 25, "BCL2L1": 30, "MCL1": 40, "BAD": 23, "BBC3": 23,
+    "PMAIP1": 11, "BCL2L11": 23, "TP53": 53, "MDM2": 90, "AP1": 39, "APAF1": 140,
+    "DIABLO": 25, "CYCS": 14, "TNFRSF10B": 48, "FAS": 45, "TNFRSF1A": 55,
+    "TNFRSF1B": 75,
+}  # fmt: skip
+"""kDa, apparent mass of a gene's protein, all forms in one band; recalled."""
+
+LOADING = Antibody("β-actin", (), 42)
+
+
+def antibodies(model: CompiledModel) -> dict[str, Antibody]:
+    """Return every antibody that has something to bind in a model, by name."""
+    genes = {name: gene.protein for name, gene in model.info.genes.items()}
+    return antibodies_against({*model.state_names, *model.assigned_names}, genes)
+
+
+def antibodies_against(
+    known: Set[str], genes: Mapping[str, Sequence[str]]
+) -> dict[str, Antibody]:
+    """Return the antibodies against some quantities; of a gene, all forms count."""
+    found = {a.name: a for a in FORMS if known >= {*a.binds}}
+    for name, kda in KDA.items():
+        for binds in ((f"{name}_total",), tuple(genes.get(name, ())), (name,)):
+            if binds and known >= {*binds}:
+                found[name] = Antibody(name, binds, kda)
+                break
+    return found

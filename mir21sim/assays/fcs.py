@@ -1,0 +1,167 @@
+"""FCS files of flow cytometry, written and read. Layer 15."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mir21sim import results
+from mir21sim._typing import FloatArray
+from mir21sim.assays.cytometer import Tube
+from mir21sim.assays.gates import CHANNELS, LABELS
+from mir21sim.errors import InputError
+
+
+def write_fcs(tube: Tube, path: str | Path, spillover: FloatArray) -> Path:
+    """Write the events of a tube as an FCS 3.1 file, with the spillover of the beads.
+
+    Raises
+    ------
+    InputError
+        When the extra `flow` is not installed, or the path cannot be written.
+    """
+    flowio = _flowio()
+    path = results.check_writable(path, (".fcs",))
+    numbers = ",".join(repr(float(v)) for v in spillover.ravel())
+    about = {
+        "$CYT": "mir21sim virtual cytometer",
+        "$SMNO": _text(tube.sample),
+        "$SPILLOVER": f"2,{CHANNELS[2]},{CHANNELS[3]},{numbers}",
+    }
+    part = results.prepare_output(path)
+    try:
+        with part.open("wb") as file:
+            flowio.create_fcs(
+                file,
+                tube.events.astype(np.float32).ravel().tolist(),
+                list(CHANNELS),
+                list(LABELS),
+                about,
+            )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def read_fcs(
+    path: str | Path, channels: Sequence[str] = CHANNELS
+) -> tuple[FloatArray, FloatArray]:
+    """Read events and spillover from an FCS file, of this package or of a cytometer.
+
+    Integers of any width, floats, doubles, either byte order; gain and logarithmic
+    amplifiers are taken out as the standard says, so all values are linear.
+
+    Parameters
+    ----------
+    channels : names in the file of forward and side scatter, Annexin V and PI, e.g.
+        ``("FSC-A", "SSC-A", "FL1-A", "FL3-A")``; capitals do not matter
+
+    Returns
+    -------
+    events : float array, shape (n_event, 4)
+    spillover : float array, shape (2, 2); without overlap where the file has none
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, broken, or lacks a channel.
+    """
+    flowio = _flowio()
+    path = Path(path)
+    if len(channels) != len(CHANNELS):
+        raise InputError(
+            "`channels` are the names of forward and side scatter, Annexin V and PI, "
+            f"got {len(channels)}."
+        )
+    if not path.is_file():
+        raise InputError(f"The FCS file `{path}` does not exist.")
+    try:
+        with path.open("rb") as file:
+            data = flowio.FlowData(file)
+        table = np.asarray(data.as_array(), dtype=float)
+    except Exception as error:  # a broken file breaks in many ways
+        raise InputError(
+            f"`{path}` is no FCS file, or a broken one ({type(error).__name__}: "
+            f"{error}): export it anew."
+        ) from error
+    _check_whole(data, table, path)
+    names = [name.lower() for name in data.pnn_labels]
+    for name in channels:
+        if names.count(name.lower()) != 1:
+            what = "has more than one" if name.lower() in names else "lacks the"
+            raise InputError(
+                f"`{path}` {what} channel `{name}`; it has "
+                f"{', '.join(data.pnn_labels)}. Name the right ones by `channels`."
+            )
+    events = table[:, [names.index(name.lower()) for name in channels]]
+    if not np.isfinite(events).all():
+        event = int(np.argmin(np.isfinite(events).all(axis=1)))
+        raise InputError(
+            f"`{path}`: the event {event + 1} of {len(events)} is not a number; export "
+            "the file anew, without what was not measured."
+        )
+    return events, _spillover_of(data.text, channels, path)
+
+
+def _check_whole(data: Any, table: FloatArray, path: Path) -> None:
+    """Stop where a file is no list of events, or holds fewer than it says."""
+    if data.text.get("mode", "L").upper() != "L":
+        raise InputError(
+            f"`{path}` holds histograms ($MODE {data.text['mode']}) and no list of "
+            "events; export it in list mode."
+        )
+    said = data.text.get("tot", "").strip()
+    if said.isdecimal() and int(said) != len(table):
+        raise InputError(
+            f"`{path}` is broken: it says it has {int(said)} events and holds "
+            f"{len(table)}; export it anew."
+        )
+
+
+def _spillover_of(
+    text: Mapping[str, str], channels: Sequence[str], path: Path
+) -> FloatArray:
+    """Return the matrix of a file's $SPILLOVER keyword."""
+    entry = text.get("spillover", text.get("spill", "")).strip()
+    if not entry or entry.upper() == "UNDEF":
+        return np.eye(2)
+    words = [word.strip() for word in entry.split(",")]
+    dyes = [name.lower() for name in channels[2:]]
+    try:
+        n = int(words[0])
+        names = [word.lower() for word in words[1 : n + 1]]
+        matrix = np.array([float(w) for w in words[n + 1 :]]).reshape(n, n)
+        order = [names.index(name) for name in dyes]
+    except ValueError as error:
+        raise InputError(
+            f"`{path}`: $SPILLOVER must hold a matrix of {channels[2]} and "
+            f"{channels[3]}, got `{entry[:80]}`."
+        ) from error
+    found: FloatArray = matrix[np.ix_(order, order)]
+    if not (np.isfinite(found).all() and abs(np.linalg.det(found)) > _LEAST_DET):
+        raise InputError(
+            f"`{path}`: $SPILLOVER of {channels[2]} and {channels[3]} cannot be "
+            f"inverted, so nothing can be compensated: `{entry[:80]}`."
+        )
+    return found
+
+
+_LEAST_DET = 1e-6
+"""Determinant of a spillover matrix whose dyes cannot be told apart."""
+
+
+def _flowio() -> Any:
+    try:
+        import flowio
+    except ImportError as error:
+        raise InputError(
+            'FCS files need the extra `flow`: pip install "mir21sim[flow]".'
+        ) from error
+    return flowio
+
+
+def _text(value: str) -> str:
+    """Return text that an FCS keyword can hold; its own delimiter is a slash."""
+    return value.replace("/", "|") or "sample"

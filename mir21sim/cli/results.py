@@ -1,0 +1,85 @@
+"""Commands over result files: compare them, run them again. Layer 12."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mir21sim import errors
+from mir21sim.cli.options import OutputOption
+from mir21sim.cli.output import EXIT_FAILED_RUN, check_outputs
+from mir21sim.cli.words import labelled_path
+
+
+def compare(
+    files: Annotated[list[str], typer.Argument(help="Result files, or LABEL=FILE.")],
+    observe: Annotated[str, typer.Option(help="The quantity to compare.")],
+    since: Annotated[
+        str | None, typer.Option(help="Reference time of the features, e.g. 24h.")
+    ] = None,
+    response: Annotated[
+        str, typer.Option(help="Feature that the Hill fit takes as the response.")
+    ] = "peak",
+    over: Annotated[str | None, typer.Option(help="Swept name of the fit.")] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV of measured points: time_h, value[, error, label]."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Features (.csv or .nc).")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Overlay of the curves.")] = None,
+    plot_fit: Annotated[
+        Path | None, typer.Option(help="Dose–response with fit.")
+    ] = None,
+) -> None:
+    """Compare curves: features of every run, EC50 with interval, overlay."""
+    from mir21sim import export, results
+    from mir21sim.compare import compare as compare_
+    from mir21sim.compare import label_results
+
+    check_outputs(output, plot, plot_fit)
+    opened = [(label, results.read(path)) for label, path in map(labelled_path, files)]
+    named = {label: result for label, result in opened if label}
+    if len(named) not in (0, len(opened)):
+        raise errors.InputError("Label all result files (LABEL=FILE) or none.")
+    labelled = named or label_results([result for _, result in opened])
+    curves = [c for path in measured or () for c in export.read_measured(path)]
+    features = compare_(labelled, observe, since=since, response=response, over=over)
+    typer.echo(export.feature_text(features))
+    if output is not None and output.suffix == ".nc":
+        typer.echo(f"features: {results.save(features, output, {})}")
+    elif output is not None:
+        frame = export.feature_frame(features)
+        typer.echo(f"features: {export.write_csv(frame, output)}")
+    if plot is not None:
+        from mir21sim import plotting
+
+        ax = plotting.plot_overlay(labelled, observe, curves)
+        typer.echo(f"picture: {plotting.save(ax, plot)}")
+    if plot_fit is not None:
+        from mir21sim import plotting
+
+        ax = plotting.plot_dose_response(features, over=over)
+        typer.echo(f"picture: {plotting.save(ax, plot_fit)}")
+
+
+def rerun(
+    file: Annotated[Path, typer.Argument(help="A result file (.nc).")],
+    output: OutputOption = None,
+    rtol: Annotated[
+        float, typer.Option(help="Largest relative difference that counts as equal.")
+    ] = 0.0,
+) -> None:
+    """Run a result again from its own file and compare the numbers."""
+    from mir21sim import results
+    from mir21sim.rerun import rerun as rerun_
+
+    check_outputs(output, kinds=(".nc",))
+    new, difference = rerun_(file)
+    if output is not None:
+        typer.echo(f"result: {results.save(new, output, results.read_source(file))}")
+    typer.echo(f"largest relative difference: {difference:.3g}")
+    if not difference <= rtol:
+        typer.echo("The numbers differ from those in the file.", err=True)
+        raise typer.Exit(EXIT_FAILED_RUN)

@@ -1,0 +1,94 @@
+"""Commands of virtual experiments, ``mir21sim study …``. Layer 12."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mir21sim.cli.options import BackendOption, JobsOption, MethodOption, QuietOption
+from mir21sim.cli.output import EXIT_INTERRUPTED, exit_by_status, progress_bar
+
+study_app = typer.Typer(
+    name="study",
+    help="Virtual experiments: one file says what is done, read and by which assays.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@study_app.command("run")
+def study_run(
+    file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results.")
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study that was stopped.")
+    ] = False,
+    method: MethodOption = None,
+    rtol: Annotated[
+        float | None, typer.Option(help="Relative tolerance; default 1e-3.")
+    ] = None,
+    jobs: JobsOption = None,
+    backend: BackendOption = "numba",
+    quiet: QuietOption = False,
+) -> None:
+    """Run a study: data, pictures and one HTML report in a folder."""
+    from mir21sim import bench, execute
+    from mir21sim.studies import study
+
+    try:
+        with progress_bar(quiet) as progress:
+            done = study.run_study(
+                file,
+                output,
+                overwrite=overwrite,
+                resume=resume,
+                options=execute.Options(
+                    method=method,
+                    rtol=bench.RTOL if rtol is None else rtol,
+                    n_jobs=jobs,
+                    progress=progress,
+                ),
+                backend=backend,  # type: ignore[arg-type]  # checked by load
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"mir21sim: interrupted; {study.left_text(output)}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    typer.echo(study.outcome_text(done))
+    typer.echo(f"report: {output / study.REPORT}")
+    exit_by_status(done.cells)
+
+
+@study_app.command("check")
+def study_check(
+    file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
+) -> None:
+    """Check a study file without running it."""
+    from mir21sim.studies import study
+    from mir21sim.studies.read import plan
+
+    typer.echo(study.plan_text(plan(file, backend="numpy")))  # nothing to compile
+
+
+@study_app.command("new")
+def study_new(
+    file: Annotated[Path, typer.Argument(help="File to write (.toml).")] = Path(
+        "study.toml"
+    ),
+) -> None:
+    """Write an example study with comments, to be changed."""
+    from mir21sim.studies import example
+
+    typer.echo(f"study: {example.new_study(file)}")
+
+
+@study_app.command("schema")
+def study_schema() -> None:
+    """Print the JSON Schema of study files, for editors."""
+    from mir21sim.studies import study
+
+    typer.echo(study.schema_text(), nl=False)
