@@ -27,7 +27,7 @@ ARMS = {"PTEN": "PTEN/Akt", "PDCD4": "PDCD4", "BCL2": "Bcl-2"}
 """Gene to the name of its arm."""
 
 INHIBITOR = Dose(0.0, 100.0, "anti_miR21", "nM")
-CELLS = 300
+CELLS = 600
 INPUT = "miR21_active"
 
 HIGH = 0.5
