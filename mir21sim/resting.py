@@ -16,6 +16,7 @@ from mir21sim.codegen import cache
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.integrate import BATCH_METHODS, Workers, integrate
+from mir21sim.solvers.blas import one_blas_thread
 from mir21sim.solvers.moving import moving_states
 from mir21sim.solvers.runs import Runs, Schedule, Selection, Tolerances
 
@@ -102,6 +103,7 @@ def resting_states(
     return settled[which], status[which]
 
 
+@one_blas_thread()
 def settle(
     model: CompiledModel,
     y0: FloatArray,
@@ -205,6 +207,7 @@ def stoichiometry(model: CompiledModel) -> FloatArray:
     return dense
 
 
+@one_blas_thread()
 def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> float:
     """Return the largest real part among the modes that reactions can excite, 1/s.
 

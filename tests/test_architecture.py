@@ -43,6 +43,7 @@ OWNERS = {  # third-party import -> the only places that may have it
     "roadrunner": {"other_tools"},
     "COPASI": {"other_tools"},
     "numba": {"solvers"},
+    "threadpoolctl": {"solvers"},
     "pint": {"units", "unit_check"},
     "matplotlib": {"plotting", "diagrams", "assays"},
     "pandas": {"export", "assays", "assay_checks"},

@@ -16,6 +16,7 @@ import scipy.integrate
 
 from mir21sim.compiled import Kernels
 from mir21sim.errors import SolverStatus
+from mir21sim.solvers.blas import one_blas_thread
 from mir21sim.solvers.one_run import OneRun
 from mir21sim.solvers.runs import (
     METHOD_NAMES,
@@ -65,7 +66,7 @@ def integrate_runs(
         )
 
     interrupted = False
-    with _quiet():
+    with _quiet(), one_blas_thread():
         if n_jobs == 1:
             try:
                 for run in range(len(runs)):
