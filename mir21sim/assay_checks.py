@@ -215,7 +215,7 @@ def _sample(treatment: Treatment, label: str) -> Sample:
     """Return a dish, named after all that is done to it but for when it is read."""
     done = replace(treatment, end_h=None, searched=None)
     return Sample(
-        name=f"{done!r} {label}".strip(),
+        name=f"{done} {label}".strip(),
         doses=treatment.doses,
         perturb=treatment.perturb,
         parameters=treatment.parameters,

@@ -176,6 +176,24 @@ class Treatment:
     uniform: tuple[str, ...] = ()
     searched: tuple[str, int | str] | None = None
 
+    def __str__(self) -> str:
+        perturb = self.perturb
+        words = [f'--dose "{dose}"' for dose in self.doses]
+        for option, given in (
+            ("--set", self.parameters),
+            ("--init", self.initials),
+            ("--clamp", perturb.clamp),
+            ("--knockdown", perturb.knockdown),
+            ("--overexpress", perturb.overexpress),
+        ):
+            words += [f"{option} {name}={value}" for name, value in given.items()]
+        words += [f"--no-site {gene}" for gene in perturb.no_site]
+        words += [f"--uniform {gene}" for gene in self.uniform]
+        words += [f"--end {self.end_h:g}h"] if self.end_h is not None else []
+        words += [f"--points {self.points}"] if self.points != POINTS else []
+        words += [f"--cells {self.cells}"] if self.cells else []
+        return " ".join(words) or "untreated"
+
     @classmethod
     def parse(cls, text: str) -> "Treatment":
         """Read ``--dose "TRAIL=50 ng/ml@24h" --clamp PTEN=0.1x --end 48h``."""

@@ -96,12 +96,14 @@ def plot_network(network: ir.Network, info: ModelInfo) -> Figure:
         _box(ax, name, modules[name], place, SHADES[k % len(SHADES)])
     ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     ax.axis("off")
-    ax.set_title(
-        f"{info.title or network.id}\n{len(network.species)} species, "
-        f"{len(network.reactions)} reactions. Arrows: reactions by which one module "
-        "acts on another (number near the start), in the colour of the one that acts.",
-        fontsize=11,
+    arrows = (
+        f"{len(network.species)} species, {len(network.reactions)} reactions. Arrows: "
+        "reactions by which one module acts on another (number near the start), in "
+        "the colour of the one that acts."
     )
+    title = (info.title or network.id, arrows)
+    letters = int(width * LETTERS_PER_INCH)
+    ax.set_title("\n".join(textwrap.fill(line, letters) for line in title), fontsize=11)
     return figure
 
 
@@ -109,6 +111,10 @@ BOX = (2.55, 1.15)
 """Width and height of a module's box, in."""
 
 GAP = (0.35, 0.4)
+
+LETTERS_PER_INCH = 12
+"""Letters of the title that fit into an inch at its size."""
+
 SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#4F6D7A")
 
 

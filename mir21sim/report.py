@@ -74,7 +74,10 @@ def model_text(files: library.ModelFiles) -> str:
         lines += [_event_text(event) for event in network.events]
     if info.references:
         lines += ["", "papers:"]
-        lines += [f"  {citation}  doi:{doi}" for citation, doi in info.references]
+        lines += [
+            f"  {citation}" + (f"  doi:{doi}" if doi else "")
+            for citation, doi in info.references
+        ]
     return "\n".join(lines)
 
 

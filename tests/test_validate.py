@@ -71,6 +71,20 @@ def test_readouts_read_features_and_constants():
         Readout.parse("pek(A)")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--end 24h",
+        '--dose "TRAIL=50 ng/ml@24h" --dose "anti_miR21=1 nM@0h" --cells 40',
+        "--set k_A=2.0 --clamp PTEN=0.1x --knockdown PDCD4=0.8 --overexpress BCL2=3.0",
+        "--no-site PTEN --no-site BCL2 --uniform BCL2 --end 16h --points 99",
+    ],
+)
+def test_a_treatment_reads_as_it_is_written(words):
+    treatment = Treatment.parse(words)
+    assert Treatment.parse(str(treatment)) == treatment
+
+
 def test_treatments_use_the_words_of_the_command_line():
     treatment = Treatment.parse(
         '--dose "TRAIL=? ng/ml@24h" --clamp PTEN=0.1x --knockdown PDCD4=0.8 '
@@ -91,7 +105,8 @@ def test_shipped_tables_ask_every_claim_and_calibration_row():
     claims = {row.id for row in rows if row.kind == "claim"}
     assert claims == {f"Q{k}" for k in range(1, 27)}
     fitted = [r for r in rows if r.kind == "observation" and not r.conflict]
-    assert len({row.id for row in fitted}) == 37
+    given = {row.id for row in fitted if not row.id.startswith("ZHOU-")}
+    assert len(given) == 37
 
 
 # ----------------------------------------------------------------------- how it judges

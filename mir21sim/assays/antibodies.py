@@ -31,7 +31,7 @@ FORMS = (
     Antibody("FOXO", ("FOXO", "pFOXO"), 80),
     Antibody("p-BAD", ("pBAD_total",), 23),
     Antibody("CASP3", ("CASP3",), 35),
-    Antibody("cleaved CASP3", ("CASP3_a", "XIAP_CASP3"), 17),
+    Antibody("cleaved CASP3", ("CASP3_a", "XIAP_CASP3", "CASP3_c"), 17),
     Antibody("CASP7", ("CASP7",), 35),
     Antibody("cleaved CASP7", ("CASP7_a", "XIAP_CASP7"), 20),
     Antibody("CASP8", ("CASP8",), 55),

@@ -87,6 +87,13 @@ def test_lint_finds_no_error(name, context):
     assert [i.message for i in issues if i.severity == "error"] == []
 
 
+@pytest.mark.parametrize("name", ["mir21_core", "mir21_apoptosis"])
+def test_every_species_stands_in_a_module(name):
+    model = loaded(name, next(iter(library.contexts(name))))
+    listed = [s for members in model.info.modules.values() for s in members]
+    assert sorted(listed) == sorted(s.id for s in model.network.species)
+
+
 @each_model
 def test_every_number_has_a_source(name):
     files = library.find(name, library.BASE)
