@@ -28,9 +28,21 @@ def cells(cells_of):
     return cells_of(
         {
             "nc": common
-            | {"PTEN": [90.0, 110.0], "pAKT": 300.0, "CASP3_a": 0.0, "XIAP_CASP3": 0.0},
+            | {
+                "PTEN": [90.0, 110.0],
+                "pAKT": 300.0,
+                "CASP3_a": 0.0,
+                "XIAP_CASP3": 0.0,
+                "CASP3_c": 0.0,
+            },
             "anti": common
-            | {"PTEN": 250.0, "pAKT": 100.0, "CASP3_a": 70.0, "XIAP_CASP3": 30.0},
+            | {
+                "PTEN": 250.0,
+                "pAKT": 100.0,
+                "CASP3_a": 70.0,
+                "XIAP_CASP3": 30.0,
+                "CASP3_c": 0.0,
+            },
         },
         genes=GENES,
     )
@@ -173,7 +185,7 @@ def test_the_picture_labels_lanes_bands_masses_and_densities(cells):
 
 def test_densities_in_the_picture_are_none_where_no_lane_has_a_band(cells):
     none = cells.copy()
-    for name in ("CASP3_a", "XIAP_CASP3"):
+    for name in ("CASP3_a", "XIAP_CASP3", "CASP3_c"):
         none[name] = none[name] * 0.0
     blot = WesternBlot(("cleaved CASP3",))
     below = blot.plot(blot.read(none, noise=False)).axes[0].get_xticklabels()
