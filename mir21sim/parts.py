@@ -2,6 +2,7 @@
 
 import functools
 import json
+import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import (
@@ -22,6 +23,7 @@ from mir21sim.compiled import CompiledModel
 from mir21sim.errors import ModelWarning
 from mir21sim.integrate import BATCH_METHODS, Workers, integrate, subset
 from mir21sim.partial import PartialResults
+from mir21sim.solvers.ctrl_c import ctrl_c_sets
 from mir21sim.solvers.runs import PER_RUN, RunResults, Runs, Tolerances
 
 CHUNK = 128
@@ -77,14 +79,18 @@ def integrate_in_parts(
     job = _Job(model, runs, tolerances, method, allow_negative)
     shared = _Shared(total, store, blocks, todo, workers)
     shared.tell()
+    stop = threading.Event()
     try:
-        if executor is not None:
-            todo = _send(job, shared, executor)
-        for k in todo:
-            shared.keep(k, *job.here(blocks[k], workers))
+        with ctrl_c_sets(stop):
+            if executor is not None:
+                todo = _send(job, shared, executor)
+            for k in todo:
+                if stop.is_set():
+                    break
+                shared.keep(k, *job.here(blocks[k], workers))
     except KeyboardInterrupt:
         return total, True
-    return total, shared.interrupted
+    return total, shared.interrupted or stop.is_set()
 
 
 class _Job:

@@ -1,6 +1,5 @@
 """Sweeps in parts: stopped and resumed, shared out, dead workers, full disks."""
 
-import contextlib
 import errno
 import os
 import signal
@@ -231,27 +230,12 @@ def command(*arguments):
     return [sys.executable, "-m", "mir21sim.cli", "sweep", *arguments]
 
 
-def goes_on(running, marks):
-    """Say whether parts are still done two seconds after a key was pressed.
-
-    A key pressed inside a solver's C callback can be lost, and a person presses again;
-    one that comes while Python shuts down kills it.
-    """
-    done = []
-    for _ in range(2):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(timeout=2)
-            return False
-        done.append(marks.read_bytes())
-    return done[0] != done[1]
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
 def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
     model = str(ROOT / "examples" / "caspase_switch.xml")
     arguments = [
-        *[model, "--over", "k_bind=log:2e-7:2e-5:600", "--method", "LSODA"],
+        *[model, "--over", "k_bind=log:2e-7:2e-5:1200", "--method", "LSODA"],
         *["--observe", "CASP3_active", "-o", str(tmp_path / "s.nc")],
     ]
     marks = tmp_path / "s.nc.partial" / "done"
@@ -268,15 +252,12 @@ def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
         if marks.is_file() and marks.read_bytes().strip(b"\0"):
             break
         time.sleep(0.05)
-    for _ in range(5):
-        running.send_signal(signal.SIGINT)
-        if not goes_on(running, marks):
-            break
+    running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Interrupted" in err
     kept = int((results.read(tmp_path / "s.nc")["status"] == 0).sum())
-    assert 0 < kept < 600
+    assert 0 < kept < 1200
     short = subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=60, check=False
     )

@@ -121,9 +121,6 @@ def cross(
             mxstep=MOST_CALLS,
             tfirst=True,
         )
-    except KeyboardInterrupt:
-        stop.set()
-        raise
     except _OddError:
         return None
     lowest = -(share * peak + floor)

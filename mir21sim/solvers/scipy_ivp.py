@@ -17,6 +17,7 @@ import scipy.integrate
 from mir21sim.compiled import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.blas import one_blas_thread
+from mir21sim.solvers.ctrl_c import ctrl_c_sets
 from mir21sim.solvers.one_run import OneRun
 from mir21sim.solvers.runs import (
     METHOD_NAMES,
@@ -66,13 +67,12 @@ def integrate_runs(
         )
 
     interrupted = False
-    with _quiet(), one_blas_thread():
+    with _quiet(), one_blas_thread(), ctrl_c_sets(stop):
         if n_jobs == 1:
             try:
                 for run in range(len(runs)):
                     work(run)
                     if stop.is_set():
-                        interrupted = True
                         break
                     if progress:
                         progress(run + 1, len(runs))
@@ -80,6 +80,7 @@ def integrate_runs(
                 interrupted = True
         else:
             interrupted = _in_threads(work, len(runs), n_jobs, progress, stop)
+        interrupted |= stop.is_set()
     if interrupted:
         # What was under way when the key was pressed is not a result.
         unfinished = results.status == SolverStatus.NOT_RUN

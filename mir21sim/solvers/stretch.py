@@ -69,14 +69,7 @@ class Stretch:
 
     def slope(self, t: float, z: FloatArray) -> FloatArray:
         """Return dz/dt; what is not a number is tried without negative amounts."""
-        try:
-            return self._slope(min(t, self.latest), z)
-        except KeyboardInterrupt:
-            # LSODA may swallow what a callback raises: the flag does not get lost.
-            self.stop.set()
-            raise
-
-    def _slope(self, t: float, z: FloatArray) -> FloatArray:
+        t = min(t, self.latest)
         self.n_rhs += 1
         self.y[self.index] = z
         out = np.empty(len(z))
@@ -107,13 +100,9 @@ class Stretch:
         t = min(t, self.latest)
         self.n_jac += 1
         self.y[self.index] = z
-        try:
-            self.jac(t, self.y, self.p, self.data)
-            if not math.isfinite(self.data.sum()):
-                self.jac(t, clipped(self.y, self.never_negative), self.p, self.data)
-        except KeyboardInterrupt:
-            self.stop.set()
-            raise
+        self.jac(t, self.y, self.p, self.data)
+        if not math.isfinite(self.data.sum()):
+            self.jac(t, clipped(self.y, self.never_negative), self.p, self.data)
 
 
 def clipped(y: FloatArray, never_negative: BoolArray) -> FloatArray:

@@ -1,7 +1,9 @@
 """SciPy's integrators under our loop: accuracy, breakpoints, failures, work."""
 
+import contextlib
 import dataclasses
 import itertools
+import signal
 import warnings
 from pathlib import Path
 
@@ -418,6 +420,34 @@ def test_an_interrupt_keeps_the_finished_runs(binding, alone, n_jobs):
     np.testing.assert_array_equal(done.values[finished], alone.values[finished])
     assert np.isnan(done.values[~finished]).all()
     assert (done.results.status[~finished] == SolverStatus.NOT_RUN).all()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_key_that_a_callback_swallows_interrupts_all_the_same(binding, n_jobs):
+    def swallow(done, total):
+        if done >= 4:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    over = {"kf": np.geomspace(1e-3, 1.0, 9)}
+    done = integrate(binding, TIMES, over=over, n_jobs=n_jobs, progress=swallow)
+    assert done.interrupted
+    assert (done.results.status[:4] == SolverStatus.OK).all()
+    assert n_jobs > 1 or (done.results.status[5:] == SolverStatus.NOT_RUN).all()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_key_that_is_ignored_stays_ignored(binding):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        done = integrate(
+            binding, TIMES, over={"kf": [0.1, 0.2]},
+            progress=lambda *_: signal.raise_signal(signal.SIGINT),
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not done.interrupted
 
 
 def test_an_interrupted_sweep_warns_with_the_count_of_finished_runs(binding):
