@@ -68,11 +68,12 @@ def integrate(
     method: str,
     workers: Workers,
     allow_negative: bool = False,
+    retried: frozenset[SolverStatus] = scipy_ivp.RETRIED,
 ) -> tuple[RunResults, bool]:
     """Integrate every run by a method that ``usable_method`` returned.
 
-    A run that fails in the batch solver is tried once more by Radau; the good runs are
-    not touched by it.
+    A run that fails with one of the statuses `retried` is tried once more by Radau; the
+    good runs are not touched by it.
 
     Returns
     -------
@@ -88,11 +89,12 @@ def integrate(
             n_jobs=workers.n_jobs,
             progress=workers.progress,
             allow_negative=allow_negative,
+            retried=retried,
         )
     results, interrupted = _batch(
         model, runs, tolerances, method, workers, allow_negative=allow_negative
     )
-    again = np.flatnonzero(np.isin(results.status, [int(s) for s in scipy_ivp.RETRIED]))
+    again = np.flatnonzero(np.isin(results.status, [int(s) for s in retried]))
     if again.size and not interrupted:
         second, interrupted = scipy_ivp.integrate_runs(
             model.kernels,

@@ -19,6 +19,7 @@ from mir21sim.integrate import BATCH_METHODS, Workers, integrate
 from mir21sim.solvers.blas import one_blas_thread
 from mir21sim.solvers.moving import moving_states
 from mir21sim.solvers.runs import Runs, Schedule, Selection, Tolerances
+from mir21sim.solvers.scipy_ivp import RETRIED
 
 HORIZON_S = 1e8
 """s (3 years) of undisturbed life before a state counts as settled."""
@@ -28,6 +29,10 @@ DRIFT_PER_S = 1e-10
 
 SETTLE_RTOL = 1e-5
 """Relative tolerance on the way there; the rest itself is as exact as `DRIFT_PER_S`."""
+
+MOST_STEPS = 20_000
+"""Steps on the way; what rests takes some hundreds, and what still moves after so many
+oscillates or grows without end."""
 
 _NEWTON_STEPS = 8
 
@@ -43,7 +48,7 @@ def resting_states(
 ) -> tuple[FloatArray, IntArray]:
     """Return the resting state that each run settles to from its start values.
 
-    Equal runs are settled once; every state is kept on disk.
+    Equal runs are settled once. Every state is kept on disk, and that there is none.
 
     Parameters
     ----------
@@ -84,10 +89,11 @@ def resting_states(
     folder = cache.folder() / "resting"
     paths = [folder / f"{name}.state" for name in first]
     found = [_read(path, y0.shape[1]) for path in paths]
-    settled = np.array(
-        [np.full(y0.shape[1], np.nan) if f is None else f for f in found]
+    nowhere = np.full(y0.shape[1], np.nan)
+    settled = np.array([nowhere if f is None else f for f in found])
+    status = np.where(
+        np.isnan(settled).any(axis=1), SolverStatus.NO_RESTING_STATE, SolverStatus.OK
     )
-    status = np.full(len(rows), SolverStatus.OK, dtype=np.int64)
     missing = np.array([k for k, f in enumerate(found) if f is None], dtype=np.int64)
     if missing.size:
         made, how = settle(
@@ -97,7 +103,8 @@ def resting_states(
         for k, y, outcome in zip(missing, made, how, strict=True):
             if outcome == SolverStatus.OK:
                 settled[k] = y
-                _write(paths[k], y)
+            if outcome in (SolverStatus.OK, SolverStatus.NO_RESTING_STATE):
+                _write(paths[k], settled[k])
     place = {name: k for k, name in enumerate(first)}
     which = np.array([place[name] for name in names], dtype=np.int64)
     return settled[which], status[which]
@@ -133,7 +140,7 @@ def settle(
         frozen=frozen,
     )
     limits = Tolerances(
-        SETTLE_RTOL, np.array(model.atol), max_steps=20_000, timeout=120.0
+        SETTLE_RTOL, np.array(model.atol), max_steps=MOST_STEPS, timeout=120.0
     )
     results, interrupted = integrate(
         model,
@@ -142,10 +149,12 @@ def settle(
         method=method,
         workers=Workers(n_jobs),
         allow_negative=True,
+        retried=RETRIED - {SolverStatus.MAX_STEPS},
     )
     if interrupted:
         raise KeyboardInterrupt
     status = results.status.copy()
+    status[status == SolverStatus.MAX_STEPS] = SolverStatus.NO_RESTING_STATE
     y = results.y_end
     totals: dict[bytes, FloatArray] = {}  # the same for all runs, and slow to find
     for run in np.flatnonzero(status == SolverStatus.OK):
@@ -273,7 +282,7 @@ def _totals(model: CompiledModel, held: BoolArray) -> FloatArray:
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
     """Return what all runs of a model have in common, by content."""
     parts = hashlib.sha256(model.kernel_key.encode())
-    numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL)
+    numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL, MOST_STEPS)
     parts.update(repr((numbers, method, model.state_names)).encode())
     if frozen is not None:
         parts.update(frozen.tobytes())
@@ -285,7 +294,7 @@ def _name(common: bytes, row: FloatArray) -> str:
 
 
 def _read(path: Path, n_state: int) -> FloatArray | None:
-    """Return a state from disk, None where it is missing or damaged."""
+    """Return a state from disk, NaN for no rest; None where missing or damaged."""
     try:
         data = path.read_bytes()
     except OSError:

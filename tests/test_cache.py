@@ -15,7 +15,7 @@ from support import reaction
 
 from mir21sim import resting
 from mir21sim.codegen import cache
-from mir21sim.errors import CodegenError
+from mir21sim.errors import CodegenError, SolverStatus
 from mir21sim.simulate import simulate
 from mir21sim.solvers import signatures
 from mir21sim.sweep import sweep
@@ -273,6 +273,17 @@ def resting_file(folder, birth_death):
 def test_a_resting_state_is_found_once(resting_file, birth_death, monkeypatch):
     monkeypatch.setattr(resting, "settle", None)
     assert rest(birth_death) == pytest.approx(50.0, rel=1e-12)
+
+
+def test_that_there_is_no_resting_state_is_found_once(folder, monkeypatch):
+    net = support.network({"A": 1.0}, {"s": 5.0}, [reaction("birth", "-> A", "s")])
+    model = support.compiled(net)
+    y, p = model.y0[np.newaxis], model.p0[np.newaxis]
+    first = resting.resting_states(model, y, p)
+    monkeypatch.setattr(resting, "settle", None)
+    for states, status in (first, resting.resting_states(model, y, p)):
+        assert np.isnan(states).all()
+        assert status.tolist() == [SolverStatus.NO_RESTING_STATE]
 
 
 @pytest.mark.parametrize(

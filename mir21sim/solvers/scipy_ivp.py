@@ -31,11 +31,9 @@ METHODS = ("LSODA", "BDF", "Radau")
 RETRY = "Radau"
 """A run that fails in another method is tried once more by this one."""
 
-RETRIED = {
-    SolverStatus.MAX_STEPS,
-    SolverStatus.STEP_TOO_SMALL,
-    SolverStatus.NON_FINITE,
-}
+RETRIED = frozenset(
+    {SolverStatus.MAX_STEPS, SolverStatus.STEP_TOO_SMALL, SolverStatus.NON_FINITE}
+)
 
 
 def integrate_runs(
@@ -47,8 +45,11 @@ def integrate_runs(
     n_jobs: int = 1,
     progress: Progress | None = None,
     allow_negative: bool = False,
+    retried: frozenset[SolverStatus] = RETRIED,
 ) -> tuple[RunResults, bool]:
     """Integrate every run; one that fails is tried again by Radau, then given up.
+
+    Failures with a status that is not in `retried` are given up at once.
 
     Results do not depend on `n_jobs`. Ctrl-C stops the runs under way and keeps the
     finished ones.
@@ -63,7 +64,15 @@ def integrate_runs(
 
     def work(run: int) -> None:
         _run_with_retry(
-            kernels, runs, run, tolerances, method, allow_negative, stop, results
+            kernels,
+            runs,
+            run,
+            tolerances,
+            method,
+            allow_negative=allow_negative,
+            retried=retried,
+            stop=stop,
+            results=results,
         )
 
     interrupted = False
@@ -134,7 +143,9 @@ def _run_with_retry(
     run: int,
     tolerances: Tolerances,
     method: str,
+    *,
     allow_negative: bool,
+    retried: frozenset[SolverStatus],
     stop: threading.Event,
     results: RunResults,
 ) -> None:
@@ -145,7 +156,7 @@ def _run_with_retry(
         one = OneRun(kernels, runs, run, tolerances, attempt, allow_negative, stop)
         with np.errstate(all="ignore"):  # what is not finite is found and told
             status = one.integrate()
-        retry = status in RETRIED and attempt != RETRY
+        retry = status in retried and attempt != RETRY
         if not retry:
             break
     if status == SolverStatus.INTERRUPTED:

@@ -9,6 +9,7 @@ from mir21sim import library, resting
 from mir21sim.errors import FailedRunsWarning, ModelWarning, SolverError, SolverStatus
 from mir21sim.execute import Options
 from mir21sim.simulate import simulate
+from mir21sim.solvers.runs import METHOD_NAMES
 from mir21sim.sweep import sweep
 
 AT_REST = Options(equilibrate=True)
@@ -104,6 +105,39 @@ def test_a_model_without_a_resting_state_is_an_error_with_a_remedy(net):
     with pytest.raises(SolverError, match=words) as caught:
         simulate(support.compiled(net), 1.0, options=AT_REST)
     assert caught.value.status == SolverStatus.NO_RESTING_STATE
+
+
+# Lotka and Volterra's hare and lynx, fast against the horizon of a resting state.
+OSCILLATING = support.network(
+    {"H": 30.0, "L": 4.0},
+    {"a": 60.0, "b": 2.0, "c": 50.0},
+    [
+        reaction("breed", "H -> 2 H", "a*H"),
+        reaction("hunt", "H + L -> 2 L", "b*H*L"),
+        reaction("die", "L ->", "c*L"),
+    ],
+)
+
+
+@pytest.mark.parametrize("method", ["BDF", "Rodas5P"])
+def test_what_oscillates_is_given_up_by_its_steps_and_tried_once(method, monkeypatch):
+    monkeypatch.setattr(resting, "MOST_STEPS", 500)
+    tried = []
+
+    def counted(*given, **options):
+        tried.append(integrate_of_now(*given, **options))
+        return tried[-1]
+
+    integrate_of_now = resting.integrate
+    monkeypatch.setattr(resting, "integrate", counted)
+    model = support.compiled(OSCILLATING)
+    y, p = model.y0[np.newaxis], model.p0[np.newaxis]
+    states, status = resting.resting_states(model, y, p, method)
+    assert status.tolist() == [SolverStatus.NO_RESTING_STATE]
+    assert np.isnan(states).all()
+    ((results, _),) = tried
+    assert results.n_steps.tolist() == [500]
+    assert METHOD_NAMES[results.method[0]] == method
 
 
 def test_a_run_of_a_sweep_without_rest_is_nan_and_the_others_are_not(birth_death):
