@@ -34,7 +34,7 @@ from mir21sim.perturb import NONE, Perturbations
 from mir21sim.population import Population
 from mir21sim.validate import SEED, Outcome, Progress, Verdict, claim_holds
 
-CELLS = 100
+CELLS = 300
 """Cells of a population, where none is asked for."""
 
 REPLICATES = 3
