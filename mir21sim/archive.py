@@ -170,9 +170,10 @@ def _time_course(
     method = options.method or ""
     algorithm = _add(item, "algorithm", kisaoID=KISAO[method], name=method)
     listed = ET.SubElement(algorithm, "listOfAlgorithmParameters")
-    atol = float(check_tolerances(model, options.rtol, options.atol).min(initial=1.0))
+    rtol = options.relative_tolerance
+    atol = float(check_tolerances(model, rtol, options.atol).min(initial=1.0))
     for kisao, name, value in (
-        (_RTOL, "relative tolerance", repr(options.rtol)),
+        (_RTOL, "relative tolerance", repr(rtol)),
         (_ATOL, "absolute tolerance", repr(atol)),
         (_MAX_STEPS, "maximum number of steps", str(options.max_steps)),
     ):

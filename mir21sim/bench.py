@@ -24,14 +24,10 @@ from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
 from mir21sim.execute import Options, make_plan
 from mir21sim.partial import PartialDishes
 from mir21sim.perturb import NONE, Perturbations
-from mir21sim.population import Population, simulate_population
+from mir21sim.population import Population, cell_options, simulate_population
 from mir21sim.protocol import Dose, DosesLike, Protocol
 from mir21sim.results import status_attributes
 from mir21sim.solvers.runs import Progress
-
-RTOL = 1e-3
-"""Relative tolerance of an experiment: means over cells are then good to 1e-5 (measured
-against rtol 1e-7), far below the noise of any assay."""
 
 MAX_BYTES = 2**30
 """Largest result of an experiment; more than this is a list of times too long."""
@@ -212,7 +208,7 @@ def run(
     cells = experiment.population.cells(model)
     values = {name: np.full(shape, np.nan) for name in observe}
     status = np.full(shape[:2], SolverStatus.NOT_RUN, dtype=np.int64)
-    options = options or Options(rtol=RTOL)
+    options = cell_options(options)
     n = experiment.population.n
     for k, sample in enumerate(experiment.samples):
         tell = _shifted(progress, k * n, status.size)
@@ -288,7 +284,7 @@ def record(
     options: Options | None = None,
 ) -> dict[str, Any]:
     """Return what decides the numbers of ``run``, as plain values, by name."""
-    options = options or Options(rtol=RTOL)
+    options = cell_options(options)
     return {
         "model": model.digest,
         "context": model.context,

@@ -48,6 +48,9 @@ from mir21sim.protocol import DosesLike, Protocol
 from mir21sim.resting import resting_states
 from mir21sim.solvers.runs import Progress, RunResults, Tolerances
 
+RTOL = 1e-6
+"""Relative tolerance of runs where none is asked for; ``population`` has its own."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Options:
@@ -59,7 +62,8 @@ class Options:
         "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many. A model
         with events, or with conditions on time in its rates, takes LSODA for a batch
         method; a seed for the order of equal events is made of the start values
-    rtol : relative tolerance of the local error
+    rtol : relative tolerance of the local error; None: 1e-6, for the cells of a
+        population 1e-3
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
         each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol
     max_steps : steps that one run may take
@@ -75,7 +79,7 @@ class Options:
     """
 
     method: str | None = None
-    rtol: float = 1e-6
+    rtol: float | None = None
     atol: npt.ArrayLike | None = None
     max_steps: int = 100_000
     timeout: float = 600.0
@@ -84,6 +88,11 @@ class Options:
     n_jobs: int | None = None
     executor: Executor | None = None
     progress: Progress | None = None
+
+    @property
+    def relative_tolerance(self) -> float:
+        """What ``rtol`` is, where it is left open too."""
+        return RTOL if self.rtol is None else self.rtol
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +156,8 @@ def execute(
     the caller to delete (``Executed.store``) when the result is saved.
     """
     method = choose_method(model, options.method, kind)
-    atol = check_tolerances(model, options.rtol, options.atol)
+    rtol = options.relative_tolerance
+    atol = check_tolerances(model, rtol, options.atol)
     if options.max_steps < 1 or not options.timeout > 0:
         raise InputError(
             "`max_steps` must be 1 or more and `timeout` above 0 s, got "
@@ -177,7 +187,7 @@ def execute(
     found, interrupted = integrate_in_parts(
         model,
         arranged.runs,
-        Tolerances(options.rtol, atol, options.max_steps, options.timeout),
+        Tolerances(rtol, atol, options.max_steps, options.timeout),
         method=method,
         workers=workers,
         store=store,
@@ -338,7 +348,7 @@ def _attributes(
         "context": model.context,
         "cell_volume_pL": model.cell_volume_pL,
         "method": method,
-        "rtol": options.rtol,
+        "rtol": options.relative_tolerance,
         "mir21sim_version": _version("mir21sim"),
         "provenance": json.dumps(record),
     }
@@ -375,7 +385,7 @@ def _provenance(
         "initials": dict(plan.initials),
         "observe": list(plan.observe),
         "method": method,
-        "rtol": options.rtol,
+        "rtol": options.relative_tolerance,
         "atol": atol,
         "max_steps": options.max_steps,
         "timeout": options.timeout,

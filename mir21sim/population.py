@@ -8,7 +8,7 @@ no cell cycle, and a level is frozen for the length of an experiment.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -23,6 +23,11 @@ from mir21sim.perturb import NONE, Perturbations, clamped_states
 from mir21sim.protocol import DosesLike
 from mir21sim.resting import resting_states
 from mir21sim.variation import varied
+
+RTOL = 1e-3
+"""Relative tolerance of cells where none is asked for. Each of 500 cells of HeLa and of
+MCF-7 under TRAIL dies within a second of its time at rtol 1e-8, no peak of active
+caspase-3 is off by more than 1e-4: far less than what tells one cell from another."""
 
 CV = 0.28
 """CV of stable proteins between cells (Spencer 2009 recalled, Bertaux 2014 derived)."""
@@ -235,6 +240,12 @@ def _stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
+def cell_options(options: Options | None) -> Options:
+    """Return options with the tolerance of cells, where it is left open."""
+    options = options or Options()
+    return replace(options, rtol=RTOL) if options.rtol is None else options
+
+
 def resting_amounts(model: CompiledModel) -> FloatArray:
     """Return where the average cell starts: at rest, where the model says so."""
     if not model.info.equilibrate:
@@ -268,6 +279,7 @@ def simulate_population(
     cells : a population, or what its ``cells`` returned: parameter or species to float
         array, shape (n_cell,)
     over : names to values, as in ``sweep``; each becomes a dimension
+    options : `rtol` is 1e-3 where it is left open
     others : as in ``simulate``
 
     Returns
@@ -303,7 +315,7 @@ def simulate_population(
         perturb=perturb,
         cells=cells,
     )
-    done = execute(model, plan, options or Options(), "sweep")
+    done = execute(model, plan, cell_options(options), "sweep")
     if done.interrupted:
         raise KeyboardInterrupt
     return done.dataset

@@ -174,7 +174,7 @@ def verify(
         model=model.id,
         context=model.context,
         method=method,
-        rtol=options.rtol,
+        rtol=options.relative_tolerance,
         tolerance=tolerance,
         checks=tuple(checks),
     )
@@ -212,9 +212,10 @@ class _Views:
     ) -> None:
         self.model, self.plan, self.names = model, plan, names
         self.options, self.tolerance = options, tolerance
-        atol = check_tolerances(model, options.rtol, options.atol) / TIGHTER
+        rtol = options.relative_tolerance
+        atol = check_tolerances(model, rtol, options.atol) / TIGHTER
         self.tools_atol = float(atol.min(initial=1.0)) / FOR_TOOLS
-        self.tight = replace(options, rtol=options.rtol / TIGHTER, atol=atol)
+        self.tight = replace(options, rtol=rtol / TIGHTER, atol=atol)
         pools = {s.id for s in model.network.species}
         per_amount = model.molecules_per_amount or 1.0
         self.scale = np.array([per_amount if n in pools else 1.0 for n in names])
@@ -237,7 +238,7 @@ class _Views:
 
     def tightened(self, method: str, reference: FloatArray) -> Check:
         """Compare the run as asked for with the tight one."""
-        rtol = self.options.rtol
+        rtol = self.options.relative_tolerance
         return self._against(
             f"{method}, rtol {rtol:g} against {rtol / TIGHTER:g}",
             lambda: self._run(replace(self.options, method=method)),
@@ -261,7 +262,7 @@ class _Views:
                 snapshot(self.model, arranged),
                 self.names,
                 arranged.runs.times,
-                rtol=self.tight.rtol,
+                rtol=self.tight.relative_tolerance,
                 atol=self.tools_atol,
             )
             return np.asarray(made * self.scale, dtype=float)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import support
 
-from mir21sim import bench, resting
+from mir21sim import resting
 from mir21sim.assays.antibodies import Antibody
 from mir21sim.assays.assay import run_assays, stream
 from mir21sim.assays.western import WesternBlot
@@ -15,7 +15,7 @@ from mir21sim.bench import Experiment, Sample, dose_series, run
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.execute import Options
 from mir21sim.perturb import Perturbations
-from mir21sim.population import Population, simulate_population
+from mir21sim.population import RTOL, Population, simulate_population
 
 GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'
 CELLS = Population(4, seed=2)
@@ -56,7 +56,7 @@ def test_a_dose_acts_by_the_closed_form(found):
     largest = found["B"].values.max()
     for k, time in ((1, 1.0), (2, 5.0)):
         exact = 50 * math.exp(-0.5 * time)
-        assert extra[:, k] == pytest.approx(exact, abs=bench.RTOL * largest)
+        assert extra[:, k] == pytest.approx(exact, abs=RTOL * largest)
 
 
 def test_what_a_sample_sets_is_alike_in_all_its_cells(found):
@@ -65,9 +65,8 @@ def test_what_a_sample_sets_is_alike_in_all_its_cells(found):
 
 def test_a_dish_is_what_simulate_population_gives(cascade, found):
     alone = simulate_population(
-        cascade, CELLS, times=[0, 1, 5], observe="B", doses="B=50 molecule@0h",
-        options=Options(rtol=bench.RTOL),
-    )  # fmt: skip
+        cascade, CELLS, times=[0, 1, 5], observe="B", doses="B=50 molecule@0h"
+    )
     assert np.array_equal(found["B"].values[1], alone["B"].values)
 
 

@@ -140,6 +140,28 @@ def test_a_cell_is_the_single_run_with_its_numbers(cascade):
     assert both["B"].values[1] == pytest.approx(alone["B"].values, rel=1e-9)
 
 
+def test_cells_die_within_a_second_of_their_exact_time_at_the_tolerance_of_cells():
+    hela, cells = library.load("mir21_apoptosis", "HeLa"), Population(40, seed=3)
+
+    def found(**chosen):
+        result = simulate_population(
+            hela,
+            cells,
+            times=np.linspace(0.0, 34.0, 2041),
+            observe=["MOMP_fraction"],
+            doses="TRAIL=50 ng/ml@24h",
+            options=Options(n_jobs=2, **chosen),
+        )
+        return result, death_times(result, "MOMP_fraction", since=24.0)
+
+    (loose, by_default), (tight, exact) = found(), found(rtol=1e-8)
+    assert (loose.attrs["rtol"], tight.attrs["rtol"]) == (1e-3, 1e-8)
+    assert 10 < np.isfinite(exact).sum() < 40
+    np.testing.assert_array_equal(np.isfinite(by_default), np.isfinite(exact))
+    dying = np.isfinite(exact)
+    assert np.abs(by_default - exact)[dying].max() < 1.0 / 3600.0
+
+
 def test_rerun_repeats_a_population(tmp_path):
     from mir21sim.library import load
 

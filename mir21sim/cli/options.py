@@ -58,6 +58,9 @@ MethodOption = Annotated[
     typer.Option(help="Rodas5P, Rodas4 (batch solver), LSODA, BDF or Radau."),
 ]
 RtolOption = Annotated[float, typer.Option(help="Relative tolerance.")]
+CellsRtolOption = Annotated[
+    float | None, typer.Option(help="Relative tolerance; default 1e-3.")
+]
 AtolOption = Annotated[
     float | None, typer.Option(help="Absolute tolerance; default: by species' scale.")
 ]

@@ -8,6 +8,7 @@ import typer
 from mir21sim.cli.options import (
     AtolOption,
     BackendOption,
+    CellsRtolOption,
     ClampOption,
     ContextOption,
     DoseOption,
@@ -205,7 +206,7 @@ def population(
     overexpress: OverexpressOption = None,
     no_site: NoSiteOption = None,
     method: MethodOption = None,
-    rtol: RtolOption = 1e-4,
+    rtol: CellsRtolOption = None,
     backend: BackendOption = "numba",
     ignore_units: UnitsOption = False,
     jobs: JobsOption = None,

@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from mir21sim.cli.options import BackendOption, JobsOption, MethodOption, QuietOption
+from mir21sim.cli.options import (
+    BackendOption,
+    CellsRtolOption,
+    JobsOption,
+    MethodOption,
+    QuietOption,
+)
 from mir21sim.cli.output import EXIT_INTERRUPTED, exit_by_status, progress_bar
 
 study_app = typer.Typer(
@@ -29,15 +35,13 @@ def study_run(
         bool, typer.Option("--resume", help="Go on with the study that was stopped.")
     ] = False,
     method: MethodOption = None,
-    rtol: Annotated[
-        float | None, typer.Option(help="Relative tolerance; default 1e-3.")
-    ] = None,
+    rtol: CellsRtolOption = None,
     jobs: JobsOption = None,
     backend: BackendOption = "numba",
     quiet: QuietOption = False,
 ) -> None:
     """Run a study: data, pictures and one HTML report in a folder."""
-    from mir21sim import bench, execute
+    from mir21sim import execute
     from mir21sim.studies import study
 
     try:
@@ -49,7 +53,7 @@ def study_run(
                 resume=resume,
                 options=execute.Options(
                     method=method,
-                    rtol=bench.RTOL if rtol is None else rtol,
+                    rtol=rtol,
                     n_jobs=jobs,
                     progress=progress,
                 ),

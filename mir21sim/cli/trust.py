@@ -74,7 +74,7 @@ def validate(
     method: MethodOption = None,
     rtol: Annotated[
         float | None,
-        typer.Option(help="Relative tolerance; default 1e-6, of assays 1e-3."),
+        typer.Option(help="Relative tolerance; default 1e-6, of cells 1e-3."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
@@ -92,9 +92,7 @@ def validate(
     from mir21sim import validate as validating
 
     check_outputs(output, plot, kinds=(".csv",))
-    options = execute.Options(
-        method=method or integrate.MANY, rtol=1e-6 if rtol is None else rtol
-    )
+    options = execute.Options(method=method or integrate.MANY, rtol=rtol)
     if arms:
         _print_arms(model, name_list(context), options, output)
         return
@@ -109,11 +107,8 @@ def validate(
             "progress": progress,
         }
         if assays:
-            from mir21sim import assay_verdicts, bench
+            from mir21sim import assay_verdicts
 
-            options = execute.Options(
-                method=method, rtol=bench.RTOL if rtol is None else rtol
-            )
             outcomes = assay_verdicts.validate_assays(
                 model, seed=seed, options=options, **common
             )
