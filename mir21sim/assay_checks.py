@@ -37,6 +37,9 @@ from mir21sim.checks import (
 from mir21sim.errors import InputError, ModelError, hint
 from mir21sim.validate import FLOORS
 
+RANGING_H = 24.0
+"""h after a dose at which a viability plate finds how much of it kills half."""
+
 COARSE = tuple(10.0 ** (k / 2) for k in range(-4, 11))
 """Amounts of the dose written ``?``, two a decade from 0.01 to 100,000, in its unit."""
 
@@ -135,9 +138,9 @@ class AssayReadout:
     """What is read by which assay: ``western(PTEN)`` or ``luciferase(PDCD4, WT)``.
 
     ``ic50(viability)`` is the amount, of the dose written ``?``, at which the signal of
-    an assay is half way down. With any other read-out ``?`` stands for the half-lethal
-    amount for the reference, which a viability plate finds first: a laboratory too
-    reads where there is room for more and for less.
+    an assay is half way down. With any other read-out ``?`` stands for the amount that
+    kills half of the reference within a day, which a viability plate finds first: a
+    laboratory too reads where there is room for more and for less.
     """
 
     assay: str
@@ -189,8 +192,13 @@ class Side:
         return self.treatment.end_h
 
     def ranging(self) -> "Side":
-        """Return what finds the half-lethal amount of its dose ``?``."""
-        return replace(self, readout=AssayReadout("viability", (), series=True))
+        """Return what finds the half-lethal amount of its dose ``?``, a day after it."""
+        end_h = max(self.end_h, self.treatment.stimulus_h + RANGING_H)
+        return replace(
+            self,
+            treatment=replace(self.treatment, end_h=end_h),
+            readout=AssayReadout("viability", (), series=True),
+        )
 
     def finer(self, centre: float) -> "Side":
         """Return the series with more amounts around one; none where it is infinite."""
