@@ -637,7 +637,7 @@ def profile(name, file):
 
 def kernel_times(model, runs, rtol):
     """Return microseconds and operations in each part of a step of eight lanes."""
-    from mir21sim.solvers import batch
+    from mir21sim.solvers import driver
     from mir21sim.solvers.rosenbrock import RODAS5P
     from mir21sim.solvers.vector import LANES
 
@@ -650,7 +650,7 @@ def kernel_times(model, runs, rtol):
     v, a, w, one, out = (np.zeros((size, LANES)) for size in sizes)
     hg = np.full((y.shape[0], LANES), 0.1)
     stages = np.zeros((s, n, LANES))  # sums of zeros stay what they are
-    chained = batch._chained("Rodas5P")
+    chained = driver.chained_stages("Rodas5P")
     A, C = np.array(RODAS5P.A), np.array(RODAS5P.C)
     fill, first = _without_factors(programs["matrix"])
     filling = _us(fill, one, y, p, a, w, hg)
@@ -697,9 +697,9 @@ def _sums():
     """Return a function that prepares all stages, one after the other."""
     import numba
 
-    from mir21sim.solvers import batch
+    from mir21sim.solvers import driver
 
-    prepare = batch._prepare
+    prepare = driver._prepare
 
     @numba.njit(error_model="numpy")
     def sums(y, stages, A, C, hg, chained):  # noqa: PLR0917 - arrays of one step
@@ -747,7 +747,7 @@ def _without_factors(program):
     """Compile the part of a matrix program before the elimination; say how long."""
     import numba
 
-    from mir21sim.solvers import batch, vector
+    from mir21sim.solvers import lane_kernels, vector
 
     first = next(
         k
@@ -760,7 +760,7 @@ def _without_factors(program):
     def fill(t, y, p, a, w, hg):  # noqa: PLR0917 - as the kernel it stands for
         emit(t, y, p, a, w, hg)
 
-    return numba.njit(batch.MATRIX.signature, error_model="numpy")(fill), first
+    return numba.njit(lane_kernels.MATRIX.signature, error_model="numpy")(fill), first
 
 
 def _operations(program):
@@ -793,7 +793,7 @@ def vector_peak():
     """Return GFLOP/s of one core in fused multiply-adds that touch no memory."""
     import numba
 
-    from mir21sim.solvers import batch, vector
+    from mir21sim.solvers import lane_kernels, vector
 
     chains, length = 12, 60
     x, factor = ("x", 0), ("x", 1)
@@ -807,7 +807,7 @@ def vector_peak():
     def multiply_add(w, x):
         emit(w, x)
 
-    once = numba.njit(batch.SOLVE.signature, error_model="numpy")(multiply_add)
+    once = numba.njit(lane_kernels.SOLVE.signature, error_model="numpy")(multiply_add)
     w, x = np.ones((chains, vector.LANES)), np.full((2, vector.LANES), 0.5)
     us = _us(once, w, x)
     return 1e-3 * 2 * vector.LANES * chains * length / us

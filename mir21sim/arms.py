@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from mir21sim import library
-from mir21sim.checks import DEFAULT_MODEL, Treatment
+from mir21sim.checks import DEFAULT_MODEL
 from mir21sim.compiled import CompiledModel, Gene
 from mir21sim.deaths import death_quantity, fraction_dead
 from mir21sim.errors import InputError
 from mir21sim.execute import Options
 from mir21sim.perturb import Perturbations
 from mir21sim.protocol import Dose, Protocol
+from mir21sim.treatment import Treatment
 from mir21sim.validate import run_treatment
 
 ARMS = {"PTEN": "PTEN/Akt", "PDCD4": "PDCD4", "BCL2": "Bcl-2"}

@@ -1,9 +1,8 @@
 """Names, units and hours → the arrays that solvers take. Layer 6."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,11 @@ from mir21sim import perturb, units
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiled import CompiledModel, Input, unique
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.ir import Species
+from mir21sim.observables import Output, amount_unit, select_outputs, species_of
 from mir21sim.perturb import NONE, Perturbations
 from mir21sim.protocol import Dose, Protocol
-from mir21sim.solvers.runs import Action, Runs, Schedule, Selection, Source
-from mir21sim.units import SECONDS_PER_HOUR, UnitParts
+from mir21sim.solvers.runs import Action, Runs, Schedule
+from mir21sim.units import SECONDS_PER_HOUR
 
 ATOL_AT_RTOL = 1e-6
 """Relative tolerance at which a model's own ``atol`` is meant."""
@@ -36,15 +35,6 @@ class Axis:
     name: str
     kind: str
     values: FloatArray
-    unit: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Output:
-    """One selected quantity: its name in a Dataset, unit and label."""
-
-    name: str
     unit: str
     label: str
 
@@ -172,7 +162,7 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
                 f"`[{name}]`, its concentration."
             )
     outputs, selection = select_outputs(model, plan.observe)
-    species = _species(model)
+    species = species_of(model)
     amounts = np.array([name in species for name in model.state_names], bool)
     amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
     runs = Runs(
@@ -224,10 +214,6 @@ def _frozen(
                 "one of the two."
             )
     return mask
-
-
-def _species(model: CompiledModel) -> dict[str, Species]:
-    return {s.id: s for s in model.network.species}
 
 
 def _checked(model: CompiledModel, kind: str, name: str, value: float) -> float:
@@ -372,7 +358,7 @@ def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
     ):
         molecules = entry.molecules_per_unit
     else:
-        home = _species(model)[entry.species].compartment
+        home = species_of(model)[entry.species].compartment
         volume = _constant_volume(model, entry.species, home)
         molecules = units.molecules(1.0, unit, volume, what)
     return molecules / (model.molecules_per_amount or 1.0)
@@ -386,126 +372,3 @@ def _constant_volume(model: CompiledModel, species: str, home: str) -> float:
             "size, so nM cannot be turned into molecules; give amounts."
         )
     return model.volumes_pL[home]
-
-
-def amount_unit(model: CompiledModel) -> str:
-    """Return the unit in which amounts are reported."""
-    if model.molecules_per_amount is not None:
-        return "molecule"
-    return units.parts_text(model.network.units.substance)
-
-
-def default_outputs(model: CompiledModel) -> tuple[str, ...]:
-    """Return the model's observables, or everything in a file that names none."""
-    if model.info.observables:
-        return tuple(model.info.observables)
-    known = {*model.network.ids()}
-    return tuple(n for n in (*model.state_names, *model.assigned_names) if n in known)
-
-
-def select_outputs(
-    model: CompiledModel, names: Iterable[str]
-) -> tuple[tuple[Output, ...], Selection]:
-    """Resolve names to what solvers keep.
-
-    ``A`` is molecules, ``[A]`` is nM, a rule variable or parameter has its own unit, a
-    reaction's id is its rate.
-    """
-    outputs, rows, known = [], [], _Known.of(model)
-    for name in unique(names):
-        output, row = _resolve(model, known, name)
-        outputs.append(output)
-        rows.append(row)
-    if not rows:
-        raise InputError("`observe` must name one quantity or more.")
-    source, index, divisor_source, divisor, scale = zip(*rows, strict=True)
-    selection = Selection(
-        source=np.array(source, dtype=np.int64),
-        index=np.array(index, dtype=np.int64),
-        divisor_source=np.array(divisor_source, dtype=np.int64),
-        divisor=np.array(divisor, dtype=np.int64),
-        scale=np.array(scale, dtype=np.float64),
-    )
-    return tuple(outputs), selection
-
-
-_Row: TypeAlias = tuple[Source, int, Source, int, float]
-"""Where a selected quantity is, what divides it, and its factor."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What a model has: species, where each quantity is kept, units that are stated."""
-
-    species: Mapping[str, Species]
-    places: Mapping[str, tuple[Source, int]]
-    units: Mapping[str, UnitParts | None]
-
-    @classmethod
-    def of(cls, model: CompiledModel) -> "_Known":
-        kinds = (  # the first one has a name that several have
-            (Source.STATE, model.state_names),
-            (Source.ASSIGNED, model.assigned_names),
-            (Source.RATE, model.rate_names),
-            (Source.PARAM, model.param_names),
-        )
-        places: dict[str, tuple[Source, int]] = {}
-        for kind, names in kinds:
-            for i, name in enumerate(names):
-                places.setdefault(name, (kind, i))
-        stated = {p.id: p.unit for p in model.network.parameters}
-        stated |= {c.id: c.unit for c in model.network.compartments}
-        return cls(_species(model), places, stated)
-
-
-def _resolve(model: CompiledModel, known: _Known, name: str) -> tuple[Output, _Row]:
-    """Return how one output is labelled and where it comes from."""
-    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-    observable = model.info.observables.get(bare)
-    pool = known.species.get(bare)
-    label = observable.label if observable else bare
-    if pool is not None and not observable:
-        label = pool.name or bare
-    if bare != name:
-        return _concentration(model, known, name, species=bare, label=label)
-    place = known.places.get(bare)
-    if place is None:
-        names = unique((*model.network.ids(), *model.rate_names))
-        raise UnknownNameError("quantity to observe", name, names)
-    if pool is not None:
-        scale = model.molecules_per_amount or 1.0
-        return Output(name, amount_unit(model), label), _row(place, scale)
-    if bare in model.rate_names:
-        extent = units.parts_text(model.network.units.extent)
-        time = units.parts_text(model.network.units.time)
-        unit = f"{extent}/{time}" if extent and time else ""
-        return Output(name, unit, f"rate of {bare}"), _row(place)
-    return Output(name, units.parts_text(known.units.get(bare)), label), _row(place)
-
-
-def _row(
-    place: tuple[Source, int],
-    scale: float = 1.0,
-    divisor: tuple[Source, int] = (Source.PARAM, -1),
-) -> _Row:
-    return (*place, *divisor, scale)
-
-
-def _concentration(
-    model: CompiledModel, known: _Known, name: str, *, species: str, label: str
-) -> tuple[Output, _Row]:
-    """Return a species over the size of its compartment, whatever that does, in nM."""
-    pool = known.species.get(species)
-    if pool is None:
-        raise UnknownNameError("species", species, tuple(known.species))
-    home = next(c for c in model.network.compartments if c.id == pool.compartment)
-    if home.dimensions != 3.0:
-        raise InputError(
-            f"`{species}` is in compartment `{home.id}` of {home.dimensions:g} "
-            f"dimensions, so it has no molar concentration; observe `{species}`."
-        )
-    above, below = known.places[species], known.places[home.id]
-    # 1 nM in 1 pL is 602.2 molecules; the size may change or be swept, so it divides.
-    per_size = units.AVOGADRO * 1e-21 * units.picolitres(1.0, home.unit)
-    scale = (model.molecules_per_amount or 1.0) / per_size
-    return Output(name, "nM", f"{label} concentration"), _row(above, scale, below)

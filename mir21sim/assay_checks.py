@@ -26,7 +26,6 @@ from mir21sim.assays.western import WesternBlot
 from mir21sim.bench import Sample
 from mir21sim.checks import (
     DEFAULT_MODEL,
-    Treatment,
     cell_lines,
     check_comparison,
     check_known,
@@ -35,6 +34,7 @@ from mir21sim.checks import (
     tables_folder,
 )
 from mir21sim.errors import InputError, ModelError, hint
+from mir21sim.treatment import Treatment
 from mir21sim.validate import FLOORS
 
 RANGING_H = 24.0
@@ -192,7 +192,7 @@ class Side:
         return self.treatment.end_h
 
     def ranging(self) -> "Side":
-        """Return what finds the half-lethal amount of its dose ``?``, a day after it."""
+        """Return what finds the half-lethal amount of its dose ``?`` within a day."""
         end_h = max(self.end_h, self.treatment.stimulus_h + RANGING_H)
         return replace(
             self,

@@ -25,14 +25,16 @@ from mir21sim.assay_checks import (
 )
 from mir21sim.assays.statistics import compare_groups
 from mir21sim.bench import Experiment, Sample
-from mir21sim.checks import DEFAULT_MODEL, Treatment
+from mir21sim.checks import DEFAULT_MODEL
 from mir21sim.compare import fit_hill
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import InputError
 from mir21sim.execute import Options
 from mir21sim.perturb import NONE, Perturbations
 from mir21sim.population import Population
-from mir21sim.validate import SEED, Outcome, Progress, Verdict, claim_holds
+from mir21sim.treatment import Treatment
+from mir21sim.validate import SEED, Progress, claim_holds
+from mir21sim.verdicts import Outcome, Verdict
 
 CELLS = 300
 """Cells of a population, where none is asked for."""

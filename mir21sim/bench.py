@@ -18,10 +18,11 @@ import numpy as np
 import xarray as xr
 
 from mir21sim._typing import FloatArray
-from mir21sim.arrange import amount_unit, arrange, output_times, select_outputs
+from mir21sim.arrange import arrange, output_times
 from mir21sim.compiled import CompiledModel, unique
 from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
 from mir21sim.execute import Options, make_plan
+from mir21sim.observables import amount_unit, select_outputs
 from mir21sim.partial import PartialDishes
 from mir21sim.perturb import NONE, Perturbations
 from mir21sim.population import Population, cell_options, simulate_population

@@ -15,7 +15,7 @@ from matplotlib.path import Path
 from mir21sim import ir
 from mir21sim._typing import FloatArray
 from mir21sim.compiled import ModelInfo, unique
-from mir21sim.validate import Outcome
+from mir21sim.verdicts import Outcome
 
 COLOURS = {"pass": "#0072B2", "fail": "#D55E00", "conflict": "#999999"}
 MARKERS = {"pass": "o", "fail": "X", "conflict": "D"}

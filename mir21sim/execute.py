@@ -28,7 +28,6 @@ from mir21sim.arrange import (
     Plan,
     arrange,
     check_tolerances,
-    default_outputs,
     output_times,
 )
 from mir21sim.compiled import CompiledModel
@@ -41,6 +40,7 @@ from mir21sim.integrate import (
     Workers,
     usable_method,
 )
+from mir21sim.observables import default_outputs
 from mir21sim.partial import PartialResults, folder_for
 from mir21sim.parts import integrate_in_parts, part_size
 from mir21sim.perturb import NONE, Perturbations

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from mir21sim import library, units
+from mir21sim import library, moieties, units
 from mir21sim.codegen import cache
 from mir21sim.errors import Mir21simError
 from mir21sim.ir import Event, text
@@ -95,7 +95,7 @@ def conserved_text(network: "Network") -> list[str]:
     system = symbolic.build(network)
     amounts = {s.id: s.initial for s in network.species}
     lines = []
-    for total in symbolic.pools(len(system.state_names), system.stoichiometry):
+    for total in moieties.pools(len(system.state_names), system.stoichiometry):
         named = {system.state_names[state]: c for state, c in total.items()}
         text = " + ".join(n if c == 1 else f"{c:g} {n}" for n, c in named.items())
         start = [amounts.get(name) for name in named]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy.typing as npt
 import xarray as xr
 
-from mir21sim.arrange import amount_unit
 from mir21sim.compiled import CompiledModel
 from mir21sim.errors import ModelWarning, SolverError, SolverStatus
 from mir21sim.execute import Executed, Options, execute, make_plan
+from mir21sim.observables import amount_unit
 from mir21sim.perturb import Perturbations
 from mir21sim.protocol import DosesLike
 

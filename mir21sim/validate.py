@@ -6,24 +6,20 @@ effect is 10 % or more; an observation, where the prediction lies within its err
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
 from mir21sim import library
 from mir21sim._typing import FloatArray
-from mir21sim.arrange import select_outputs
 from mir21sim.checks import (
     DEFAULT_MODEL,
-    NATIVE,
     UNITS,
     Case,
     Check,
-    Readout,
-    Treatment,
     checks,
     vocabulary,
 )
@@ -33,12 +29,15 @@ from mir21sim.deaths import DEAD, crossing_times
 from mir21sim.errors import InputError, ModelError, SolverError, hint
 from mir21sim.execute import Options
 from mir21sim.integrate import MANY
+from mir21sim.observables import select_outputs
 from mir21sim.perturb import Perturbations
 from mir21sim.population import Population, simulate_population
 from mir21sim.protocol import Protocol
+from mir21sim.readouts import NATIVE, Readout
 from mir21sim.simulate import simulate
+from mir21sim.treatment import Treatment
+from mir21sim.verdicts import Outcome, Verdict
 
-Verdict: TypeAlias = Literal["pass", "fail", "conflict"]
 Progress: TypeAlias = Callable[[int, int], None]
 
 MIN_EFFECT = 0.10
@@ -64,31 +63,6 @@ FACTORS = (0.1, 1000.0)
 
 PRECISION = 0.01
 """Relative precision to which a threshold is searched, a tenth of the least effect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The verdict on one check; numbers are in `unit`, NaN where there is none.
-
-    `n` and `p` are those of an assay's replicates; 0 and NaN where nothing is measured.
-    """
-
-    id: str
-    kind: str
-    what: str
-    context: str
-    predicted: float
-    reference: float
-    comparison: str
-    observed: float
-    low: float
-    high: float
-    unit: str
-    verdict: Verdict
-    reason: str
-    source: str
-    n: int = 0
-    p: float = math.nan
 
 
 def validate(
@@ -449,68 +423,3 @@ def _made(
 
 
 # ------------------------------------------------------------------------- as a table
-def summary(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return how many claims and observations pass, one sentence a kind.
-
-    A claim passes where all its rows pass, in every context, conflicts left out.
-    """
-    lines = []
-    for kind, plural in (("claim", "claims"), ("observation", "observations")):
-        mine = [o for o in outcomes if o.kind == kind]
-        if not mine:
-            continue
-        rows = unique(o.id for o in mine)
-        failed = unique(o.id for o in mine if o.verdict == "fail")
-        open_ = [
-            i for i in rows if all(o.verdict == "conflict" for o in mine if o.id == i)
-        ]
-        passed = len(rows) - len(failed) - len(open_)
-        text = f"{passed} of {len(rows)} {plural} pass"
-        if failed:
-            text += f", {len(failed)} fail ({', '.join(failed)})"
-        if open_:
-            text += f", {len(open_)} conflict ({', '.join(open_)})"
-        count = sum(o.verdict == "pass" for o in mine)
-        lines.append(f"{text}; {count} of {len(mine)} rows pass")
-    return lines
-
-
-def outcome_text(outcomes: Sequence[Outcome]) -> str:
-    """Return the verdicts as one table to read, with a summary below."""
-    tested = any(o.n for o in outcomes)  # then p stands beside what was read
-    titles = ("id", "what", "context", "predicted", "observed")
-    titles += (*(("n", "p") if tested else ()), "verdict", "reason")
-    rows = [
-        (
-            *(o.id, o.what, o.context, *_shown(o)),
-            *((str(o.n), "–" if math.isnan(o.p) else f"{o.p:.2g}") if tested else ()),
-            *(o.verdict, o.reason),
-        )
-        for o in outcomes
-    ]
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    lines = [
-        "  ".join(f"{cell:{width}s}" for cell, width in zip(row, widths, strict=True))
-        for row in (titles, *rows)
-    ]
-    return "\n".join([*(line.rstrip() for line in lines), "", *summary(outcomes)])
-
-
-def _shown(outcome: Outcome) -> tuple[str, str]:
-    """Return the predicted and the observed column of one verdict."""
-    if outcome.kind == "observation":
-        measured = (
-            f"{outcome.observed:.4g} ({outcome.low:.4g} to {outcome.high:.4g}) "
-            f"{outcome.unit}"
-        )
-        none = math.isnan(outcome.predicted)
-        return "–" if none else f"{outcome.predicted:.4g} {outcome.unit}", measured
-    if math.isnan(outcome.predicted):
-        return "–", outcome.comparison
-    text = f"{outcome.predicted:.4g} against {outcome.reference:.4g}"
-    return text, outcome.comparison
-
-
-def outcome_records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the verdicts as rows for a file."""
-    return [asdict(outcome) for outcome in outcomes]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from mir21sim import ir, symbolic
+from mir21sim import ir, moieties
 from mir21sim.compiled import CompiledModel, unique
 
 
@@ -29,7 +29,7 @@ def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
     kernels = model.kernels
     places = zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True)
     matrix = {(int(i), int(r)): float(v) for i, r, v in places}
-    pools = symbolic.pools(kernels.n_state, matrix)
+    pools = moieties.pools(kernels.n_state, matrix)
     shared = Counter(state for pool in pools for state in pool)
     for pool in pools:
         largest = max(pool, key=lambda k: (shared[k] == 1, model.y0[k]))

@@ -20,10 +20,10 @@ from mir21sim.compiled import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.execute import Options, choose_method, execute, make_plan, prepare
 from mir21sim.integrate import METHODS
+from mir21sim.moieties import conserved_totals
 from mir21sim.perturb import Perturbations
 from mir21sim.protocol import DosesLike
 from mir21sim.snapshot import snapshot
-from mir21sim.symbolic import conserved_totals
 
 TIGHTER = 10.0
 """Both tolerances are divided by it for all runs but the one to be verified."""

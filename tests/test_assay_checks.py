@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mir21sim import assay_checks, assay_verdicts, checks, cli, validate
+from mir21sim import assay_checks, assay_verdicts, checks, cli, validate, verdicts
 from mir21sim.assay_checks import AssayReadout
 from mir21sim.errors import InputError, ModelError
 
@@ -131,7 +131,7 @@ def test_verdicts_pass_fail_and_conflict_with_n_and_p(tmp_path):
     assert "needs the quantity `PS_exposed`" in found[3].reason
     assert (found[3].n, found[0].n) == (0, 3)
     assert 0 < found[0].p < 1
-    text = validate.outcome_text(found)
+    text = verdicts.outcome_text(found)
     assert text.splitlines()[0].split()[-4:] == ["n", "p", "verdict", "reason"]
     assert "2 of 5 claims pass, 2 fail (C2, C4), 1 conflict (C3)" in text
 

@@ -8,11 +8,22 @@ import pytest
 import support
 import xarray as xr
 
-from mir21sim import arms, checks, cli, diagrams, library, plotting, report, validate
-from mir21sim.checks import Quantity, Readout, Treatment
+from mir21sim import (
+    arms,
+    checks,
+    cli,
+    diagrams,
+    library,
+    plotting,
+    report,
+    validate,
+    verdicts,
+)
 from mir21sim.deaths import crossing_times
 from mir21sim.errors import InputError, ModelError
 from mir21sim.perturb import Perturbations
+from mir21sim.readouts import Quantity, Readout
+from mir21sim.treatment import Treatment
 
 CLAIM = {
     "id": "C1",
@@ -148,9 +159,9 @@ def test_mean_reads_all_cells_at_the_end():
     times = np.array([0.0, 1.0])
     curves = np.array([[0.0, 0.2], [0.5, 0.6]])
     result = xr.Dataset({"A": (("cell", "time"), curves)}, coords={"time": times})
-    read = checks.Readout.parse("mean(A)")
+    read = Readout.parse("mean(A)")
     assert read.many
-    assert validate._read(result, checks.Treatment(), read) == pytest.approx(0.4)
+    assert validate._read(result, Treatment(), read) == pytest.approx(0.4)
 
 
 def test_verdicts_pass_fail_and_conflict(tmp_path):
@@ -159,8 +170,8 @@ def test_verdicts_pass_fail_and_conflict(tmp_path):
     rows = [OBSERVED, OBSERVED | {"id": "O2", "error": "2..3", "observed": "2.5"}]
     rows += [OBSERVED | {"id": "O3", "use": "CONTEXT", "note": "in vivo"}]
     found = judged(tmp_path, claims=claims, observations=rows)
-    verdicts = {o.id: o.verdict for o in found}
-    assert verdicts == {
+    each = {o.id: o.verdict for o in found}
+    assert each == {
         "C1": "pass",
         "C2": "fail",
         "C3": "conflict",
@@ -168,7 +179,7 @@ def test_verdicts_pass_fail_and_conflict(tmp_path):
         "O2": "fail",
         "O3": "conflict",
     }
-    text = validate.outcome_text(found)
+    text = verdicts.outcome_text(found)
     assert "1 of 3 claims pass, 1 fail (C2), 1 conflict (C3)" in text
     assert "below 2 fold" in text
 

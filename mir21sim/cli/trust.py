@@ -88,7 +88,7 @@ def validate(
     quiet: QuietOption = False,
 ) -> None:
     """Hold a model against every claim and observation, one verdict a row."""
-    from mir21sim import execute, integrate
+    from mir21sim import execute, integrate, verdicts
     from mir21sim import validate as validating
 
     check_outputs(output, plot, kinds=(".csv",))
@@ -114,9 +114,9 @@ def validate(
             )
         else:
             outcomes = validating.validate(model, options=options, **common)
-    typer.echo(validating.outcome_text(outcomes))
+    typer.echo(verdicts.outcome_text(outcomes))
     if output is not None:
-        write_table(validating.outcome_records(outcomes), output)
+        write_table(verdicts.outcome_records(outcomes), output)
     if plot is not None:
         from mir21sim import diagrams, plotting
 

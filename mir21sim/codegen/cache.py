@@ -27,7 +27,7 @@ from mir21sim.errors import InputError
 from mir21sim.solvers import signatures
 
 if TYPE_CHECKING:
-    from mir21sim.solvers import batch
+    from mir21sim.solvers.lane_kernels import LaneKernels
 
 Backend: TypeAlias = Literal["numba", "numpy"]
 
@@ -141,7 +141,7 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
     )
 
 
-def lane_kernels(network: ir.Network) -> "batch.LaneKernels":
+def lane_kernels(network: ir.Network) -> "LaneKernels":
     """Return the vector kernels of a network for the batch solver.
 
     Raises
@@ -156,15 +156,15 @@ def lane_kernels(network: ir.Network) -> "batch.LaneKernels":
 
 
 @functools.lru_cache(maxsize=16)
-def _load_lanes(path: Path) -> "batch.LaneKernels":
+def _load_lanes(path: Path) -> "LaneKernels":
     """Return the kernels of a file; a damaged cache beside it is thrown away once."""
-    from mir21sim.solvers import batch  # Numba takes half a second
+    from mir21sim.solvers import lane_kernels as lanes  # Numba takes half a second
 
     try:
-        return batch.lane_kernels(_import(path, "lanes"))
+        return lanes.compiled(_import(path, "lanes"))
     except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
         _forget(path)
-        return batch.lane_kernels(_import(path, "lanes"))
+        return lanes.compiled(_import(path, "lanes"))
 
 
 def _generate_lanes(network: ir.Network) -> str:

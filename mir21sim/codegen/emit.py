@@ -12,11 +12,11 @@ import sympy
 
 from mir21sim.codegen.emit_version import GENERATOR
 from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
+from mir21sim.moieties import conserved_totals
 from mir21sim.symbolic import (
     Chained,
     SymbolicSystem,
     chain_rule,
-    conserved_totals,
 )
 from mir21sim.symbolic_events import SymbolicEvents
 from mir21sim.symbolic_zeros import zero_terms

@@ -5,7 +5,7 @@ import numpy as np
 from numba import types
 
 from mir21sim._typing import FloatArray, IntArray
-from mir21sim.solvers.batch import RATES, ROWS, LaneKernels
+from mir21sim.solvers.lane_kernels import RATES, ROWS, LaneKernels
 from mir21sim.solvers.runs import Selection, Source
 from mir21sim.solvers.vector import LANES
 

@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from mir21sim import library, resting, symbolic
+from mir21sim import library, moieties, resting
 from mir21sim.errors import SolverStatus
 from mir21sim.execute import Options
 from mir21sim.frontends import antimony
@@ -128,7 +128,7 @@ def test_conserved_totals_stand_still(name, context):
     kernels = model.kernels
     places = zip(kernels.n_row, kernels.n_col, strict=True)
     entries = dict(zip(places, kernels.n_value, strict=True))
-    totals = symbolic.conserved_totals(kernels.n_state, entries)
+    totals = moieties.conserved_totals(kernels.n_state, entries)
     dosed = {d.split("=")[0] for d in model.info.doses}
     for total in totals:
         index, weight = list(total), np.array(list(total.values()))
