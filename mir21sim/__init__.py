@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from mir21sim.assays.western import WesternBlot as WesternBlot
     from mir21sim.bench import Experiment as Experiment
     from mir21sim.bench import Sample as Sample
+    from mir21sim.bench import dose_series as dose_series
     from mir21sim.compare import compare as compare
     from mir21sim.compiled import CompiledModel as CompiledModel
+    from mir21sim.deaths import death_times as death_times
+    from mir21sim.deaths import fraction_dead as fraction_dead
+    from mir21sim.deaths import kill_curve as kill_curve
     from mir21sim.errors import Mir21simError as Mir21simError
     from mir21sim.execute import Options as Options
     from mir21sim.library import load as load
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from mir21sim.plotting import plot_curves as plot_curves
     from mir21sim.plotting import plot_dose_response as plot_dose_response
     from mir21sim.plotting import plot_overlay as plot_overlay
+    from mir21sim.plotting import plot_population as plot_population
     from mir21sim.plotting import plot_sweep as plot_sweep
     from mir21sim.population import Population as Population
     from mir21sim.population import simulate_population as simulate_population
@@ -55,10 +60,15 @@ _HOMES = {
     "Sample": "bench",
     "WesternBlot": "assays.western",
     "compare": "compare",
+    "death_times": "deaths",
+    "dose_series": "bench",
+    "fraction_dead": "deaths",
+    "kill_curve": "deaths",
     "load": "library",
     "plot_curves": "plotting",
     "plot_dose_response": "plotting",
     "plot_overlay": "plotting",
+    "plot_population": "plotting",
     "plot_sweep": "plotting",
     "rerun": "rerun",
     "run_assays": "assays.assay",

@@ -1,5 +1,7 @@
 """Who dies, and when: from curves to times and shares of death. Layer 9."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -152,26 +154,34 @@ def kill_curve(
     return share
 
 
-def death_text(
+def death_records(
     result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
-) -> str:
-    """Return who dies, and when, as lines to read."""
+) -> list[dict[str, float]]:
+    """Return who dies, and when, one record for each swept value.
+
+    Returns
+    -------
+    Records of the swept values by name, ``cells`` that live at `since`, the share of
+    them that is ``dead`` at the end, and the ``mean``, ``CV`` and ``half`` (median) of
+    their times of death, h; NaN where too few die
+    """
     start = units.seconds(since, "since") / SECONDS_PER_HOUR
-    died = death_times(result, observe, since=start).values.ravel()
-    alive = died[died > 0]
-    when = alive[np.isfinite(alive)]
-    length = float(result["time"][-1]) - start
-    lines = [f"{len(alive)} of {died.size} cells live at {start:g} h"]
-    if len(alive):
-        share = len(when) / len(alive)
-        lines.append(f"{len(when)} of them ({share:.1%}) die within {length:g} h")
-    if len(when) > 1:
-        low, middle, high = np.percentile(when, (10, 50, 90))
-        cv = when.std(ddof=1) / when.mean()
-        lines.append(
-            f"time of death: mean {when.mean():.3g} h, CV {cv:.2f}; 10 % by "
-            f"{low:.3g} h, half by {middle:.3g} h, 90 % by {high:.3g} h"
+    died = death_times(result, observe, since=start)
+    dims = [d for d in died.dims if d != "cell"]
+    times = died.transpose(*dims, "cell").values
+    records = []
+    for place in np.ndindex(*times.shape[:-1]):
+        alive = times[place][times[place] > 0]
+        when = alive[np.isfinite(alive)]
+        swept = zip(dims, place, strict=True)
+        records.append(
+            {str(d): float(result[d].values[k]) for d, k in swept}
+            | {
+                "cells": len(alive),
+                "dead": len(when) / len(alive) if len(alive) else math.nan,
+                "mean": float(when.mean()) if len(when) else math.nan,
+                "CV": when.std(ddof=1) / when.mean() if len(when) > 1 else math.nan,
+                "half": float(np.median(when)) if len(when) else math.nan,
+            }
         )
-    if np.isnan(died).any():
-        lines.append(f"{np.isnan(died).sum()} cells could not be followed to the end")
-    return "\n".join(lines)
+    return records

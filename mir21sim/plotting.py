@@ -71,24 +71,22 @@ def plot_curves(
     if not dims:
         ax.plot(times, curves.values, color=OVERLAY_COLOURS[0], lw=1.8)
     else:
-        _plot_family(ax, result, curves, dims[0], legend=legend)
+        _plot_family(ax, curves, dims[0], legend=legend)
     _mark_doses(ax, result, skip=dims)
     _label(ax, result, observe)
     return ax
 
 
-def _plot_family(
-    ax: Axes, result: xr.Dataset, curves: xr.DataArray, name: str, *, legend: bool
-) -> None:
+def _plot_family(ax: Axes, curves: xr.DataArray, name: str, *, legend: bool) -> None:
     """Draw one curve a swept value, a colour each, and say which is which."""
-    values = result[name].values
+    values = curves[name].values
     colours = _colours(values)
     block = curves.transpose(name, "time").values
     handles = []
     for value, row, colour in zip(values, block, colours, strict=True):
         dashed = value == 0
         handles += ax.plot(
-            result["time"].values,
+            curves["time"].values,
             row,
             color="0.25" if dashed else colour,
             ls="--" if dashed else "-",
@@ -103,7 +101,7 @@ def _plot_family(
         shown = [handles[int(k)] for k in chosen]
     ax.legend(
         handles=shown,
-        title=axis_label(result[name]),
+        title=axis_label(curves[name]),
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
         frameon=False,
@@ -318,49 +316,79 @@ def plot_population(
 ) -> Figure:
     """Draw when the cells of a population die, and the share dead over time.
 
+    With one swept dose, the share dead at the end by dose takes the place of the times.
+
     Parameters
     ----------
-    result : from ``simulate_population``, with the dimensions ``cell`` and ``time``
+    result : from ``simulate_population``, with one dimension at most besides ``cell``
+        and ``time``
     observe : quantity that crosses one half in a cell that dies
     since : h, or text; cells that were dead by then are left out
 
     Raises
     ------
     InputError
-        For a result that has other dimensions besides: select first.
+        For a result that has more dimensions besides: select first.
     """
     died = death_times(result, observe, since=since)
-    if died.dims != ("cell",):
+    dims = [str(d) for d in died.dims if d != "cell"]
+    if len(dims) > 1:
         raise InputError(
-            "The picture shows one population, got the dimensions "
-            f"{', '.join(map(str, died.dims))}: select a value first."
+            "The picture shows one swept dose of a population, got the dimensions "
+            f"{', '.join(dims)}: select a value first."
         )
     start = seconds(since, "since") / SECONDS_PER_HOUR
     length = float(result["time"][-1]) - start
     at = np.linspace(0.0, length, 201)
-    share = fraction_dead(result, at, observe, since=since)
-    when = died.values[np.isfinite(died.values) & (died.values > 0)]
-    n_known = int((died.values > 0).sum())
+    share = 100 * fraction_dead(result, at, observe, since=since)
+    after = f" after {start:g} h" if start else ""
     figure = Figure(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.hist(when, bins=np.linspace(0.0, length, 41), color=OVERLAY_COLOURS[0])
-    left.set_ylabel("cells")
-    if len(when) > 1:
-        spread = f"mean {when.mean():.3g} h, CV {when.std(ddof=1) / when.mean():.2f}"
-        left.set_title(f"{len(when)} of {n_known} cells die; {spread}", fontsize=10)
+    if dims:
+        _plot_kill_curve(left, result[dims[0]], share.isel(at=-1).values)
+        left.set(ylabel=f"dead cells {length:g} h{after} (%)", ylim=(0, 102))
+        family = share.rename(at="time").assign_coords({dims[0]: result[dims[0]]})
+        _plot_family(right, family, dims[0], legend=True)
     else:
-        left.set_title(f"{len(when)} of {n_known} cells die", fontsize=10)
-    right.plot(at, 100 * share.values, color=OVERLAY_COLOURS[0], lw=1.8)
+        _plot_times_of_death(left, died.values, length)
+        left.set(xlabel=f"time{after} (h)", xlim=(0, length))
+        right.plot(at, share.values, color=OVERLAY_COLOURS[0], lw=1.8)
     right.set(ylabel="dead cells (%)", ylim=(0, 102))
-    after = f" after {start:g} h" if start else ""
+    right.set(xlabel=f"time{after} (h)", xlim=(0, length))
     for ax in (left, right):
-        ax.set(xlabel=f"time{after} (h)", xlim=(0, length))
         _clean(ax)
     whose = " · ".join(filter(None, map(result.attrs.get, ("model_id", "context"))))
     figure.suptitle(
         f"{whose}: {axis_label(result[observe])} crosses one half", fontsize=10
     )
     return figure
+
+
+def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
+    """Draw how many cells die when, and how many of them."""
+    when = died[np.isfinite(died) & (died > 0)]
+    ax.hist(when, bins=np.linspace(0.0, length, 41).tolist(), color=OVERLAY_COLOURS[0])
+    ax.set_ylabel("cells")
+    title = f"{len(when)} of {int((died > 0).sum())} cells die"
+    if len(when) > 1:
+        title += f"; mean {when.mean():.3g} h, CV {when.std(ddof=1) / when.mean():.2f}"
+    ax.set_title(title, fontsize=10)
+
+
+def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
+    """Draw the share dead by dose, dose 0 apart at the left of a logarithmic axis."""
+    doses = swept.values.astype(float)
+    positive = doses[doses > 0]
+    zero = _zero_place(positive)
+    place = np.where(doses > 0, doses, zero)
+    order = np.argsort(place)
+    joined = order[doses[order] > 0]
+    ax.plot(place[joined], dead[joined], color=OVERLAY_COLOURS[0], lw=1.8)
+    ax.plot(place, dead, "o", color=OVERLAY_COLOURS[0], mfc="white", ms=5)
+    if positive.size:
+        ax.set_xscale("log")
+        _zero_tick(ax, doses, zero)
+    ax.set_xlabel(axis_label(swept))
 
 
 def save(figure: Figure | Axes, path: str | Path) -> Path:

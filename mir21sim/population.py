@@ -22,6 +22,7 @@ from mir21sim.execute import Options, execute, make_plan
 from mir21sim.perturb import NONE, Perturbations, clamped_states
 from mir21sim.protocol import DosesLike
 from mir21sim.resting import resting_states
+from mir21sim.sweep import SweptValues, axis_values
 from mir21sim.variation import varied
 
 RTOL = 1e-3
@@ -267,7 +268,7 @@ def simulate_population(
     doses: DosesLike | None = None,
     parameters: Mapping[str, float] | None = None,
     perturb: Perturbations | None = None,
-    over: Mapping[str, npt.ArrayLike] | None = None,
+    over: Mapping[str, SweptValues] | None = None,
     options: Options | None = None,
 ) -> xr.Dataset:
     """Integrate every cell of a population under one protocol.
@@ -308,10 +309,7 @@ def simulate_population(
         doses=doses,
         parameters=parameters,
         initials=initials,
-        over={
-            name: (np.atleast_1d(np.asarray(values, dtype=float)), "")
-            for name, values in (over or {}).items()
-        },
+        over={name: axis_values(name, values) for name, values in (over or {}).items()},
         perturb=perturb,
         cells=cells,
     )

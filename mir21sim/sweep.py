@@ -99,7 +99,7 @@ def sweep(
         parameters=parameters,
         initials=initials,
         perturb=perturb,
-        over={name: _values(name, values) for name, values in over.items()},
+        over={name: axis_values(name, values) for name, values in over.items()},
     )
     if output is not None:
         output = results.check_writable(output, (".nc",))
@@ -127,7 +127,7 @@ def _refuse_to_overwrite(output: Path, resume: bool) -> None:
         )
 
 
-def _values(name: str, values: SweptValues) -> tuple[FloatArray, str]:
+def axis_values(name: str, values: SweptValues) -> tuple[FloatArray, str]:
     """Return the values of one axis with their unit."""
     if isinstance(values, str):
         return parse_values(values, name)

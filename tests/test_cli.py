@@ -243,6 +243,20 @@ def test_population_says_who_dies_and_when(tmp_path, capsys):
     assert results.read(nc)["CASP3_active"].dims == ("cell", "time")
 
 
+def test_population_takes_a_dose_as_a_sweep_does(tmp_path, capsys):
+    nc, png = tmp_path / "cells.nc", tmp_path / "cells.png"
+    code = run(
+        *["population", "earm_1_3", "--cells", "3", "--end", "3h", *FAST],
+        *["--death", "CASP3_active", "--since", "0h", "--over", "L=0,log:10:1000:2 nM"],
+        *["-o", str(nc), "--plot", str(png)],
+    )
+    assert code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["0", "10", "1000"]
+    assert png.exists()
+    assert results.read(nc)["CASP3_active"].sizes == {"cell": 3, "L": 3, "time": 9}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -250,8 +264,9 @@ def test_population_says_who_dies_and_when(tmp_path, capsys):
         (["--cv", "-1"], ["`cv`", "-1"]),
         (["--vary", "XIAPP=0.5", "--death", "C8"], ["XIAPP", "`XIAP`"]),
         (["--death", "PS"], ["`PS`"]),
+        (["--over", "TRAIL", "--death", "C8"], ["NAME=VALUES", "TRAIL"]),
     ],
-    ids=["cells", "cv", "vary", "death"],
+    ids=["cells", "cv", "vary", "death", "over"],
 )
 def test_a_population_that_cannot_be_is_one_sentence(arguments, words, capsys):
     assert run("population", "earm_1_3", "--cells", "2", *FAST, *arguments) == 2

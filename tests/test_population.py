@@ -11,13 +11,14 @@ from mir21sim import library, results
 from mir21sim.deaths import (
     crossing_times,
     death_quantity,
-    death_text,
+    death_records,
     death_times,
     fraction_dead,
     kill_curve,
 )
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.execute import Options
+from mir21sim.export import death_text
 from mir21sim.perturb import Perturbations
 from mir21sim.plotting import plot_population
 from mir21sim.population import Fixed, LogNormal, Population, simulate_population
@@ -244,8 +245,35 @@ def test_words_and_picture_say_who_dies(fates):
     left, right = plot_population(fates, "PS_exposed").axes
     assert left.get_title().startswith("2 of 3 cells die; mean 2.25 h")
     assert right.lines[0].get_ydata()[-1] == pytest.approx(200 / 3)
-    with pytest.raises(InputError, match="one population, got the dimensions"):
-        plot_population(xr.concat([fates, fates], dim="dose"), "PS_exposed")
+
+
+def test_a_swept_dose_has_a_line_each_and_a_kill_curve(fates):
+    both = xr.concat([fates.isel(cell=[2, 2, 2, 2, 2]), fates], dim="TRAIL")
+    both = both.assign_coords(TRAIL=("TRAIL", [0.0, 50.0], {"units": "ng/ml"}))
+    nobody, some = death_records(both)
+    assert (nobody["TRAIL"], nobody["cells"], nobody["dead"]) == (0.0, 5, 0.0)
+    assert np.isnan([nobody["mean"], nobody["CV"], nobody["half"]]).all()
+    assert (some["TRAIL"], some["cells"]) == (50.0, 3)
+    assert some["dead"] == pytest.approx(2 / 3)
+    assert some["mean"] == some["half"] == pytest.approx(2.25)
+    assert some["CV"] == pytest.approx(np.std([1.5, 3.0], ddof=1) / 2.25)
+    first, names, none, fifty = death_text(both).splitlines()
+    assert "within 4 h" in first
+    assert "1 cells could not be followed" in first
+    assert names.split()[:4] == ["TRAIL", "[ng/ml]", "cells", "dead"]
+    assert none.split() == ["0", "5", "0", "–", "–", "–"]
+    assert fifty.split()[:3] == ["50", "3", "66.67"]
+    figure = plot_population(both, "PS_exposed")
+    left, right = figure.axes
+    assert left.lines[1].get_ydata() == pytest.approx([0.0, 200 / 3])
+    assert [line.get_label() for line in right.lines] == ["0", "50"]
+    assert right.lines[1].get_ydata()[-1] == pytest.approx(200 / 3)
+
+
+def test_a_picture_of_two_swept_doses_is_refused(fates):
+    both = xr.concat([fates, fates], dim="dose")
+    with pytest.raises(InputError, match="one swept dose of a population, got the dim"):
+        plot_population(xr.concat([both, both], dim="other"), "PS_exposed")
 
 
 def test_the_quantity_of_death_is_the_one_a_model_has(cascade):

@@ -102,15 +102,15 @@ def simulate(
     print_end_values(result)
 
 
+OVER = typer.Option(
+    help="NAME=VALUES, a comma list in which log:A:B:N and lin:A:B:N may stand, with a "
+    "dose unit at most at the end; may be repeated."
+)
+
+
 def sweep(
     model: ModelArgument,
-    over: Annotated[
-        list[str],
-        typer.Option(
-            help="NAME=VALUES, a comma list in which log:A:B:N and lin:A:B:N may "
-            "stand, with a dose unit at most at the end; may be repeated."
-        ),
-    ],
+    over: Annotated[list[str], OVER],
     context: ContextOption = None,
     dose: DoseOption = None,
     start: StartOption = "0h",
@@ -190,6 +190,7 @@ def population(
     seed: Annotated[int, typer.Option(help="Equal seeds give equal cells.")] = 0,
     context: ContextOption = None,
     dose: DoseOption = None,
+    over: Annotated[list[str] | None, OVER] = None,
     end: EndOption = None,
     points: PointsOption = 201,
     observe: ObserveOption = None,
@@ -212,12 +213,13 @@ def population(
     jobs: JobsOption = None,
     output: OutputOption = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Times of death and share dead, as a picture.")
+        Path | None,
+        typer.Option(help="Times of death, or dead by dose, and share dead."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Simulate unlike cells; print who dies and when, write a file, draw a picture."""
-    from mir21sim import deaths, execute
+    from mir21sim import deaths, execute, export
     from mir21sim import population as populations
     from mir21sim.arrange import output_times
     from mir21sim.compare import stimulus_time
@@ -238,13 +240,14 @@ def population(
             observe=[dies, *(n for n in name_list(observe) or () if n != dies)],
             doses=dose_texts(dose),
             parameters=fixed,
+            over=dict(split_item(item, "--over", "NAME=VALUES") for item in over or ()),
             perturb=perturbations(clamp, knockdown, overexpress, no_site),
             options=execute.Options(
                 method=method, rtol=rtol, n_jobs=jobs, progress=progress
             ),
         )
     start: str | float = since if since is not None else stimulus_time(result) or 0.0
-    typer.echo(deaths.death_text(result, dies, since=start))
+    typer.echo(export.death_text(result, dies, since=start))
     write_result(result, loaded, output, None)
     if plot is not None:
         from mir21sim import plotting
