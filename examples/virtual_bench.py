@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import mir21sim as ms
-from mir21sim.bench import dose_series
 from mir21sim.export import write_csv
 from mir21sim.plotting import save
 
@@ -38,8 +37,10 @@ for assay in assays:
 doses = [0, 1, 3, 10, 30, 100]
 plate = ms.PlateAssay("viability")
 series = (
-    *dose_series("TRAIL", STIMULUS, doses),
-    *dose_series("TRAIL + anti-miR-21", STIMULUS, doses, doses="anti_miR21=100 nM@0h"),
+    *ms.dose_series("TRAIL", STIMULUS, doses),
+    *ms.dose_series(
+        "TRAIL + anti-miR-21", STIMULUS, doses, doses="anti_miR21=100 nM@0h"
+    ),
 )
 cells = ms.run_assays(
     model, ms.Experiment(series, ms.Population(100, seed=1), (36,)), [plate]
