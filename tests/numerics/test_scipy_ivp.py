@@ -433,8 +433,8 @@ def test_a_key_that_a_callback_swallows_interrupts_all_the_same(binding, n_jobs)
     over = {"kf": np.geomspace(1e-3, 1.0, 9)}
     done = integrate(binding, TIMES, over=over, n_jobs=n_jobs, progress=swallow)
     assert done.interrupted
-    assert (done.results.status[:4] == SolverStatus.OK).all()
-    assert n_jobs > 1 or (done.results.status[5:] == SolverStatus.NOT_RUN).all()
+    assert (done.results.status == SolverStatus.OK).sum() >= 4
+    assert n_jobs > 1 or (done.results.status[4:] == SolverStatus.NOT_RUN).all()
     assert signal.getsignal(signal.SIGINT) is before
 
 
