@@ -174,15 +174,12 @@ def dose_records(result: xr.Dataset) -> list[Mapping[str, Any]]:
 def stimulus_time(result: xr.Dataset) -> float | None:
     """Return the time of the last dose that is not swept, h: what curves count from.
 
-    None where there is no such dose within the run.
+    Where all doses are swept it is the last of them; None without a dose in the run.
     """
     end = float(result["time"][-1])
-    times = [
-        dose["time"]
-        for dose in dose_records(result)
-        if dose["target"] not in result.dims and dose["time"] < end
-    ]
-    return max(times, default=None)
+    doses = [dose for dose in dose_records(result) if dose["time"] < end]
+    fixed = [dose for dose in doses if dose["target"] not in result.dims]
+    return max((dose["time"] for dose in fixed or doses), default=None)
 
 
 def _since_hours(since: float | str | None, start_h: float) -> float:

@@ -1,12 +1,21 @@
 """Features and fits against curves whose features are known in closed form."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim.compare import FEATURES, compare, curve_features, fit_hill, hill_curve
+from mir21sim.compare import (
+    FEATURES,
+    compare,
+    curve_features,
+    fit_hill,
+    hill_curve,
+    stimulus_time,
+)
 from mir21sim.errors import InputError, UnknownNameError
 
 DOSES = np.array([0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000.0])
@@ -147,6 +156,28 @@ def test_unknown_quantity_suggests_the_near_one():
     data = result(np.ones((10, 49))).rename(C="CASP3_active")
     with pytest.raises(UnknownNameError, match=r"CASP3_activ`.*`CASP3_active`"):
         compare(data, "CASP3_activ")
+
+
+@pytest.mark.parametrize(
+    ("doses", "swept", "want"),
+    [
+        ({"anti_miR21": 0.0, "TRAIL": 24.0}, (), 24.0),
+        ({"anti_miR21": 0.0, "TRAIL": 24.0}, ("anti_miR21",), 24.0),
+        ({"anti_miR21": 0.0, "TRAIL": 24.0}, ("TRAIL",), 0.0),
+        ({"anti_miR21": 0.0, "TRAIL": 24.0}, ("TRAIL", "anti_miR21"), 24.0),
+        ({"TRAIL": 24.0}, ("TRAIL",), 24.0),
+        ({"TRAIL": 60.0}, (), None),
+        ({}, (), None),
+    ],
+)
+def test_curves_count_from_the_last_dose_that_is_not_swept(doses, swept, want):
+    records = [{"target": name, "time": time} for name, time in doses.items()]
+    swept_over = {name: [0.0, 1.0] for name in swept}
+    one = xr.Dataset(
+        coords={"time": [0.0, 48.0], **swept_over},
+        attrs={"provenance": json.dumps({"doses": records})},
+    )
+    assert stimulus_time(one) == want
 
 
 @pytest.mark.parametrize("since", ["50 h", -1, 48], ids=str)
