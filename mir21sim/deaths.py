@@ -16,6 +16,9 @@ from mir21sim.units import SECONDS_PER_HOUR
 DEAD = 0.5
 """A cell is dead when the quantity that commits it crosses one half."""
 
+NOBODY = np.array([math.nan])
+"""Times of death where nobody dies."""
+
 DEATHS = ("PS_exposed", "MOMP_fraction", "PARP_cleaved_fraction")
 """Quantities that say that a cell dies, the one that a laboratory sees most first."""
 
@@ -162,26 +165,30 @@ def death_records(
     Returns
     -------
     Records of the swept values by name, ``cells`` that live at `since`, the share of
-    them that is ``dead`` at the end, and the ``mean``, ``CV`` and ``half`` (median) of
-    their times of death, h; NaN where too few die
+    them that is ``dead`` at the end, of their times of death ``mean_h``, ``CV`` and the
+    percentiles ``p10_h``, ``half_h`` and ``p90_h`` (NaN where too few die), and the
+    ``lost`` cells, whose run stopped before their fate was known
     """
-    start = units.seconds(since, "since") / SECONDS_PER_HOUR
-    died = death_times(result, observe, since=start)
-    dims = [d for d in died.dims if d != "cell"]
+    died = death_times(result, observe, since=since)
+    dims = [str(d) for d in died.dims if d != "cell"]
     times = died.transpose(*dims, "cell").values
     records = []
     for place in np.ndindex(*times.shape[:-1]):
         alive = times[place][times[place] > 0]
         when = alive[np.isfinite(alive)]
+        low, middle, high = np.percentile(when if len(when) else NOBODY, (10, 50, 90))
         swept = zip(dims, place, strict=True)
         records.append(
-            {str(d): float(result[d].values[k]) for d, k in swept}
+            {name: float(result[name].values[k]) for name, k in swept}
             | {
                 "cells": len(alive),
                 "dead": len(when) / len(alive) if len(alive) else math.nan,
-                "mean": float(when.mean()) if len(when) else math.nan,
+                "mean_h": when.mean() if len(when) else math.nan,
                 "CV": when.std(ddof=1) / when.mean() if len(when) > 1 else math.nan,
-                "half": float(np.median(when)) if len(when) else math.nan,
+                "p10_h": low,
+                "half_h": middle,
+                "p90_h": high,
+                "lost": int(np.isnan(times[place]).sum()),
             }
         )
     return records

@@ -107,8 +107,8 @@ _MESSAGES = {
         "consumes it although it is not a factor of the rate."
     ),
     SolverStatus.NO_RESTING_STATE: (
-        "No resting state was found: without any dose the cell oscillates, or "
-        "something grows without end; start from the given initial amounts instead "
+        "No resting state was found: without any dose the cell may oscillate, or "
+        "something grow without end; start from the given initial amounts instead "
         "(`equilibrate=False`, on the command line `--no-equilibrate`)."
     ),
     SolverStatus.EVENT_LOOP: (

@@ -11,10 +11,14 @@ import xarray as xr
 
 from mir21sim import results, units
 from mir21sim._typing import FloatArray
-from mir21sim.compare import FEATURES, FIT_NAMES
-from mir21sim.deaths import death_records, death_times
+from mir21sim.compare import FEATURES, FIT_NAMES, quantity
+from mir21sim.deaths import death_records
 from mir21sim.errors import InputError, hint
 from mir21sim.units import SECONDS_PER_HOUR
+
+_OWN = ("cell", "time")
+_TIMES = ("mean_h", "p10_h", "half_h", "p90_h")
+"""Dimensions of every population, and what its deaths are told in hours by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,44 +252,33 @@ def death_text(
 ) -> str:
     """Return who dies, and when, as lines to read; a table where a dose is swept."""
     start = units.seconds(since, "since") / SECONDS_PER_HOUR
-    times = death_times(result, observe, since=start)
-    if times.ndim > 1:
-        return _death_table(result, observe, start)
-    died = times.values
-    alive = died[died > 0]
-    when = alive[np.isfinite(alive)]
     length = float(result["time"][-1]) - start
-    lines = [f"{len(alive)} of {died.size} cells live at {start:g} h"]
-    if len(alive):
-        share = len(when) / len(alive)
-        lines.append(f"{len(when)} of them ({share:.1%}) die within {length:g} h")
-    if len(when) > 1:
-        low, middle, high = np.percentile(when, (10, 50, 90))
-        cv = when.std(ddof=1) / when.mean()
-        lines.append(
-            f"time of death: mean {when.mean():.3g} h, CV {cv:.2f}; 10 % by "
-            f"{low:.3g} h, half by {middle:.3g} h, 90 % by {high:.3g} h"
-        )
-    if np.isnan(died).any():
-        lines.append(f"{np.isnan(died).sum()} cells could not be followed to the end")
-    return "\n".join(lines)
-
-
-def _death_table(result: xr.Dataset, observe: str, start: float) -> str:
-    """Return ``death_records`` as a table, with a line on what it says."""
     records = death_records(result, observe, since=start)
-    units_of = {"dead": "%", "mean": "h", "half": "h"}
-    units_of |= {str(d): str(result[d].attrs.get("units", "")) for d in result.dims}
-    table = pd.DataFrame(records)
-    table["dead"] *= 100.0
-    length = float(result["time"][-1]) - start
-    named = {name: f"{name} [{unit}]" for name, unit in units_of.items() if unit}
-    body = table.rename(columns=named).to_string(
-        index=False, float_format=lambda v: f"{v:.4g}", na_rep="–"
-    )
-    lost = int(np.isnan(death_times(result, observe, since=start).values).sum())
-    more = f"; {lost} cells could not be followed to the end" if lost else ""
-    return (
-        f"cells that live at {start:g} h, dead of them within {length:g} h, and their "
-        f"time of death{more}\n{body}"
-    )
+    swept = [str(d) for d in quantity(result, observe).dims if d not in _OWN]
+    if swept:
+        frame = pd.DataFrame(records).rename(columns={"dead": "dead [%]"})
+        frame["dead [%]"] *= 100.0
+        names = {name: f"{name.removesuffix('_h')} [h]" for name in _TIMES}
+        names |= {d: f"{d} [{result[d].attrs.get('units', '1')}]" for d in swept}
+        table = frame.drop(columns=[] if frame["lost"].any() else ["lost"])
+        body = table.rename(columns=names).to_string(
+            index=False, float_format=lambda v: f"{v:.4g}", na_rep="–"
+        )
+        return (
+            f"cells that live at {start:g} h, dead of them within {length:g} h, and "
+            f"their time of death\n{body}"
+        )
+    (found,) = records
+    n_dead = round(found["dead"] * found["cells"]) if found["cells"] else 0
+    lines = [f"{found['cells']} of {result.sizes['cell']} cells live at {start:g} h"]
+    if found["cells"]:
+        lines.append(f"{n_dead} of them ({found['dead']:.1%}) die within {length:g} h")
+    if n_dead > 1:
+        lines.append(
+            f"time of death: mean {found['mean_h']:.3g} h, CV {found['CV']:.2f}; 10 % "
+            f"by {found['p10_h']:.3g} h, half by {found['half_h']:.3g} h, 90 % by "
+            f"{found['p90_h']:.3g} h"
+        )
+    if found["lost"]:
+        lines.append(f"{found['lost']} cells could not be followed to the end")
+    return "\n".join(lines)

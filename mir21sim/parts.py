@@ -90,7 +90,7 @@ def integrate_in_parts(
                 shared.keep(k, *job.here(blocks[k], workers))
     except KeyboardInterrupt:
         return total, True
-    return total, shared.interrupted or stop.is_set()
+    return total, stop.is_set()
 
 
 class _Job:
@@ -153,7 +153,6 @@ class _Shared:
         waiting = sum(len(blocks[k]) for k in todo)
         self.n_run = sum(map(len, blocks))
         self.n_done = self.n_run - waiting
-        self.interrupted = False
 
     def tell(self) -> None:
         """Report how many runs are done."""
@@ -166,7 +165,6 @@ class _Shared:
         for name in PER_RUN:
             getattr(self.total, name)[block] = getattr(made, name)
         if interrupted:
-            self.interrupted = True
             raise KeyboardInterrupt
         if self.store is not None:
             self.store.mark(k)
@@ -192,7 +190,6 @@ def _send(job: _Job, shared: _Shared, executor: Executor) -> list[int]:
     except KeyboardInterrupt:
         for future in waiting:
             future.cancel()
-        shared.interrupted = True
         raise
     if left:
         warnings.warn(

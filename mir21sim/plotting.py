@@ -135,9 +135,7 @@ def plot_dose_response(
     over = over or swept[0]
     others = [d for d in swept if d != over]
     doses = features[over].values.astype(float)
-    positive = doses[doses > 0]
-    zero = _zero_place(positive)
-    place = np.where(doses > 0, doses, zero)
+    place = _places(doses)
     unit = str(features[over].attrs.get("units", ""))
     unit = f" {unit}" if unit not in ("", "1") else ""
     stacked = features[response].stack(series=["result", *others])
@@ -147,9 +145,7 @@ def plot_dose_response(
         label = ", ".join([str(series[0]), *where])
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
         _plot_series(ax, doses, place, points, label=label, colour=colour, unit=unit)
-    if positive.size:
-        ax.set_xscale("log")
-        _zero_tick(ax, doses, zero)
+    _log_axis(ax, doses)
     ax.set_xlabel(axis_label(features[over]))
     meaning = FEATURES[response][1]
     own = str(features[response].attrs.get("units", ""))
@@ -209,11 +205,20 @@ def _zero_place(positive: FloatArray) -> float:
     return float(positive.min() * 10 ** (-decades / 8))
 
 
-def _zero_tick(ax: Axes, doses: FloatArray, zero: float) -> None:
-    """Label the place of dose 0 on a logarithmic axis, and only whole decades else."""
+def _places(doses: FloatArray) -> FloatArray:
+    """Return where doses stand on a logarithmic axis, dose 0 apart at its left."""
+    return np.where(doses > 0, doses, _zero_place(doses[doses > 0]))
+
+
+def _log_axis(ax: Axes, doses: FloatArray) -> None:
+    """Make the axis of doses logarithmic; label dose 0, and only whole decades else."""
+    positive = doses[doses > 0]
+    if not positive.size:
+        return
+    ax.set_xscale("log")
     if not (doses == 0).any():
         return
-    positive = doses[doses > 0]
+    zero = _zero_place(positive)
     low, high = np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max()))
     decades = [
         d for d in 10.0 ** np.arange(low, high + 1) if d >= positive.min() * 0.99
@@ -347,8 +352,7 @@ def plot_population(
     if dims:
         _plot_kill_curve(left, result[dims[0]], share.isel(at=-1).values)
         left.set(ylabel=f"dead cells {length:g} h{after} (%)", ylim=(0, 102))
-        family = share.rename(at="time").assign_coords({dims[0]: result[dims[0]]})
-        _plot_family(right, family, dims[0], legend=True)
+        _plot_family(right, share.rename(at="time"), dims[0], legend=True)
     else:
         _plot_times_of_death(left, died.values, length)
         left.set(xlabel=f"time{after} (h)", xlim=(0, length))
@@ -378,16 +382,12 @@ def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
 def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
     """Draw the share dead by dose, dose 0 apart at the left of a logarithmic axis."""
     doses = swept.values.astype(float)
-    positive = doses[doses > 0]
-    zero = _zero_place(positive)
-    place = np.where(doses > 0, doses, zero)
+    place = _places(doses)
     order = np.argsort(place)
     joined = order[doses[order] > 0]
     ax.plot(place[joined], dead[joined], color=OVERLAY_COLOURS[0], lw=1.8)
     ax.plot(place, dead, "o", color=OVERLAY_COLOURS[0], mfc="white", ms=5)
-    if positive.size:
-        ax.set_xscale("log")
-        _zero_tick(ax, doses, zero)
+    _log_axis(ax, doses)
     ax.set_xlabel(axis_label(swept))
 
 

@@ -252,17 +252,20 @@ def test_a_swept_dose_has_a_line_each_and_a_kill_curve(fates):
     both = both.assign_coords(TRAIL=("TRAIL", [0.0, 50.0], {"units": "ng/ml"}))
     nobody, some = death_records(both)
     assert (nobody["TRAIL"], nobody["cells"], nobody["dead"]) == (0.0, 5, 0.0)
-    assert np.isnan([nobody["mean"], nobody["CV"], nobody["half"]]).all()
+    assert np.isnan([nobody["mean_h"], nobody["CV"], nobody["half_h"]]).all()
     assert (some["TRAIL"], some["cells"]) == (50.0, 3)
     assert some["dead"] == pytest.approx(2 / 3)
-    assert some["mean"] == some["half"] == pytest.approx(2.25)
+    assert some["mean_h"] == some["half_h"] == pytest.approx(2.25)
+    assert (some["p10_h"], some["p90_h"]) == pytest.approx((1.65, 2.85))
+    assert (nobody["lost"], some["lost"]) == (0, 1)
     assert some["CV"] == pytest.approx(np.std([1.5, 3.0], ddof=1) / 2.25)
     first, names, none, fifty = death_text(both).splitlines()
     assert "within 4 h" in first
-    assert "1 cells could not be followed" in first
-    assert names.split()[:4] == ["TRAIL", "[ng/ml]", "cells", "dead"]
-    assert none.split() == ["0", "5", "0", "–", "–", "–"]
-    assert fifty.split()[:3] == ["50", "3", "66.67"]
+    assert names.split()[:5] == ["TRAIL", "[ng/ml]", "cells", "dead", "[%]"]
+    assert none.split() == ["0", "5", "0", *"–––––", "0"]
+    assert fifty.split() == [
+        *["50", "3", "66.67", "2.25", "0.4714", "1.65", "2.25", "2.85", "1"]
+    ]
     figure = plot_population(both, "PS_exposed")
     left, right = figure.axes
     assert left.lines[1].get_ydata() == pytest.approx([0.0, 200 / 3])

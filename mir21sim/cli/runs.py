@@ -225,6 +225,7 @@ def population(
     from mir21sim.compare import stimulus_time
 
     check_outputs(output, plot)
+    axes = dict(split_item(item, "--over", "NAME=VALUES") for item in over or ())
     drawn = populations.Population(
         cells, cv, distributions=assignments(vary, "--vary"), seed=seed
     )
@@ -240,7 +241,7 @@ def population(
             observe=[dies, *(n for n in name_list(observe) or () if n != dies)],
             doses=dose_texts(dose),
             parameters=fixed,
-            over=dict(split_item(item, "--over", "NAME=VALUES") for item in over or ()),
+            over=axes,
             perturb=perturbations(clamp, knockdown, overexpress, no_site),
             options=execute.Options(
                 method=method, rtol=rtol, n_jobs=jobs, progress=progress
