@@ -28,11 +28,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mir21sim import benchmark, library
-from mir21sim.codegen import cache
-from mir21sim.compiled import CompiledModel
-from mir21sim.integrate import subset
-from mir21sim.solvers.runs import Runs
+from mir21sim.compiler import cache
+from mir21sim.compiler import load as library
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.model import files as model_files
+from mir21sim.solvers.problem import Runs
+from mir21sim.solvers.solve import subset
+from mir21sim.validation import benchmark
 
 MAX_STEPS = 1_000_000
 COLOURS = {  # Okabe and Ito 2008
@@ -59,7 +61,7 @@ def version(package):
 class Problem:
     """What every solver integrates."""
 
-    files: library.ModelFiles
+    files: model_files.ModelFiles
     model: CompiledModel
     runs: Runs
     truth: np.ndarray
@@ -76,7 +78,7 @@ class Problem:
 
 
 def problem(name, context, n_cell, n_radau):
-    files = library.find(name, context)
+    files = model_files.find(name, context)
     model = library.assemble(files)
     assert not cache.lane_kernels(model.network).has_time, "peers restart their clocks"
     runs = benchmark.cells(model, n_cell)
@@ -121,9 +123,9 @@ def batch_alone(model, runs, method, rtol):
     Without what a sweep does with the states afterwards (select, scale, label, try a
     failed run again), as the peers' times are without what is done with theirs.
     """
-    from mir21sim.solvers import batch
-    from mir21sim.solvers.rosenbrock import TABLEAUX
-    from mir21sim.solvers.runs import Tolerances
+    from mir21sim.solvers.batch import integrate as batch
+    from mir21sim.solvers.batch.tableaus import TABLEAUX
+    from mir21sim.solvers.problem import Tolerances
 
     n = len(model.state_names)
     values = np.empty((len(runs), len(runs.times), n))
@@ -535,7 +537,8 @@ def scaling(file):
     for n in sizes:
         start = time.perf_counter()
         model = library.assemble(
-            library.ModelFiles(f"chain_{n}", {"sbml": chain(n)}), unit_policy="ignore"
+            model_files.ModelFiles(f"chain_{n}", {"sbml": chain(n)}),
+            unit_policy="ignore",
         )
         cache.lane_kernels(model.network)
         compiled = time.perf_counter() - start
@@ -637,9 +640,9 @@ def profile(name, file):
 
 def kernel_times(model, runs, rtol):
     """Return microseconds and operations in each part of a step of eight lanes."""
-    from mir21sim.solvers import driver
-    from mir21sim.solvers.rosenbrock import RODAS5P
-    from mir21sim.solvers.vector import LANES
+    from mir21sim.compiler.llvm_lanes import LANES
+    from mir21sim.solvers.batch import driver
+    from mir21sim.solvers.batch.tableaus import RODAS5P
 
     kernels, programs = cache.lane_kernels(model.network), _programs(model)
     middle = benchmark.timed(model, subset(runs, np.arange(LANES)), "Rodas5P", rtol)
@@ -697,7 +700,7 @@ def _sums():
     """Return a function that prepares all stages, one after the other."""
     import numba
 
-    from mir21sim.solvers import driver
+    from mir21sim.solvers.batch import driver
 
     prepare = driver._prepare
 
@@ -713,7 +716,7 @@ def _ends():
     """Return a function that ends ten steps: error norm, next state."""
     import numba
 
-    from mir21sim.solvers import rows
+    from mir21sim.solvers.batch import stages as rows
 
     finish, accept = rows.finish, rows.accept
 
@@ -734,7 +737,7 @@ def _programs(model):
     """Return the straight-line programs of a model, as they lie in the cache."""
     import importlib.util
 
-    from mir21sim.solvers import vector
+    from mir21sim.compiler import llvm_lanes as vector
 
     path = cache.folder() / f"l_{cache.key(model.network)}.py"
     spec = importlib.util.spec_from_file_location("profiled_lanes", path)
@@ -747,7 +750,8 @@ def _without_factors(program):
     """Compile the part of a matrix program before the elimination; say how long."""
     import numba
 
-    from mir21sim.solvers import lane_kernels, vector
+    from mir21sim.compiler import build_lanes as lane_kernels
+    from mir21sim.compiler import llvm_lanes as vector
 
     first = next(
         k
@@ -793,7 +797,8 @@ def vector_peak():
     """Return GFLOP/s of one core in fused multiply-adds that touch no memory."""
     import numba
 
-    from mir21sim.solvers import lane_kernels, vector
+    from mir21sim.compiler import build_lanes as lane_kernels
+    from mir21sim.compiler import llvm_lanes as vector
 
     chains, length = 12, 60
     x, factor = ("x", 0), ("x", 1)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import mir21sim as ms
-from mir21sim import library
+from mir21sim.model import files as model_files
 
 CASES = (
     ("earm_1_3", "base", 10.0),
@@ -84,7 +84,7 @@ def reference(model, name, context, end_h):
     except ImportError:
         options = ms.Options(method="Radau", rtol=1e-11, atol=1e-9)
         return "SciPy Radau 1e-11", states(model, end_h, options)
-    runner = roadrunner.RoadRunner(library.find(name, context).texts["sbml"])
+    runner = roadrunner.RoadRunner(model_files.find(name, context).texts["sbml"])
     for key, value in zip(model.param_names, model.p0, strict=True):
         runner.setValue(key, float(value))
     runner.integrator.relative_tolerance = 1e-12

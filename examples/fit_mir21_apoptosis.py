@@ -9,8 +9,9 @@ it, in the context of that line. Deterministic; well under a minute.
 import numpy as np
 from scipy.optimize import brentq, least_squares
 
-from mir21sim import Options, load, simulate
-from mir21sim.population import simulate_population
+from mir21sim import Options, load
+from mir21sim.simulation import simulate
+from mir21sim.simulation.population import simulate_population
 
 LIFE_H = 3000.0  # undisturbed life before the ligand: the cell comes to rest
 END_H = 16.0  # as long as the cells were filmed

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import mir21sim as ms
-from mir21sim import export, plotting
+from mir21sim.analysis import plots as plotting
+from mir21sim.analysis import tables as export
 
 here = Path(__file__).parent
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "results")

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import mir21sim as ms
-from mir21sim.export import write_csv
-from mir21sim.plotting import save
+from mir21sim.analysis.plots import save
+from mir21sim.analysis.tables import write_csv
 
 STIMULUS = "TRAIL=10 ng/ml@24h"
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "results")

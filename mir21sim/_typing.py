@@ -1,4 +1,4 @@
-"""Type names used across the package. Layer 0."""
+"""Type names used across the package."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""Every exception, warning and solver status of the package. Layer 0."""
+"""Every exception, warning and solver status of the package."""
 
 import difflib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The only conversions: molecules and seconds inside; nM, h, ng/ml outside. Layer 0."""
+"""The only conversions: molecules and seconds inside; nM, h, ng/ml outside."""
 
 import math
 import re

@@ -12,8 +12,9 @@ import xml.etree.ElementTree as ET
 
 from support import MATH, SBML
 
-from mir21sim import library
+from mir21sim.compiler import load as library
 from mir21sim.errors import Mir21simError
+from mir21sim.model import files as model_files
 
 _SYMBOLS = "http://www.sbml.org/sbml/symbols/"
 _TIME = f"{_SYMBOLS}time"
@@ -165,7 +166,7 @@ def outcome(text):
     Any other exception is a find.
     """
     try:
-        library.assemble(library.ModelFiles("m", {"sbml": text}), backend="numpy")
+        library.assemble(model_files.ModelFiles("m", {"sbml": text}), backend="numpy")
     except Mir21simError as error:
         words = str(error)
     else:

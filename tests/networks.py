@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from mir21sim import ir
+from mir21sim.model import network as ir
 
 VALUES = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
 NAMES = ("A", "B", "G", "cell", "room", "k", "w", "z", "flow")

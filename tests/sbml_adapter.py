@@ -8,7 +8,7 @@ import warnings
 
 import mir21sim as ms
 from mir21sim.errors import ModelWarning
-from mir21sim.results import variable_name
+from mir21sim.simulation.dataset import variable_name
 
 SECONDS_PER_HOUR = 3600.0
 RTOL, ATOL = 1e-9, 1e-13

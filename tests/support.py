@@ -9,10 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mir21sim import arrange, cli, ir, library
-from mir21sim.execute import check_tolerances, make_plan
-from mir21sim.solvers.runs import Tolerances
-from mir21sim.solvers.scipy_ivp import integrate_runs
+from mir21sim import cli
+from mir21sim.compiler import load as library
+from mir21sim.model import files as model_files
+from mir21sim.model import network as ir
+from mir21sim.simulation import problem as arrange
+from mir21sim.simulation.run import check_tolerances, make_plan
+from mir21sim.solvers.problem import Tolerances
+from mir21sim.solvers.single.integrate import integrate_runs
 
 HOUR = (("second", 1.0, 0, 3600.0),)
 ITEM = (("item", 1.0, 0, 1.0),)
@@ -297,7 +301,7 @@ def to_sbml(net: ir.Network, **replaced: str) -> str:
 
 def compiled(net: ir.Network, backend="numpy", unit_policy="check", **texts):
     """Return a network as the library loads it; `texts` adds a toml and the like."""
-    files = library.ModelFiles(net.id, {"sbml": to_sbml(net)} | texts)
+    files = model_files.ModelFiles(net.id, {"sbml": to_sbml(net)} | texts)
     return library.assemble(files, backend=backend, unit_policy=unit_policy)
 
 

@@ -8,9 +8,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mir21sim import assay_checks, assay_verdicts, checks, cli, validate, verdicts
-from mir21sim.assay_checks import AssayReadout
+from mir21sim import cli
 from mir21sim.errors import InputError, ModelError
+from mir21sim.validation import assay_claims as assay_checks
+from mir21sim.validation import claims as checks
+from mir21sim.validation import validate, verdicts
+from mir21sim.validation import validate_assays as assay_verdicts
+from mir21sim.validation.assay_claims import AssayReadout
 
 MIMIC = '--dose "miR21_mimic=50 nM@0h"'
 CLAIM = {

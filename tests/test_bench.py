@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import support
 
-from mir21sim import resting
 from mir21sim.assays.antibodies import Antibody
 from mir21sim.assays.assay import run_assays, stream
+from mir21sim.assays.experiment import Experiment, Sample, dose_series, run
 from mir21sim.assays.western import WesternBlot
-from mir21sim.bench import Experiment, Sample, dose_series, run
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
-from mir21sim.execute import Options
-from mir21sim.perturb import Perturbations
-from mir21sim.population import RTOL, Population, simulate_population
+from mir21sim.simulation import steady_state as resting
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.population import RTOL, Population, simulate_population
+from mir21sim.simulation.run import Options
 
 GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'
 CELLS = Population(4, seed=2)

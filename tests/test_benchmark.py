@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mir21sim import benchmark, cli
+from mir21sim import cli
 from mir21sim.errors import InputError
+from mir21sim.validation import benchmark
 
 PEERS = Path(__file__).parents[1] / "benchmarks" / "peers.py"
 KEYS = ["solver", "rtol", "atol", "ms_per_run", "cpu_ms_per_run", "max_error", "failed"]

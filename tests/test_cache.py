@@ -13,12 +13,12 @@ import pytest
 import support
 from support import reaction
 
-from mir21sim import resting
-from mir21sim.codegen import cache
+from mir21sim.compiler import build as signatures
+from mir21sim.compiler import cache
 from mir21sim.errors import CodegenError, SolverStatus
-from mir21sim.simulate import simulate
-from mir21sim.solvers import signatures
-from mir21sim.sweep import sweep
+from mir21sim.simulation import steady_state as resting
+from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.sweep import sweep
 
 NET = support.network({"A": 3.0}, {"k": 0.5}, [reaction("r1", "A ->", "k*A")])
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mir21sim import cli, results
+from mir21sim import cli
+from mir21sim.simulation import dataset as results
 
 FAST = ["--backend", "numpy", "--points", "9"]
 SWEEP = ["sweep", "earm_1_3", "--over", "L=0,10,50", "--end", "2h", "--observe", "C8"]

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import expr, reaction
 
-from mir21sim import ir, moieties, symbolic, symbolic_events
-from mir21sim.codegen import cache, emit
-from mir21sim.codegen.printer import FUNCTIONS, kernel_text
-from mir21sim.compiled import Kernels
-from mir21sim.equations import equations
+from mir21sim.compiler import cache, symbolic, symbolic_events
+from mir21sim.compiler import conservation as moieties
+from mir21sim.compiler import python_text as emit
+from mir21sim.compiler.equations import equations
+from mir21sim.compiler.kernels import Kernels
+from mir21sim.compiler.printer import FUNCTIONS, kernel_text
 from mir21sim.errors import CodegenError
+from mir21sim.model import network as ir
 
 T = 0.7
 """Time at which kernels are compared: 0 would hide a lost dependence."""

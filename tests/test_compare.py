@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim.compare import (
+from mir21sim.analysis.compare import (
     FEATURES,
     compare,
     curve_features,

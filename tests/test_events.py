@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import event, expr, reaction
 
 import mir21sim as ms
-from mir21sim import ir, lint, report, unit_check
+from mir21sim.analysis import model_report as report
 from mir21sim.errors import (
     FailedRunsWarning,
     InputError,
@@ -20,8 +20,10 @@ from mir21sim.errors import (
     SolverError,
     SolverStatus,
 )
-from mir21sim.results import status_attributes
-from mir21sim.solvers.events import MAX_AT_ONCE
+from mir21sim.model import lint, unit_check
+from mir21sim.model import network as ir
+from mir21sim.simulation.dataset import status_attributes
+from mir21sim.solvers.single.events import MAX_AT_ONCE
 
 TIGHT = ms.Options(rtol=1e-10, atol=1e-12, allow_negative=True)
 DECAY = [reaction("decay", "A ->", "k*A")]
@@ -492,8 +494,8 @@ def test_the_order_of_runs_and_threads_does_not_matter():
 
 def test_events_of_antimony_are_read():
     pytest.importorskip("antimony")
-    from mir21sim.frontends.antimony import antimony_to_sbml
-    from mir21sim.frontends.sbml import read_sbml
+    from mir21sim.model.formats.antimony import antimony_to_sbml
+    from mir21sim.model.formats.sbml_reader import read_sbml
 
     text = """
     model tiny

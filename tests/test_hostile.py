@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from support import MATH, reaction
 
 import mir21sim as ms
-from mir21sim import ir, library
+from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, ModelError
-from mir21sim.frontends import texts
-from mir21sim.frontends.antimony import antimony_to_sbml
-from mir21sim.frontends.sbml import read_sbml
+from mir21sim.model import files as model_files
+from mir21sim.model import network as ir
+from mir21sim.model import read as model_read
+from mir21sim.model.formats import guard as texts
+from mir21sim.model.formats.antimony import antimony_to_sbml
+from mir21sim.model.formats.sbml_reader import read_sbml
 
 TINY = support.network(
     {"A": 3.0, "B": 0.0},
@@ -83,7 +86,7 @@ def test_a_file_above_the_limit_is_refused_with_the_limit(tmp_path):
     with path.open("wb") as file:
         file.truncate(100_000_000)  # a hole: nothing is written
     with pytest.raises(InputError, match=r"has 100 MB; at most 20 MB"):
-        library.find(path)
+        model_files.find(path)
 
 
 def test_a_long_chain_of_rules_is_read_soon():
@@ -104,7 +107,7 @@ def test_truncated_xml_is_refused_with_the_line(cut):
 def test_an_empty_file_is_refused(tmp_path):
     for name in ("empty.xml", "empty.ant"):
         with pytest.raises(ModelError, match="empty"):
-            library.understand(library.find(written(tmp_path, "", name)))
+            model_read.understand(model_files.find(written(tmp_path, "", name)))
 
 
 @pytest.mark.parametrize(
@@ -122,28 +125,28 @@ def test_an_empty_file_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["m.xml", "m.ant"])
 def test_what_is_no_text_is_refused(data, name, tmp_path):
     with pytest.raises(ModelError, match=rf"^{name}") as told:
-        library.find(written(tmp_path, data, name))
+        model_files.find(written(tmp_path, data, name))
     sentence(told.value)
 
 
 def test_a_result_given_for_a_model_is_told_apart(tmp_path):
     path = written(tmp_path, b"\x89HDF", "r.nc")
     with pytest.raises(InputError, match=r"is a result, not a model.*rerun r\.nc"):
-        library.find(path)
+        model_files.find(path)
 
 
 def test_a_folder_lists_the_models_in_it(tmp_path):
     written(tmp_path, TEXT, "tiny.xml")
     with pytest.raises(InputError, match=r"is a folder.*tiny\.xml"):
-        library.find(tmp_path)
+        model_files.find(tmp_path)
 
 
 def test_a_missing_file_suggests_the_near_name(tmp_path):
     written(tmp_path, TEXT, "receptor.xml")
     with pytest.raises(InputError, match=r"does not exist.*mean `receptor\.xml`"):
-        library.find(tmp_path / "recepter.xml")
+        model_files.find(tmp_path / "recepter.xml")
     with pytest.raises(InputError, match="There is no folder"):
-        library.find(tmp_path / "nowhere" / "m.xml")
+        model_files.find(tmp_path / "nowhere" / "m.xml")
 
 
 # -------------------------------------------------------------------------- encodings
@@ -170,7 +173,7 @@ LATIN = NAMED.replace("– κ", "é")
     ids=["plain", "mark", "UTF-16", "UTF-16 declared", "Latin 1", "declared"],
 )
 def test_names_are_read_in_the_encoding_of_the_file(data, name, tmp_path):
-    network, _ = library.understand(library.find(written(tmp_path, data)))
+    network, _ = model_read.understand(model_files.find(written(tmp_path, data)))
     assert network.name == name
 
 
@@ -178,7 +181,7 @@ def test_names_are_read_in_the_encoding_of_the_file(data, name, tmp_path):
 def test_a_strange_encoding_is_refused_by_name(encoding, tmp_path):
     data = f'<?xml version="1.0" encoding="{encoding}"?>{TEXT}'
     with pytest.raises(ModelError, match=f"declares the encoding `{encoding}`"):
-        library.find(written(tmp_path, data))
+        model_files.find(written(tmp_path, data))
 
 
 # -------------------------------------------------------------------------------- ids

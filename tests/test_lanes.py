@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import reaction
 
-from mir21sim import library, symbolic
-from mir21sim.codegen import cache, lanes
+from mir21sim.compiler import cache, symbolic
+from mir21sim.compiler import lane_programs as lanes
+from mir21sim.compiler import load as library
+from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import CodegenError
-from mir21sim.execute import Options
-from mir21sim.integrate import usable_method
-from mir21sim.solvers.vector import LANES
-from mir21sim.sweep import sweep
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.sweep import sweep
+from mir21sim.solvers.solve import usable_method
 
 HG = 3.7
 """1/(hγ) at which systems are solved unless a test says otherwise."""

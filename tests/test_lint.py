@@ -6,9 +6,13 @@ import pytest
 import support
 from support import ITEM, PICOLITRE, expr, reaction
 
-from mir21sim import ir, library, lint, unit_check
+from mir21sim.compiler import load as library
 from mir21sim.errors import ModelError
-from mir21sim.lint import SourcedNumber
+from mir21sim.model import files as model_files
+from mir21sim.model import lint, unit_check
+from mir21sim.model import metadata as model_metadata
+from mir21sim.model import network as ir
+from mir21sim.model.lint import SourcedNumber
 
 SECOND = (("second", 1.0, 0, 1.0),)
 PER_S = (("second", -1.0, 0, 1.0),)
@@ -260,7 +264,7 @@ def test_a_concentration_is_an_amount_over_a_volume():
 def test_loading_stops_at_a_unit_error_and_ignores_it_on_request():
     text = support.to_sbml(with_rule("odd", "exp(A)"))
     odd = '<parameter id="odd" constant="false"/></listOfParameters>'
-    files = library.ModelFiles(
+    files = model_files.ModelFiles(
         "tiny", {"sbml": text.replace("</listOfParameters>", odd)}
     )
     with pytest.raises(
@@ -273,7 +277,7 @@ def test_loading_stops_at_a_unit_error_and_ignores_it_on_request():
 def test_a_unit_error_stops_also_when_the_kernels_are_cached():
     """Units are no part of the kernels, so a cached file says nothing about them."""
     text = support.to_sbml(with_rate("k1*exp(A)"))
-    files = library.ModelFiles("tiny", {"sbml": text})
+    files = model_files.ModelFiles("tiny", {"sbml": text})
     library.assemble(files, backend="numpy", unit_policy="ignore")
     with pytest.raises(ModelError, match=r"r1 `k1\*exp\(A\)`.*dimensionless"):
         library.assemble(files, backend="numpy")
@@ -369,14 +373,14 @@ def test_the_list_of_known_names_has_a_fixed_order():
 def test_a_broken_table_is_refused_by_line():
     head = "id\tvalue\tunit\tstatus\tsource\tnote\n"
     row = "k\tmany\t\tassumed\tnone\t\n"
-    files = library.ModelFiles("m", {"sbml": "", "parameters": head + row})
+    files = model_files.ModelFiles("m", {"sbml": "", "parameters": head + row})
     with pytest.raises(ModelError, match=r"m.parameters.tsv, line 2.*got `many`"):
-        library.parameter_table(files)
+        model_metadata.parameter_table(files)
     twice = head + "k\t1\t\tassumed\tnone\t\n" * 2
     with pytest.raises(ModelError, match=r"line 3: `k` stands twice"):
-        library.parameter_table(replace(files, texts={"parameters": twice}))
+        model_metadata.parameter_table(replace(files, texts={"parameters": twice}))
     with pytest.raises(ModelError, match=r"lacks the columns note, source"):
-        library.parameter_table(
+        model_metadata.parameter_table(
             replace(files, texts={"parameters": "id\tvalue\tunit\tstatus\n"})
         )
 

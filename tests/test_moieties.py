@@ -8,7 +8,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mir21sim import moieties, symbolic
+from mir21sim.compiler import conservation as moieties
+from mir21sim.compiler import symbolic
 
 matrices = st.integers(1, 6).flatmap(
     lambda n: st.dictionaries(

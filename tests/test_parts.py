@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import mir21sim as ms
-from mir21sim import partial, parts, results
 from mir21sim.errors import FailedRunsWarning, InputError, ModelWarning
+from mir21sim.simulation import checkpoint as partial
+from mir21sim.simulation import chunks as parts
+from mir21sim.simulation import dataset as results
 
 ROOT = Path(__file__).parents[1]
 OVER = {"k_bind": np.geomspace(2e-7, 2e-5, 300)}

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import support
 
-from mir21sim import cli, results
-from mir21sim.compiled import Gene
+from mir21sim import cli
 from mir21sim.errors import InputError, ModelError, UnknownNameError
-from mir21sim.execute import Options
-from mir21sim.library import ModelFiles, understand
-from mir21sim.perturb import Clamp, Perturbations
-from mir21sim.rerun import rerun
-from mir21sim.simulate import simulate
-from mir21sim.sweep import sweep
+from mir21sim.model.files import ModelFiles
+from mir21sim.model.info import Gene
+from mir21sim.model.read import understand
+from mir21sim.simulation import dataset as results
+from mir21sim.simulation.perturbations import Clamp, Perturbations
+from mir21sim.simulation.rerun import rerun
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.sweep import sweep
 
 REST = Options(equilibrate=True)
 TOML = """

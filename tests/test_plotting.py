@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import mir21sim as ms
-from mir21sim import plotting
-from mir21sim.compare import compare
+from mir21sim.analysis import plots as plotting
+from mir21sim.analysis.compare import compare
+from mir21sim.analysis.tables import read_measured
 from mir21sim.errors import InputError
-from mir21sim.export import read_measured
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim import library, results
-from mir21sim.deaths import (
+from mir21sim.analysis.deaths import (
     crossing_times,
     death_quantity,
     death_records,
@@ -16,15 +15,22 @@ from mir21sim.deaths import (
     fraction_dead,
     kill_curve,
 )
+from mir21sim.analysis.plots import plot_population
+from mir21sim.analysis.tables import death_text
+from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.execute import Options
-from mir21sim.export import death_text
-from mir21sim.perturb import Perturbations
-from mir21sim.plotting import plot_population
-from mir21sim.population import Fixed, LogNormal, Population, simulate_population
-from mir21sim.rerun import rerun
-from mir21sim.simulate import simulate
-from mir21sim.variation import varied
+from mir21sim.simulation import dataset as results
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.population import (
+    Fixed,
+    LogNormal,
+    Population,
+    simulate_population,
+)
+from mir21sim.simulation.rerun import rerun
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.varied import varied
 
 GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'
 REST = Options(equilibrate=True)
@@ -164,7 +170,7 @@ def test_cells_die_within_a_second_of_their_exact_time_at_the_tolerance_of_cells
 
 
 def test_rerun_repeats_a_population(tmp_path):
-    from mir21sim.library import load
+    from mir21sim.compiler.load import load
 
     model = load("earm2_m1a", "base", backend="numpy")
     cells = Population(2).cells(model)
@@ -280,7 +286,7 @@ def test_a_picture_of_two_swept_doses_is_refused(fates):
 
 
 def test_the_quantity_of_death_is_the_one_a_model_has(cascade):
-    from mir21sim.library import load
+    from mir21sim.compiler.load import load
 
     assert death_quantity(load("mir21_apoptosis", backend="numpy")) == "PS_exposed"
     with pytest.raises(InputError, match=r"none of PS_exposed.*--death"):

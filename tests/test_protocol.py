@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.protocol import Dose, Protocol
+from mir21sim.simulation.doses import Dose, Protocol
 
 
 @pytest.mark.parametrize(

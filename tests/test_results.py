@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 import mir21sim as ms
-from mir21sim import results
 from mir21sim.errors import InputError, ModelError
+from mir21sim.simulation import dataset as results
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import MATH, SBML, expr, reaction
 
-from mir21sim import ir
 from mir21sim.errors import ModelError, UnsupportedFeatureError
-from mir21sim.frontends.sbml import read_sbml
-from mir21sim.frontends.sbml_formulas import MAX_DEPTH
+from mir21sim.model import network as ir
+from mir21sim.model.formats.sbml_formulas import MAX_DEPTH
+from mir21sim.model.formats.sbml_reader import read_sbml
 
 TINY = support.network(
     {"A": 3.0, "B": 0.0},

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mir21sim as ms
-from mir21sim import ir
-from mir21sim.equations import equations
+from mir21sim.compiler.equations import equations
 from mir21sim.errors import (
     InputError,
     ModelError,
     ModelWarning,
     UnsupportedFeatureError,
 )
+from mir21sim.model import network as ir
 
 HOURS = (
     '<listOfUnitDefinitions><unitDefinition id="h"><listOfUnits><unit kind="second" '

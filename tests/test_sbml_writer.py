@@ -10,15 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from networks import as_read, networks
 from support import expr, reaction
 
-from mir21sim import ir, library
 from mir21sim.errors import ModelError, UnsupportedFeatureError
-from mir21sim.frontends.sbml import _Reader, read_sbml
-from mir21sim.frontends.sbml_writer import write_sbml
+from mir21sim.model import files as model_files
+from mir21sim.model import network as ir
+from mir21sim.model import read as model_read
+from mir21sim.model.formats.sbml_reader import _Reader, read_sbml
+from mir21sim.model.formats.sbml_writer import write_sbml
 
 SHIPPED = [
     (name, context)
-    for name in library.shipped()
-    for context in (*library.contexts(name), library.BASE)
+    for name in model_files.shipped()
+    for context in (*model_files.contexts(name), model_files.BASE)
 ]
 
 
@@ -28,7 +30,7 @@ def reread(network):
 
 @pytest.mark.parametrize(("name", "context"), SHIPPED, ids=":".join)
 def test_shipped_models_are_read_back_equal(name, context):
-    network, _ = library.understand(library.find(name, context))
+    network, _ = model_read.understand(model_files.find(name, context))
     assert reread(network) == network
 
 

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import reaction
 
-from mir21sim import library
-from mir21sim.codegen import cache
+from mir21sim.compiler import build as signatures
+from mir21sim.compiler import cache
+from mir21sim.compiler import llvm_scalar as scalar
+from mir21sim.compiler import load as library
 from mir21sim.errors import CodegenError
-from mir21sim.solvers import scalar, signatures
 
 TRUTHS = support.network(
     {"A": 3.0, "B": 2.0},

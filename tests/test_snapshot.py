@@ -8,12 +8,14 @@ import support
 from support import expr, reaction
 
 import mir21sim as ms
-from mir21sim import ir, library
+from mir21sim.compiler import load as library
 from mir21sim.errors import InputError
-from mir21sim.execute import Options, make_plan, prepare
-from mir21sim.frontends.sbml_writer import write_sbml
-from mir21sim.perturb import Perturbations
-from mir21sim.snapshot import snapshot
+from mir21sim.model import files as model_files
+from mir21sim.model import network as ir
+from mir21sim.model.formats.sbml_writer import write_sbml
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.run import Options, make_plan, prepare
+from mir21sim.simulation.snapshot import snapshot
 
 EXACT = Options(method="Radau", rtol=1e-10, equilibrate=False)
 DECAY = support.network({"A": 10.0}, {"k": 0.5}, [reaction("r1", "A ->", "k*A")])
@@ -45,7 +47,7 @@ def frozen(model, doses, *, options=EXACT, start=0.0, **how):
     )
     arranged, _ = prepare(model, plan, options, "Radau")
     text = write_sbml(snapshot(model, arranged))
-    files = library.ModelFiles("frozen", {"sbml": text})
+    files = model_files.ModelFiles("frozen", {"sbml": text})
     return library.assemble(files, backend="numpy")
 
 
@@ -124,7 +126,9 @@ def test_own_events_stay_and_doses_come_first():
     )
     net = replace(DECAY, events=(jump,))
     text = write_sbml(net)
-    model = library.assemble(library.ModelFiles("m", {"sbml": text}), backend="numpy")
+    model = library.assemble(
+        model_files.ModelFiles("m", {"sbml": text}), backend="numpy"
+    )
     same_curves(model, frozen(model, ["A=5 molecule@1h"]), ["A=5 molecule@1h"])
 
 

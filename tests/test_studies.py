@@ -17,14 +17,18 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from mir21sim import bench, cli, results
+from mir21sim import cli
+from mir21sim.assays import experiment as bench
 from mir21sim.assays.fcs import read_fcs
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.errors import InputError, ModelError
-from mir21sim.partial import folder_for
-from mir21sim.population import LogNormal
-from mir21sim.studies import example, read, run, schema, study
+from mir21sim.simulation import dataset as results
+from mir21sim.simulation.checkpoint import folder_for
+from mir21sim.simulation.population import LogNormal
+from mir21sim.studies import command as study
+from mir21sim.studies import example, run, schema
+from mir21sim.studies import parse as read
 
 ROOT = Path(__file__).parents[1]
 SMALL = """\

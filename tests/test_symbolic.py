@@ -10,10 +10,11 @@ import support
 import sympy
 from support import reaction
 
-from mir21sim import ir, symbolic
-from mir21sim.codegen.printer import HEADER_IMPORT, kernel_text
-from mir21sim.equations import equations
+from mir21sim.compiler import symbolic
+from mir21sim.compiler.equations import equations
+from mir21sim.compiler.printer import HEADER_IMPORT, kernel_text
 from mir21sim.errors import CodegenError, ModelError
+from mir21sim.model import network as ir
 
 X, Y = ir.Symbol("x"), ir.Symbol("y")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import network, reaction
 
-from mir21sim import symbolic, symbolic_zeros
+from mir21sim.compiler import symbolic, symbolic_zeros
 
 SPECIES = ("A", "B", "C")
 

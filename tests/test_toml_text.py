@@ -2,8 +2,8 @@
 
 import pytest
 
-from mir21sim import toml_text
 from mir21sim.errors import ModelError
+from mir21sim.model import toml_lines as toml_text
 
 TEXT = '''# a comment with [brackets]
 title = "x"

@@ -7,8 +7,11 @@ import pytest
 import support
 from test_cli import run, sentence
 
-from mir21sim import cli, library, results
-from mir21sim.frontends.sbml import read_sbml
+from mir21sim import cli
+from mir21sim.model import files as model_files
+from mir21sim.model import read as model_read
+from mir21sim.model.formats.sbml_reader import read_sbml
+from mir21sim.simulation import dataset as results
 
 FAST = ["--backend", "numpy", "--points", "5"]
 END = ["--end", "2h"]
@@ -141,14 +144,14 @@ def test_a_context_of_ones_own_lies_beside_the_model(tmp_path, capsys, monkeypat
         'id = "mine"\n[models.own]\nk_out = { value = 0.125 }\n'
     )
     assert run("convert", "own.xml", "--context", "mine", "-o", "mine.xml") == 0
-    network, _ = library.understand(library.find("mine.xml"))
+    network, _ = model_read.understand(model_files.find("mine.xml"))
     assert {p.id: p.value for p in network.parameters}["k_out"] == 0.125
 
 
 def test_a_shipped_model_is_written_with_its_context(tmp_path, capsys):
     target = tmp_path / "hela.xml"
     assert run("convert", "mir21_core", "--context", "HeLa", "-o", str(target)) == 0
-    wanted, _ = library.understand(library.find("mir21_core", "HeLa"))
+    wanted, _ = model_read.understand(model_files.find("mir21_core", "HeLa"))
     assert read_sbml(target.read_text(encoding="utf-8"), "hela.xml") == wanted
 
 

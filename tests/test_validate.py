@@ -8,22 +8,21 @@ import pytest
 import support
 import xarray as xr
 
-from mir21sim import (
-    arms,
-    checks,
-    cli,
-    diagrams,
-    library,
-    plotting,
-    report,
-    validate,
-    verdicts,
-)
-from mir21sim.deaths import crossing_times
+from mir21sim import cli
+from mir21sim.analysis import model_report as report
+from mir21sim.analysis import network_plot as diagrams
+from mir21sim.analysis import plots as plotting
+from mir21sim.analysis.deaths import crossing_times
+from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, ModelError
-from mir21sim.perturb import Perturbations
-from mir21sim.readouts import Quantity, Readout
-from mir21sim.treatment import Treatment
+from mir21sim.model import files as model_files
+from mir21sim.model import metadata as model_metadata
+from mir21sim.model import read as model_read
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.treatment import Treatment
+from mir21sim.validation import arms, validate, verdicts
+from mir21sim.validation import claims as checks
+from mir21sim.validation.readouts import Quantity, Readout
 
 CLAIM = {
     "id": "C1",
@@ -247,7 +246,7 @@ def test_unknown_ids_and_contexts_are_named_with_the_near_one():
 def test_the_shipped_model_lacks_nothing_that_a_claim_needs():
     rows = [row for row in checks.checks() if row.kind == "claim"]
     bench = validate._Bench(
-        checks.DEFAULT_MODEL, Perturbations(), None, validate.Options(), rows
+        model_files.DEFAULT_MODEL, Perturbations(), None, validate.Options(), rows
     )
     known = checks.vocabulary()
     assert [r.id for r in rows if validate._lacking(bench, r, known)] == []
@@ -293,9 +292,9 @@ def test_arm_table_says_what_it_shows():
 
 # --------------------------------------------------------- sources, pools, the network
 def test_sources_shows_every_number_and_the_context_in_its_place():
-    files = library.find("mir21_core", "MCF-7")
+    files = model_files.find("mir21_core", "MCF-7")
     rows = {row["id"]: row for row in report.source_rows(files)}
-    assert set(library.parameter_table(files)) <= set(rows)
+    assert set(model_metadata.parameter_table(files)) <= set(rows)
     assert rows["k_tx_miR21"]["from"] == "MCF-7"
     assert rows["k_tx_miR21"]["value"] == 0.28
     text = report.source_text(files)
@@ -326,7 +325,7 @@ def test_network_counts_what_crosses_between_modules():
 
 
 def test_network_picture_names_every_module(tmp_path):
-    network, info = library.understand(library.find("mir21_apoptosis", "HeLa"))
+    network, info = model_read.understand(model_files.find("mir21_apoptosis", "HeLa"))
     figure = diagrams.plot_network(network, info)
     words = " ".join(t.get_text().replace("\n", " ") for t in figure.axes[0].texts)
     for name in diagrams.modules_of(network, info):

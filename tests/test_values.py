@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mir21sim.errors import InputError
-from mir21sim.values import parse_values
+from mir21sim.simulation.axes import parse_values
 
 
 @pytest.mark.parametrize(

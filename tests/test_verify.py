@@ -10,11 +10,13 @@ import support
 from support import reaction
 
 import mir21sim as ms
-from mir21sim import other_tools
 from mir21sim.errors import InputError, SolverError, UnknownNameError
-from mir21sim.execute import Options
+from mir21sim.simulation.run import Options
+from mir21sim.validation import simulators as other_tools
 
-module = importlib.import_module("mir21sim.verify")  # its function has its name
+module = importlib.import_module(
+    "mir21sim.validation.verify"
+)  # its function has its name
 TOOLS = list(other_tools.TOOLS)
 
 

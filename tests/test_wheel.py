@@ -10,13 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LOAD_ALL = """
 import mir21sim, pathlib
-from mir21sim import library
+from mir21sim.compiler.load import load
+from mir21sim.model import files
 home = pathlib.Path(mir21sim.__file__).parent
-assert library.models_folder() == home / "models", library.models_folder()
-for name in library.shipped():
-    for context in (*library.contexts(name), library.BASE):
-        library.load(name, context, backend="numpy")
-print(home, *library.shipped())
+assert files.models_folder() == home / "model" / "shipped", files.models_folder()
+for name in files.shipped():
+    for context in (*files.contexts(name), files.BASE):
+        load(name, context, backend="numpy")
+print(home, *files.shipped())
 """
 
 
@@ -54,7 +55,7 @@ def test_every_model_loads_from_the_wheel(installed, tmp_path):
 @pytest.mark.slow
 def test_the_wheel_has_every_file_of_the_models(installed):
     shipped = {p.relative_to(ROOT / "models") for p in (ROOT / "models").rglob("*.*")}
-    inside = installed / "mir21sim" / "models"
+    inside = installed / "mir21sim" / "model" / "shipped"
     assert shipped == {p.relative_to(inside) for p in inside.rglob("*.*")}
     assert (installed / "mir21sim" / "py.typed").is_file()
 

@@ -1,9 +1,9 @@
-"""Antibodies: what each binds in a model, and where its band runs. Layer 15."""
+"""Antibodies: what each binds in a model, and where its band runs."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from mir21sim.compiled import CompiledModel
+from mir21sim.compiler.model import CompiledModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What all assays share: the contract, the cells they read, the control. Layer 15.
+"""What all assays share: the contract, the cells they read, the control.
 
 A replicate is a well, a blot or a tube from a dish of its own, treated alike; what such
 dishes differ by is in the noise of each assay. Cells and events are no replicates.
@@ -14,15 +14,16 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mir21sim import bench
 from mir21sim._typing import FloatArray
+from mir21sim.assays import experiment as bench
+from mir21sim.assays.experiment import Experiment, Sample
 from mir21sim.assays.noise import Noise
 from mir21sim.assays.statistics import Scale, Test
-from mir21sim.bench import Experiment, Sample
-from mir21sim.compiled import CompiledModel, unique
+from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.execute import Options
-from mir21sim.solvers.runs import Progress
+from mir21sim.model.info import unique
+from mir21sim.simulation.run import Options
+from mir21sim.solvers.problem import Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""The cytometer: events of a tube, beads and stained controls, with noise. Layer 15."""
+"""The cytometer: events of a tube, beads and stained controls, with noise."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""FCS files of flow cytometry, written and read. Layer 15."""
+"""FCS files of flow cytometry, written and read."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mir21sim import results
+from mir21sim import files
 from mir21sim._typing import FloatArray
 from mir21sim.assays.cytometer import Tube
 from mir21sim.assays.gates import CHANNELS, LABELS
@@ -22,14 +22,14 @@ def write_fcs(tube: Tube, path: str | Path, spillover: FloatArray) -> Path:
         When the extra `flow` is not installed, or the path cannot be written.
     """
     flowio = _flowio()
-    path = results.check_writable(path, (".fcs",))
+    path = files.check_writable(path, (".fcs",))
     numbers = ",".join(repr(float(v)) for v in spillover.ravel())
     about = {
         "$CYT": "mir21sim virtual cytometer",
         "$SMNO": _text(tube.sample),
         "$SPILLOVER": f"2,{CHANNELS[2]},{CHANNELS[3]},{numbers}",
     }
-    part = results.prepare_output(path)
+    part = files.prepare_output(path)
     try:
         with part.open("wb") as file:
             flowio.create_fcs(

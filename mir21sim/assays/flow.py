@@ -1,4 +1,4 @@
-"""Annexin V/PI flow cytometry: the share of cells in each quadrant. Layer 15.
+"""Annexin V/PI flow cytometry: the share of cells in each quadrant.
 
 A cell is Annexin V positive by the phosphatidylserine (PS) that it exposes, in
 proportion. The model follows the ruptured membrane of a cell as a probability, so each
@@ -26,13 +26,14 @@ from mir21sim.assays.assay import (
     stream,
 )
 from mir21sim.assays.cytometer import NAME, Cytometer, true_shares
+from mir21sim.assays.experiment import Sample
 from mir21sim.assays.flow_reading import FlowReading, plot_flow
 from mir21sim.assays.gates import QUADRANTS, Gates, quadrants
 from mir21sim.assays.noise import FlowNoise
 from mir21sim.assays.statistics import Test, summary_rows
-from mir21sim.bench import Sample
-from mir21sim.compiled import CompiledModel, unique
+from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
+from mir21sim.model.info import unique
 
 PS, RUPTURED = "PS_exposed", "membrane_ruptured"
 

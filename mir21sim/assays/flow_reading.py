@@ -1,4 +1,4 @@
-"""What the cytometer read, and the picture of its tubes. Layer 15."""
+"""What the cytometer read, and the picture of its tubes."""
 
 import math
 from collections.abc import Mapping
@@ -10,9 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.assays.assay import (
-    Reading,
-)
+from mir21sim.assays.assay import Reading
 from mir21sim.assays.cytometer import Tube
 from mir21sim.assays.gates import Gates, compensated
 

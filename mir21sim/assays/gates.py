@@ -1,4 +1,4 @@
-"""Gates and compensation of flow cytometry: from events to quadrants. Layer 15."""
+"""Gates and compensation of flow cytometry: from events to quadrants."""
 
 import math
 from dataclasses import dataclass

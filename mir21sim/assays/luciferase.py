@@ -1,4 +1,4 @@
-"""Dual-luciferase reporter: firefly under a 3'UTR, Renilla as control. Layer 15.
+"""Dual-luciferase reporter: firefly under a 3'UTR, Renilla as control.
 
 The reporter is part of the model: its mRNA competes for loaded miR-21 with all other
 sites. Renilla is made and lost as firefly is, but without a site. So its signal is that
@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from mir21sim.analysis.plots import OVERLAY_COLOURS
 from mir21sim.assays.assay import (
     Reading,
     at_time,
@@ -28,13 +29,13 @@ from mir21sim.assays.assay import (
     scale_of,
     stream,
 )
+from mir21sim.assays.experiment import Sample
 from mir21sim.assays.noise import LuciferaseNoise
 from mir21sim.assays.statistics import Test, summary_rows
-from mir21sim.bench import Sample
-from mir21sim.compiled import CompiledModel, unique
+from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.plotting import OVERLAY_COLOURS
-from mir21sim.protocol import Dose
+from mir21sim.model.info import unique
+from mir21sim.simulation.doses import Dose
 
 SITE = {
     "kr_RISC_reporter": "kr_RISC_{gene}",

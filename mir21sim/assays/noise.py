@@ -1,4 +1,4 @@
-"""Every number of measurement noise, with unit, status and source. Layer 15.
+"""Every number of measurement noise, with unit, status and source.
 
 Status: ``seen`` was read in the source named, ``recalled`` is common knowledge that was
 not looked up, ``assumed`` is a plausible size for which no source was read. CV is

@@ -1,4 +1,4 @@
-"""Plates: caspase-3/7 activity and viability by luminescence. Layer 15.
+"""Plates: caspase-3/7 activity and viability by luminescence.
 
 The cells of a well are lysed together, so a well reads the mean of its dish times the
 cells in it. A dish is cells of the experiment; wells of one dish differ by noise alone.
@@ -14,6 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.compare import HillFit, fit_hill
 from mir21sim.assays.assay import (
     Reading,
     at_time,
@@ -28,14 +29,14 @@ from mir21sim.assays.assay import (
     scale_of,
     stream,
 )
+from mir21sim.assays.experiment import Sample
 from mir21sim.assays.noise import PlateNoise
 from mir21sim.assays.plate_map import BLANK, EMPTY, ROWS, PlateMap, Well, layout
 from mir21sim.assays.plate_reading import PlateReading, plot_plate, z_prime
 from mir21sim.assays.statistics import Test, summary_rows
-from mir21sim.bench import Sample
-from mir21sim.compare import HillFit, fit_hill
-from mir21sim.compiled import CompiledModel, unique
+from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.info import unique
 
 
 @dataclass(frozen=True, slots=True)

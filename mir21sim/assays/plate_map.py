@@ -1,4 +1,4 @@
-"""Plate maps: wells, their contents, and the CSV they are kept in. Layer 15."""
+"""Plate maps: wells, their contents, and the CSV they are kept in."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mir21sim import results
+from mir21sim import files
 from mir21sim.errors import InputError, hint
 
 ROWS = {96: 8, 384: 16}
@@ -264,8 +264,8 @@ def _well(cells: Mapping[str, str], place: str) -> Well:
 
 def write_plate_map(plate: PlateMap, path: str | Path) -> Path:
     """Write a plate map as CSV, which ``read_plate_map`` reads back the same."""
-    path = results.check_writable(path, (".csv",))
-    part = results.prepare_output(path)
+    path = files.check_writable(path, (".csv",))
+    part = files.prepare_output(path)
     with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(MAP_COLUMNS)

@@ -1,4 +1,4 @@
-"""What a plate read: signals, Z′ factor, fits, and the picture. Layer 15."""
+"""What a plate read: signals, Z′ factor, fits, and the picture."""
 
 import math
 from collections.abc import Mapping
@@ -9,12 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.assays.assay import (
-    Reading,
-)
+from mir21sim.analysis.compare import HillFit
+from mir21sim.analysis.plots import OVERLAY_COLOURS
+from mir21sim.assays.assay import Reading
 from mir21sim.assays.plate_map import BLANK, COLUMNS, ROWS, PlateMap, layout, row_letter
-from mir21sim.compare import HillFit
-from mir21sim.plotting import OVERLAY_COLOURS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Groups of replicates → mean, SD, n and the test that suits them. Layer 15.
+"""Groups of replicates → mean, SD, n and the test that suits them.
 
 All tests are SciPy's. Two groups: Welch's t-test (unequal variances). More: one-way
 ANOVA, and of each group against the control Dunnett's test, or of all pairs Tukey's.

@@ -1,4 +1,4 @@
-"""Western blot: lanes, bands and densitometry. Layer 15.
+"""Western blot: lanes, bands and densitometry.
 
 A lane is a dish: the mean over its cells, dead ones too. One replicate is one blot,
 with every lane on it, of lysates from dishes of its own. The loading control is a
@@ -32,12 +32,13 @@ from mir21sim.assays.assay import (
     scale_of,
     stream,
 )
+from mir21sim.assays.experiment import Sample
 from mir21sim.assays.noise import WesternNoise
 from mir21sim.assays.statistics import Test, summary_rows
 from mir21sim.assays.western_reading import WesternReading, plot_western
-from mir21sim.bench import Sample
-from mir21sim.compiled import CompiledModel, unique
+from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.info import unique
 
 
 @dataclass(frozen=True, slots=True)

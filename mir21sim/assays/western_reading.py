@@ -1,4 +1,4 @@
-"""What a blot read, and the picture of its membrane. Layer 15."""
+"""What a blot read, and the picture of its membrane."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +9,7 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.assays.antibodies import LOADING
-from mir21sim.assays.assay import (
-    Reading,
-    stream,
-)
+from mir21sim.assays.assay import Reading, stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)

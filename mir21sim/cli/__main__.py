@@ -1,5 +1,5 @@
-"""``python -m mir21sim.cli``. Layer 12."""
+"""``python -m mir21sim.cli``."""
 
-from mir21sim.cli.entry import main
+from mir21sim.cli.app import main
 
 main()

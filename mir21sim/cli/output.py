@@ -1,4 +1,4 @@
-"""What commands write, print and exit with. Layer 12."""
+"""What commands write, print and exit with."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mir21sim import errors
+from mir21sim import errors, files
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from mir21sim.compiled import CompiledModel
+    from mir21sim.compiler.model import CompiledModel
 
 
 EXIT_FAILED_RUN = 1
@@ -25,13 +25,13 @@ def check_outputs(
     output: Path | None, *plots: Path | None, kinds: tuple[str, ...] = (".nc", ".csv")
 ) -> None:
     """Stop before the work where a file cannot be written after it."""
-    from mir21sim import results
+    from mir21sim.simulation import dataset as results
 
     if output is not None:
-        results.check_writable(output, kinds)
+        files.check_writable(output, kinds)
     for path in plots:
         if path is not None:
-            results.check_writable(path, results.PICTURE_KINDS)
+            files.check_writable(path, results.PICTURE_KINDS)
 
 
 def write_result(
@@ -43,19 +43,20 @@ def write_result(
     saved: bool = False,
 ) -> None:
     """Write a result and its picture, and say where they are."""
-    from mir21sim import export, results
+    from mir21sim.analysis import tables as export
+    from mir21sim.simulation import dataset as results
 
     if output is not None and output.suffix == ".csv":
-        typer.echo(f"result: {export.write_csv(export.result_frame(result), output)}")
+        typer.echo(f"result: {export.write_csv(results.result_frame(result), output)}")
     elif output is not None and output.suffix == ".omex":
-        from mir21sim import archive
+        from mir21sim.simulation import omex as archive
 
         typer.echo(f"archive: {archive.save_archive(result, model, output)}")
     elif output is not None:
         path = output if saved else results.save(result, output, model.source)
         typer.echo(f"result: {path}")
     if plot is not None:
-        from mir21sim import plotting
+        from mir21sim.analysis import plots as plotting
 
         figure = plotting.plot_sweep(result, _first_quantity(result))
         typer.echo(f"picture: {plotting.save(figure, plot)}")
@@ -63,7 +64,7 @@ def write_result(
 
 def write_table(records: list[dict[str, Any]], output: Path) -> None:
     """Write records as CSV, and say where they are."""
-    from mir21sim import export
+    from mir21sim.analysis import tables as export
 
     typer.echo(f"table: {export.write_csv(export.records_frame(records), output)}")
 
@@ -84,9 +85,9 @@ def print_end_values(result: "xr.Dataset") -> None:
 
 def print_features(result: "xr.Dataset") -> None:
     """Print the features of the first quantity, unless they are too many to read."""
-    from mir21sim import export
-    from mir21sim.compare import compare as compare_
-    from mir21sim.compare import stimulus_time
+    from mir21sim.analysis import tables as export
+    from mir21sim.analysis.compare import compare as compare_
+    from mir21sim.analysis.compare import stimulus_time
 
     if result["status"].size <= 40:
         since = stimulus_time(result)

@@ -1,4 +1,4 @@
-"""Commands over result files: compare them, run them again. Layer 12."""
+"""Commands over result files: compare them, run them again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from mir21sim import errors
 from mir21sim.cli.options import OutputOption
 from mir21sim.cli.output import EXIT_FAILED_RUN, check_outputs
-from mir21sim.cli.words import labelled_path
+from mir21sim.cli.parse import labelled_path
 
 
 def compare(
@@ -34,9 +34,10 @@ def compare(
     ] = None,
 ) -> None:
     """Compare curves: features of every run, EC50 with interval, overlay."""
-    from mir21sim import export, results
-    from mir21sim.compare import compare as compare_
-    from mir21sim.compare import label_results
+    from mir21sim.analysis import tables as export
+    from mir21sim.analysis.compare import compare as compare_
+    from mir21sim.analysis.compare import label_results
+    from mir21sim.simulation import dataset as results
 
     check_outputs(output, plot, plot_fit)
     opened = [(label, results.read(path)) for label, path in map(labelled_path, files)]
@@ -53,12 +54,12 @@ def compare(
         frame = export.feature_frame(features)
         typer.echo(f"features: {export.write_csv(frame, output)}")
     if plot is not None:
-        from mir21sim import plotting
+        from mir21sim.analysis import plots as plotting
 
         ax = plotting.plot_overlay(labelled, observe, curves)
         typer.echo(f"picture: {plotting.save(ax, plot)}")
     if plot_fit is not None:
-        from mir21sim import plotting
+        from mir21sim.analysis import plots as plotting
 
         ax = plotting.plot_dose_response(features, over=over)
         typer.echo(f"picture: {plotting.save(ax, plot_fit)}")
@@ -72,8 +73,8 @@ def rerun(
     ] = 0.0,
 ) -> None:
     """Run a result again from its own file and compare the numbers."""
-    from mir21sim import results
-    from mir21sim.rerun import rerun as rerun_
+    from mir21sim.simulation import dataset as results
+    from mir21sim.simulation.rerun import rerun as rerun_
 
     check_outputs(output, kinds=(".nc",))
     new, difference = rerun_(file)

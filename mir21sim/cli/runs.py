@@ -1,4 +1,4 @@
-"""Commands that integrate: one run, a sweep, a population. Layer 12."""
+"""Commands that integrate: one run, a sweep, a population."""
 
 from pathlib import Path
 from typing import Annotated
@@ -40,7 +40,7 @@ from mir21sim.cli.output import (
     progress_bar,
     write_result,
 )
-from mir21sim.cli.words import (
+from mir21sim.cli.parse import (
     assignments,
     dose_texts,
     load_model,
@@ -75,8 +75,8 @@ def simulate(
     plot: PlotOption = None,
 ) -> None:
     """Simulate one run; print the end values, write a file, draw a picture."""
-    from mir21sim import execute
-    from mir21sim.simulate import simulate as simulate_
+    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.simulate import simulate as simulate_
 
     check_outputs(output, plot, kinds=(".nc", ".csv", ".omex"))
     loaded = load_model(model, context, backend, ignore_units)
@@ -141,8 +141,8 @@ def sweep(
     quiet: QuietOption = False,
 ) -> None:
     """Simulate once per value of a dose, parameter or initial amount."""
-    from mir21sim import execute
-    from mir21sim.sweep import sweep as sweep_
+    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.sweep import sweep as sweep_
 
     check_outputs(output, plot)
     axes = dict(split_item(item, "--over", "NAME=VALUES") for item in over)
@@ -219,10 +219,12 @@ def population(
     quiet: QuietOption = False,
 ) -> None:
     """Simulate unlike cells; print who dies and when, write a file, draw a picture."""
-    from mir21sim import deaths, execute, export
-    from mir21sim import population as populations
-    from mir21sim.arrange import output_times
-    from mir21sim.compare import stimulus_time
+    from mir21sim.analysis import deaths
+    from mir21sim.analysis import tables as export
+    from mir21sim.analysis.compare import stimulus_time
+    from mir21sim.simulation import population as populations
+    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.problem import output_times
 
     check_outputs(output, plot)
     axes = dict(split_item(item, "--over", "NAME=VALUES") for item in over or ())
@@ -251,7 +253,7 @@ def population(
     typer.echo(export.death_text(result, dies, since=start))
     write_result(result, loaded, output, None)
     if plot is not None:
-        from mir21sim import plotting
+        from mir21sim.analysis import plots as plotting
 
         figure = plotting.plot_population(result, dies, since=start)
         typer.echo(f"picture: {plotting.save(figure, plot)}")

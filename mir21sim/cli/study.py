@@ -1,4 +1,4 @@
-"""Commands of virtual experiments, ``mir21sim study …``. Layer 12."""
+"""Commands of virtual experiments, ``mir21sim study …``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,8 +41,8 @@ def study_run(
     quiet: QuietOption = False,
 ) -> None:
     """Run a study: data, pictures and one HTML report in a folder."""
-    from mir21sim import execute
-    from mir21sim.studies import study
+    from mir21sim.simulation import run as execute
+    from mir21sim.studies import command as study
 
     try:
         with progress_bar(quiet) as progress:
@@ -72,8 +72,8 @@ def study_check(
     file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
 ) -> None:
     """Check a study file without running it."""
-    from mir21sim.studies import study
-    from mir21sim.studies.read import plan
+    from mir21sim.studies import command as study
+    from mir21sim.studies.parse import plan
 
     typer.echo(study.plan_text(plan(file, backend="numpy")))  # nothing to compile
 
@@ -93,6 +93,6 @@ def study_new(
 @study_app.command("schema")
 def study_schema() -> None:
     """Print the JSON Schema of study files, for editors."""
-    from mir21sim.studies import study
+    from mir21sim.studies import command as study
 
     typer.echo(study.schema_text(), nl=False)

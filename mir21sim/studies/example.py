@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from mir21sim import results
+from mir21sim import files as output_files
 from mir21sim.errors import InputError
 
 
@@ -14,7 +14,7 @@ def new_study(path: str | Path) -> Path:
         raise InputError(f"`{path.name}` must end in .toml.")
     if path.exists():
         raise InputError(f"`{path}` exists; give another name.")
-    part = results.prepare_output(path)
+    part = output_files.prepare_output(path)
     part.write_text(example_text(), encoding="utf-8", newline="\n")
     part.replace(path)
     return path

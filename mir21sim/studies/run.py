@@ -20,21 +20,27 @@ from typing import Any
 
 import xarray as xr
 
-from mir21sim import bench, export, plotting, report, results
+from mir21sim import files
+from mir21sim.analysis import model_report as report
+from mir21sim.analysis import plots as plotting
+from mir21sim.analysis import tables as export
+from mir21sim.assays import experiment as bench
 from mir21sim.assays.assay import Assay, Reading
+from mir21sim.assays.experiment import Experiment
 from mir21sim.assays.fcs import write_fcs
 from mir21sim.assays.flow_reading import FlowReading
 from mir21sim.assays.gates import CHANNELS
 from mir21sim.assays.noise import noise_table
 from mir21sim.assays.plate_map import write_plate_map
 from mir21sim.assays.plate_reading import PlateReading
-from mir21sim.bench import Experiment
-from mir21sim.compiled import unique
 from mir21sim.errors import InputError, SolverStatus
-from mir21sim.execute import Options
-from mir21sim.partial import PartialDishes, folder_for
-from mir21sim.solvers.runs import Progress
-from mir21sim.studies.read import Planned, at
+from mir21sim.model.info import unique
+from mir21sim.simulation import dataset as results
+from mir21sim.simulation import provenance as provenance_
+from mir21sim.simulation.checkpoint import PartialDishes, folder_for
+from mir21sim.simulation.run import Options
+from mir21sim.solvers.problem import Progress
+from mir21sim.studies.parse import Planned, at
 from mir21sim.studies.schema import AssayTable, slug
 
 REPORT = "report.html"
@@ -187,7 +193,7 @@ def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
                 f"`{folder}` holds results already; give another folder, or replace "
                 "them by overwrite=True (on the command line --overwrite)."
             )
-    results.prepare_output(folder.parent / f"{folder.name}.check").unlink()
+    files.prepare_output(folder.parent / f"{folder.name}.check").unlink()
     return folder
 
 
@@ -315,5 +321,5 @@ def provenance(done: Done) -> dict[str, Any]:
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": report.versions(),
+        "versions": provenance_.versions(),
     }

@@ -35,20 +35,20 @@ from pydantic import (
 from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
+from mir21sim.assays.experiment import Sample, dose_series
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.luciferase import LuciferaseAssay
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.assays.plate_map import PlateMap, read_plate_map
 from mir21sim.assays.statistics import Test
 from mir21sim.assays.western import WesternBlot
-from mir21sim.bench import Sample, dose_series
-from mir21sim.checks import DEFAULT_MODEL
 from mir21sim.errors import InputError, hint
-from mir21sim.perturb import Clamp, Perturbations
-from mir21sim.population import CV, LogNormal, Population
-from mir21sim.protocol import Dose
+from mir21sim.model.files import DEFAULT_MODEL
+from mir21sim.simulation.axes import parse_values
+from mir21sim.simulation.doses import Dose
+from mir21sim.simulation.perturbations import Clamp, Perturbations
+from mir21sim.simulation.population import CV, LogNormal, Population
 from mir21sim.units import SECONDS_PER_HOUR
-from mir21sim.values import parse_values
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAME = re.compile(r"[^\s/\\:*?\"<>|.][^/\\:*?\"<>|\t\n]*")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.gates import QUADRANTS, Gates, compensated, quadrants
 from mir21sim.assays.noise import FlowNoise
+from mir21sim.compiler.load import load
 from mir21sim.errors import InputError
-from mir21sim.library import load
 
 FLOW = FlowCytometry()
 PS = np.repeat([0.003, 0.95], [60, 40])

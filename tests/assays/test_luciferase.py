@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from mir21sim.assays.experiment import Sample
 from mir21sim.assays.luciferase import LuciferaseAssay, site_of
 from mir21sim.assays.noise import LuciferaseNoise
-from mir21sim.bench import Sample
+from mir21sim.compiler.load import load
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.library import load
 
 WT, MUT = "reporter PDCD4 WT 100", "reporter PDCD4 MUT 100"
 ASSAY = LuciferaseAssay()

@@ -19,8 +19,8 @@ from mir21sim.assays.plate_map import (
     write_plate_map,
 )
 from mir21sim.assays.plate_reading import z_prime
+from mir21sim.compiler.load import load
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.library import load
 
 CASPASE, ALIVE = PlateAssay(), PlateAssay("viability")
 DOSES = [0.0, 1.0, 3.0, 10.0, 30.0, 100.0]

@@ -10,8 +10,8 @@ from mir21sim.assays.assay import stream
 from mir21sim.assays.noise import WesternNoise
 from mir21sim.assays.western import WesternBlot
 from mir21sim.assays.western_reading import membrane
+from mir21sim.compiler.load import load
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.library import load
 
 BLOT = WesternBlot(("PTEN", "p-AKT/AKT", "cleaved CASP3"))
 GENES = {"PTEN": ["PTEN"]}

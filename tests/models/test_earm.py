@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from mir21sim import library
-from mir21sim.compare import curve_features
-from mir21sim.execute import Options
-from mir21sim.simulate import simulate
-from mir21sim.sweep import sweep
+from mir21sim.analysis.compare import curve_features
+from mir21sim.compiler import load as library
+from mir21sim.model import files as model_files
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.sweep import sweep
 
 CASES = [("earm_1_3", None), ("earm2_m1a", None), ("earm2_m1a", "fitted")]
 IDS = ["EARM 1.3", "EARM 2 M1a", "EARM 2 M1a fitted"]
@@ -23,7 +24,7 @@ def model(request):
 
 def by_roadrunner(roadrunner, model):
     """Return all states at TIMES_H, shape (n_time, n_state), by CVODE."""
-    runner = roadrunner.RoadRunner(str(library.shipped()[model.id]))
+    runner = roadrunner.RoadRunner(str(model_files.shipped()[model.id]))
     # At 1e-10 and 1e-12 its own error is 1.6e-6, in complexes of a few molecules.
     runner.integrator.relative_tolerance = 1e-12
     runner.integrator.absolute_tolerance = 1e-14

@@ -6,18 +6,22 @@ import tomllib
 import numpy as np
 import pytest
 
-from mir21sim import library, moieties, resting
+from mir21sim.compiler import conservation as moieties
+from mir21sim.compiler import load as library
 from mir21sim.errors import SolverStatus
-from mir21sim.execute import Options
-from mir21sim.frontends import antimony
-from mir21sim.population import Population, simulate_population
-from mir21sim.simulate import simulate
+from mir21sim.model import files as model_files
+from mir21sim.model import metadata as model_metadata
+from mir21sim.model.formats import antimony
+from mir21sim.simulation import steady_state as resting
+from mir21sim.simulation.population import Population, simulate_population
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.simulate import simulate
 
-NAMES = sorted(library.shipped())
+NAMES = sorted(model_files.shipped())
 CASES = [
     (name, context)
     for name in NAMES
-    for context in (library.BASE, *library.contexts(name))
+    for context in (model_files.BASE, *model_files.contexts(name))
 ]
 IDS = ["-".join(case) for case in CASES]
 OPTIONS = Options(rtol=1e-6)
@@ -25,7 +29,7 @@ OPTIONS = Options(rtol=1e-6)
 
 def words(name):
     """Return a model's `.toml`; a model is not loaded to know which tests it has."""
-    path = library.shipped()[name].with_suffix(".toml")
+    path = model_files.shipped()[name].with_suffix(".toml")
     return tomllib.loads(path.read_text()) if path.is_file() else {}
 
 
@@ -63,7 +67,7 @@ def test_the_collection_is_there():
 
 @each_model
 def test_a_model_has_its_four_files(name):
-    sbml = library.shipped()[name]
+    sbml = model_files.shipped()[name]
     suffixes = (".ant", ".toml", ".parameters.tsv")
     assert [s for s in suffixes if not sbml.with_name(name + s).is_file()] == []
 
@@ -71,7 +75,7 @@ def test_a_model_has_its_four_files(name):
 @each_model
 def test_the_sbml_is_that_of_the_antimony(name):
     pytest.importorskip("antimony", reason="the optional converter")
-    sbml = library.shipped()[name]
+    sbml = model_files.shipped()[name]
     made = antimony.antimony_to_sbml(sbml.with_suffix(".ant").read_text(), name)
 
     def lines(text):
@@ -83,21 +87,21 @@ def test_the_sbml_is_that_of_the_antimony(name):
 
 @each_case
 def test_lint_finds_no_error(name, context):
-    issues = library.check(library.find(name, context))
+    issues = library.check(model_files.find(name, context))
     assert [i.message for i in issues if i.severity == "error"] == []
 
 
 @pytest.mark.parametrize("name", ["mir21_core", "mir21_apoptosis"])
 def test_every_species_stands_in_a_module(name):
-    model = loaded(name, next(iter(library.contexts(name))))
+    model = loaded(name, next(iter(model_files.contexts(name))))
     listed = [s for members in model.info.modules.values() for s in members]
     assert sorted(listed) == sorted(s.id for s in model.network.species)
 
 
 @each_model
 def test_every_number_has_a_source(name):
-    files = library.find(name, library.BASE)
-    rows = library.parameter_table(files)
+    files = model_files.find(name, model_files.BASE)
+    rows = model_metadata.parameter_table(files)
     assert len(rows) > 50
     assert {"measured", "derived", "assumed", "fitted"} & {
         r.status for r in rows.values()
@@ -150,7 +154,7 @@ def test_a_cell_without_doses_rests_and_the_rest_is_stable(name, context):
     assert resting.leading_eigenvalue(model, rest[0], p[0]) < 0
 
 
-@pytest.mark.parametrize("context", library.contexts("mir21_apoptosis"))
+@pytest.mark.parametrize("context", model_files.contexts("mir21_apoptosis"))
 def test_untreated_cells_live(context):
     """The average cell for 30 days; of 1,000 unlike cells, fewer than 1 % die."""
     model = loaded("mir21_apoptosis", context)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mir21sim.validate import validate
+from mir21sim.validation.validate import validate
 
 TABLES = Path(__file__).parents[1] / "data" / "wiring"
 

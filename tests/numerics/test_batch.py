@@ -11,15 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import reaction, scaled_error
 
-from mir21sim import arrange, integrate, library, resting
-from mir21sim.codegen.cache import lane_kernels
+from mir21sim.compiler import load as library
+from mir21sim.compiler.cache import lane_kernels
 from mir21sim.errors import FailedRunsWarning, SolverStatus
-from mir21sim.execute import Options, make_plan
-from mir21sim.simulate import simulate
-from mir21sim.solvers import batch, driver
-from mir21sim.solvers.rosenbrock import TABLEAUX
-from mir21sim.solvers.runs import METHOD_NAMES, Tolerances
-from mir21sim.sweep import sweep
+from mir21sim.simulation import problem as arrange
+from mir21sim.simulation import steady_state as resting
+from mir21sim.simulation.run import Options, make_plan
+from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.sweep import sweep
+from mir21sim.solvers import solve as integrate
+from mir21sim.solvers.batch import driver
+from mir21sim.solvers.batch import integrate as batch
+from mir21sim.solvers.batch.tableaus import TABLEAUX
+from mir21sim.solvers.problem import METHOD_NAMES, Tolerances
 
 METHODS = tuple(TABLEAUX)
 RTOL, ATOL = 1e-7, 1e-7

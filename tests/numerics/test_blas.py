@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-from mir21sim.execute import Options
-from mir21sim.resting import settle
-from mir21sim.solvers.blas import one_blas_thread
-from mir21sim.sweep import sweep
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.steady_state import settle
+from mir21sim.simulation.sweep import sweep
+from mir21sim.solvers.blas_threads import one_blas_thread
 
 LIBRARIES = (
     ThreadpoolController()
@@ -48,7 +48,8 @@ def test_blas_has_one_thread_while_runs_are_integrated(decay, n_jobs):
 def test_blas_has_one_thread_while_a_cell_settles(birth_death, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "mir21sim.resting.drift", lambda *_: seen.append(threads()) or 0.0
+        "mir21sim.simulation.steady_state.drift",
+        lambda *_: seen.append(threads()) or 0.0,
     )
     settle(birth_death, birth_death.y0[np.newaxis], birth_death.p0[np.newaxis])
     assert seen

@@ -5,12 +5,13 @@ import pytest
 import support
 from support import reaction
 
-from mir21sim import library, resting
+from mir21sim.compiler import load as library
 from mir21sim.errors import FailedRunsWarning, ModelWarning, SolverError, SolverStatus
-from mir21sim.execute import Options
-from mir21sim.simulate import simulate
-from mir21sim.solvers.runs import METHOD_NAMES
-from mir21sim.sweep import sweep
+from mir21sim.simulation import steady_state as resting
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.sweep import sweep
+from mir21sim.solvers.problem import METHOD_NAMES
 
 AT_REST = Options(equilibrate=True)
 

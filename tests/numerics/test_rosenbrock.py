@@ -9,12 +9,12 @@ import pytest
 import scipy.integrate
 import support
 
-from mir21sim import library
-from mir21sim.codegen.cache import lane_kernels
+from mir21sim.compiler import load as library
+from mir21sim.compiler.cache import lane_kernels
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers import batch
-from mir21sim.solvers.rosenbrock import TABLEAUX
-from mir21sim.solvers.runs import Runs, Schedule, Selection, Tolerances
+from mir21sim.solvers.batch import integrate as batch
+from mir21sim.solvers.batch.tableaus import TABLEAUX
+from mir21sim.solvers.problem import Runs, Schedule, Selection, Tolerances
 
 METHODS = tuple(TABLEAUX)
 each_method = pytest.mark.parametrize("name", METHODS)

@@ -13,13 +13,14 @@ import support
 from support import integrate, pairs, reaction, scaled_error
 
 import mir21sim as ms
-from mir21sim import ir, library
+from mir21sim.compiler import load as library
 from mir21sim.errors import FailedRunsWarning, InputError, SolverError, SolverStatus
-from mir21sim.execute import Options
-from mir21sim.simulate import simulate
-from mir21sim.solvers.runs import METHOD_NAMES
-from mir21sim.solvers.scipy_ivp import METHODS
-from mir21sim.sweep import sweep
+from mir21sim.model import network as ir
+from mir21sim.simulation.run import Options
+from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.sweep import sweep
+from mir21sim.solvers.problem import METHOD_NAMES
+from mir21sim.solvers.single.integrate import METHODS
 
 RTOL, ATOL = 1e-7, 1e-7
 TIMES = np.linspace(0.0, 8.0, 17)

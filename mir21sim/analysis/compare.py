@@ -1,0 +1,417 @@
+"""Curve features of every run, and the dose–response of a sweep."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+import scipy.stats
+import xarray as xr
+
+from mir21sim import units
+from mir21sim._typing import FloatArray
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.simulation.dataset import BOOKKEEPING, provenance
+
+Results: TypeAlias = xr.Dataset | Sequence[xr.Dataset] | Mapping[str, xr.Dataset]
+
+"""Variables of a result that are not quantities of the model."""
+
+FEATURES = {
+    "baseline": (
+        "{unit}",
+        "value at the reference time (or the last output before it)",
+    ),
+    "peak": ("{unit}", "largest value after the reference time"),
+    "peak_time_h": ("h", "time of the peak, from the reference time"),
+    "lag_h": ("h", "time to 10 % of the rise"),
+    "t_half_h": ("h", "time to half of the rise"),
+    "switch_time_h": ("h", "time from 10 % to 90 % of the rise"),
+    "max_rate_per_h": ("{unit}/h", "steepest slope"),
+    "area_h": ("{unit}·h", "area under the curve from the reference time"),
+    "final_fraction": ("1", "value at the end over the peak"),
+}
+FIT_NAMES = ("EC50", "EC50_low", "EC50_high", "E0", "Emax", "Hill", "R2")
+
+FLAT = 1e-6
+"""A rise below this share of the peak is none: solver noise at default tolerances."""
+
+MIN_RESPONSE = 0.01
+"""Least change of a response over the doses, of its largest value, worth a fit."""
+
+MIN_R2 = 0.9
+"""Below this share of variance explained, a Hill curve does not describe the points."""
+
+
+@dataclass(frozen=True, slots=True)
+class HillFit:
+    """A Hill curve through a dose–response, or the reason why there is none.
+
+    ``response = E0 + (Emax − E0)·dose^Hill / (EC50^Hill + dose^Hill)``; the interval
+    of EC50 has 95 % coverage under the scatter of the points around the curve. In a
+    noise-free simulation that scatter is the misfit of the Hill form, not biology.
+    """
+
+    ec50: float = math.nan
+    ec50_low: float = math.nan
+    ec50_high: float = math.nan
+    e0: float = math.nan
+    emax: float = math.nan
+    hill: float = math.nan
+    r2: float = math.nan
+    reason: str = ""
+
+    def __call__(self, dose: FloatArray) -> FloatArray:
+        """Return the fitted response at some doses."""
+        return hill_curve(dose, self.e0, self.emax, math.log(self.ec50), self.hill)
+
+
+def compare(
+    results: Results,
+    observe: str,
+    *,
+    since: float | str | None = None,
+    response: str = "peak",
+    over: str | None = None,
+) -> xr.Dataset:
+    """Return the curve features of every run and a Hill fit along one swept dimension.
+
+    Parameters
+    ----------
+    results : one result, several, or label to result; several must sweep the same names
+    observe : the quantity to compare, e.g. ``"CASP3_active"``
+    since : h or text, reference time of the features; by default the start
+    response : feature that the Hill fit takes as the response, see ``FEATURES``
+    over : swept dimension of the fit; by default the first
+
+    Returns
+    -------
+    Dataset on ``result`` × the swept dimensions; the fit (``EC50``, ``Emax``, …, and
+    ``fit_note``, the reason where there is none) on the dimensions other than `over`
+
+    Raises
+    ------
+    UnknownNameError
+        For a quantity, feature or dimension that the results do not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.linspace(0, 10, 101)
+    >>> run = xr.Dataset({"C": ("time", t / 10), "status": 0}, coords={"time": t})
+    >>> float(compare(run, "C")["t_half_h"].squeeze())
+    5.0
+    """
+    if response not in FEATURES:
+        raise UnknownNameError("feature", response, tuple(FEATURES))
+    labelled = label_results(results)
+    tables = [_features(r, observe, since) for r in labelled.values()]
+    dims = [tuple(d for d in t["peak"].dims) for t in tables]
+    if len(set(dims)) > 1:
+        shown = "; ".join(
+            f"{k}: {', '.join(map(str, d)) or 'none'}"
+            for k, d in zip(labelled, dims, strict=True)
+        )
+        raise InputError(f"Results to compare must sweep the same names, got {shown}.")
+    merged = xr.concat(
+        tables,
+        dim=xr.Variable("result", list(labelled)),
+        join="outer",
+        combine_attrs="drop",
+    )
+    for name in (*dims[0], *tables[0].data_vars):
+        merged[name].attrs.update(tables[0][name].attrs)
+    if dims[0]:
+        merged = _with_fit(merged, response, over or str(dims[0][0]))
+    merged.attrs = {
+        "observe": observe,
+        "response": response,
+        "since_h": _since_hours(since, tables[0].attrs["start_h"]),
+        "resolution_h": max(t.attrs["resolution_h"] for t in tables),
+    }
+    return merged
+
+
+def label_results(results: Results) -> dict[str, xr.Dataset]:
+    """Return label to result; unnamed ones are labelled by model and context."""
+    labelled: dict[str, xr.Dataset] = {}
+    if isinstance(results, xr.Dataset):
+        results = [results]
+    if isinstance(results, Mapping):
+        labelled.update(results)  # type: ignore[arg-type]  # a Dataset is a Mapping too
+        return labelled
+    for result in results:
+        model = str(result.attrs.get("model_id", "result"))
+        context = str(result.attrs.get("context", ""))
+        label = f"{model}, {context}" if context else model
+        while label in labelled:
+            label += "'"
+        labelled[label] = result
+    if not labelled:
+        raise InputError("There is no result to compare.")
+    return labelled
+
+
+def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:
+    """Return one quantity of a result or raise UnknownNameError with what it holds."""
+    known = tuple(str(n) for n in result.data_vars if n not in BOOKKEEPING)
+    if observe not in known:
+        raise UnknownNameError("quantity in the result", observe, known)
+    return result[observe]
+
+
+def dose_records(result: xr.Dataset) -> list[Mapping[str, Any]]:
+    """Return the doses of a result as records, none where it has no provenance."""
+    if "provenance" not in result.attrs:
+        return []
+    doses: list[Mapping[str, Any]] = provenance(result)["doses"]
+    return doses
+
+
+def stimulus_time(result: xr.Dataset) -> float | None:
+    """Return the time of the last dose that is not swept, h: what curves count from.
+
+    Where all doses are swept it is the last of them; None without a dose in the run.
+    """
+    end = float(result["time"][-1])
+    doses = [dose for dose in dose_records(result) if dose["time"] < end]
+    fixed = [dose for dose in doses if dose["target"] not in result.dims]
+    return max((dose["time"] for dose in fixed or doses), default=None)
+
+
+def _since_hours(since: float | str | None, start_h: float) -> float:
+    return start_h if since is None else units.seconds(since, "since") / 3600.0
+
+
+def _features(
+    result: xr.Dataset, observe: str, since: float | str | None
+) -> xr.Dataset:
+    """Return the features of every run of one result."""
+    values = quantity(result, observe)
+    times = result["time"].values
+    reference = _since_hours(since, float(times[0]))
+    if not times[0] <= reference < times[-1]:
+        raise InputError(
+            f"`since` must lie in the run, {times[0]:g} h to below {times[-1]:g} h, "
+            f"got {reference:g} h."
+        )
+    unit = str(values.attrs.get("units", ""))
+    dims = tuple(d for d in values.dims if d != "time")
+    curves = values.transpose(*dims, "time").values
+    flat = curves.reshape(-1, times.size)
+    rows = [curve_features(times, row, reference) for row in flat]
+    shape = curves.shape[:-1]
+    data = {
+        name: (
+            dims,
+            np.array([row[name] for row in rows]).reshape(shape),
+            {"units": template.format(unit=unit or "1"), "long_name": meaning},
+        )
+        for name, (template, meaning) in FEATURES.items()
+    }
+    notes = np.array([_note(row, curve) for row, curve in zip(rows, flat, strict=True)])
+    data["note"] = (dims, notes.astype(object).reshape(shape), {})
+    table = xr.Dataset(data, coords={d: result[d] for d in dims})
+    table.attrs = {
+        "start_h": float(times[0]),
+        "resolution_h": float(np.diff(times).max()),
+    }
+    return table
+
+
+def _note(row: Mapping[str, float], curve: FloatArray) -> str:
+    """Return what a reader must know about one curve, mostly nothing."""
+    if np.isnan(curve).any():
+        return "the run failed"
+    return "no rise" if math.isnan(row["t_half_h"]) else ""
+
+
+def curve_features(
+    times: FloatArray, values: FloatArray, since: float
+) -> dict[str, float]:
+    """Return the features of one curve, see ``FEATURES``.
+
+    Crossing times are interpolated linearly between output times, so they are as fine
+    as those. A run that failed has NaN in all; a curve without a rise, in its times.
+
+    Parameters
+    ----------
+    times, values : float arrays, shape (n_time,); times in h
+    since : h, reference time
+    """
+    features = dict.fromkeys(FEATURES, math.nan)
+    if np.isnan(values).any():
+        return features
+    # Between two outputs the last one counts: a dose at `since` must not leak into it.
+    first = int(np.searchsorted(times, since, side="right"))
+    t = np.concatenate([[since], times[first:]]) - since
+    v = np.concatenate([[values[first - 1]], values[first:]])
+    top = int(np.argmax(v))
+    baseline, peak = float(v[0]), float(v[top])
+    features |= {
+        "baseline": baseline,
+        "peak": peak,
+        "max_rate_per_h": float(np.max(np.diff(v) / np.diff(t))),
+        "area_h": float(np.trapezoid(v, t)),
+        "final_fraction": float(v[-1] / peak) if peak else math.nan,
+    }
+    rise = peak - baseline
+    if rise <= FLAT * max(abs(peak), abs(baseline)):
+        return features
+    crossings = {
+        share: _crossing(t[: top + 1], v[: top + 1], baseline + share * rise)
+        for share in (0.1, 0.5, 0.9)
+    }
+    return features | {
+        "peak_time_h": float(t[top]),
+        "lag_h": crossings[0.1],
+        "t_half_h": crossings[0.5],
+        "switch_time_h": crossings[0.9] - crossings[0.1],
+    }
+
+
+def _crossing(t: FloatArray, v: FloatArray, level: float) -> float:
+    """Return the time at which a curve first reaches a level, interpolated."""
+    k = int(np.argmax(v >= level))
+    if k == 0:
+        return float(t[0])
+    share = (level - v[k - 1]) / (v[k] - v[k - 1])
+    return float(t[k - 1] + share * (t[k] - t[k - 1]))
+
+
+def _with_fit(table: xr.Dataset, response: str, over: str) -> xr.Dataset:
+    """Return the table with a Hill fit of one feature along one dimension."""
+    if over not in table[response].dims or over == "result":
+        known = tuple(str(d) for d in table[response].dims if d != "result")
+        raise UnknownNameError("swept dimension", over, known)
+    doses = table[over].values
+    rest = [d for d in table[response].dims if d != over]
+    block = table[response].transpose(*rest, over)
+    fits = [fit_hill(doses, row) for row in block.values.reshape(-1, doses.size)]
+    shape = block.shape[:-1]
+    unit = str(table[over].attrs.get("units", ""))
+    for name in FIT_NAMES:
+        attribute = {"Hill": "hill", "R2": "r2"}.get(name, name.lower())
+        column = np.array([getattr(fit, attribute) for fit in fits]).reshape(shape)
+        own = str(table[response].attrs.get("units", ""))
+        units_of = {"Hill": "1", "R2": "1", "E0": own, "Emax": own}.get(name, unit)
+        table[name] = (rest, column, {"units": units_of})
+    reasons = np.array([fit.reason for fit in fits], dtype=object).reshape(shape)
+    table["fit_note"] = (rest, reasons)
+    return table
+
+
+def hill_curve(
+    dose: FloatArray, e0: float, emax: float, log_ec50: float, hill: float
+) -> FloatArray:
+    """Return ``E0 + (Emax − E0)·d^h/(EC50^h + d^h)``, E0 at dose 0."""
+    dose = np.asarray(dose, dtype=float)
+    with np.errstate(divide="ignore"):
+        x = hill * (np.log(dose) - log_ec50)
+    share = scipy.special.expit(x)
+    curve: FloatArray = e0 + (emax - e0) * share
+    return curve
+
+
+def fit_hill(doses: FloatArray, responses: FloatArray) -> HillFit:
+    """Fit a Hill curve by least squares, or say why none exists.
+
+    Parameters
+    ----------
+    doses : float array, shape (n_dose,), 0 or more
+    responses : float array, shape (n_dose,); NaN (failed runs) are left out
+
+    References
+    ----------
+    The 95 % interval of EC50 is the linearised one in log dose: estimate ± t·SE, with
+    SE from the Jacobian at the optimum (``scipy.optimize.curve_fit``).
+    """
+    kept = np.isfinite(responses) & np.isfinite(doses)
+    d, r = np.asarray(doses[kept], float), np.asarray(responses[kept], float)
+    reason = _no_fit_reason(d, r)
+    if reason:
+        return HillFit(reason=reason)
+    positive = np.sort(d[d > 0])
+    by_dose = np.argsort(d)
+    first, last = float(r[by_dose[0]]), float(r[by_dose[-1]])
+    middle = float(
+        np.log(
+            positive[
+                np.argmin(np.abs(r[d > 0][np.argsort(d[d > 0])] - (first + last) / 2))
+            ]
+        )
+    )
+    span = float(np.ptp(r))
+    low = [r.min() - span, r.min() - span, math.log(positive[0]) - 7, 0.05]
+    high = [r.max() + span, r.max() + span, math.log(positive[-1]) + 7, 20.0]
+    try:
+        best, covariance = scipy.optimize.curve_fit(
+            hill_curve,
+            d,
+            r,
+            p0=[first, last, middle, 1.0],
+            bounds=(low, high),
+            x_scale=[span, span, 1.0, 1.0],
+            max_nfev=2000,
+        )
+    except RuntimeError:
+        return HillFit(reason="the Hill fit did not converge")
+    return _judged(d, r, best, covariance)
+
+
+def _judged(
+    d: FloatArray, r: FloatArray, best: FloatArray, covariance: FloatArray
+) -> HillFit:
+    """Return a fit after checking that it describes the points within the doses."""
+    e0, emax, log_ec50, hill = (float(value) for value in best)
+    residual = r - hill_curve(d, *best)
+    r2 = 1.0 - float(residual @ residual) / float(np.sum((r - r.mean()) ** 2))
+    positive = d[d > 0]
+    if r2 < MIN_R2:
+        return HillFit(
+            r2=r2, reason=f"a Hill curve does not describe the response (R² = {r2:.2f})"
+        )
+    ec50 = math.exp(log_ec50)
+    if not positive.min() <= ec50 <= positive.max():
+        return HillFit(
+            r2=r2,
+            reason=(
+                f"half of the effect lies at {ec50:.3g}, outside the doses tested "
+                f"({positive.min():g} to {positive.max():g})"
+            ),
+        )
+    width = scipy.stats.t.ppf(0.975, len(d) - 4) * math.sqrt(covariance[2, 2])
+    return HillFit(
+        ec50=ec50,
+        ec50_low=_exp(log_ec50 - width),
+        ec50_high=_exp(log_ec50 + width),
+        e0=e0,
+        emax=emax,
+        hill=hill,
+        r2=r2,
+    )
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def _no_fit_reason(d: FloatArray, r: FloatArray) -> str:
+    """Return why a dose–response cannot be fitted at all, "" where it can."""
+    if len(np.unique(d)) < 5 or len(np.unique(d[d > 0])) < 4:
+        return (
+            "a Hill fit needs 5 doses or more, 4 of them above 0; "
+            f"{len(np.unique(d))} usable"
+        )
+    if (d < 0).any():
+        return "a Hill fit needs doses of 0 or more"
+    change = float(np.ptp(r))
+    largest = float(np.max(np.abs(r)))
+    if change <= MIN_RESPONSE * largest:
+        return (
+            f"the response changes by less than {100 * MIN_RESPONSE:g} % over the doses"
+        )
+    return ""

@@ -1,0 +1,160 @@
+"""Texts about models and about this installation."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from mir21sim import units
+from mir21sim.compiler import conservation as moieties
+from mir21sim.model import files as model_files
+from mir21sim.model import metadata as model_metadata
+from mir21sim.model import read as model_read
+from mir21sim.model.lint import SourcedNumber
+from mir21sim.model.network import Event, text
+
+if TYPE_CHECKING:
+    from mir21sim.model.network import Network
+
+
+def model_text(files: model_files.ModelFiles) -> str:
+    """Return what a model is, as text: purpose, size, inputs, observables, papers."""
+    network, info = model_read.understand(files)
+    rules = Counter(rule.kind for rule in network.rules)
+    available = ", ".join((*model_files.contexts(files.name), model_files.BASE))
+    start = "the resting state" if info.equilibrate else "its initial amounts"
+    size = (
+        f"{len(network.species)} species, {len(network.reactions)} reactions, "
+        f"{len(network.parameters)} parameters, {rules['assignment']} assignment and "
+        f"{rules['rate']} rate rules"
+    )
+    if network.events:
+        size += f", {len(network.events)} events"
+    lines = [f"{info.id}: {info.title}" if info.title else info.id, ""]
+    if info.description:
+        lines += [textwrap.fill(" ".join(info.description.split()), 88), ""]
+    lines += [
+        f"context      {files.context or model_files.BASE} (available: {available})",
+        f"size         {size}",
+        f"starts from  {start}",
+        f"protocol     {', '.join(info.doses) or 'no dose'}; to {info.end_h:g} h",
+    ]
+    table = model_metadata.parameter_table(files)
+    if table:
+        shares = status_shares(row.status for row in table.values())
+        lines.append(f"numbers      {shares}")
+    totals = conserved_text(network)
+    if totals:
+        lines += ["", "conserved totals (no reaction changes them):"]
+        lines += [f"  {line}" for line in totals]
+    if info.inputs:
+        lines += ["", "inputs (dose with --dose, sweep with --over):"]
+        for entry in info.inputs.values():
+            per = entry.molecules_per_unit
+            stated = per and entry.unit != "molecule"
+            words = f"; 1 {entry.unit} = {per:g} molecules per cell" if stated else ""
+            lines.append(f"  {entry.species:24s} {entry.label} [{entry.unit}]{words}")
+    if info.observables:
+        lines += ["", "observables (--observe):"]
+        lines += [f"  {o.id:24s} {o.label}" for o in info.observables.values()]
+    if network.events:
+        lines += ["", "events:"]
+        lines += [_event_text(event) for event in network.events]
+    if info.references:
+        lines += ["", "papers:"]
+        lines += [
+            f"  {citation}" + (f"  doi:{doi}" if doi else "")
+            for citation, doi in info.references
+        ]
+    return "\n".join(lines)
+
+
+def _event_text(event: Event) -> str:
+    """Return one line on when an event happens and what it does."""
+    delay = f", {text(event.delay)} later" if event.delay is not None else ""
+    sets = ", ".join(f"{a.variable} = {text(a.math)}" for a in event.assignments)
+    return f"  {event.id:24s} at {text(event.trigger)}{delay}: {sets or 'nothing'}"
+
+
+def conserved_text(network: "Network") -> list[str]:
+    """Return the totals that no reaction changes, as ``AKT + pAKT = 1e5``."""
+    from mir21sim.compiler import symbolic  # SymPy takes half a second
+
+    system = symbolic.build(network)
+    amounts = {s.id: s.initial for s in network.species}
+    lines = []
+    for total in moieties.pools(len(system.state_names), system.stoichiometry):
+        named = {system.state_names[state]: c for state, c in total.items()}
+        text = " + ".join(n if c == 1 else f"{c:g} {n}" for n, c in named.items())
+        start = [amounts.get(name) for name in named]
+        if None not in start:
+            held = sum(c * (amounts[n] or 0.0) for n, c in named.items())
+            text += f" = {held:.6g}"
+        lines.append(text.replace("+ -", "- "))
+    return lines
+
+
+SOURCE_COLUMNS = ("id", "value", "unit", "status", "source", "note", "from")
+
+
+def source_rows(files: model_files.ModelFiles) -> list[dict[str, Any]]:
+    """Return every number of a model with its source, the context's in their place.
+
+    ``from`` says where a number stands: the context or the model.
+    """
+    network, _ = model_read.understand(files)
+    table = model_metadata.parameter_table(files)
+    overrides = model_metadata.context_table(files)
+    numbers = {p.id: (p.value, p.unit) for p in network.parameters if p.constant}
+    numbers |= {c.id: (c.size, c.unit) for c in network.compartments}
+    plain = {
+        name: SourcedNumber(name, value, units.parts_text(unit), "none", "", "", 0)
+        for name, (value, unit) in numbers.items()
+        if value is not None
+    }
+    found = plain | table | overrides
+    return [
+        {
+            "id": row.id,
+            "value": row.value,
+            "unit": row.unit,
+            "status": row.status,
+            "source": row.source,
+            "note": row.note,
+            "from": files.context if name in overrides else files.name,
+        }
+        for name, row in found.items()
+    ]
+
+
+def source_text(files: model_files.ModelFiles) -> str:
+    """Return the table of ``source_rows`` to read, and the share of each status."""
+    rows = source_rows(files)
+    if not rows:
+        return f"{files.name} has no parameters."
+    shown = [
+        [str(r["id"]), f"{r['value']:.6g}", str(r["unit"]), str(r["status"])]
+        for r in rows
+    ]
+    titles = ["parameter", "value", "unit", "status"]
+    widths = [max(map(len, column)) for column in zip(titles, *shown, strict=True)]
+    lines = [_columns([*titles, "source"], widths)]
+    for row, cells in zip(rows, shown, strict=True):
+        source = str(row["source"]) or "–"
+        if files.context and row["from"] == files.context:
+            source = f"[{files.context}] {source}"
+        lines.append(_columns([*cells, source], widths))
+    lines += ["", f"{len(rows)} numbers: {status_shares(r['status'] for r in rows)}"]
+    return "\n".join(lines)
+
+
+def status_shares(statuses: Iterable[str | float]) -> str:
+    """Return '12 measured (40%), …', the commonest first."""
+    shares = Counter(map(str, statuses))
+    total = sum(shares.values())
+    return ", ".join(f"{n} {s} ({n / total:.0%})" for s, n in shares.most_common())
+
+
+def _columns(cells: list[str], widths: list[int]) -> str:
+    padded = [f"{cell:{width}s}" for cell, width in zip(cells, widths, strict=False)]
+    return "  ".join([*padded, cells[-1]])

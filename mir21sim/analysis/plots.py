@@ -1,0 +1,499 @@
+"""Curves and dose–responses as pictures: data in, Axes or a Figure out.
+
+No pyplot, so no window and no global state: save with ``save`` or ``ax.figure``.
+Colours come from viridis, which reads the same with any colour vision.
+"""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mir21sim import files
+from mir21sim._typing import FloatArray
+from mir21sim.analysis.compare import (
+    FEATURES,
+    HillFit,
+    Results,
+    compare,
+    dose_records,
+    fit_hill,
+    label_results,
+    quantity,
+    stimulus_time,
+)
+from mir21sim.analysis.deaths import death_times, fraction_dead
+from mir21sim.analysis.tables import Measured
+from mir21sim.errors import InputError
+from mir21sim.simulation import dataset as results
+from mir21sim.units import SECONDS_PER_HOUR, seconds
+
+MAX_PANELS = 6
+MAX_LEGEND = 16
+STYLES = ("-", "--", ":", "-.")
+OVERLAY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito 2008, without the hues that fade on white."""
+
+
+def plot_curves(
+    result: xr.Dataset,
+    observe: str,
+    ax: Axes | None = None,
+    *,
+    legend: bool = True,
+) -> Axes:
+    """Plot one quantity over time, one curve a run, coloured by the swept value.
+
+    Parameters
+    ----------
+    result : from ``simulate`` or ``sweep``, with at most one swept dimension
+    observe : the quantity
+    ax : where to draw; a new figure by default
+
+    Raises
+    ------
+    InputError
+        For more than one swept dimension: select first, or use ``plot_sweep``.
+    """
+    ax = ax if ax is not None else new_axes()
+    curves = quantity(result, observe)
+    dims = [str(d) for d in curves.dims if d != "time"]
+    if len(dims) > 1:
+        raise InputError(
+            f"One picture shows one swept name, got {', '.join(dims)}: select a value "
+            "first (`result.isel(...)`) or use `plot_sweep`."
+        )
+    times = result["time"].values
+    if not dims:
+        ax.plot(times, curves.values, color=OVERLAY_COLOURS[0], lw=1.8)
+    else:
+        _plot_family(ax, curves, dims[0], legend=legend)
+    _mark_doses(ax, result, skip=dims)
+    _label(ax, result, observe)
+    return ax
+
+
+def _plot_family(ax: Axes, curves: xr.DataArray, name: str, *, legend: bool) -> None:
+    """Draw one curve a swept value, a colour each, and say which is which."""
+    values = curves[name].values
+    colours = _colours(values)
+    block = curves.transpose(name, "time").values
+    handles = []
+    for value, row, colour in zip(values, block, colours, strict=True):
+        dashed = value == 0
+        handles += ax.plot(
+            curves["time"].values,
+            row,
+            color="0.25" if dashed else colour,
+            ls="--" if dashed else "-",
+            lw=1.8,
+            label=_number(value),
+        )
+    if not legend:
+        return
+    shown = handles
+    if len(handles) > MAX_LEGEND:
+        chosen = np.unique(np.linspace(0, len(handles) - 1, MAX_LEGEND).round())
+        shown = [handles[int(k)] for k in chosen]
+    ax.legend(
+        handles=shown,
+        title=axis_label(curves[name]),
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+    )
+
+
+def plot_dose_response(
+    features: xr.Dataset,
+    response: str | None = None,
+    ax: Axes | None = None,
+    *,
+    over: str | None = None,
+) -> Axes:
+    """Plot a feature against the dose with its Hill fit, one series a result.
+
+    Dose 0 stands apart at the left of the logarithmic axis. Where no fit exists the
+    reason is written into the picture.
+
+    Parameters
+    ----------
+    features : from ``compare``
+    response : feature to plot; by default the one that was fitted
+    """
+    ax = ax if ax is not None else new_axes()
+    response = response or str(features.attrs["response"])
+    if response not in FEATURES:
+        raise InputError(f"`response` must be one of {', '.join(FEATURES)}.")
+    swept = [str(d) for d in features[response].dims if d != "result"]
+    over = over or swept[0]
+    others = [d for d in swept if d != over]
+    doses = features[over].values.astype(float)
+    place = _places(doses)
+    unit = str(features[over].attrs.get("units", ""))
+    unit = f" {unit}" if unit not in ("", "1") else ""
+    stacked = features[response].stack(series=["result", *others])
+    for k, series in enumerate(stacked["series"].values):
+        points = stacked.isel(series=k).transpose(over).values
+        where = (f"{d} {_number(v)}" for d, v in zip(others, series[1:], strict=True))
+        label = ", ".join([str(series[0]), *where])
+        colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
+        _plot_series(ax, doses, place, points, label=label, colour=colour, unit=unit)
+    _log_axis(ax, doses)
+    ax.set_xlabel(axis_label(features[over]))
+    meaning = FEATURES[response][1]
+    own = str(features[response].attrs.get("units", ""))
+    ax.set_ylabel(
+        f"{features.attrs['observe']}:\n{_wrapped(meaning + _bracketed(own))}"
+    )
+    # From zero, so that a small effect looks small.
+    low = min(0.0, float(features[response].min()))
+    high = max(0.0, float(features[response].max()))
+    ax.set_ylim(low - 0.04 * (high - low), high + 0.08 * (high - low) or 1.0)
+    ax.legend(
+        frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0)
+    )
+    _clean(ax)
+    return ax
+
+
+def _plot_series(
+    ax: Axes,
+    doses: FloatArray,
+    place: FloatArray,
+    points: FloatArray,
+    *,
+    label: str,
+    colour: str,
+    unit: str,
+) -> None:
+    """Draw the points of one dose–response and the curve through them."""
+    fit = fit_hill(doses, points)
+    if fit.reason:
+        label = f"{label}\n{_wrapped(f'no EC50: {fit.reason}', 48)}"
+    else:
+        interval = f"{fit.ec50_low:.3g}–{fit.ec50_high:.3g}"
+        label = f"{label}\nEC50 {fit.ec50:.3g}{unit} ({interval})"
+        _plot_fit(ax, fit, doses, colour)
+    ax.plot(place, points, "o", color=colour, ms=5, label=label)
+
+
+def _plot_fit(ax: Axes, fit: HillFit, doses: FloatArray, colour: str) -> None:
+    positive = doses[doses > 0]
+    fine = np.geomspace(positive.min(), positive.max(), 300)
+    ax.plot(fine, fit(fine), "-", color=colour, lw=1.6)
+    ax.axvspan(
+        max(fit.ec50_low, positive.min()),
+        min(fit.ec50_high, positive.max()),
+        color=colour,
+        alpha=0.12,
+        lw=0,
+    )
+
+
+def _zero_place(positive: FloatArray) -> float:
+    """Return where dose 0 stands on a logarithmic axis: a ninth of it to the left."""
+    if not positive.size:
+        return 1.0
+    decades = max(1.0, float(np.ptp(np.log10(positive))))
+    return float(positive.min() * 10 ** (-decades / 8))
+
+
+def _places(doses: FloatArray) -> FloatArray:
+    """Return where doses stand on a logarithmic axis, dose 0 apart at its left."""
+    return np.where(doses > 0, doses, _zero_place(doses[doses > 0]))
+
+
+def _log_axis(ax: Axes, doses: FloatArray) -> None:
+    """Make the axis of doses logarithmic; label dose 0, and only whole decades else."""
+    positive = doses[doses > 0]
+    if not positive.size:
+        return
+    ax.set_xscale("log")
+    if not (doses == 0).any():
+        return
+    zero = _zero_place(positive)
+    low, high = np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max()))
+    decades = [
+        d for d in 10.0 ** np.arange(low, high + 1) if d >= positive.min() * 0.99
+    ]
+    ax.set_xticks([zero, *decades], ["0", *(_number(d) for d in decades)])
+    ax.minorticks_off()
+    ax.axvline(zero * np.sqrt(positive.min() / zero), color="0.85", lw=0.8, ls=":")
+
+
+def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
+    """Return the picture of a sweep: curves by dose, and the dose–response beside it.
+
+    With two swept names there is one panel of curves for each value of the second.
+
+    Raises
+    ------
+    InputError
+        For more than two swept names or more than six values of the second.
+    """
+    dims = [str(d) for d in quantity(result, observe).dims if d != "time"]
+    if not dims:
+        ax = plot_curves(result, observe)
+        ax.set_title(_title(result), fontsize="medium", loc="left")
+        return _figure_of(ax)
+    if len(dims) > 2:
+        raise InputError(
+            f"A picture shows two swept names at most, got {', '.join(dims)}."
+        )
+    panels = [result] if len(dims) == 1 else _slices(result, dims[1])
+    figure = Figure(figsize=(5.4 * len(panels) + 5.2, 4.4), layout="constrained")
+    axes = figure.subplots(1, len(panels) + 1)
+    for k, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
+        plot_curves(panel, observe, ax, legend=k == len(panels) - 1)
+        if len(dims) == 2:
+            value = panel[dims[1]]
+            ax.set_title(
+                f"{axis_label(value)} = {_number(float(value))}", fontsize="medium"
+            )
+    features = compare(result, observe, since=stimulus_time(result))
+    plot_dose_response(features, ax=axes[-1], over=dims[0])
+    figure.suptitle(_title(result), fontsize="medium", x=0.01, ha="left")
+    return figure
+
+
+def _slices(result: xr.Dataset, name: str) -> list[xr.Dataset]:
+    count = result.sizes[name]
+    if count > MAX_PANELS:
+        raise InputError(
+            f"A picture has at most {MAX_PANELS} panels, `{name}` has {count} values; "
+            "select some first."
+        )
+    return [result.isel({name: k}) for k in range(count)]
+
+
+def plot_overlay(
+    results_: Results,
+    observe: str,
+    measured: Iterable[Measured] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot one quantity of several results together, and measured points over it.
+
+    Each result has a colour; the runs of a sweep within it go from pale to full.
+    """
+    ax = ax if ax is not None else new_axes()
+    labelled = label_results(results_)
+    for k, (label, result) in enumerate(labelled.items()):
+        curves = quantity(result, observe)
+        dims = [str(d) for d in curves.dims if d != "time"]
+        block = curves.transpose(*dims, "time").values.reshape(-1, result.sizes["time"])
+        shades = np.linspace(0.3, 1.0, len(block)) if len(block) > 1 else [1.0]
+        colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
+        style = STYLES[k // len(OVERLAY_COLOURS) % len(STYLES)]
+        for row, shade in zip(block, shades, strict=True):
+            ax.plot(result["time"], row, ls=style, color=colour, alpha=shade, lw=1.6)
+        span = ", ".join(_span(result[d]) for d in dims)
+        shown = f"{label}\n({span}, pale to full)" if dims else label
+        ax.plot([], [], ls=style, color=colour, lw=1.6, label=shown)
+    for k, curve in enumerate(measured):
+        ax.errorbar(
+            curve.times_h,
+            curve.values,
+            yerr=curve.errors,
+            fmt="osD^v"[k % 5],
+            ms=4.5,
+            color="0.15",
+            mfc="white",
+            capsize=2,
+            label=f"{curve.label} (measured)",
+        )
+    _label(ax, next(iter(labelled.values())), observe)
+    ax.legend(
+        frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)
+    )
+    return ax
+
+
+def plot_population(
+    result: xr.Dataset, observe: str, *, since: float | str = 0.0
+) -> Figure:
+    """Draw when the cells of a population die, and the share dead over time.
+
+    With one swept dose, the share dead at the end by dose takes the place of the times.
+
+    Parameters
+    ----------
+    result : from ``simulate_population``, with one dimension at most besides ``cell``
+        and ``time``
+    observe : quantity that crosses one half in a cell that dies
+    since : h, or text; cells that were dead by then are left out
+
+    Raises
+    ------
+    InputError
+        For a result that has more dimensions besides: select first.
+    """
+    died = death_times(result, observe, since=since)
+    dims = [str(d) for d in died.dims if d != "cell"]
+    if len(dims) > 1:
+        raise InputError(
+            "The picture shows one swept dose of a population, got the dimensions "
+            f"{', '.join(dims)}: select a value first."
+        )
+    start = seconds(since, "since") / SECONDS_PER_HOUR
+    length = float(result["time"][-1]) - start
+    at = np.linspace(0.0, length, 201)
+    share = 100 * fraction_dead(result, at, observe, since=since)
+    after = f" after {start:g} h" if start else ""
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    if dims:
+        _plot_kill_curve(left, result[dims[0]], share.isel(at=-1).values)
+        left.set(ylabel=f"dead cells {length:g} h{after} (%)", ylim=(0, 102))
+        _plot_family(right, share.rename(at="time"), dims[0], legend=True)
+    else:
+        _plot_times_of_death(left, died.values, length)
+        left.set(xlabel=f"time{after} (h)", xlim=(0, length))
+        right.plot(at, share.values, color=OVERLAY_COLOURS[0], lw=1.8)
+    right.set(ylabel="dead cells (%)", ylim=(0, 102))
+    right.set(xlabel=f"time{after} (h)", xlim=(0, length))
+    for ax in (left, right):
+        _clean(ax)
+    whose = " · ".join(filter(None, map(result.attrs.get, ("model_id", "context"))))
+    figure.suptitle(
+        f"{whose}: {axis_label(result[observe])} crosses one half", fontsize=10
+    )
+    return figure
+
+
+def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
+    """Draw how many cells die when, and how many of them."""
+    when = died[np.isfinite(died) & (died > 0)]
+    ax.hist(when, bins=np.linspace(0.0, length, 41).tolist(), color=OVERLAY_COLOURS[0])
+    ax.set_ylabel("cells")
+    title = f"{len(when)} of {int((died > 0).sum())} cells die"
+    if len(when) > 1:
+        title += f"; mean {when.mean():.3g} h, CV {when.std(ddof=1) / when.mean():.2f}"
+    ax.set_title(title, fontsize=10)
+
+
+def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
+    """Draw the share dead by dose, dose 0 apart at the left of a logarithmic axis."""
+    doses = swept.values.astype(float)
+    place = _places(doses)
+    order = np.argsort(place)
+    joined = order[doses[order] > 0]
+    ax.plot(place[joined], dead[joined], color=OVERLAY_COLOURS[0], lw=1.8)
+    ax.plot(place, dead, "o", color=OVERLAY_COLOURS[0], mfc="white", ms=5)
+    _log_axis(ax, doses)
+    ax.set_xlabel(axis_label(swept))
+
+
+def save(figure: Figure | Axes, path: str | Path) -> Path:
+    """Write a figure as PNG, SVG or PDF by its file name, on white.
+
+    Raises
+    ------
+    InputError
+        For an unknown format, or a path that cannot be written.
+    """
+    path = files.check_writable(path, results.PICTURE_KINDS)
+    figure = _figure_of(figure) if isinstance(figure, Axes) else figure
+    part = files.prepare_output(path)
+    try:
+        figure.savefig(part, format=path.suffix[1:].lower(), dpi=150, facecolor="white")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def new_axes(width: float = 7.2, height: float = 4.4) -> Axes:
+    """Return axes in a new figure of its own, in inches."""
+    return Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def axis_label(coordinate: xr.DataArray) -> str:
+    """Return 'name (unit)' from a coordinate's attributes."""
+    name = coordinate.attrs.get("long_name", coordinate.name)
+    return f"{name}{_bracketed(str(coordinate.attrs.get('units', '')))}"
+
+
+def _wrapped(text: str, width: int = 34) -> str:
+    """Return a text in lines short enough for an axis."""
+    return "\n".join(textwrap.wrap(text, width))
+
+
+def _bracketed(unit: str) -> str:
+    return f" ({unit})" if unit and unit not in ("1", "dimensionless") else ""
+
+
+def _label(ax: Axes, result: xr.Dataset, observe: str) -> None:
+    """Put names and units on both axes of a time course."""
+    ax.set_xlabel(axis_label(result["time"]))
+    unit = str(result[observe].attrs.get("units", ""))
+    shown = {"molecule": " (molecules per cell)"}.get(unit, _bracketed(unit))
+    ax.set_ylabel(_wrapped(f"{result[observe].attrs.get('long_name', observe)}{shown}"))
+    ax.set_xlim(float(result["time"][0]), float(result["time"][-1]))
+    _clean(ax)
+
+
+def _clean(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(visible=True, color="0.92", lw=0.6)
+    ax.set_axisbelow(True)
+
+
+def _colours(values: FloatArray) -> FloatArray:
+    """Return a colour for each value, dark to light in their order, not too light."""
+    ranks = np.argsort(np.argsort(values))
+    share = ranks / max(1, len(values) - 1)
+    colours: FloatArray = mpl.colormaps["viridis"](0.88 * share)
+    return colours
+
+
+def _number(value: float) -> str:
+    """Return a number as short as three digits allow: 0.1, 43.3, 1000."""
+    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _span(coordinate: xr.DataArray) -> str:
+    low, high = float(coordinate.min()), float(coordinate.max())
+    return f"{axis_label(coordinate)} {_number(low)} to {_number(high)}"
+
+
+def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
+    """Draw a thin line at each fixed dose within the run and say what it is."""
+    start, end = float(result["time"][0]), float(result["time"][-1])
+    for dose in dose_records(result):
+        if dose["target"] in skip or not start < dose["time"] < end:
+            continue
+        ax.axvline(dose["time"], color="0.6", lw=0.9, ls=":")
+        what = "wash" if dose["mode"] == "set" else f"{dose['amount']:g} {dose['unit']}"
+        ax.annotate(
+            f"{dose['target']} {what}",
+            (dose["time"], 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, -3),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize="x-small",
+            color="0.35",
+        )
+
+
+def _title(result: xr.Dataset) -> str:
+    title = str(result.attrs.get("title", ""))
+    context = str(result.attrs.get("context", ""))
+    return f"{title} · {context}" if context else title
+
+
+def _figure_of(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure

@@ -1,0 +1,278 @@
+"""Results and features ↔ tables for other programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mir21sim import files, units
+from mir21sim._typing import FloatArray
+from mir21sim.analysis.compare import FEATURES, FIT_NAMES, quantity
+from mir21sim.analysis.deaths import death_records
+from mir21sim.errors import InputError, hint
+from mir21sim.units import SECONDS_PER_HOUR
+
+_OWN = ("cell", "time")
+_TIMES = ("mean_h", "p10_h", "half_h", "p90_h")
+"""Dimensions of every population, and what its deaths are told in hours by."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A measured curve.
+
+    Attributes
+    ----------
+    label : text for the legend
+    times_h, values : float arrays, shape (n_point,)
+    errors : float array, shape (n_point,), or None: one standard deviation
+    """
+
+    label: str
+    times_h: FloatArray
+    values: FloatArray
+    errors: FloatArray | None
+
+
+def read_measured(path: str | Path) -> list[Measured]:
+    """Read measured curves from a CSV file.
+
+    Columns: ``time_h`` and ``value``; optional ``error`` (one SD) and ``label`` (one
+    curve a label).
+
+    Raises
+    ------
+    InputError
+        For a missing file or column, or an entry that is no number, by line.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, comment="#")
+    except FileNotFoundError as error:
+        raise InputError(f"The measured curve `{path}` does not exist.") from error
+    except (
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
+        raise InputError(f"`{path}` is not a CSV table: {error}.") from error
+    known = ("time_h", "value", "error", "label")
+    for name in table.columns:
+        if name not in known:
+            raise InputError(f"`{path}`: unknown column `{name}`. {hint(name, known)}")
+    for name in ("time_h", "value"):
+        if name not in table.columns:
+            raise InputError(f"`{path}` needs the column `{name}`.")
+    numeric = [name for name in known[:3] if name in table.columns]
+    for name in numeric:
+        column = pd.to_numeric(table[name], errors="coerce")
+        bad = np.flatnonzero(column.isna())
+        if bad.size:
+            raise InputError(
+                f"`{path}`, line {bad[0] + 2}: {name} must be a number, got "
+                f"`{table[name].iloc[bad[0]]}`."
+            )
+        table[name] = column.astype(float)
+    labels = table["label"].astype(str) if "label" in table else None
+    groups = (
+        table.groupby(labels, sort=False)
+        if labels is not None
+        else [(path.stem, table)]
+    )
+    return [
+        Measured(
+            label=str(label),
+            times_h=part["time_h"].to_numpy(),
+            values=part["value"].to_numpy(),
+            errors=part["error"].to_numpy() if "error" in part else None,
+        )
+        for label, part in groups
+    ]
+
+
+def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return records (one mapping a row) as a table."""
+    return pd.DataFrame.from_records([dict(record) for record in records])
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table as people read it: texts, and which columns hold numbers."""
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    caption: str = ""
+
+
+def text_table(
+    table: pd.DataFrame | Sequence[Mapping[str, Any]],
+    caption: str = "",
+    titles: Mapping[str, str] | None = None,
+) -> TextTable:
+    """Return a table, or records, as texts: 4 digits, a dash where there is no value.
+
+    Parameters
+    ----------
+    titles : column to the words over it; by default its name
+    """
+    frame = table if isinstance(table, pd.DataFrame) else records_frame(table)
+    numeric = [
+        k
+        for k, column in enumerate(frame.columns)
+        if pd.api.types.is_numeric_dtype(frame[column])
+        and not pd.api.types.is_bool_dtype(frame[column])
+    ]
+    return TextTable(
+        titles=tuple((titles or {}).get(str(c), str(c)) for c in frame.columns),
+        rows=tuple(
+            tuple(_cell(value) for value in row)
+            for row in frame.itertuples(index=False, name=None)
+        ),
+        numeric=frozenset(numeric),
+        caption=caption,
+    )
+
+
+def lines_of(table: TextTable) -> list[str]:
+    """Return a table as lines for a terminal, numbers to the right."""
+    columns = zip(table.titles, *table.rows, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if k in table.numeric else f"{cell:{width}}"
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (table.titles, *table.rows)
+    ]
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return "∞" if value is not None and value > 0 else "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def feature_frame(features: xr.Dataset) -> pd.DataFrame:
+    """Return compared features in long form, one row a run; the fit repeats."""
+    names = [n for n in (*FEATURES, "note", *FIT_NAMES, "fit_note") if n in features]
+    frame = features[names].to_dataframe().reset_index()
+    keys = [str(d) for d in features["peak"].dims]
+    return frame[[*keys, *names]]
+
+
+def feature_text(features: xr.Dataset) -> str:
+    """Return compared features as a table to read, with units and the fit below."""
+    frame = feature_frame(features)
+    keys = [str(d) for d in features["peak"].dims if d != "result"]
+    shown = [n for n in FEATURES if n in frame]
+    renamed = {
+        name: f"{name.removesuffix('_per_h').removesuffix('_h')} "
+        f"[{features[name].attrs.get('units', '')}]"
+        for name in shown
+    } | {key: f"{key} [{features[key].attrs.get('units', '')}]" for key in keys}
+    body = frame[["result", *keys, *shown]].rename(columns=renamed)
+    text = body.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="–")
+    lines = [
+        f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} h",
+        text,
+    ]
+    notes = frame.loc[frame["note"] != "", ["result", *keys, "note"]]
+    if len(notes):
+        lines.append(
+            "note: " + "; ".join(_sentence(row, keys) for _, row in notes.iterrows())
+        )
+    coarse = features.attrs["resolution_h"]
+    if bool((features["switch_time_h"] < 2 * coarse).any()):
+        lines.append(
+            f"note: some switching times are below two output steps ({coarse:.3g} h "
+            "each); simulate with more points to resolve them"
+        )
+    if "EC50" in features:
+        lines += _fit_lines(features)
+    return "\n".join(lines)
+
+
+def _sentence(row: "pd.Series[Any]", keys: list[str]) -> str:
+    where = ", ".join(f"{key} = {row[key]}" for key in keys)
+    return f"{row['result']} {where}: {row['note']}".strip()
+
+
+def _fit_lines(features: xr.Dataset) -> list[str]:
+    """Return one line a fit: the numbers with their interval, or why there is none."""
+    names = [*FIT_NAMES, "fit_note"]
+    frame = features[names].to_dataframe().reset_index()
+    keys = [c for c in frame.columns if c not in names]
+    unit = features["EC50"].attrs.get("units", "")
+    lines = []
+    for _, row in frame.iterrows():
+        where = ", ".join(str(row[key]) for key in keys)
+        if row["fit_note"]:
+            lines.append(
+                f"{where}: no EC50 of {features.attrs['response']}: {row['fit_note']}"
+            )
+        else:
+            lines.append(
+                f"{where}: EC50 of {features.attrs['response']} = "
+                f"{row['EC50']:.3g} {unit} "
+                f"(95 % CI {row['EC50_low']:.3g} to {row['EC50_high']:.3g}), "
+                f"E0 = {row['E0']:.4g}, Emax = {row['Emax']:.4g}, "
+                f"Hill = {row['Hill']:.2f}, R² = {row['R2']:.4f}"
+            )
+    return lines
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table as CSV, in one move.
+
+    Raises
+    ------
+    InputError
+        When the path cannot be written.
+    """
+    path = Path(path)
+    part = files.prepare_output(path)
+    frame.to_csv(part, index=False)
+    part.replace(path)
+    return path
+
+
+def death_text(
+    result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
+) -> str:
+    """Return who dies, and when, as lines to read; a table where a dose is swept."""
+    start = units.seconds(since, "since") / SECONDS_PER_HOUR
+    length = float(result["time"][-1]) - start
+    records = death_records(result, observe, since=start)
+    swept = [str(d) for d in quantity(result, observe).dims if d not in _OWN]
+    if swept:
+        frame = pd.DataFrame(records).rename(columns={"dead": "dead [%]"})
+        frame["dead [%]"] *= 100.0
+        names = {name: f"{name.removesuffix('_h')} [h]" for name in _TIMES}
+        names |= {d: f"{d} [{result[d].attrs.get('units', '1')}]" for d in swept}
+        table = frame.drop(columns=[] if frame["lost"].any() else ["lost"])
+        body = table.rename(columns=names).to_string(
+            index=False, float_format=lambda v: f"{v:.4g}", na_rep="–"
+        )
+        return (
+            f"cells that live at {start:g} h, dead of them within {length:g} h, and "
+            f"their time of death\n{body}"
+        )
+    (found,) = records
+    n_dead = round(found["dead"] * found["cells"]) if found["cells"] else 0
+    lines = [f"{found['cells']} of {result.sizes['cell']} cells live at {start:g} h"]
+    if found["cells"]:
+        lines.append(f"{n_dead} of them ({found['dead']:.1%}) die within {length:g} h")
+    if n_dead > 1:
+        lines.append(
+            f"time of death: mean {found['mean_h']:.3g} h, CV {found['CV']:.2f}; 10 % "
+            f"by {found['p10_h']:.3g} h, half by {found['half_h']:.3g} h, 90 % by "
+            f"{found['p90_h']:.3g} h"
+        )
+    if found["lost"]:
+        lines.append(f"{found['lost']} cells could not be followed to the end")
+    return "\n".join(lines)

@@ -1,0 +1,397 @@
+"""The virtual bench: dishes of the same cells, each treated in its own way.
+
+One experiment is one Dataset, which all assays read (``mir21sim.assays``). So a blot, a
+plate and a flow plot of one experiment agree with each other: cell 7 of one dish is
+cell 7 of every other, up to what was done to it.
+"""
+
+import importlib.metadata
+import json
+import math
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
+from mir21sim.model.info import unique
+from mir21sim.simulation.checkpoint import PartialDishes
+from mir21sim.simulation.dataset import status_attributes
+from mir21sim.simulation.doses import Dose, DosesLike, Protocol
+from mir21sim.simulation.outputs import amount_unit, select_outputs
+from mir21sim.simulation.perturbations import NONE, Perturbations
+from mir21sim.simulation.population import Population, cell_options, simulate_population
+from mir21sim.simulation.problem import arrange, output_times
+from mir21sim.simulation.run import Options, make_plan
+from mir21sim.solvers.problem import Progress
+
+MAX_BYTES = 2**30
+"""Largest result of an experiment; more than this is a list of times too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One treated dish.
+
+    Attributes
+    ----------
+    name : unlike that of every other sample
+    doses : what is given and when; texts as on the command line will do
+    perturb : clamps, knock-downs, over-expression, missing sites
+    parameters : overrides, in the model's units; the same in all cells
+    treatment : name shared by the dishes that were treated alike but for the dose or
+        the reporter; by default `name`
+    dose : amount that plates and kill curves plot, in `dose_unit`; NaN for none
+    dish : what kind of dish: "" for plain cells, which blot, cytometer and plate read;
+        "reporter …" for cells with a plasmid, which only luciferase reads
+    """
+
+    name: str
+    doses: DosesLike = ()
+    perturb: Perturbations = NONE
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    treatment: str = ""
+    dose: float = math.nan
+    dose_unit: str = ""
+    dish: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise InputError("A sample must have a name.")
+        object.__setattr__(self, "doses", Protocol.of(self.doses))
+        object.__setattr__(self, "treatment", self.treatment or self.name)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The doses of this dish."""
+        return Protocol.of(self.doses)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return {
+            "name": self.name,
+            "doses": [str(dose) for dose in self.protocol.doses],
+            "perturb": self.perturb.to_record(),
+            "parameters": dict(self.parameters),
+            "treatment": self.treatment,
+            "dose": None if math.isnan(self.dose) else self.dose,
+            "dose_unit": self.dose_unit,
+            "dish": self.dish,
+        }
+
+
+def dose_series(
+    treatment: str,
+    dose: Dose | str,
+    amounts: Sequence[float],
+    *,
+    doses: DosesLike = (),
+    perturb: Perturbations = NONE,
+    parameters: Mapping[str, float] | None = None,
+) -> tuple[Sample, ...]:
+    """Return one sample for each amount of one dose.
+
+    Parameters
+    ----------
+    dose : what is given in rising amounts, e.g. ``"TRAIL=1 ng/ml@24h"``; its own amount
+        does not matter
+    doses : what all samples get besides
+
+    Examples
+    --------
+    >>> [s.name for s in dose_series("TRAIL", "TRAIL=1 ng/ml@24h", [0, 10])]
+    ['TRAIL 0 ng/ml', 'TRAIL 10 ng/ml']
+    """
+    pattern = dose if isinstance(dose, Dose) else Dose.parse(dose)
+    shared = Protocol.of(doses).doses
+    return tuple(
+        Sample(
+            name=f"{treatment} {amount:g} {pattern.unit}".strip(),
+            doses=(*shared, replace(pattern, amount=float(amount))),
+            perturb=perturb,
+            parameters=parameters or {},
+            treatment=treatment,
+            dose=float(amount),
+            dose_unit=pattern.unit,
+        )
+        for amount in amounts
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Experiment:
+    """Dishes of one population of cells, and when they are looked at.
+
+    Parameters
+    ----------
+    samples : one dish each, names unlike; the first is the control of every assay that
+        is not told of another
+    population : the cells; every dish gets the same ones
+    times_h : float array, shape (n_time,), h, ascending from 0: only these are kept
+
+    Raises
+    ------
+    InputError
+        For no sample, a name given twice, or times that do not ascend from 0.
+    """
+
+    samples: tuple[Sample, ...]
+    population: Population
+    times_h: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        samples = tuple(self.samples)
+        object.__setattr__(self, "samples", samples)
+        if not samples:
+            raise InputError("An experiment needs one sample or more.")
+        twice = [n for n, k in Counter(s.name for s in samples).items() if k > 1]
+        if twice:
+            raise InputError(f"Two samples are called `{twice[0]}`; names must differ.")
+        times = np.array(self.times_h, dtype=float).ravel()
+        if len(times) and times[0] > 0:
+            times = np.concatenate([[0.0], times])
+        checked = output_times(0.0, 0.0, 2, times)
+        object.__setattr__(self, "times_h", tuple(float(t) for t in checked))
+
+
+def run(
+    model: CompiledModel,
+    experiment: Experiment,
+    observe: Sequence[str],
+    *,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    store: PartialDishes | None = None,
+) -> xr.Dataset:
+    """Run every dish of an experiment and return its virtual cells.
+
+    Dishes that differ in their doses alone start from the same resting cells, which are
+    sought once.
+
+    Parameters
+    ----------
+    observe : what to keep: the union of the assays' ``needs``
+    options : method, tolerances; by default Rodas5P at rtol 1e-3
+    progress : called with (cells done, cells in all dishes)
+    store : where each dish is kept as it is done, and from where it is taken when it
+        is there; its plan must be the ``record`` of the same arguments
+
+    Returns
+    -------
+    Dataset with the dimensions ``sample``, ``cell`` and ``time`` (h); the coordinates
+    ``treatment``, ``dose`` and ``dish`` on ``sample``; ``status`` on (sample, cell)
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or a result larger than ``MAX_BYTES``.
+
+    Warns
+    -----
+    FailedRunsWarning
+        Where the run of a cell failed; it is NaN from then on, and assays leave it out.
+    """
+    observe = unique(observe)
+    outputs, _ = select_outputs(model, observe)
+    shape = (len(experiment.samples), experiment.population.n, len(experiment.times_h))
+    size = 8 * math.prod(shape) * len(observe)
+    if size > MAX_BYTES:
+        raise InputError(
+            f"{shape[0]} samples of {shape[1]} cells at {shape[2]} times with "
+            f"{len(observe)} quantities take {size / 2**30:.1f} GiB, more than "
+            f"{MAX_BYTES / 2**30:.0f}: keep fewer times, or fewer cells."
+        )
+    cells = experiment.population.cells(model)
+    values = {name: np.full(shape, np.nan) for name in observe}
+    status = np.full(shape[:2], SolverStatus.NOT_RUN, dtype=np.int64)
+    options = cell_options(options)
+    n = experiment.population.n
+    for k, sample in enumerate(experiment.samples):
+        tell = _shifted(progress, k * n, status.size)
+        seen = None if store is None else store.read(k)
+        if seen is None:
+            seen = _dish(
+                model,
+                cells,
+                sample,
+                experiment.times_h,
+                observe,
+                options=replace(options, progress=tell),
+            )
+            if store is not None:
+                store.write(k, seen)
+        elif tell:
+            tell(n, n)
+        for name, value in zip(observe, seen["values"], strict=True):
+            values[name][k] = value
+        status[k] = seen["status"]
+    _warn_of_failures(experiment, status)
+    dims = ("sample", "cell", "time")
+    data: dict[str, Any] = {
+        output.name: (
+            dims,
+            values[output.name],
+            {"units": output.unit, "long_name": output.label},
+        )
+        for output in outputs
+    }
+    data["status"] = (("sample", "cell"), status, status_attributes())
+    return xr.Dataset(
+        data, coords=_coordinates(experiment), attrs=_attributes(model, experiment)
+    )
+
+
+def _dish(
+    model: CompiledModel,
+    cells: Mapping[str, FloatArray],
+    sample: Sample,
+    times_h: Sequence[float],
+    observe: Sequence[str],
+    *,
+    options: Options,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return what is seen of a dish.
+
+    Returns
+    -------
+    ``values``, shape (n_observe, n_cell, n_time), and ``status``, shape (n_cell,)
+    """
+    result = simulate_population(
+        model,
+        # What a sample sets does not differ between its cells.
+        {name: v for name, v in cells.items() if name not in sample.parameters},
+        times=times_h,
+        observe=observe,
+        doses=sample.protocol,
+        parameters=sample.parameters,
+        perturb=sample.perturb,
+        options=options,
+    )
+    return {
+        "values": np.stack([result[name].values for name in observe]),
+        "status": result["status"].values.astype(np.int64),
+    }
+
+
+def record(
+    model: CompiledModel,
+    experiment: Experiment,
+    observe: Sequence[str],
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Return what decides the numbers of ``run``, as plain values, by name."""
+    options = cell_options(options)
+    return {
+        "model": model.digest,
+        "context": model.context,
+        "backend": model.kernels.backend,
+        "samples": [sample.to_record() for sample in experiment.samples],
+        "population": experiment.population.to_record(),
+        "times": list(experiment.times_h),
+        "quantities": list(unique(observe)),
+        "method": options.method,
+        "rtol": options.rtol,
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("mir21sim", "numpy", "scipy", "numba")
+        },
+    }
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return a progress call of one dish that counts the dishes before it."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)
+
+
+def _warn_of_failures(experiment: Experiment, status: np.ndarray[Any, Any]) -> None:
+    failed = np.argwhere(status != SolverStatus.OK)
+    if not len(failed):
+        return
+    sample, cell = failed[0]
+    code = SolverStatus(int(status[sample, cell]))
+    warnings.warn(
+        f"{len(failed)} of {status.size} cells could not be run to the end; first: "
+        f"cell {cell} of `{experiment.samples[sample].name}`: {code.message} "
+        "Assays leave them out from where they stop.",
+        FailedRunsWarning,
+        stacklevel=3,
+    )
+
+
+def _coordinates(experiment: Experiment) -> dict[str, Any]:
+    samples = experiment.samples
+
+    def text(values: Sequence[str]) -> np.ndarray[Any, Any]:
+        return np.array(values, dtype=object)
+
+    return {
+        "sample": ("sample", text([s.name for s in samples])),
+        "treatment": ("sample", text([s.treatment for s in samples])),
+        "dose": ("sample", np.array([s.dose for s in samples], dtype=float)),
+        "dose_unit": ("sample", text([s.dose_unit for s in samples])),
+        "dish": ("sample", text([s.dish for s in samples])),
+        "cell": ("cell", np.arange(experiment.population.n)),
+        "time": (
+            "time",
+            np.array(experiment.times_h),
+            {"units": "h", "long_name": "time"},
+        ),
+    }
+
+
+def _attributes(model: CompiledModel, experiment: Experiment) -> dict[str, Any]:
+    record = {
+        "kind": "experiment",
+        "samples": [sample.to_record() for sample in experiment.samples],
+        "population": experiment.population.to_record(),
+        "times_h": list(experiment.times_h),
+    }
+    return {
+        "title": model.info.title or model.id,
+        "model_id": model.id,
+        "model_sha256": model.digest,
+        "context": model.context,
+        "amount_unit": amount_unit(model),
+        "genes": json.dumps({n: g.protein for n, g in model.info.genes.items()}),
+        "experiment": json.dumps(record),
+    }
+
+
+def check(model: CompiledModel, sample: Sample, times_h: Sequence[float]) -> None:
+    """Stop at what a model cannot do with a sample, without running it.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a unit that does not convert, a dose outside the times.
+    """
+    asked = make_plan(
+        model,
+        start=0.0,
+        end=None,
+        points=2,
+        times=times_h,
+        observe=None,
+        doses=sample.protocol,
+        parameters=sample.parameters,
+        initials=None,
+        over={},
+        perturb=sample.perturb,
+    )
+    arrange(model, asked)
+
+
+def origins(cells: xr.Dataset) -> list[str]:
+    """Return the sample of each dish; of a dish that an assay added, its treatment."""
+    dishes = zip(
+        *(cells[n].values for n in ("sample", "treatment", "dish")), strict=True
+    )
+    return [str(treatment if dish else sample) for sample, treatment, dish in dishes]

@@ -1,0 +1,95 @@
+"""All commands, and the way in: one line for a mistake, exit codes."""
+
+import os
+import sys
+import traceback
+import warnings
+from typing import Annotated, Any
+
+import typer
+
+from mir21sim import errors
+from mir21sim.cli import doctor as machine
+from mir21sim.cli import models, results, runs, study
+from mir21sim.cli import validation as trust
+from mir21sim.cli.output import EXIT_FAILED_RUN, EXIT_INPUT, EXIT_INTERRUPTED
+
+app = typer.Typer(
+    name="mir21sim",
+    help="What happens to this cell if miR-21 is blocked? Simulate, sweep, compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[  # taken off the arguments in `main`
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Simulate, sweep and compare runs of miR-21 apoptosis models."""
+
+
+for _command in (  # in the order in which `--help` lists them
+    models.models,
+    models.info,
+    runs.simulate,
+    runs.sweep,
+    runs.population,
+    results.compare,
+    models.lint,
+    trust.validate,
+    models.sources,
+    models.convert,
+    trust.verify,
+    machine.doctor,
+    results.rerun,
+    machine.benchmark,
+):
+    app.command()(_command)
+app.add_typer(study.study_app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit 2 for input, 1 for a failed run, with one line."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", errors.FailedRunsWarning)
+            warnings.simplefilter("default", errors.ModelWarning)
+            warnings.showwarning = _show_warning
+            app(args=arguments, prog_name="mir21sim")
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe went away; nothing is wrong with the result.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the last place to make it a sentence
+        if debug:
+            traceback.print_exc()
+        _show_error(error)
+        failed = isinstance(error, errors.SolverError)
+        known = isinstance(error, errors.Mir21simError)
+        sys.exit(EXIT_INPUT if known and not failed else EXIT_FAILED_RUN)
+
+
+def _show_error(error: Exception) -> None:
+    text = " ".join(str(error).split())
+    if not isinstance(error, errors.Mir21simError):
+        text = (
+            f"internal error ({type(error).__name__}: {text[:300]}); "
+            "--debug shows where; please report it"
+        )
+    typer.echo(f"mir21sim: {text}", err=True)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"mir21sim: warning: {message}", err=True)

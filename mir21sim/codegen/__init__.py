@@ -1,1 +1,0 @@
-"""SymPy system → text → cached kernels."""

@@ -1,0 +1,332 @@
+"""Algebraic rules → which quantity each determines, and its formula.
+
+Which quantities a set of rules determines is a matching of rules and free quantities
+(SBML L3V2 section 4.11.5). A set that can be matched in two ways does not say what it
+means and is refused. No SymPy.
+"""
+
+import textwrap
+from collections.abc import Container, Iterable, Iterator, Mapping
+
+from mir21sim.errors import ModelError, UnsupportedFeatureError
+from mir21sim.model import network as ir
+
+MAX_SIZE = 1_000
+"""Operations in one formula that elimination may make."""
+
+_ZERO, _ONE = ir.Number(0.0), ir.Number(1.0)
+
+
+# ---------------------------------------------------------- which quantity is which
+def determined(network: ir.Network) -> frozenset[str]:
+    """Return the ids that the algebraic rules of a network determine.
+
+    Raises
+    ------
+    ModelError
+        Where there are too few quantities for the rules, or more than one choice.
+    """
+    if not network.algebraic:
+        return frozenset()
+    found = [list(_plain_symbols(math)) for math in network.algebraic]
+    # A boundary species is held by its modeller: it yields to other candidates.
+    free = _free(network)
+    for pool in (free, free | _boundary(network)):
+        edges = [[name for name in names if name in pool] for names in found]
+        chosen = _matching(edges)
+        if chosen is not None:
+            return _unique(network, edges, chosen)
+    raise ModelError(
+        f"The {len(found)} algebraic rules ({_listed(network)}) determine too much: "
+        "they leave no quantity free for each of them. A quantity is free if it is not "
+        "constant and neither a rule, a reaction nor an event sets it."
+    )
+
+
+def _plain_symbols(expr: ir.Expr) -> Iterator[str]:
+    """Yield the ids whose value counts: not those of which only a rate is asked."""
+    stack = [expr]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ir.Symbol):
+            yield node.name
+        elif isinstance(node, ir.Call) and node.op != ir.RATE_OF:
+            stack.extend(reversed(node.args))
+
+
+def _free(network: ir.Network) -> frozenset[str]:
+    """Return the ids that may vary and that nothing else sets."""
+    varying = {c.id for c in network.compartments if not c.constant}
+    varying |= {p.id for p in network.parameters if not p.constant}
+    changed = {name for r in network.reactions for name, _ in r.changes()}
+    varying |= {
+        s.id
+        for s in network.species
+        if not s.constant and not s.boundary and s.id not in changed
+    }
+    return frozenset(varying - _set_otherwise(network))
+
+
+def _boundary(network: ir.Network) -> frozenset[str]:
+    held = {s.id for s in network.species if s.boundary and not s.constant}
+    return frozenset(held - _set_otherwise(network))
+
+
+def _set_otherwise(network: ir.Network) -> set[str]:
+    """Return the ids that a rule or an event sets."""
+    ruled = {rule.variable for rule in network.rules}
+    return ruled | {a.variable for e in network.events for a in e.assignments}
+
+
+def _matching(edges: list[list[str]], without: str = "") -> dict[str, int] | None:
+    """Return {id: rule} that gives each rule an id of its own, None if impossible."""
+    owner: dict[str, int] = {}
+
+    def place(rule: int, tried: set[str]) -> bool:
+        for name in edges[rule]:
+            if name == without or name in tried:
+                continue
+            tried.add(name)
+            if name not in owner or place(owner[name], tried):
+                owner[name] = rule
+                return True
+        return False
+
+    for rule in range(len(edges)):
+        if not place(rule, set()):
+            return None
+    return owner
+
+
+def _unique(
+    network: ir.Network, edges: list[list[str]], chosen: dict[str, int]
+) -> frozenset[str]:
+    """Return the matched ids; raise where others could be matched as well."""
+    for name, rule in chosen.items():
+        if _matching(edges, without=name) is not None:
+            others = ", ".join(f"`{n}`" for n in edges[rule])
+            raise ModelError(
+                f"The algebraic rule `{ir.text(network.algebraic[rule])} = 0` does not "
+                f"say which of {others} it determines; declare constant what it does "
+                "not, or write an assignment rule."
+            )
+    return frozenset(chosen)
+
+
+def _listed(network: ir.Network) -> str:
+    return "; ".join(f"`{ir.text(math)} = 0`" for math in network.algebraic[:5])
+
+
+# ------------------------------------------------------------------------- solving
+def solve(
+    constraints: Iterable[ir.Expr],
+    unknowns: Iterable[str],
+    defined: Mapping[str, ir.Expr],
+    *,
+    what: str = "algebraic rule",
+    steady: Container[str] | None = None,
+) -> dict[str, ir.Expr]:
+    """Return each unknown as a formula of what is known or of other unknowns.
+
+    Gaussian elimination over formulas: a rule that is linear in an unknown becomes
+    its definition and takes it out of the others.
+
+    Parameters
+    ----------
+    constraints : formulas over stored quantities that are zero at all times
+    unknowns : as many ids as constraints
+    defined : formulas of other quantities, in which unknowns may hide
+    what : what the constraints are, for messages
+    steady : ids that a factor of an unknown may use, so that it does not vanish while
+        time goes on; None: any
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        For a constraint that is not linear in any quantity that it could determine,
+        and for formulas that grow without bounds on the way.
+    """
+    left = set(unknowns)
+    waiting = [_inlined(math, left, defined) for math in constraints]
+    found: dict[str, ir.Expr] = {}
+    while waiting:
+        place, name, formula = _pivot(waiting, left, what, steady)
+        if ir.size(formula, MAX_SIZE) >= MAX_SIZE:
+            raise UnsupportedFeatureError(
+                f"The formula that the {what} gives `{name}` grows beyond {MAX_SIZE} "
+                "operations; that is not supported."
+            )
+        waiting.pop(place)
+        left.discard(name)
+        found[name] = formula
+        waiting = [ir.substitute(math, {name: formula}) for math in waiting]
+    return found
+
+
+def _inlined(
+    math: ir.Expr, unknowns: set[str], defined: Mapping[str, ir.Expr]
+) -> ir.Expr:
+    """Return a constraint with the definitions written out that hide an unknown."""
+    hiding = {name for name in defined if unknowns & _behind(name, defined)}
+    for _ in range(len(hiding)):
+        used = {name: defined[name] for name in ir.symbols(math) if name in hiding}
+        if not used:
+            break
+        math = ir.substitute(math, used)
+    return math
+
+
+def _behind(name: str, defined: Mapping[str, ir.Expr]) -> set[str]:
+    waiting, seen = [name], set[str]()
+    while waiting:
+        entry = waiting.pop()
+        if entry in defined:
+            new = set(ir.symbols(defined[entry])) - seen
+            seen |= new
+            waiting.extend(new)
+    return seen
+
+
+def _pivot(
+    waiting: list[ir.Expr],
+    unknowns: set[str],
+    what: str,
+    steady: Container[str] | None,
+) -> tuple[int, str, ir.Expr]:
+    """Return a constraint, an unknown in it, and the formula that it gives it.
+
+    A factor that is a number cannot vanish, so it goes before one that is a formula.
+    """
+    best: tuple[bool, int, str, ir.Expr] | None = None
+    for place, math in enumerate(waiting):
+        for name in sorted(unknowns & set(ir.symbols(math))):
+            line = _linear(math, name)
+            if line is None or line[0] == _ZERO:
+                continue
+            factor, rest = line
+            if steady is not None and not _is_steady(factor, steady):
+                continue
+            sure = isinstance(factor, ir.Number)
+            if best is None or (sure and not best[0]):
+                formula = _divided(_negative(rest), factor)
+                best = (sure, place, name, formula)
+    if best is None:
+        raise UnsupportedFeatureError(
+            f"The {what} `{_short(waiting[0])} = 0` is not linear in "
+            f"{', '.join(f'`{n}`' for n in sorted(unknowns)[:5])}, which it should "
+            "determine; that is not supported. Write an assignment rule with the "
+            "solution that is meant."
+        )
+    return best[1:]
+
+
+def _is_steady(expr: ir.Expr, steady: Container[str]) -> bool:
+    return not ir.uses_time(expr) and all(name in steady for name in ir.symbols(expr))
+
+
+def _short(expr: ir.Expr) -> str:
+    return textwrap.shorten(ir.text(expr), 200)
+
+
+_Line = tuple[ir.Expr, ir.Expr]
+"""(a, b) of a·x + b."""
+
+
+def _linear(expr: ir.Expr, name: str) -> _Line | None:
+    """Return (a, b) with expr = a·name + b, None where it is not linear."""
+    if isinstance(expr, ir.Symbol) and expr.name == name:
+        return _ONE, _ZERO
+    if not isinstance(expr, ir.Call):
+        return _ZERO, expr
+    parts: list[_Line] = []
+    for arg in expr.args:
+        part = _linear(arg, name)
+        if part is None:
+            return None
+        parts.append(part)
+    if all(a is _ZERO for a, _ in parts):
+        return _ZERO, expr
+    return _LINEAR[expr.op](parts) if expr.op in _LINEAR else None
+
+
+def _linear_sum(parts: list[_Line]) -> _Line:
+    a, b = parts[0]
+    for more, rest in parts[1:]:
+        a, b = _added(a, more), _added(b, rest)
+    return a, b
+
+
+def _linear_difference(parts: list[_Line]) -> _Line:
+    turned = [(_negative(a), _negative(b)) for a, b in parts]
+    return turned[0] if len(parts) == 1 else _linear_sum([parts[0], turned[1]])
+
+
+def _linear_product(parts: list[_Line]) -> _Line | None:
+    a: ir.Expr = _ZERO
+    b: ir.Expr = _ONE
+    for more, rest in parts:
+        if a != _ZERO and more != _ZERO:
+            return None
+        a, b = _added(_times(a, rest), _times(b, more)), _times(b, rest)
+    return a, b
+
+
+def _linear_quotient(parts: list[_Line]) -> _Line | None:
+    (a, b), (below, divisor) = parts
+    if below != _ZERO:
+        return None
+    return _divided(a, divisor), _divided(b, divisor)
+
+
+def _linear_choice(parts: list[_Line]) -> _Line | None:
+    """Return a piecewise whose values are linear and whose conditions are known."""
+    conditions = parts[1::2]
+    if any(a != _ZERO for a, _ in conditions) or len(parts) % 2 == 0:
+        return None
+    made = []
+    for k in (0, 1):
+        args = [
+            part[1] if i in range(1, len(parts), 2) else part[k]
+            for i, part in enumerate(parts)
+        ]
+        made.append(ir.Call("piecewise", tuple(args)))
+    return made[0], made[1]
+
+
+_LINEAR = {
+    "plus": _linear_sum,
+    "minus": _linear_difference,
+    "times": _linear_product,
+    "divide": _linear_quotient,
+    "piecewise": _linear_choice,
+}
+
+
+def _added(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    if isinstance(a, ir.Number) and isinstance(b, ir.Number):
+        return ir.Number(a.value + b.value)
+    if _ZERO in (a, b):
+        return b if a == _ZERO else a
+    return ir.Call("plus", (a, b))
+
+
+def _times(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    if isinstance(a, ir.Number) and isinstance(b, ir.Number):
+        return ir.Number(a.value * b.value)
+    if _ZERO in (a, b):
+        return _ZERO
+    if _ONE in (a, b):
+        return b if a == _ONE else a
+    return ir.Call("times", (a, b))
+
+
+def _negative(a: ir.Expr) -> ir.Expr:
+    return ir.Number(-a.value) if isinstance(a, ir.Number) else ir.Call("minus", (a,))
+
+
+def _divided(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    if a == _ZERO or b == _ONE:
+        return a
+    if isinstance(a, ir.Number) and isinstance(b, ir.Number) and b.value:
+        return ir.Number(a.value / b.value)
+    return ir.Call("divide", (a, b))

@@ -1,0 +1,63 @@
+"""Vector kernels of one network, compiled: what ``driver`` calls."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+from numba import types
+
+from mir21sim._typing import Kernel
+
+ROWS = types.Array(types.float64, 2, "C")
+RATES = types.FunctionType(types.void(ROWS, ROWS, ROWS, ROWS, ROWS, ROWS))
+MATRIX = types.FunctionType(types.void(ROWS, ROWS, ROWS, ROWS, ROWS, ROWS))
+SOLVE = types.FunctionType(types.void(ROWS, ROWS))
+TIME = types.FunctionType(types.void(ROWS, ROWS, ROWS, ROWS, ROWS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LaneKernels:
+    """Vector kernels of one network (``codegen.lanes`` says what each fills).
+
+    ``time`` fills nothing where ``has_time`` is False: df/dt is zero.
+    """
+
+    rates: Kernel
+    matrix: Kernel
+    solve: Kernel
+    time: Kernel
+    assigned: Kernel
+    has_time: bool
+    n_state: int
+    n_param: int
+    n_rate: int
+    n_w: int
+    n_a: int
+
+
+def compiled(module: Any) -> LaneKernels:
+    """Compile the lane kernels of a generated module, or load them from the cache."""
+    from mir21sim.compiler import llvm_lanes as vector
+
+    signatures = {
+        "rates": RATES.signature,
+        "matrix": MATRIX.signature,
+        "solve": SOLVE.signature,
+        "time": TIME.signature,
+        "assigned": types.void(ROWS, ROWS, ROWS, ROWS),
+    }
+    made = {}
+    for name, signature in signatures.items():
+        emit = vector.emitter(module.ARRAYS[name], module.PROGRAMS[name], module.PIECE)
+        setattr(module, f"emit_{name}", emit)
+        options = {"cache": True, "nogil": True, "error_model": "numpy"}
+        made[name] = numba.njit(signature, **options)(getattr(module, name))
+    return LaneKernels(
+        **made,
+        has_time=module.HAS_TIME,
+        n_state=module.N_STATE,
+        n_param=module.N_PARAM,
+        n_rate=module.N_RATE,
+        n_w=module.N_W,
+        n_a=module.N_A,
+    )

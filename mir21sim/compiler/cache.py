@@ -1,0 +1,262 @@
+"""Network → kernels, through a cache folder keyed by content."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import platformdirs
+
+from mir21sim._typing import Kernel
+from mir21sim.compiler import build as signatures
+from mir21sim.compiler import version as emit_version
+from mir21sim.compiler.equations import equations
+from mir21sim.compiler.kernels import Kernels
+from mir21sim.errors import InputError
+from mir21sim.model import network as ir
+
+if TYPE_CHECKING:
+    from mir21sim.compiler.build_lanes import LaneKernels
+
+Backend: TypeAlias = Literal["numba", "numpy"]
+
+_SEAL = "# sha256 of the rest: "
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelModule:
+    """Kernels with the axis orders they were generated for."""
+
+    kernels: Kernels
+    state_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+    assigned_names: tuple[str, ...]
+    rate_names: tuple[str, ...]
+    path: Path
+    key: str
+
+
+def folder() -> Path:
+    """Return the cache folder: ``$MIR21SIM_CACHE`` or the user's cache folder.
+
+    It is safe to delete. Where it cannot be written, a temporary folder serves, and
+    every process compiles anew.
+    """
+    wanted = os.environ.get("MIR21SIM_CACHE") or platformdirs.user_cache_dir("mir21sim")
+    path = Path(wanted)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path):
+            pass
+    except OSError:
+        path = Path(tempfile.gettempdir()) / f"mir21sim-{os.getpid()}"
+        path.mkdir(exist_ok=True)
+    return path
+
+
+def key(network: ir.Network) -> str:
+    """Return the hash that names a network's kernels on this machine."""
+    parts = (
+        network.structure_digest(),
+        emit_version.GENERATOR,
+        _numba_version(),
+        platform.python_version(),
+        platform.machine(),
+        platform.processor(),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _numba_version() -> str:
+    try:
+        return importlib.metadata.version("numba")
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def is_cached(network: ir.Network) -> bool:
+    """Say whether the module text of a network is there and whole."""
+    return _read(folder() / f"m_{key(network)}.py") is not None
+
+
+def has_passed(network: ir.Network, check: str) -> bool:
+    """Say whether a network of this structure is noted as having passed a check."""
+    return (folder() / f"m_{key(network)}.{check}").is_file()
+
+
+def note_passed(network: ir.Network, check: str) -> None:
+    """Note that a network passed a check that depends on its structure alone."""
+    with contextlib.suppress(OSError):
+        (folder() / f"m_{key(network)}.{check}").touch()
+
+
+def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
+    """Return the kernels of a network, generating and compiling what is not cached.
+
+    A damaged file in the cache is replaced, never fatal.
+
+    Raises
+    ------
+    InputError
+        For an unknown backend, or for "numba" where Numba is not installed.
+    CodegenError
+        For an expression without kernel code.
+    """
+    if backend not in ("numba", "numpy"):
+        raise InputError(f"`backend` must be numba or numpy, got `{backend}`.")
+    if backend == "numba" and _numba_version() == "none":
+        raise InputError(
+            "The backend `numba` needs the package numba; `numpy` works without it."
+        )
+    name = key(network)
+    path = folder() / f"m_{name}.py"
+    text = _read(path)
+    if text is None:
+        text = _generate(network)
+        _write(path, text)
+    module = _import(path, backend)
+    if backend == "numpy":
+        compiled = signatures.numpy_kernels(module)
+    else:
+        compiled = signatures.numba_kernels(module, _compiler(path, module, text))
+    return KernelModule(
+        kernels=compiled,
+        state_names=module.STATE_NAMES,
+        param_names=module.PARAM_NAMES,
+        assigned_names=module.ASSIGNED_NAMES,
+        rate_names=module.RATE_NAMES,
+        path=path,
+        key=name,
+    )
+
+
+def lane_kernels(network: ir.Network) -> "LaneKernels":
+    """Return the vector kernels of a network for the batch solver.
+
+    Raises
+    ------
+    CodegenError
+        For a function without vector code; such a model runs by SciPy.
+    """
+    path = folder() / f"l_{key(network)}.py"
+    if _read(path) is None:
+        _write(path, _generate_lanes(network))
+    return _load_lanes(path)
+
+
+@functools.lru_cache(maxsize=16)
+def _load_lanes(path: Path) -> "LaneKernels":
+    """Return the kernels of a file; a damaged cache beside it is thrown away once."""
+    from mir21sim.compiler import build_lanes as lanes  # Numba takes half a second
+
+    try:
+        return lanes.compiled(_import(path, "lanes"))
+    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
+        _forget(path)
+        return lanes.compiled(_import(path, "lanes"))
+
+
+def _generate_lanes(network: ir.Network) -> str:
+    """Return the sealed text of the lane programs."""
+    from mir21sim.compiler import lane_programs as lanes
+    from mir21sim.compiler import symbolic
+
+    system = symbolic.build(network)
+    made = lanes.programs(system, frozenset(s.id for s in network.species))
+    return _sealed(lanes.module_text(made, system, network.id, key(network)))
+
+
+def _sealed(body: str) -> str:
+    """Return a module text under the hash that tells it whole."""
+    return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+
+
+def _generate(network: ir.Network) -> str:
+    """Return the sealed module text; SymPy is imported only here."""
+    from mir21sim.compiler import python_text as emit
+    from mir21sim.compiler import (
+        symbolic,
+        symbolic_events,  # not needed on a cached start
+    )
+
+    system = symbolic.build(network)
+    events = symbolic_events.build(equations(network), system)
+    body = emit.module_text(system, events, network.id, key(network))
+    return _sealed(body)
+
+
+def _read(path: Path) -> str | None:
+    """Return a module text from the cache, None where it is missing or damaged."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    seal, _, body = text.partition("\n")
+    whole = seal == _SEAL + hashlib.sha256(body.encode()).hexdigest()
+    return text if whole else None
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a text in place in one move, so that no reader sees half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    Path(name).replace(path)
+
+
+def _import(path: Path, backend: str) -> ModuleType:
+    """Import a generated file under a name of its own, registered before it runs."""
+    name = f"mir21sim_generated_{backend}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (EOFError, ValueError, ImportError, TypeError):
+        # Python's own bytecode beside the (sealed) text is damaged: compile the text.
+        _forget(path)
+        spec.loader.exec_module(module)
+    return module
+
+
+def _compiler(path: Path, module: ModuleType, text: str) -> Callable[[str], Kernel]:
+    """Return what compiles a kernel of a module, or loads it from Numba's cache.
+
+    Where that is damaged, it is thrown away once.
+    """
+
+    def make(name: str) -> Kernel:
+        try:
+            return signatures.compiled(module, text, name)
+        except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
+            _forget(path)
+            return signatures.compiled(_import(path, "numba"), text, name)
+
+    return make
+
+
+def _forget(path: Path) -> None:
+    """Delete what Python and Numba keep beside a generated file."""
+    for stale in (path.parent / "__pycache__").glob(f"{path.stem}*"):
+        with contextlib.suppress(OSError):
+            stale.unlink()
+
+
+def clear() -> int:
+    """Delete everything in the cache folder; return the number of models it held."""
+    count = len(list(folder().glob("m_*.py")))
+    shutil.rmtree(folder(), ignore_errors=True)
+    return count

@@ -1,0 +1,229 @@
+"""Eight runs side by side: straight-line programs → vector instructions.
+
+Rows are (row, lane) with eight lanes, contiguous in the lane, so that one operation on
+eight runs is one instruction. A program is a list of statements over rows, written by
+``codegen.lanes``; here it becomes LLVM code inside a Numba function, which compiles,
+links and caches it. Lanes never mix: each run gets the same arithmetic in any company.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import llvmlite.ir as ll
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 8
+
+Statement: TypeAlias = tuple[str, int, str, Any]
+"""(target array, row, "=" or "+=", expression); expressions are nested tuples."""
+
+_F8 = ll.DoubleType()
+_I64 = ll.IntType(64)
+_VEC = ll.VectorType(_F8, LANES)
+_FUSE = ("contract",)  # a product and a sum may be one rounding, as on every lane
+
+INTRINSICS = {
+    "exp": "llvm.exp", "log": "llvm.log", "log10": "llvm.log10", "sqrt": "llvm.sqrt",
+    "sin": "llvm.sin", "cos": "llvm.cos", "floor": "llvm.floor", "ceil": "llvm.ceil",
+    "trunc": "llvm.trunc", "pow": "llvm.pow", "fabs": "llvm.fabs",
+}  # fmt: skip
+LIBRARY = {
+    "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+}  # fmt: skip
+CALLS = frozenset(INTRINSICS) | LIBRARY
+"""Functions that a program may call."""
+
+
+def text(program: Sequence[Statement]) -> str:
+    """Return a program as text, one statement as a JSON array on each line."""
+    return "\n".join(map(json.dumps, program))
+
+
+def statements(text: str) -> list[Statement]:
+    """Return a program from its ``text``."""
+    lines = text.strip().splitlines()
+    found: list[Statement] = _as_tuples(json.loads(f"[{','.join(lines)}]"))
+    return list(found)
+
+
+def _as_tuples(node: Any) -> Any:
+    return tuple(map(_as_tuples, node)) if isinstance(node, list) else node
+
+
+def emitter(arrays: Sequence[str], text: str, piece: int) -> Any:
+    """Return a Numba intrinsic that runs a program on the arrays it is called with.
+
+    Parameters
+    ----------
+    arrays : names of the intrinsic's arguments, all float arrays, shape (n_row, 8)
+    text : the program, read when it is compiled (``statements``)
+    piece : statements per LLVM function; long straight-line code compiles in more than
+        linear time, so it is cut
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointers = data_pointers(context, builder, signature.args, args)
+        program = statements(text)
+        for start in range(0, len(program), piece):
+            part = program[start : start + piece]
+            builder.call(_function(builder.module, arrays, part), pointers)
+        return context.get_dummy_value()
+
+    return intrinsic(_TYPERS[len(arrays)](codegen))
+
+
+def data_pointers(context: Any, builder: Any, kinds: Any, args: Any) -> list[Any]:
+    """Return the data pointer of each array argument."""
+    return [
+        cgutils.create_struct_proxy(kind)(context, builder, value).data
+        for kind, value in zip(kinds, args, strict=True)
+    ]
+
+
+# Numba reads an intrinsic's arity off its typing function, so each arity has its own.
+_TYPERS: dict[int, Callable[..., Any]] = {
+    2: lambda gen: lambda _ctx, a, b: (types.void(a, b), gen),
+    4: lambda gen: lambda _ctx, a, b, c, d: (types.void(a, b, c, d), gen),
+    5: lambda gen: lambda _ctx, a, b, c, d, e: (types.void(a, b, c, d, e), gen),
+    6: lambda gen: lambda _ctx, a, b, c, d, e, f: (types.void(a, b, c, d, e, f), gen),
+}
+
+
+def _function(module: Any, arrays: Sequence[str], part: Sequence[Statement]) -> Any:
+    """Return an LLVM function of its own for a part of a program."""
+    kind = ll.FunctionType(ll.VoidType(), [_F8.as_pointer()] * len(arrays))
+    function = ll.Function(module, kind, module.get_unique_name("lanes"))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ll.IRBuilder(function.append_basic_block())
+    _Emitter(builder, dict(zip(arrays, function.args, strict=True))).run(part)
+    builder.ret_void()
+    return function
+
+
+class _Emitter:
+    """Writes statements; a row is loaded once and an expression computed once."""
+
+    def __init__(self, builder: Any, pointers: dict[str, Any]) -> None:
+        self.builder, self.pointers = builder, pointers
+        self.volatile = frozenset({"w", "out"})  # written more than once
+        self.rows: dict[tuple[str, int], Any] = {}
+        self.known: dict[Any, Any] = {}
+
+    def run(self, part: Sequence[Statement]) -> None:
+        for array, row, how, expression in part:
+            value = self.value(expression)
+            if how == "+=":
+                value = self.add(self.row(array, row), value)
+            self.builder.store(value, self.place(array, row), align=8)
+            self.rows[array, row] = value
+
+    def place(self, array: str, row: int) -> Any:
+        pointer = self.builder.gep(
+            self.pointers[array], [ll.Constant(_I64, row * LANES)], inbounds=True
+        )
+        return self.builder.bitcast(pointer, _VEC.as_pointer())
+
+    def row(self, array: str, row: int) -> Any:
+        if (array, row) not in self.rows:
+            loaded = self.builder.load(self.place(array, row), align=8)
+            self.rows[array, row] = loaded
+        return self.rows[array, row]
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self.builder.fadd(a, b, flags=_FUSE)
+
+    def constant(self, value: float) -> Any:
+        return ll.Constant(_VEC, [value] * LANES)
+
+    def value(self, node: Any) -> Any:
+        """Return the vector of an expression."""
+        op = node[0]
+        if op == "c":
+            return self.constant(node[1])
+        if op in self.pointers:
+            return self.row(op, node[1])
+        if _mentions(node, self.volatile):
+            return self.operation(op, node)
+        if node not in self.known:
+            self.known[node] = self.operation(op, node)
+        return self.known[node]
+
+    def operation(self, op: str, node: Any) -> Any:
+        if op in {"+", "*"}:
+            combine = self.builder.fadd if op == "+" else self.builder.fmul
+            result = self.value(node[1])
+            for other in node[2:]:
+                result = combine(result, self.value(other), flags=_FUSE)
+            return result
+        if op == "-":
+            a, b = self.value(node[1]), self.value(node[2])
+            return self.builder.fsub(a, b, flags=_FUSE)
+        if op == "/":
+            return self.builder.fdiv(self.value(node[1]), self.value(node[2]))
+        if op == "neg":
+            return self.builder.fneg(self.value(node[1]))
+        if op == "select":
+            test = self.truth(node[1])
+            return self.builder.select(test, self.value(node[2]), self.value(node[3]))
+        if op == "max0":
+            value, zero = self.value(node[1]), self.constant(0.0)
+            below = self.builder.fcmp_ordered("<", value, zero)
+            return self.builder.select(below, zero, value)
+        if op == "least":  # a number before what is none
+            a, b = self.value(node[1]), self.value(node[2])
+            return self.builder.select(self.builder.fcmp_ordered("<", b, a), b, a)
+        return self.call(op, [self.value(argument) for argument in node[1:]])
+
+    def truth(self, node: Any) -> Any:
+        """Return the eight truth values of a condition."""
+        op = node[0]
+        if op in {"<", "<=", ">", ">=", "==", "!="}:
+            a, b = self.value(node[1]), self.value(node[2])
+            compare = (
+                self.builder.fcmp_unordered if op == "!=" else self.builder.fcmp_ordered
+            )
+            return compare(op, a, b)
+        if op == "not":
+            return self.builder.not_(self.truth(node[1]))
+        if op == "true" or op == "false":
+            bits = ll.VectorType(ll.IntType(1), LANES)
+            return ll.Constant(bits, [int(op == "true")] * LANES)
+        combine: Callable[..., Any] = {
+            "and": self.builder.and_,
+            "or": self.builder.or_,
+            "xor": self.builder.xor,
+        }[op]
+        result = self.truth(node[1])
+        for other in node[2:]:
+            result = combine(result, self.truth(other))
+        return result
+
+    def call(self, name: str, arguments: list[Any]) -> Any:
+        module = self.builder.module
+        if name in INTRINSICS:
+            kind = ll.FunctionType(_VEC, [_VEC] * len(arguments))
+            full = f"{INTRINSICS[name]}.v{LANES}f64"
+            function = cgutils.get_or_insert_function(module, kind, full)
+            return self.builder.call(function, arguments)
+        kind = ll.FunctionType(_F8, [_F8])
+        function = cgutils.get_or_insert_function(module, kind, name)
+        result = ll.Constant(_VEC, ll.Undefined)
+        for lane in range(LANES):
+            index = ll.Constant(ll.IntType(32), lane)
+            scalar = self.builder.extract_element(arguments[0], index)
+            value = self.builder.call(function, [scalar])
+            result = self.builder.insert_element(result, value, index)
+        return result
+
+
+def _mentions(node: Any, arrays: frozenset[str]) -> bool:
+    """Say whether an expression reads one of some arrays."""
+    if not isinstance(node, tuple):
+        return False
+    if len(node) == 2 and isinstance(node[1], int):
+        return node[0] in arrays
+    return any(_mentions(part, arrays) for part in node[1:])

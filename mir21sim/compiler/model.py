@@ -1,0 +1,129 @@
+"""CompiledModel: kernels plus the names that give axes a meaning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray
+from mir21sim.compiler.kernels import Kernels
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.info import ModelInfo
+from mir21sim.model.network import Network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledModel:
+    """One reaction network with its kernels, ready to integrate.
+
+    Immutable; built by ``library.load``. Whatever varies between runs is an argument
+    of the run and is never stored here.
+
+    Attributes
+    ----------
+    info : labels, inputs and defaults of the model
+    context : str, id of the context whose values are in ``y0`` and ``p0``, or ""
+    network : the network as read, with the context's values
+    state_names, param_names, assigned_names, rate_names : axis orders
+    y0 : float array, shape (n_state,), in the model's unit of substance (molecules)
+    p0 : float array, shape (n_param,), in the model's units
+    atol : float array, shape (n_state,), from each state's scale, for rtol 1e-6
+    cell_volume_pL : float, pL, the one volume that turns nM into molecules and back
+    volumes_pL : volume of every compartment of constant size, pL
+    seconds_per_time : float, seconds in one model unit of time
+    molecules_per_amount : float or None, molecules in one model unit of substance
+    source : mapping of file name to text, enough to load the model again
+    digest : str, SHA-256 of the network with its values
+    kernel_key : str, hash of what the kernels depend on: structure, generator, machine
+    """
+
+    info: ModelInfo
+    context: str
+    network: Network
+    kernels: Kernels
+    state_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+    assigned_names: tuple[str, ...]
+    rate_names: tuple[str, ...]
+    y0: FloatArray
+    p0: FloatArray
+    atol: FloatArray
+    cell_volume_pL: float
+    volumes_pL: Mapping[str, float]
+    seconds_per_time: float
+    molecules_per_amount: float | None
+    source: Mapping[str, str]
+    digest: str
+    kernel_key: str
+
+    def __post_init__(self) -> None:
+        for label, array, names in (
+            ("y0", self.y0, self.state_names),
+            ("atol", self.atol, self.state_names),
+            ("p0", self.p0, self.param_names),
+        ):
+            if array.shape != (len(names),):
+                raise InputError(
+                    f"`{label}` must have shape ({len(names)},), got {array.shape}."
+                )
+            array.setflags(write=False)  # frozen must hold for the contents too
+
+    @property
+    def id(self) -> str:
+        """The model's id."""
+        return self.info.id
+
+    def state_index(self, name: str) -> int:
+        """Return the row of a species; an unknown name raises UnknownNameError."""
+        if name not in self.state_names:
+            raise UnknownNameError("species", name, self.state_names)
+        return self.state_names.index(name)
+
+    def start_values(
+        self,
+        n_run: int,
+        parameters: Mapping[str, FloatArray],
+        initials: Mapping[str, FloatArray],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return start values and parameters of every run, formulas evaluated.
+
+        Parameters
+        ----------
+        parameters, initials : names to float arrays, shape (n_run,), in model units;
+            they win over start formulas of the model
+
+        Returns
+        -------
+        y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param), not to be
+            written to
+        """
+        if not parameters and not initials:
+            # Equal rows take no memory: dose sweeps of a million runs have one.
+            return (
+                np.broadcast_to(self.y0, (n_run, len(self.y0))),
+                np.broadcast_to(self.p0, (n_run, len(self.p0))),
+            )
+        y = np.tile(self.y0, (n_run, 1))
+        p = np.tile(self.p0, (n_run, 1))
+        keep_y = np.zeros(len(self.state_names), dtype=bool)
+        keep_p = np.zeros(len(self.param_names), dtype=bool)
+        _fill(p, keep_p, self.param_names, parameters, "parameter")
+        _fill(y, keep_y, self.state_names, initials, "species")
+        for run in range(n_run):
+            self.kernels.initial(0.0, y[run], p[run], keep_y, keep_p)
+        return y, p
+
+
+def _fill(
+    matrix: FloatArray,
+    keep: BoolArray,
+    names: tuple[str, ...],
+    values: Mapping[str, FloatArray],
+    kind: str,
+) -> None:
+    """Write named columns into a (run, name) matrix, in place."""
+    for name, column in values.items():
+        if name not in names:
+            raise UnknownNameError(kind, name, names)
+        matrix[:, names.index(name)] = column
+        keep[names.index(name)] = True

@@ -1,0 +1,283 @@
+"""SBML text → Network; what is not supported is refused by name and id."""
+
+import warnings
+from typing import Any
+
+import libsbml
+
+from mir21sim.errors import ModelError, ModelWarning, UnsupportedFeatureError
+from mir21sim.model import network as ir
+from mir21sim.model.formats import guard as texts
+from mir21sim.model.formats.sbml_events import read_events
+from mir21sim.model.formats.sbml_formulas import Formulas, unit_of
+from mir21sim.model.formats.sbml_refusals import refused_features, stop_on_errors
+from mir21sim.units import UnitParts
+
+
+def read_sbml(text: str, name: str) -> ir.Network:
+    """Read SBML text (L1 to L3 core) into a Network.
+
+    Parameters
+    ----------
+    text : the XML
+    name : what to call the model in messages, usually its file name
+
+    Raises
+    ------
+    ModelError
+        When the text is not SBML, or a formula cannot be read.
+    UnsupportedFeatureError
+        For constructs that are not supported; every one is named with its id.
+    """
+    texts.stop_on_hostile_xml(text, name)
+    document = libsbml.readSBMLFromString(text)
+    stop_on_errors(document, name)
+    model = document.getModel()
+    if model is None:
+        raise ModelError(f"{name} holds no SBML model.")
+    refused = list(refused_features(document, model))
+    if refused:
+        raise UnsupportedFeatureError(
+            f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
+        )
+    reader = _Reader(model, name)
+    network = reader.network()
+    if reader.open_counts:
+        warnings.warn(
+            f"{name} gives no stoichiometry for {', '.join(reader.open_counts[:3])}"
+            f"{' and others' if len(reader.open_counts) > 3 else ''}; 1 is taken.",
+            ModelWarning,
+            stacklevel=2,
+        )
+    return network
+
+
+def _references(reaction: Any) -> tuple[Any, ...]:
+    """Return the species references of a reaction that have a stoichiometry."""
+    return (*reaction.getListOfReactants(), *reaction.getListOfProducts())
+
+
+class _Reader:
+    """Walks one libSBML model; holds what every formula needs."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.model, self.name = model, name
+        self.formulas = Formulas(model, name)
+        self.open_counts: list[str] = []
+        self.points = {
+            c.getId()
+            for c in model.getListOfCompartments()
+            if c.getSpatialDimensionsAsDouble() == 0.0
+        }
+
+    def network(self) -> ir.Network:
+        """Return the whole model."""
+        model = self.model
+        self.units = self._model_units()
+        reactions, parameters = [], [*map(self._parameter, model.getListOfParameters())]
+        for item in model.getListOfReactions():
+            record, own = self._reaction(item)
+            reactions.append(record)
+            parameters += own
+        # L3V2 lets a formula be absent: such a rule or assignment says nothing.
+        said = [rule for rule in model.getListOfRules() if rule.isSetMath()]
+        initial = [
+            ir.InitialAssignment(
+                item.getSymbol(),
+                self.formulas.read(
+                    item.getMath(), f"initial assignment `{item.getSymbol()}`"
+                ),
+            )
+            for item in model.getListOfInitialAssignments()
+            if item.isSetMath()
+        ]
+        return ir.Network(
+            id=model.getId() or "model",
+            name=model.getName(),
+            compartments=tuple(map(self._compartment, model.getListOfCompartments())),
+            species=tuple(map(self._species, model.getListOfSpecies())),
+            parameters=tuple(parameters),
+            reactions=tuple(reactions),
+            rules=tuple(self._rule(rule) for rule in said if not rule.isAlgebraic()),
+            initial_assignments=tuple(initial),
+            units=self.units,
+            events=tuple(read_events(model, self.formulas.read)),
+            algebraic=tuple(
+                self.formulas.read(rule.getMath(), f"algebraic rule {i}")
+                for i, rule in enumerate(filter(_is_algebraic, said), start=1)
+            ),
+        )
+
+    def _model_units(self) -> ir.ModelUnits:
+        model = self.model
+        if model.getLevel() >= 3:
+            return ir.ModelUnits(
+                time=self._unit(model.getTimeUnits()),
+                substance=self._unit(model.getSubstanceUnits()),
+                volume=self._unit(model.getVolumeUnits()),
+                extent=self._unit(model.getExtentUnits()),
+            )
+        # Levels 1 and 2 have predefined units that a model may redefine.
+        substance = self._unit("substance") or (("mole", 1.0, 0, 1.0),)
+        return ir.ModelUnits(
+            time=self._unit("time") or (("second", 1.0, 0, 1.0),),
+            substance=substance,
+            volume=self._unit("volume") or (("litre", 1.0, 0, 1.0),),
+            extent=substance,
+        )
+
+    def _unit(self, name: str) -> UnitParts | None:
+        return unit_of(self.model, name)
+
+    def _compartment(self, item: Any) -> ir.Compartment:
+        # A compartment without a size: 1 in Level 1, unknown in the others.
+        given = item.isSetSize() or item.getLevel() == 1
+        # Level 3 has no default for the dimensions; what does not say is a volume.
+        stated = item.getLevel() < 3 or item.isSetSpatialDimensions()
+        dimensions = float(item.getSpatialDimensionsAsDouble()) if stated else 3.0
+        default = self.units.volume if dimensions == 3.0 else None
+        return ir.Compartment(
+            id=item.getId(),
+            size=item.getSize() if given else None,
+            unit=self._unit(item.getUnits()) or default,
+            dimensions=dimensions,
+            constant=self._is_constant(item),
+            name=item.getName(),
+        )
+
+    def _species(self, item: Any) -> ir.Species:
+        concentration = item.isSetInitialConcentration()
+        amount = item.getInitialAmount() if item.isSetInitialAmount() else None
+        home = item.getCompartment()
+        return ir.Species(
+            id=item.getId(),
+            compartment=home,
+            initial=item.getInitialConcentration() if concentration else amount,
+            initial_is_concentration=concentration,
+            # What is in a point has no concentration.
+            only_amount=item.getHasOnlySubstanceUnits() or home in self.points,
+            boundary=item.getBoundaryCondition(),
+            constant=item.getConstant(),
+            unit=self._unit(item.getSubstanceUnits()) or self.units.substance,
+            name=item.getName(),
+            sbo=item.getSBOTermID(),
+            identity=_identity(item),
+            conversion=item.getConversionFactor() or self.model.getConversionFactor(),
+        )
+
+    def _parameter(self, item: Any, prefix: str = "") -> ir.Parameter:
+        return ir.Parameter(
+            id=prefix + item.getId(),
+            value=item.getValue() if item.isSetValue() else None,
+            unit=self._unit(item.getUnits()),
+            constant=self._is_constant(item),
+            name=item.getName(),
+        )
+
+    def _is_constant(self, item: Any) -> bool:
+        """Say whether a compartment or parameter may not vary.
+
+        Level 1 has no word for it: there, what has a value and no rule stays.
+        """
+        if item.getLevel() > 1:
+            return bool(item.getConstant())
+        given = item.isSetValue() if hasattr(item, "isSetValue") else True
+        return given and self.model.getRule(item.getId()) is None
+
+    def _rule(self, rule: Any) -> ir.Rule:
+        variable = rule.getVariable()
+        return ir.Rule(
+            kind="rate" if rule.isRate() else "assignment",
+            variable=variable,
+            math=self.formulas.read(rule.getMath(), f"rule `{variable}`"),
+        )
+
+    def _reaction(self, item: Any) -> tuple[ir.Reaction, list[ir.Parameter]]:
+        law = item.getKineticLaw()
+        local = law.getListOfLocalParameters() or law.getListOfParameters()
+        prefix = item.getId() + "."
+        parameters = [self._parameter(p, prefix) for p in local]
+        renamed: dict[str, ir.Expr] = {
+            p.id.removeprefix(prefix): ir.Symbol(p.id) for p in parameters
+        }
+        rate = self.formulas.read(law.getMath(), f"reaction `{item.getId()}`")
+        parameters += [
+            ir.Parameter(
+                id=reference.getIdAttribute(),
+                value=_plain_count(reference),
+                constant=reference.getConstant(),
+            )
+            for reference in _references(item)
+            if _is_symbol(reference)
+        ]
+        reaction = ir.Reaction(
+            id=item.getId(),
+            reactants=self._counts(item.getListOfReactants(), item),
+            products=self._counts(item.getListOfProducts(), item),
+            modifiers=tuple(m.getSpecies() for m in item.getListOfModifiers()),
+            rate=ir.substitute(rate, renamed),
+            reversible=item.getReversible(),
+            name=item.getName(),
+            sbo=item.getSBOTermID(),
+            fast=bool(item.isSetFast() and item.getFast()),
+        )
+        return reaction, parameters
+
+    def _counts(
+        self, references: Any, reaction: Any
+    ) -> tuple[tuple[str, ir.Count], ...]:
+        """Return (species, stoichiometry) pairs."""
+        where = f"a stoichiometry in reaction `{reaction.getId()}`"
+        pairs: list[tuple[str, ir.Count]] = []
+        for item in references:
+            count: ir.Count
+            if item.isSetStoichiometryMath():
+                count = self.formulas.read(item.getStoichiometryMath().getMath(), where)
+            elif _is_symbol(item):
+                count = ir.Symbol(item.getIdAttribute())
+            else:
+                count = self._given_count(item, reaction)
+            pairs.append((item.getSpecies(), count))
+        return tuple(pairs)
+
+    def _given_count(self, reference: Any, reaction: Any) -> float:
+        """Return a stoichiometry; one that Level 3 leaves open is 1, with a warning."""
+        count = _plain_count(reference)
+        if count is None:
+            self.open_counts.append(
+                f"`{reference.getSpecies()}` in `{reaction.getId()}`"
+            )
+            return 1.0
+        return count
+
+
+def _is_symbol(reference: Any) -> bool:
+    """Say whether formulas may use, and rules change, a stoichiometry by its id."""
+    return bool(reference.getLevel() >= 3 and reference.getIdAttribute())
+
+
+def _plain_count(reference: Any) -> float | None:
+    """Return the number that the file gives a stoichiometry, None for none.
+
+    Level 3 has no default, and libSBML then says it is not a number.
+    """
+    if reference.getLevel() >= 3 and not reference.isSetStoichiometry():
+        return None
+    # Level 1 wrote fractions.
+    return float(reference.getStoichiometry() / reference.getDenominator())
+
+
+def _is_algebraic(rule: Any) -> bool:
+    return bool(rule.isAlgebraic())
+
+
+def _identity(item: Any) -> str:
+    """Return the first `is` annotation of an element, e.g. a UniProt address."""
+    for i in range(item.getNumCVTerms()):
+        term = item.getCVTerm(i)
+        if (
+            term.getQualifierType() == libsbml.BIOLOGICAL_QUALIFIER
+            and term.getNumResources()
+        ):
+            return str(term.getResourceURI(0))
+    return ""

@@ -1,0 +1,67 @@
+"""Records of model metadata: inputs, observables, genes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A species that doses go into, and how a dose turns into molecules."""
+
+    species: str
+    label: str
+    unit: str
+    molecules_per_unit: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observable:
+    """A quantity worth looking at, with the label a figure prints."""
+
+    id: str
+    label: str
+    commits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """A gene: what a perturbation of it acts on.
+
+    Attributes
+    ----------
+    protein : species of its protein, the free form first
+    mrna : species of its mRNA, "" where the model has none
+    synthesis : parameters in proportion to which its protein is made
+    site : parameter values that make its 3'UTR blind to miR-21
+    """
+
+    id: str
+    protein: tuple[str, ...]
+    mrna: str = ""
+    synthesis: tuple[str, ...] = ()
+    site: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What stands in a model's `.toml`: words and defaults, no mathematics."""
+
+    id: str
+    title: str = ""
+    description: str = ""
+    cell_compartment: str = ""
+    equilibrate: bool = False
+    default_context: str = ""
+    references: tuple[tuple[str, str], ...] = ()
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    observables: Mapping[str, Observable] = field(default_factory=dict)
+    genes: Mapping[str, Gene] = field(default_factory=dict)
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    end_h: float = 24.0
+    doses: tuple[str, ...] = ()
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names without repetition, in order."""
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,299 @@
+"""Checks over a Network; each returns issues in the author's words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mir21sim.errors import hint
+from mir21sim.model import network as ir
+
+if TYPE_CHECKING:
+    pass
+
+
+STATUSES = ("measured", "derived", "recalled", "assumed", "fitted")
+"""How a number of a model came to be; anything else is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One finding: how bad, which check, at which element, in one sentence."""
+
+    severity: Literal["error", "warning"]
+    check: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedNumber:
+    """One row of a `.parameters.tsv`: a number and where it comes from."""
+
+    id: str
+    value: float
+    unit: str
+    status: str
+    source: str
+    note: str
+    line: int
+
+
+def structure_issues(network: ir.Network) -> list[Issue]:
+    """Return what keeps a network from being simulated, apart from units."""
+    return [
+        *_duplicate_ids(network),
+        *_unknown_references(network),
+        *_undeclared_symbols(network),
+        *_valueless_symbols(network),
+        *_contradictions(network),
+        *_wrong_targets(network),
+    ]
+
+
+def advice(network: ir.Network) -> list[Issue]:
+    """Return warnings: unused names and reactants that a rate does not notice."""
+    return [*_unused(network), *_unlimited_consumption(network)]
+
+
+def formulas(network: ir.Network) -> Iterator[tuple[str, ir.Expr]]:
+    """Yield (where, expression) for every formula of a network."""
+    for reaction in network.reactions:
+        for expr in reaction.formulas():
+            yield f"reaction `{reaction.id}`", expr
+    for rule in network.rules:
+        yield f"rule `{rule.variable}`", rule.math
+    for i, expr in enumerate(network.algebraic, start=1):
+        yield f"algebraic rule {i}", expr
+    for item in network.initial_assignments:
+        yield f"initial assignment `{item.variable}`", item.math
+    for event in network.events:
+        where = f"event `{event.id}`"
+        yield f"the trigger of {where}", event.trigger
+        if event.delay is not None:
+            yield f"the delay of {where}", event.delay
+        if event.priority is not None:
+            yield f"the priority of {where}", event.priority
+        for entry in event.assignments:
+            yield f"{where} for `{entry.variable}`", entry.math
+
+
+def _duplicate_ids(network: ir.Network) -> Iterator[Issue]:
+    seen: set[str] = set()
+    for name in (*network.ids(), *(r.id for r in network.reactions)):
+        if name in seen:
+            yield Issue("error", "duplicate", name, f"The id `{name}` is used twice.")
+        seen.add(name)
+
+
+def _unknown_references(network: ir.Network) -> Iterator[Issue]:
+    species = [s.id for s in network.species]
+    compartments = [c.id for c in network.compartments]
+    for item in network.species:
+        if item.compartment not in compartments:
+            yield Issue(
+                "error",
+                "reference",
+                item.id,
+                f"Species `{item.id}` is in compartment `{item.compartment}`, which "
+                f"does not exist. {hint(item.compartment, compartments)}",
+            )
+    for reaction in network.reactions:
+        for name, _ in reaction.changes():
+            if name not in species:
+                yield Issue(
+                    "error",
+                    "reference",
+                    reaction.id,
+                    f"Reaction `{reaction.id}` changes `{name}`, which is not a "
+                    f"species. {hint(name, species)}",
+                )
+
+
+def _undeclared_symbols(network: ir.Network) -> Iterator[Issue]:
+    known = (*network.ids(), *(r.id for r in network.reactions))
+    names = set(known)
+    for where, expr in formulas(network):
+        # Local parameters read `reaction.parameter`; a person knows them without it.
+        for name in dict.fromkeys(ir.symbols(expr)):
+            if name not in names:
+                yield Issue(
+                    "error",
+                    "undeclared",
+                    name,
+                    f"The formula of {where} uses `{name}`, which is not declared. "
+                    f"{hint(name, known)}",
+                )
+
+
+def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
+    """Yield symbols without a value: Antimony makes these of a misspelt name."""
+    defined = {r.variable for r in network.rules}
+    defined |= {a.variable for a in network.initial_assignments}
+    defined |= {name for expr in network.algebraic for name in ir.symbols(expr)}
+    values: dict[str, float | None] = {p.id: p.value for p in network.parameters}
+    values |= {c.id: c.size for c in network.compartments}
+    values |= {s.id: s.initial for s in network.species}
+    idle = {c.id for c in network.compartments} - _needed_volumes(network)
+    without = [n for n, v in values.items() if v is None and n not in defined | idle]
+    others = [name for name in network.ids() if name not in without]
+    users = {
+        name: where for where, expr in formulas(network) for name in ir.symbols(expr)
+    }
+    for name in without:
+        if name in users:
+            words = f"The formula of {users[name]} uses `{name}`, which has no value."
+        else:
+            words = f"`{name}` has no value."
+        yield Issue("error", "no value", name, f"{words} {hint(name, others)}")
+
+
+def _needed_volumes(network: ir.Network) -> set[str]:
+    """Return the compartments whose size decides something."""
+    used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
+    used |= {rule.variable for rule in network.rules}
+    return used | {
+        s.compartment
+        for s in network.species
+        if s.initial_is_concentration or (s.id in used and not s.only_amount)
+    }
+
+
+def _constants(network: ir.Network) -> set[str]:
+    """Return the ids that the file declares constant."""
+    groups = (network.species, network.parameters, network.compartments)
+    return {item.id for group in groups for item in group if item.constant}
+
+
+def _wrong_targets(network: ir.Network) -> Iterator[Issue]:
+    """Yield what events set although they must not."""
+    known, constant = network.ids(), _constants(network)
+    defined = {rule.variable for rule in network.rules if rule.kind == "assignment"}
+    for event in network.events:
+        targets = [entry.variable for entry in event.assignments]
+        for name in dict.fromkeys(targets):
+            if name not in known:
+                words = f"which does not exist. {hint(name, known)}"
+            elif name in constant:
+                words = "which is declared constant."
+            elif name in defined:
+                words = "which an assignment rule defines at all times."
+            elif targets.count(name) > 1:
+                words = "and does so twice."
+            else:
+                continue
+            message = f"Event `{event.id}` sets `{name}`, {words}"
+            yield Issue("error", "event", event.id, message)
+
+
+def _contradictions(network: ir.Network) -> Iterator[Issue]:
+    """Yield variables that two things determine, and constants that a rule changes."""
+    constant = _constants(network)
+    ruled: set[str] = set()
+    for rule in network.rules:
+        if rule.variable in ruled:
+            yield Issue(
+                "error", "rule", rule.variable, f"`{rule.variable}` has two rules."
+            )
+        if rule.variable in constant:
+            yield Issue(
+                "error",
+                "rule",
+                rule.variable,
+                f"`{rule.variable}` is declared constant but has a rule.",
+            )
+        ruled.add(rule.variable)
+    fixed = {s.id for s in network.species if s.boundary}
+    for reaction in network.reactions:
+        for name, _ in reaction.changes():
+            if name in ruled and name not in fixed:
+                yield Issue(
+                    "error",
+                    "rule",
+                    name,
+                    f"Reaction `{reaction.id}` changes `{name}`, which has a rule.",
+                )
+
+
+def _unused(network: ir.Network) -> Iterator[Issue]:
+    used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
+    changed = {name for reaction in network.reactions for name, _ in reaction.changes()}
+    changed |= {rule.variable for rule in network.rules}
+    changed |= {a.variable for event in network.events for a in event.assignments}
+    for parameter in network.parameters:
+        if parameter.id not in used | changed:
+            yield Issue(
+                "warning",
+                "unused",
+                parameter.id,
+                f"Parameter `{parameter.id}` is used nowhere.",
+            )
+    for pool in network.species:
+        if pool.id not in used | changed:
+            yield Issue(
+                "warning",
+                "unused",
+                pool.id,
+                f"Species `{pool.id}` takes part in nothing.",
+            )
+
+
+def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
+    """Yield reactions that go on when a reactant is used up: it would turn negative."""
+    free = {s.id for s in network.species if s.boundary or s.constant}
+    hidden = {r.variable: set(ir.symbols(r.math)) for r in network.rules}
+    for reaction in network.reactions:
+        seen = set(ir.symbols(reaction.rate))
+        for name in tuple(seen):
+            seen |= hidden.get(name, set())
+        for name, change in reaction.net().items():
+            # The sign of a formula is not known.
+            consumed = isinstance(change, float) and change < 0
+            if consumed and name not in seen | free:
+                yield Issue(
+                    "warning",
+                    "consumption",
+                    reaction.id,
+                    f"Reaction `{reaction.id}` consumes `{name}`, but its rate "
+                    f"`{ir.text(reaction.rate)}` does not depend on it: `{name}` can "
+                    "become negative.",
+                )
+
+
+def source_issues(
+    network: ir.Network, table: Mapping[str, SourcedNumber], name: str
+) -> list[Issue]:
+    """Return numbers without a row, rows without a number, and values that differ."""
+    values = {c.id: c.size for c in network.compartments if c.constant}
+    ruled = {r.variable for r in network.rules if r.kind == "assignment"}
+    values |= {p.id: p.value for p in network.parameters if p.id not in ruled}
+    started = [s for s in network.species if s.initial and s.id not in ruled]
+    values |= {s.id: s.initial for s in started}
+    found = [
+        (key, _row_fault(key, value, table.get(key), name))
+        for key, value in values.items()
+    ]
+    known = network.ids()
+    for key, row in table.items():
+        if key not in known:
+            where = f"{name}, line {row.line}"
+            found.append(
+                (key, f"{where}: the model has no `{key}`. {hint(key, known)}")
+            )
+    return [Issue("error", "source", key, fault) for key, fault in found if fault]
+
+
+def _row_fault(
+    key: str, value: float | None, row: SourcedNumber | None, name: str
+) -> str:
+    """Return what is wrong with the row of one number, "" for nothing."""
+    if row is None:
+        return f"`{key}` has no row in {name}, so no source."
+    where = f"{name}, line {row.line}: "
+    if value is not None and row.value != value:
+        return f"{where}`{key}` is {row.value!r} here, {value!r} in the model."
+    if not row.source:
+        return f"{where}`{key}` has no source."
+    if row.status not in STATUSES:
+        known = ", ".join(STATUSES)
+        return f"{where}status of `{key}` must be one of {known}, got `{row.status}`."
+    return ""

@@ -1,0 +1,192 @@
+"""Arrays → the one xarray Dataset shape, and its file.
+
+Swept dimensions × ``time``; one variable per quantity; ``status``, ``message``,
+``method``, ``n_steps`` and ``n_events`` on the swept dimensions; units on every
+coordinate; provenance in the attributes, enough to run again.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mir21sim._typing import FloatArray
+from mir21sim.errors import InputError, SolverStatus
+from mir21sim.files import check_writable, prepare_output
+from mir21sim.solvers.problem import METHOD_NAMES, RunResults
+
+CONVENTIONS = "mir21sim-1"
+PICTURE_KINDS = (".png", ".svg", ".pdf")
+SOURCE_GROUP = "model"
+"""Group of the netCDF file that holds the model's texts."""
+
+BOOKKEEPING = ("status", "message", "method", "n_steps", "n_events")
+"""Variables of a Dataset that tell about the runs."""
+
+Coordinate = tuple[str, FloatArray, str, str]
+"""(name, values, unit, label) of a dimension."""
+
+
+def variable_name(name: str) -> str:
+    """Return what a quantity is called in a Dataset.
+
+    Its own id, but for the few names that every Dataset uses itself: a parameter
+    `time` is the variable `time_`.
+
+    Examples
+    --------
+    >>> variable_name("CASP3"), variable_name("status")
+    ('CASP3', 'status_')
+    """
+    reserved = name.rstrip("_") in {"time", *BOOKKEEPING}
+    return f"{name}_" if reserved else name
+
+
+def dataset(
+    axes: Sequence[Coordinate],
+    times_h: FloatArray,
+    outputs: Sequence[tuple[str, str, str]],
+    results: RunResults,
+    *,
+    messages: Sequence[str],
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    """Return results as a Dataset.
+
+    Parameters
+    ----------
+    axes : the swept dimensions; runs are in C order over them
+    times_h : float array, shape (n_time,), h
+    outputs : (name, unit, label) of each selected quantity
+    results : what the solver returned, shape (n_run, n_time, n_select)
+    messages : one sentence per run, "" for a good one
+    attributes : root attributes; values are text or numbers
+    """
+    names = [variable_name(name) for name, *_ in axes]
+    shape = tuple(values.size for _, values, *_ in axes)
+    coords: dict[str, Any] = {
+        name: (name, values, {"units": unit, "long_name": label})
+        for name, (_, values, unit, label) in zip(names, axes, strict=True)
+    }
+    coords["time"] = ("time", times_h, {"units": "h", "long_name": "time"})
+    data: dict[str, Any] = {}
+    for k, (name, unit, label) in enumerate(outputs):
+        values = results.values[:, :, k].reshape(*shape, times_h.size)
+        data[variable_name(name)] = (
+            [*names, "time"],
+            values,
+            {"units": unit, "long_name": label},
+        )
+    data["status"] = (names, results.status.reshape(shape), status_attributes())
+    data["message"] = (names, np.array(messages, dtype=object).reshape(shape))
+    used = np.array([*METHOD_NAMES, ""], dtype=object)[results.method]
+    data["method"] = (names, used.reshape(shape))
+    data["n_steps"] = (names, results.n_steps.reshape(shape), {"units": "1"})
+    data["n_events"] = (
+        names,
+        results.n_events.reshape(shape),
+        {"units": "1", "long_name": "events of the model executed"},
+    )
+    stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}
+    return xr.Dataset(data, coords=coords, attrs=root)
+
+
+def status_attributes() -> dict[str, Any]:
+    """Return the CF flag attributes of a status variable."""
+    return {
+        "long_name": "how the run ended",
+        "flag_values": np.array([int(s) for s in SolverStatus]),
+        "flag_meanings": " ".join(s.name for s in SolverStatus),
+    }
+
+
+def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Path:
+    """Write a result and its model's texts to one netCDF file, in one move.
+
+    Raises
+    ------
+    InputError
+        When the path cannot be written.
+    """
+    path = check_writable(path, (".nc",))
+    part = prepare_output(path)
+    encoding = {
+        name: {"zlib": True, "complevel": 4}
+        for name, variable in result.data_vars.items()
+        if variable.ndim and variable.dtype.kind == "f"
+    }
+    try:
+        result.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+        texts = {
+            role: ((), np.array(text, dtype=object)) for role, text in source.items()
+        }
+        xr.Dataset(texts).to_netcdf(
+            part, engine="h5netcdf", mode="a", group=SOURCE_GROUP
+        )
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be written: {error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def read(path: str | Path) -> xr.Dataset:
+    """Read a result file whole into memory.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, truncated, or not a result of this package.
+    """
+    result = _open(path, None)
+    if result.attrs.get("Conventions") != CONVENTIONS:
+        raise InputError(
+            f"`{path}` is not a mir21sim result (Conventions "
+            f"`{result.attrs.get('Conventions', 'missing')}`, expected "
+            f"`{CONVENTIONS}`)."
+        )
+    return result
+
+
+def read_source(path: str | Path) -> dict[str, str]:
+    """Return the model texts kept in a result file."""
+    group = _open(path, SOURCE_GROUP)
+    return {str(role): str(text.item()) for role, text in group.data_vars.items()}
+
+
+def _open(path: str | Path, group: str | None) -> xr.Dataset:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"The result file `{path}` does not exist.")
+    try:
+        with xr.open_dataset(
+            path, engine="h5netcdf", group=group, decode_timedelta=False
+        ) as opened:
+            return opened.load()
+    except Exception as error:  # HDF5 raises many kinds for a damaged file
+        raise InputError(
+            f"`{path}` cannot be read as a result: it is damaged or not netCDF "
+            f"({' '.join(str(error).split())[:120]})."
+        ) from error
+
+
+def provenance(result: xr.Dataset) -> dict[str, Any]:
+    """Return how a result was made, from its ``provenance`` attribute."""
+    text = result.attrs.get("provenance")
+    if not isinstance(text, str):
+        raise InputError("The result has no provenance, so it cannot be run again.")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def result_frame(result: xr.Dataset) -> pd.DataFrame:
+    """Return a result in long form: one row a run and time, one column a quantity."""
+    keep = [n for n in result.data_vars if "time" in result[n].dims]
+    return result[keep].to_dataframe().reset_index()

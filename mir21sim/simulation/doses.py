@@ -1,0 +1,205 @@
+"""Dose and Protocol: what is done to the cells, and when."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from mir21sim.errors import InputError
+from mir21sim.units import SECONDS_PER_HOUR, parse_quantity, seconds
+
+Mode: TypeAlias = Literal["bolus", "infusion", "set"]
+
+_DOSE = re.compile(
+    r"\s*(?P<target>[A-Za-z_]\w*)\s*=\s*(?P<amount>[^@]+?)\s*@\s*(?P<time>[^/:]+?)\s*"
+    r"(?::\s*(?P<duration>[^/]+?)\s*)?(?:/\s*(?P<every>.+?)\s*x\s*(?P<count>\d+)\s*)?"
+)
+_FORM = "NAME=AMOUNT UNIT@TIME, with optional :DURATION and /EVERYxN"
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """One dose, or a series of equal ones.
+
+    Parameters
+    ----------
+    time : float, h, when the first one is given
+    amount : float, >= 0, in `unit`: added as a whole (bolus), over `duration`
+        (infusion), or the level that the medium is set to (set; 0 is a washout)
+    target : id of the species that receives it
+    unit : e.g. "nM" or "ng/ml"; empty for the unit of the model's input
+    interval : float, h, between the doses of a series (NONMEM ``II``)
+    additional : int, number of doses after the first (NONMEM ``ADDL``)
+    duration : float, h, of an infusion (``TINF``)
+    mode : "bolus", "infusion" or "set"
+
+    Raises
+    ------
+    InputError
+        For a negative or non-finite number, or an interval without a series.
+
+    Examples
+    --------
+    >>> Dose.parse("TRAIL=50 ng/ml@24h")
+    Dose(time=24.0, amount=50.0, target='TRAIL', unit='ng/ml', interval=0.0,
+         additional=0, duration=0.0, mode='bolus')
+    """
+
+    time: float
+    amount: float
+    target: str
+    unit: str = ""
+    interval: float = 0.0
+    additional: int = 0
+    duration: float = 0.0
+    mode: Mode = "bolus"
+
+    def __post_init__(self) -> None:
+        for label in ("time", "amount", "interval", "duration"):
+            value = getattr(self, label)
+            if not math.isfinite(value):
+                raise InputError(
+                    f"The {label} of dose `{self.target}` must be finite, got {value}."
+                )
+            if value < 0 and label != "time":
+                raise InputError(
+                    f"The {label} of dose `{self.target}` must not be negative, "
+                    f"got {value:g}."
+                )
+        if self.mode not in ("bolus", "infusion", "set"):
+            raise InputError(
+                f"The mode of dose `{self.target}` must be bolus, infusion or set, got "
+                f"`{self.mode}`."
+            )
+        if (self.mode == "infusion") != (self.duration > 0):
+            raise InputError(
+                f"Dose `{self.target}`: an infusion, and only an infusion, has a "
+                f"duration above 0; got mode {self.mode}, duration {self.duration:g} h."
+            )
+        if self.additional < 0 or (self.additional and self.interval <= 0):
+            raise InputError(
+                f"Dose `{self.target}`: a series needs an interval above 0 h and "
+                f"additional >= 0; got {self.interval:g} h and {self.additional}."
+            )
+        if self.additional and self.duration > self.interval:
+            raise InputError(
+                f"Dose `{self.target}`: infusions of {self.duration:g} h every "
+                f"{self.interval:g} h would overlap."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> "Dose":
+        """Read ``NAME=AMOUNT UNIT@TIME[:DURATION][/EVERYxN]``.
+
+        ``NAME=set AMOUNT UNIT@TIME`` sets the level, ``NAME=wash@TIME`` sets it to
+        none. N counts the doses of the series, the first one included.
+
+        Raises
+        ------
+        InputError
+            When the text does not have this form.
+        """
+        match = _DOSE.fullmatch(text)
+        if match is None:
+            raise InputError(f"A dose must read {_FORM}, got `{text}`.")
+        what = f"dose `{match['target']}`"
+        hours = {
+            key: seconds(match[key], f"{key} of {what}") / SECONDS_PER_HOUR
+            for key in ("time", "duration", "every")
+            if match[key] is not None
+        }
+        count = int(match["count"] or 1)
+        if count < 1:
+            raise InputError(f"A series of doses needs 1 dose or more, got `{text}`.")
+        amount, unit, mode = _amount(match["amount"], what)
+        if match["duration"] is not None and mode == "bolus":
+            mode = "infusion"
+        return cls(
+            time=hours["time"],
+            amount=amount,
+            target=match["target"],
+            unit=unit,
+            interval=hours.get("every", 0.0) if count > 1 else 0.0,
+            additional=count - 1,
+            duration=hours.get("duration", 0.0),
+            mode=mode,
+        )
+
+    @classmethod
+    def from_nonmem(
+        cls,
+        cmt: str,
+        amt: float,
+        *,
+        time: float = 0.0,
+        ii: float = 0.0,
+        addl: int = 0,
+        tinf: float = 0.0,
+        unit: str = "",
+    ) -> "Dose":
+        """Return a dose from the words of NONMEM and mrgsolve (times in h)."""
+        mode: Mode = "infusion" if tinf > 0 else "bolus"
+        return cls(time, amt, cmt, unit, ii, addl, tinf, mode)
+
+    def times(self) -> Iterator[float]:
+        """Yield the time of every dose of the series, h."""
+        for k in range(self.additional + 1):
+            yield self.time + k * self.interval
+
+    def __str__(self) -> str:
+        amount = f"{_short(self.amount)} {self.unit}".strip()
+        if self.mode == "set":
+            amount = f"set {amount}" if self.amount else "wash"
+        duration = f":{_short(self.duration)}h" if self.duration else ""
+        every = f"/{_short(self.interval)}hx{self.additional + 1}"
+        series = every if self.additional else ""
+        return f"{self.target}={amount}@{_short(self.time)}h{duration}{series}"
+
+
+def _amount(text: str, what: str) -> tuple[float, str, Mode]:
+    """Return amount, unit and mode of what stands between ``=`` and ``@``."""
+    if text.lower() in ("wash", "washout"):
+        return 0.0, "", "set"
+    kind, _, rest = text.partition(" ")
+    if kind == "set":
+        return *parse_quantity(rest, f"level of {what}"), "set"
+    return *parse_quantity(text, f"amount of {what}"), "bolus"
+
+
+def _short(value: float) -> str:
+    """Return a number as short as it reads back the same."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """All doses of one experiment, in the order in which equal times act."""
+
+    doses: tuple[Dose, ...] = ()
+
+    @classmethod
+    def of(cls, doses: "DosesLike") -> "Protocol":
+        """Return a Protocol from doses, dose texts, or a Protocol."""
+        if isinstance(doses, Protocol):
+            return doses
+        if isinstance(doses, (str, Dose)):
+            doses = [doses]
+        return cls(tuple(d if isinstance(d, Dose) else Dose.parse(d) for d in doses))
+
+    def targets(self) -> tuple[str, ...]:
+        """Return the species dosed, in order, without repetition."""
+        return tuple(dict.fromkeys(dose.target for dose in self.doses))
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return plain dictionaries, for a file."""
+        return [asdict(dose) for dose in self.doses]
+
+    @classmethod
+    def from_records(cls, records: Iterable[dict[str, Any]]) -> "Protocol":
+        """Return the protocol that ``to_records`` wrote."""
+        return cls(tuple(Dose(**record) for record in records))
+
+
+DosesLike: TypeAlias = Protocol | Dose | str | Iterable[Dose | str]

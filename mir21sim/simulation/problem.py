@@ -1,0 +1,376 @@
+"""Names, units and hours → the arrays that solvers take."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mir21sim import units
+from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.info import Input, unique
+from mir21sim.simulation import perturbations as perturb
+from mir21sim.simulation.doses import Dose, Protocol
+from mir21sim.simulation.outputs import Output, amount_unit, select_outputs, species_of
+from mir21sim.simulation.perturbations import NONE, Perturbations
+from mir21sim.solvers.problem import Action, Runs, Schedule
+from mir21sim.units import SECONDS_PER_HOUR
+
+ATOL_AT_RTOL = 1e-6
+"""Relative tolerance at which a model's own ``atol`` is meant."""
+
+MAX_RUNS = 10_000_000
+"""More grid points than this are a mistake in a list of values, not a sweep."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """One swept name with its values and unit.
+
+    ``kind`` is "dose" (amounts of the doses of a species), "parameter", "initial" or
+    "cell" (one cell a value, with numbers of its own).
+    """
+
+    name: str
+    kind: str
+    values: FloatArray
+    unit: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arranged:
+    """Everything a method needs, and the names that label what comes back."""
+
+    runs: Runs
+    axes: tuple[Axis, ...]
+    outputs: tuple[Output, ...]
+    times_h: FloatArray
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What to run, as the user said it; ``arrange`` turns it into arrays.
+
+    Attributes
+    ----------
+    times_h : float array, shape (n_time,), h
+    protocol : the doses; those of a swept target give times only
+    over : swept name to (values, unit or "")
+    parameters, initials : fixed overrides, model units
+    observe : names to keep
+    perturb : clamps, knock-downs, over-expression, missing sites
+    cells : parameter or species to float array, shape (n_cell,): what each cell has;
+        cells are the first dimension
+    """
+
+    times_h: FloatArray
+    protocol: Protocol
+    over: Mapping[str, tuple[FloatArray, str]]
+    parameters: Mapping[str, float]
+    initials: Mapping[str, float]
+    observe: tuple[str, ...]
+    perturb: Perturbations = NONE
+    cells: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
+def check_tolerances(
+    model: CompiledModel, rtol: float, atol: float | npt.ArrayLike | None
+) -> FloatArray:
+    """Return the absolute tolerance per state; both tolerances must be above 0.
+
+    By default it follows `rtol`: a tighter run is tighter for small amounts too.
+    """
+    if not (math.isfinite(rtol) and 1e-14 <= rtol < 1):
+        raise InputError(f"`rtol` must be from 1e-14 to below 1, got {rtol}.")
+    if atol is None:
+        return model.atol * (rtol / ATOL_AT_RTOL)
+    given = np.asarray(atol, dtype=float)
+    if given.ndim > 1 or given.shape not in ((), model.atol.shape):
+        raise InputError(
+            f"`atol` must be a number or have shape {model.atol.shape}, "
+            f"got shape {given.shape}."
+        )
+    if not (np.isfinite(given) & (given > 0)).all():
+        raise InputError(f"`atol` must be finite and above 0, got {given.min()}.")
+    return np.broadcast_to(given, model.atol.shape).copy()
+
+
+def output_times(
+    start: float | str,
+    end: float | str,
+    points: int,
+    times: npt.ArrayLike | None,
+) -> FloatArray:
+    """Return the output times in h from a range or an explicit list."""
+    if times is not None:
+        result = np.atleast_1d(np.asarray(times, dtype=float))
+        if result.ndim != 1 or result.size < 2 or not np.isfinite(result).all():
+            raise InputError("`times` must be 1-D and finite, with 2 times or more.")
+        if not (np.diff(result) > 0).all():
+            raise InputError("`times` must be strictly increasing.")
+        return result
+    first = units.seconds(start, "start") / SECONDS_PER_HOUR
+    last = units.seconds(end, "end") / SECONDS_PER_HOUR
+    if not last > first:
+        raise InputError(f"The end ({last:g} h) must be after the start ({first:g} h).")
+    if points < 2:
+        raise InputError(f"`points` must be 2 or more, got {points}.")
+    return np.linspace(first, last, points)
+
+
+def arrange(model: CompiledModel, plan: Plan) -> Arranged:
+    """Check a plan against a model and lay it out as arrays, runs in C order."""
+    axes = tuple(
+        _axis(model, name, values, unit, plan.protocol)
+        for name, (values, unit) in plan.over.items()
+    )
+    if plan.cells:
+        axes = (_cell_axis(plan), *axes)
+    n_run = math.prod(axis.values.size for axis in axes)
+    if n_run > MAX_RUNS:
+        raise InputError(f"The sweep has {n_run} runs; at most {MAX_RUNS} are allowed.")
+    grid = np.meshgrid(*(axis.values for axis in axes), indexing="ij") if axes else []
+    columns = {
+        axis.name: column.ravel() for axis, column in zip(axes, grid, strict=True)
+    }
+    by_kind: dict[str, dict[str, FloatArray]] = {"parameter": {}, "initial": {}}
+    for kind, fixed in (("parameter", plan.parameters), ("initial", plan.initials)):
+        for name, value in fixed.items():
+            by_kind[kind][name] = np.full(n_run, _checked(model, kind, name, value))
+    for axis in axes:
+        if axis.kind in by_kind:
+            by_kind[axis.kind][axis.name] = columns[axis.name]
+    for name, values in plan.cells.items():
+        kind = "initial" if name in model.state_names else "parameter"
+        _checked(model, kind, name, float(values.min()))
+        by_kind[kind][name] = values[columns[CELL].astype(int)]
+    changed = perturb.parameter_columns(model, plan.perturb, by_kind["parameter"])
+    by_kind["parameter"] |= changed
+    y0, p = model.start_values(n_run, by_kind["parameter"], by_kind["initial"])
+    swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
+    protocol = _with_swept_targets(plan, swept)
+    schedule = _schedule(
+        model, protocol, plan.times_h, swept=swept, columns=columns, n_run=n_run
+    )
+    for name in plan.observe:
+        if name in plan.over:
+            raise InputError(
+                f"`{name}` is swept and observed under one name; observe it as "
+                f"`[{name}]`, its concentration."
+            )
+    outputs, selection = select_outputs(model, plan.observe)
+    species = species_of(model)
+    amounts = np.array([name in species for name in model.state_names], bool)
+    amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
+    runs = Runs(
+        y0=y0,
+        p=p,
+        times=plan.times_h * (SECONDS_PER_HOUR / model.seconds_per_time),
+        schedule=schedule,
+        selection=selection,
+        amounts=amounts,
+        frozen=_frozen(model, plan, swept=by_kind["initial"], doses=schedule.state),
+    )
+    return Arranged(runs, axes, outputs, plan.times_h, protocol)
+
+
+CELL = "cell"
+"""Name of the dimension of a population."""
+
+
+def _cell_axis(plan: Plan) -> Axis:
+    """Return the dimension of a population after checking that its numbers fit."""
+    sizes = {values.shape for values in plan.cells.values()}
+    if len(sizes) != 1 or len(next(iter(sizes))) != 1:
+        raise InputError(f"All cells must have all numbers, got shapes {sizes}.")
+    both = set(plan.cells) & {*plan.over, *plan.parameters, *plan.initials, CELL}
+    if both or CELL in plan.over:
+        raise InputError(
+            f"`{min(both or {CELL})}` cannot differ between cells and be set for all."
+        )
+    count = len(next(iter(plan.cells.values())))
+    return Axis(CELL, "cell", np.arange(count, dtype=float), "", "cell")
+
+
+def _frozen(
+    model: CompiledModel,
+    plan: Plan,
+    *,
+    swept: Mapping[str, FloatArray],
+    doses: IntArray,
+) -> BoolArray | None:
+    """Return which states are held; what is held takes no dose or start of its own."""
+    mask = perturb.frozen(model, plan.perturb)
+    if mask is None:
+        return None
+    for row in np.flatnonzero(mask):
+        name = model.state_names[row]
+        if row in doses or (name in swept and name not in plan.cells):
+            raise InputError(
+                f"`{name}` is clamped and also dosed or given an initial amount: drop "
+                "one of the two."
+            )
+    return mask
+
+
+def _checked(model: CompiledModel, kind: str, name: str, value: float) -> float:
+    """Return a fixed override after checking its name and value."""
+    known = model.param_names if kind == "parameter" else model.state_names
+    if name not in known:
+        raise UnknownNameError(
+            "parameter" if kind == "parameter" else "species", name, known
+        )
+    value = float(value)
+    if not math.isfinite(value):
+        raise InputError(f"`{name}` must be finite, got {value}.")
+    if kind == "initial" and value < 0:
+        raise InputError(
+            f"The initial amount of `{name}` must not be negative: {value:g}."
+        )
+    return value
+
+
+def _axis(
+    model: CompiledModel, name: str, values: FloatArray, unit: str, protocol: Protocol
+) -> Axis:
+    """Return a swept name with its kind: dose before parameter before initial."""
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise InputError(
+            f"`{name}` must be swept over 1 finite value or more, in one dimension; "
+            f"got shape {values.shape}: {values.ravel()[:4]}."
+        )
+    if name in model.info.inputs or name in protocol.targets():
+        if (values < 0).any():
+            raise InputError(
+                f"A dose of `{name}` must not be negative: {values.min():g}."
+            )
+        entry = dose_input(model, name)
+        said = next((d.unit for d in protocol.doses if d.target == name and d.unit), "")
+        return Axis(name, "dose", values, unit or said or entry.unit, entry.label)
+    if unit:
+        raise InputError(
+            f"`{name}` is swept in the model's own unit; only doses take another, "
+            f"got `{unit}`."
+        )
+    if name in model.param_names:
+        parameter = {p.id: p for p in model.network.parameters}.get(name)
+        text = units.parts_text(parameter.unit) if parameter else ""
+        return Axis(name, "parameter", values, text, name)
+    if name in model.state_names:
+        if (values < 0).any():
+            raise InputError(f"`{name}` must not start negative: {values.min():g}.")
+        return Axis(name, "initial", values, amount_unit(model), f"initial {name}")
+    known = unique((*model.info.inputs, *model.param_names, *model.state_names))
+    raise UnknownNameError("name to sweep over", name, known)
+
+
+def dose_input(model: CompiledModel, name: str) -> Input:
+    """Return the input that a species is dosed through; any species will do."""
+    if name in model.info.inputs:
+        return model.info.inputs[name]
+    if name not in model.state_names:
+        known = unique((*model.info.inputs, *model.state_names))
+        raise UnknownNameError("dose target", name, known)
+    return Input(species=name, label=name, unit="nM")
+
+
+def _with_swept_targets(plan: Plan, swept: Mapping[str, Axis]) -> Protocol:
+    """Return the protocol with a dose at the start for swept targets that have none."""
+    start = float(plan.times_h[0])
+    extra = [
+        Dose(start, 0.0, name, axis.unit)
+        for name, axis in swept.items()
+        if name not in plan.protocol.targets()
+    ]
+    return Protocol((*plan.protocol.doses, *extra))
+
+
+def _schedule(
+    model: CompiledModel,
+    protocol: Protocol,
+    times_h: FloatArray,
+    *,
+    swept: Mapping[str, Axis],
+    columns: Mapping[str, FloatArray],
+    n_run: int,
+) -> Schedule:
+    """Return every dose of every run as timed actions on states, in molecules."""
+    start, end = float(times_h[0]), float(times_h[-1])
+    per_hour = SECONDS_PER_HOUR / model.seconds_per_time
+    rows: list[tuple[float, int, Action, FloatArray]] = []
+    for dose in protocol.doses:
+        entry = dose_input(model, dose.target)
+        if dose.time < start or dose.time > end:
+            raise InputError(
+                f"The dose `{dose}` lies outside the run, {start:g} h to {end:g} h."
+            )
+        axis = swept.get(dose.target)
+        is_swept = axis is not None and dose.mode != "set"
+        unit = axis.unit if axis is not None and is_swept else dose.unit or entry.unit
+        per_unit = molecules_per_unit(model, entry, unit)
+        amount = columns[dose.target] if is_swept else np.full(n_run, dose.amount)
+        state = model.state_index(dose.target)
+        for time in dose.times():
+            rows += _actions(time, state, dose, amount * per_unit, per_hour)
+    rows = [(_snapped(row[0], times_h), *row[1:]) for row in rows]
+    rows = sorted((r for r in rows if r[0] <= end), key=lambda row: row[0])
+    return Schedule(
+        time=np.array([row[0] * per_hour for row in rows]),
+        state=np.array([row[1] for row in rows], dtype=np.int64),
+        kind=np.array([row[2] for row in rows], dtype=np.int64),
+        value=np.stack([row[3] for row in rows], axis=1)
+        if rows
+        else np.empty((n_run, 0)),
+    )
+
+
+def _snapped(time: float, times_h: FloatArray) -> float:
+    """Return the output time that a dose time is equal to but for rounding."""
+    nearest = float(times_h[np.argmin(np.abs(times_h - time))])
+    same = abs(nearest - time) <= 1e-9 * max(1.0, abs(time))
+    return nearest if same else time
+
+
+def _actions(
+    time: float, state: int, dose: Dose, amount: FloatArray, per_hour: float
+) -> list[tuple[float, int, Action, FloatArray]]:
+    """Return what one dose does: a jump, a new level, or a rate switched on and off."""
+    if dose.mode == "bolus":
+        return [(time, state, Action.ADD, amount)]
+    if dose.mode == "set":
+        return [(time, state, Action.SET, amount)]
+    rate = amount / (dose.duration * per_hour)
+    return [
+        (time, state, Action.RATE, rate),
+        (time + dose.duration, state, Action.RATE, -rate),
+    ]
+
+
+def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
+    """Return the model amount that one unit of a dose puts into its compartment."""
+    what = f"dose `{entry.species}`"
+    unit = units.dose_unit(unit, what)
+    if entry.molecules_per_unit is not None and unit == units.dose_unit(
+        entry.unit, what
+    ):
+        molecules = entry.molecules_per_unit
+    else:
+        home = species_of(model)[entry.species].compartment
+        volume = _constant_volume(model, entry.species, home)
+        molecules = units.molecules(1.0, unit, volume, what)
+    return molecules / (model.molecules_per_amount or 1.0)
+
+
+def _constant_volume(model: CompiledModel, species: str, home: str) -> float:
+    """Return the volume of a compartment, pL; one that changes converts nothing."""
+    if home not in model.volumes_pL:
+        raise InputError(
+            f"`{species}` is in compartment `{home}`, which is no volume of constant "
+            "size, so nM cannot be turned into molecules; give amounts."
+        )
+    return model.volumes_pL[home]

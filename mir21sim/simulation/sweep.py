@@ -1,0 +1,177 @@
+"""Many runs of one model over doses, parameters or initial amounts."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from mir21sim import files
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import (
+    FailedRunsWarning,
+    InputError,
+    SolverError,
+    SolverStatus,
+    UnknownNameError,
+)
+from mir21sim.simulation import dataset as results
+from mir21sim.simulation.axes import parse_values
+from mir21sim.simulation.checkpoint import folder_for
+from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.run import Executed, Options, execute, make_plan
+
+SweptValues: TypeAlias = str | float | npt.ArrayLike
+
+
+def sweep(
+    model: CompiledModel,
+    over: Mapping[str, SweptValues],
+    end: float | str | None = None,
+    *,
+    start: float | str = 0.0,
+    points: int = 601,
+    times: npt.ArrayLike | None = None,
+    observe: Sequence[str] | str | None = None,
+    doses: DosesLike | None = None,
+    parameters: Mapping[str, float] | None = None,
+    initials: Mapping[str, float] | None = None,
+    perturb: Perturbations | None = None,
+    options: Options | None = None,
+    on_failure: Literal["mask", "raise"] = "mask",
+    output: str | Path | None = None,
+    resume: bool = False,
+) -> xr.Dataset:
+    """Integrate a model once per grid point of `over`, on one time grid.
+
+    One bad run does not cost the others: it is NaN from the moment it stopped, and
+    ``status`` and ``message`` say why. Ctrl-C keeps the runs that are finished.
+
+    Parameters
+    ----------
+    over : name to values; each name becomes a dimension, the last varies fastest.
+        A dose target gets these amounts in its doses (or one dose at the start, where
+        `doses` has none for it), in the unit of those doses or of the input; a
+        parameter or species gets them as value or initial amount in the model's unit.
+        Values are numbers, an array, or text such as ``"0,log:0.1:1000:12"`` or
+        ``"1,10 uM"``.
+    on_failure : "mask" to keep the good runs and warn once, or "raise"
+    output : netCDF file to save the result in; while the sweep runs its numbers lie in
+        a folder beside it, so that a sweep that was stopped can go on
+    resume : go on with the sweep that was stopped, losing at most the part it was at
+    others : as in ``simulate``
+
+    Returns
+    -------
+    Dataset with the swept names and ``time`` (h) as dimensions
+
+    Raises
+    ------
+    InputError
+        For an empty or non-finite axis, a negative dose, an unknown name, …
+    SolverError
+        With ``on_failure="raise"``, for the first run that failed.
+
+    Examples
+    --------
+    >>> from mir21sim.compiler.load import load
+    >>> model = load("earm_1_3", backend="numpy")
+    >>> result = sweep(model, {"L": [0, 10]}, "1 min", points=2, observe="[L]")
+    >>> result["[L]"].values[:, 0]  # 3000 molecules are there; 10 ng/ml add 600
+    array([3., 3.6])
+    """
+    if on_failure not in ("mask", "raise"):
+        raise UnknownNameError("on_failure", on_failure, ("mask", "raise"))
+    if not over:
+        raise InputError("`over` must name one quantity to sweep or more, got none.")
+    plan = make_plan(
+        model,
+        start=start,
+        end=end,
+        points=points,
+        times=times,
+        observe=observe,
+        doses=doses,
+        parameters=parameters,
+        initials=initials,
+        perturb=perturb,
+        over={name: axis_values(name, values) for name, values in over.items()},
+    )
+    if output is not None:
+        output = files.check_writable(output, (".nc",))
+        _refuse_to_overwrite(output, resume)
+    elif resume:
+        raise InputError("`resume` needs the `output` of the sweep to go on with.")
+    done = execute(
+        model, plan, options or Options(), "sweep", output=output, resume=resume
+    )
+    if output is not None:
+        results.save(done.dataset, output, model.source)
+    if done.store is not None and not done.interrupted:
+        done.store.remove()
+    _report_failures(model, done, on_failure)
+    return done.dataset
+
+
+def _refuse_to_overwrite(output: Path, resume: bool) -> None:
+    """Stop where an unfinished sweep would be thrown away."""
+    folder = folder_for(output)
+    if folder.exists() and not resume:
+        raise InputError(
+            f"`{folder}` holds an unfinished sweep; go on with it by resume=True (on "
+            "the command line --resume), or delete the folder to start anew."
+        )
+
+
+def axis_values(name: str, values: SweptValues) -> tuple[FloatArray, str]:
+    """Return the values of one axis with their unit."""
+    if isinstance(values, str):
+        return parse_values(values, name)
+    try:
+        return np.atleast_1d(np.asarray(values, dtype=float)), ""
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"`{name}` must be swept over numbers, got {values!r}."
+        ) from error
+
+
+def _report_failures(
+    model: CompiledModel, done: Executed, on_failure: Literal["mask", "raise"]
+) -> None:
+    """Raise or warn once about the runs that failed or were not run."""
+    failed = np.flatnonzero(done.status != SolverStatus.OK)
+    if not failed.size:
+        return
+    run = int(failed[0])
+    status = SolverStatus(done.status[run])
+    if done.interrupted:
+        finished = len(done.status) - failed.size
+        text = (
+            f"Interrupted: {finished} of {len(done.status)} runs are finished and kept"
+            f"{'; --resume goes on with the others' if done.store else ''}."
+        )
+    else:
+        text = (
+            f"{failed.size} of {len(done.status)} runs failed; first: run {run} "
+            f"({status.name}) at {swept_values(done.dataset, run)}. "
+            f"{done.messages[run]} `status` and `message` in the result say which runs "
+            "and why."
+        )
+    if on_failure == "raise":
+        raise SolverError(f"{model.id}: {text}", status, run, float(done.t_end[run]))
+    warnings.warn(f"{model.id}: {text}", FailedRunsWarning, stacklevel=3)
+
+
+def swept_values(result: xr.Dataset, run: int) -> str:
+    """Return 'name = value' for every swept name of one run."""
+    names = result["status"].dims
+    index = np.unravel_index(run, result["status"].shape)
+    return ", ".join(
+        f"{name} = {float(result[name].values[i]):.6g}"
+        for name, i in zip(names, index, strict=True)
+    )

@@ -1,0 +1,198 @@
+"""Many runs by the Rosenbrock driver: in chunks, by threads, each in its time.
+
+``driver`` integrates a chunk in compiled code; here chunks are shared out, runs that
+take too long are marked, and what is finished is handed on.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+
+from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler.build_lanes import LaneKernels
+from mir21sim.compiler.llvm_lanes import LANES
+from mir21sim.solvers.batch.driver import chained_stages, drive
+from mir21sim.solvers.batch.tableaus import Tableau
+from mir21sim.solvers.problem import (
+    Progress,
+    RunResults,
+    Runs,
+    Tolerances,
+    negative_slack,
+)
+
+CHUNK = 128
+"""Runs that a thread takes at a time: enough to keep eight lanes busy, few enough to
+stop soon when asked to."""
+
+TOLERANCE_SHARE = 0.05
+"""The local error is held to this share of the tolerance, so that the error at the end
+is no more than three times that of SciPy's Radau at the same tolerances, also on
+problems that amplify errors. Time at an achieved error does not change by it."""
+
+Done: TypeAlias = "Future[int]"
+"""A chunk that a thread works on; its number of runs when it is done."""
+
+
+class _Watch:
+    """Runs that are under way, since when, and which of them are to stop.
+
+    The clock is read here, in the thread that waits: the compiled driver only looks at
+    a mark, so that no number depends on it but those of a run that is stopped.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._chunks: set[_Chunk] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def every_s(self) -> float | None:
+        """Time between two looks, s; None where there is nothing to look for."""
+        if math.isinf(self.limit_s):
+            return None
+        return min(max(self.limit_s / 20.0, 1e-3), 0.5)
+
+    @contextmanager
+    def over(self, n_run: int) -> Iterator["_Chunk"]:
+        """Look after a chunk while it is integrated."""
+        chunk = _Chunk(n_run)
+        with self._lock:
+            self._chunks.add(chunk)
+        try:
+            yield chunk
+        finally:
+            with self._lock:
+                self._chunks.discard(chunk)
+
+    def wait(self, waiting: set[Done]) -> tuple[set[Done], set[Done]]:
+        """Wait for a chunk or for the time to look; return done ones and others."""
+        finished, waiting = wait(waiting, self.every_s, FIRST_COMPLETED)
+        self.look()
+        return finished, waiting
+
+    def look(self) -> None:
+        """Note what has begun, and mark what has taken too long."""
+        now = time.monotonic()
+        with self._lock:
+            for chunk in self._chunks:
+                new = chunk.begun & np.isnan(chunk.since)
+                chunk.since[new] = now
+                # What has not begun is NaN, and NaN is not above anything.
+                chunk.halt[now - chunk.since > self.limit_s] = True
+
+
+class _Chunk:
+    """Marks of the runs of one chunk; a run is as old as the first look that saw it."""
+
+    def __init__(self, n_run: int) -> None:
+        self.begun, self.halt = np.zeros(n_run, np.bool_), np.zeros(n_run, np.bool_)
+        self.since = np.full(n_run, np.nan)
+
+
+def integrate_runs(
+    kernels: LaneKernels,
+    runs: Runs,
+    tolerances: Tolerances,
+    *,
+    tableau: Tableau,
+    need: IntArray,
+    keep: Callable[[int, int, FloatArray, RunResults], None],
+    n_jobs: int = 1,
+    progress: Progress | None = None,
+) -> tuple[RunResults, bool]:
+    """Integrate every run in chunks, which threads share.
+
+    A run that takes longer than ``tolerances.timeout`` ends with TIMEOUT, late by no
+    more than a tenth of that time or a second.
+
+    Parameters
+    ----------
+    need : int array, shape (n_need,): the states to keep at the output times
+    keep : called in the working thread with (first, last, states, results) when a chunk
+        is done; states has shape (last − first, n_time, n_need)
+
+    Returns
+    -------
+    results : RunResults; a chunk that was not reached is NOT_RUN
+    interrupted : bool
+    """
+    results = RunResults.empty(runs)
+    stop, watch = threading.Event(), _Watch(tolerances.timeout)
+    n_run = len(runs)
+    # Small sweeps are shared out as well, in whole groups of lanes.
+    share = -(-n_run // (n_jobs * LANES)) * LANES
+    size = max(LANES, min(CHUNK, share))
+    starts = range(0, n_run, size)
+
+    def work(start: int) -> int:
+        if stop.is_set():
+            return 0
+        end = min(n_run, start + size)
+        states = np.full((end - start, len(runs.times), len(need)), np.nan)
+        bounds = (start, end)
+        with watch.over(end - start) as chunk:
+            _drive(
+                kernels, runs, tolerances, tableau, need, bounds, states, results, chunk
+            )
+        keep(start, end, states, results)
+        return end - start
+
+    done, interrupted = 0, False
+    pool = ThreadPoolExecutor(n_jobs)
+    try:
+        waiting = {pool.submit(work, start) for start in starts}
+        while waiting:
+            finished, waiting = watch.wait(waiting)
+            done += sum(future.result() for future in finished)
+            if progress and finished:
+                progress(done, n_run)
+    except KeyboardInterrupt:
+        interrupted = True
+        stop.set()
+        while waiting:
+            _, waiting = watch.wait(waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results, interrupted
+
+
+def _drive(
+    kernels: LaneKernels,
+    runs: Runs,
+    tolerances: Tolerances,
+    tableau: Tableau,
+    need: IntArray,
+    bounds: tuple[int, int],
+    states: FloatArray,
+    results: RunResults,
+    chunk: _Chunk,
+) -> None:
+    """Run the compiled driver over one chunk."""
+    block = slice(*bounds)
+    sizes = np.array([kernels.n_rate, kernels.n_a, kernels.n_w])
+    schedule = runs.schedule
+    held = np.zeros(0, np.int64) if runs.frozen is None else np.flatnonzero(runs.frozen)
+    share, room = negative_slack(tolerances.rtol, tolerances.atol)
+    floor = np.where(runs.amounts, room, np.inf)
+    # Not below what rounding leaves of an error estimate.
+    relative = max(TOLERANCE_SHARE * tolerances.rtol, min(tolerances.rtol, 2e-13))
+    drive(
+        kernels.rates, kernels.matrix, kernels.solve, kernels.time, kernels.has_time,
+        np.array(tableau.A), np.array(tableau.C), np.array(tableau.alpha),
+        np.array(tableau.D), np.array(tableau.H).ravel(), tableau.gamma, tableau.order,
+        chained_stages(tableau.name),
+        np.array(runs.y0[block], order="C"), np.array(runs.p[block], order="C"),
+        runs.times, need, schedule.time, schedule.state,
+        schedule.kind, np.ascontiguousarray(schedule.value[block]),
+        np.array([relative, share]), tolerances.atol * TOLERANCE_SHARE, floor,
+        tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,
+        results.status[block], results.t_end[block], results.y_end[block],
+        results.n_steps[block], results.n_rejected[block], chunk.begun, chunk.halt,
+    )  # fmt: skip

@@ -1,0 +1,206 @@
+"""What every method integrates and what it gives back: arrays only.
+
+This is the seam between the science and the numerics: SciPy (``scipy_ivp``) and the
+batch solver take the same ``Runs`` and return the same ``RunResults``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.errors import SolverStatus
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (runs finished, runs in all), in the main thread."""
+
+
+METHOD_NAMES = ("Rodas5P", "Rodas4", "LSODA", "BDF", "Radau")
+
+
+class Action(IntEnum):
+    """What a dose does to its state at its time."""
+
+    ADD = 0  # y += value
+    SET = 1  # y = value
+    RATE = 2  # dy/dt += value from now on
+
+
+class Source(IntEnum):
+    """Where a selected output comes from."""
+
+    STATE = 0
+    ASSIGNED = 1
+    RATE = 2
+    PARAM = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """Breakpoints of all runs: equal times, values of each run's own.
+
+    Attributes
+    ----------
+    time : float array, shape (n_action,), ascending; model time
+    state : int array, shape (n_action,)
+    kind : int array, shape (n_action,), of ``Action``
+    value : float array, shape (n_run, n_action)
+    """
+
+    time: FloatArray
+    state: IntArray
+    kind: IntArray
+    value: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Which quantities to keep, and the factor that gives them their unit.
+
+    Attributes
+    ----------
+    source, index : int arrays, shape (n_select,)
+    divisor_source, divisor : int arrays, shape (n_select,): the quantity that divides;
+        index -1 for none
+    scale : float array, shape (n_select,)
+    """
+
+    source: IntArray
+    index: IntArray
+    divisor_source: IntArray
+    divisor: IntArray
+    scale: FloatArray
+
+    def uses(self, kind: Source) -> bool:
+        """Say whether any selected quantity, or what divides it, is of a kind."""
+        divides = (self.divisor_source == kind) & (self.divisor >= 0)
+        return bool((self.source == kind).any() or divides.any())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """A set of initial value problems of one model.
+
+    Attributes
+    ----------
+    y0 : float array, shape (n_run, n_state)
+    p : float array, shape (n_run, n_param)
+    times : float array, shape (n_time,), ascending, first is the start; model time
+    schedule : the doses
+    selection : what to keep at each of ``times``
+    amounts : bool array, shape (n_state,): states that must not become negative
+    frozen : bool array, shape (n_state,): states that reactions do not change; or None
+    """
+
+    y0: FloatArray
+    p: FloatArray
+    times: FloatArray
+    schedule: Schedule
+    selection: Selection
+    amounts: BoolArray
+    frozen: BoolArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.y0)
+
+
+def negative_slack(rtol: float, atol: FloatArray) -> tuple[float, FloatArray]:
+    """Return how far below zero an amount may be by numerical error alone.
+
+    Returns
+    -------
+    share : of the largest value that the amount had in its run
+    floor : float array, shape (n_state,), on top of it
+    """
+    return max(10.0 * rtol, 1e-4), 1e3 * atol
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tolerances:
+    """Accuracy and limits of one run.
+
+    The local error of an accepted step is below ``atol + rtol*abs(y)``, in the norm of
+    the method. ``timeout`` is in s of wall time.
+    """
+
+    rtol: float
+    atol: FloatArray
+    max_steps: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResults:
+    """What came of each run; NaN after the moment at which a run stopped.
+
+    Attributes
+    ----------
+    values : float array, shape (n_run, n_time, n_select)
+    status : int array, shape (n_run,), of ``SolverStatus``
+    t_end, y_end : how far each run came and its state there
+    n_steps, n_rejected, n_rhs, n_jac : work of each run
+    n_events : events executed
+    culprit : int array, shape (n_run,), the event at which a run failed, -1 for none
+    method : int array, shape (n_run,), index into ``METHOD_NAMES``, −1 for none
+    """
+
+    values: FloatArray
+    status: IntArray
+    t_end: FloatArray
+    y_end: FloatArray
+    n_steps: IntArray
+    n_rejected: IntArray
+    n_rhs: IntArray
+    n_jac: IntArray
+    n_events: IntArray
+    culprit: IntArray
+    method: IntArray
+
+    @classmethod
+    def empty(cls, runs: Runs) -> "RunResults":
+        """Return results in memory in which no run has run: NaN and NOT_RUN."""
+        return cls.allocated(
+            runs, lambda _, shape, kind, fill: np.full(shape, fill, kind)
+        )
+
+    @classmethod
+    def allocated(
+        cls,
+        runs: Runs,
+        make: Callable[[str, tuple[int, ...], type[np.generic], float], Any],
+    ) -> "RunResults":
+        """Return results in which no run has run, in arrays that the caller makes.
+
+        Parameters
+        ----------
+        make : ``(name, shape, kind, fill)`` → array; each quantity is contiguous in
+            the one for ``values``, so that labelling it copies nothing
+        """
+        n_run, n_state = runs.y0.shape
+        shape = (len(runs.selection.source), n_run, len(runs.times))
+        numbers = {
+            name: make(name, (n_run,), np.int64, fill) for name, fill in _COUNTS.items()
+        }
+        return cls(
+            values=make("values", shape, np.float64, np.nan).transpose(1, 2, 0),
+            t_end=make("t_end", (n_run,), np.float64, np.nan),
+            y_end=make("y_end", (n_run, n_state), np.float64, np.nan),
+            **numbers,
+        )
+
+
+_COUNTS = {
+    "status": SolverStatus.NOT_RUN,
+    "n_steps": 0,
+    "n_rejected": 0,
+    "n_rhs": 0,
+    "n_jac": 0,
+    "n_events": 0,
+    "culprit": -1,
+    "method": -1,
+}
+PER_RUN = tuple(field.name for field in fields(RunResults))
+"""Names of the arrays of a RunResults, all with the runs along their first axis."""

@@ -1,0 +1,477 @@
+"""The events of one run: which fire, which wait, in which order they act.
+
+The meaning is that of SBML L3V2 core, section 4.11.6: a trigger that goes from false to
+true fires its event; at one moment the events that are due are executed one by one, the
+highest priority first, and after each execution all triggers are looked at again.
+
+A trigger can only change where a relation in it does, so its moment is bracketed by two
+neighbouring floating-point numbers: the event is at the upper one, the first at which
+the relation has its new value.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
+from mir21sim.compiler.kernels import RELATIONS, EventKernels
+from mir21sim.errors import SolverStatus
+
+SAME_TIME = 1e-12
+"""Moments that differ by less, relatively, are the same: hours and seconds round."""
+
+MAX_AT_ONCE = 10_000
+"""Events executed at one moment; more are a loop without end."""
+
+_ROUGHLY = 1e-9
+"""Relative error that a moment may have before it is searched to the last digit."""
+
+_NEIGHBOURS = 4
+"""Floating-point numbers away from a computed moment that are tried one by one."""
+
+_SAMPLES = 8
+"""Intervals of the longest step between the places at which roots are looked at; a
+step of an eighth of it has half of them, one of a sixty-fourth a quarter."""
+
+_REFINE = 8
+_DEEPEST = 20
+"""Sub-intervals, and rounds, of the search for a dip between two equal signs."""
+
+_JUMP = 1e-3
+"""Share of a change that neighbouring times have only if the function jumps there."""
+
+States = Callable[[FloatArray], FloatArray]
+"""The states within a step: (n,) times to (n, n_state)."""
+
+
+class _UndefinedError(Exception):
+    """A trigger, delay or priority that has no value; carries the event's number."""
+
+    def __init__(self, event: int) -> None:
+        super().__init__(event)
+        self.event = event
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pending:
+    """An event that has fired: when it is due, and its values if they are fixed."""
+
+    event: int
+    time: float
+    values: FloatArray | None
+
+
+@dataclass(slots=True, eq=False)
+class EventQueue:
+    """Triggers, waiting events and chance of one run.
+
+    Attributes
+    ----------
+    kernels : events and relations of the network
+    clipped : returns a state without amounts that rounding took below zero
+    random : decides between equal priorities; its seed is the run's start values, so
+        that a run is the same wherever and however often it is made
+    state : bool array, shape (n_event,), the triggers as last seen
+    is_watched : bool array, shape (n_relation,), may turn at a time not known before
+    is_either : bool array, shape (n_relation,), is ``==`` or ``!=``, turns at zero only
+    holds_at_zero : bool array, shape (n_relation,), at zero the same as above zero
+    pending : fired and not yet executed, in the order of firing
+    turns : (time, root function value) at which relations ``==`` are about to turn
+    touched : root function values of the relations ``==`` that turn just now
+    n_executed : events executed so far
+    culprit : the event at which the run failed, -1 for none
+    """
+
+    kernels: EventKernels
+    clipped: Callable[[FloatArray], FloatArray]
+    random: np.random.Generator
+    state: BoolArray
+    is_watched: BoolArray
+    is_either: BoolArray
+    holds_at_zero: BoolArray
+    pending: list[_Pending] = field(default_factory=list)
+    turns: dict[int, tuple[float, float]] = field(default_factory=dict)
+    touched: dict[int, float] = field(default_factory=dict)
+    n_executed: int = 0
+    culprit: int = -1
+
+    @classmethod
+    def of(
+        cls,
+        kernels: EventKernels,
+        y: FloatArray,
+        p: FloatArray,
+        clipped: Callable[[FloatArray], FloatArray],
+    ) -> "EventQueue":
+        """Return the queue of a run that starts from `y` with parameters `p`."""
+        seed = hashlib.sha256(y.tobytes() + p.tobytes()).digest()
+        return cls(
+            kernels,
+            clipped,
+            np.random.default_rng(list(seed)),
+            kernels.initial.copy(),
+            kernels.moving & ~kernels.timed,
+            np.isin(kernels.kind, [RELATIONS.index("=="), RELATIONS.index("!=")]),
+            np.isin(kernels.kind, [RELATIONS.index("<"), RELATIONS.index(">=")]),
+        )
+
+    @property
+    def watches(self) -> bool:
+        """Whether there are relations that must be looked at within steps."""
+        return bool(self.is_watched.any())
+
+    # ------------------------------------------------------------ events at one moment
+    def begin(self, t: float, y: FloatArray, p: FloatArray) -> SolverStatus:
+        """Take note of the triggers before the first dose.
+
+        One that is false fires when a dose at the start makes it true, whatever it
+        counts as before the start.
+        """
+        try:
+            self.state &= self._triggers(t, y, p)
+        except _UndefinedError as undefined:
+            self.culprit = undefined.event
+            return SolverStatus.EVENT_UNDEFINED
+        return SolverStatus.OK
+
+    def settle(self, t: float, y: FloatArray, p: FloatArray) -> SolverStatus:
+        """Execute all that is due at a moment, changing `y` and `p` in place."""
+        try:
+            return self._settle(t, y, p)
+        except _UndefinedError as undefined:
+            self.culprit = undefined.event
+            return SolverStatus.EVENT_UNDEFINED
+
+    def _settle(self, t: float, y: FloatArray, p: FloatArray) -> SolverStatus:
+        last = self.n_executed + MAX_AT_ONCE
+        self.touched = self._touched(t, y, p)
+        self.turns.clear()
+        while True:
+            self._look(t, y, p)
+            due = self._next_due(t, y, p)
+            if due is not None:
+                if self.n_executed == last:
+                    self.culprit = due.event
+                    return SolverStatus.EVENT_LOOP
+                self._perform(due, t, y, p)
+            elif self.touched:
+                self.touched.clear()  # time goes on, `==` is over
+            else:
+                return SolverStatus.OK
+
+    def _touched(self, t: float, y: FloatArray, p: FloatArray) -> dict[int, float]:
+        """Return the relations ``==`` that turn now, with their root functions."""
+        if not self.turns:
+            return {}
+        g, timed = self._roots(t, y, p), self.kernels.timed
+        return {
+            k: float(g[k]) if timed[k] else value
+            for k, (time, value) in self.turns.items()
+            if abs(time - t) <= (SAME_TIME * abs(t) if timed[k] else 0.0)
+        }
+
+    def _look(self, t: float, y: FloatArray, p: FloatArray) -> None:
+        """Fire what has become true, forget what waits in vain."""
+        kernels = self.kernels
+        now = self._triggers(t, y, p)
+        fired, self.state = now & ~self.state, now
+        if self.pending:
+            self.pending = [
+                q for q in self.pending if kernels.persistent[q.event] or now[q.event]
+            ]
+        if not fired.any():
+            return
+        delays = self._filled(kernels.delays, t, y, p, len(now))
+        for event in np.flatnonzero(fired).tolist():
+            if not delays[event] >= 0:
+                raise _UndefinedError(event)
+            values = self._values(event, t, y, p) if kernels.early[event] else None
+            self.pending.append(_Pending(event, t + float(delays[event]), values))
+
+    def _next_due(self, t: float, y: FloatArray, p: FloatArray) -> _Pending | None:
+        """Return the event to execute now, None where nothing is due.
+
+        Priorities are those of this moment. Equal ones are drawn by lot, as SBML asks;
+        events without any come last, in the order in which they fired.
+        """
+        if not self.pending:
+            return None
+        due = [q for q in self.pending if q.time <= t]
+        ranked = [q for q in due if self.kernels.ranked[q.event]]
+        if len(ranked) > 1:
+            ranks = self._filled(
+                self.kernels.priorities, t, y, p, len(self.kernels.names)
+            )
+            for q in ranked:
+                if math.isnan(ranks[q.event]):
+                    raise _UndefinedError(q.event)
+            highest = max(ranks[q.event] for q in ranked)
+            best = [q for q in ranked if ranks[q.event] == highest]
+            return best[self.random.integers(len(best)) if len(best) > 1 else 0]
+        return next(iter(ranked or due), None)
+
+    def _perform(self, due: _Pending, t: float, y: FloatArray, p: FloatArray) -> None:
+        """Make the assignments of one event, all of them at once.
+
+        A concentration becomes an amount by the size that its compartment has before
+        the assignments, as the test suite of SBML wants it (case 01779).
+        """
+        kernels, event = self.kernels, due.event
+        values = due.values
+        if values is None:
+            values = self._values(event, t, y, p)
+        mine = slice(kernels.first[event], kernels.first[event + 1])
+        is_state, index = kernels.is_state[mine], kernels.index[mine]
+        if is_state.any():
+            sizes = self._filled(kernels.sizes[event], t, y, p, len(index))
+            y[index[is_state]] = (values * sizes)[is_state]
+        p[index[~is_state]] = values[~is_state]
+        self.pending = [q for q in self.pending if q is not due]
+        self.n_executed += 1
+
+    def _values(self, event: int, t: float, y: FloatArray, p: FloatArray) -> FloatArray:
+        """Return what an event assigns."""
+        count = self.kernels.first[event + 1] - self.kernels.first[event]
+        return self._filled(self.kernels.values[event], t, y, p, count)
+
+    def _triggers(self, t: float, y: FloatArray, p: FloatArray) -> BoolArray:
+        """Return the triggers, shape (n_event,)."""
+        kernels = self.kernels
+        g = self._roots(t, y, p)
+        if math.isnan(g.sum()):
+            undefined = np.flatnonzero(np.isnan(g) & (kernels.user >= 0))
+            if undefined.size:
+                raise _UndefinedError(int(kernels.user[undefined[0]]))
+        for k, value in self.touched.items():
+            if g[k] == value:  # no assignment has moved it since
+                g[k] = 0.0
+        # In the order of RELATIONS.
+        truths = np.choose(kernels.kind, [g == 0, g != 0, g < 0, g <= 0, g > 0, g >= 0])
+        out = np.empty(len(kernels.names))
+        kernels.triggers(t, truths.astype(float), p, out)
+        return np.not_equal(out, 0.0)
+
+    # ------------------------------------------------------------------ the next moment
+    def next_moment(self, t: float, y: FloatArray, p: FloatArray) -> float:
+        """Return the next time at which it is known that something may happen.
+
+        A waiting event is due, or a relation linear in time turns; infinity for none.
+        """
+        soonest = min((q.time for q in self.pending), default=math.inf)
+        timed = np.flatnonzero(self.kernels.timed)
+        if not timed.size:
+            return soonest
+        moments = self._filled(self.kernels.moments, t, y, p, len(self.kernels.kind))
+        now = self._codes(self._roots(t, y, p))
+        for k in map(int, timed[np.argsort(moments[timed])]):
+            about = float(moments[k])
+            if not math.isfinite(about) or about + _ROUGHLY * abs(about) < t:
+                continue
+            if about - _ROUGHLY * abs(about) > soonest:
+                break
+            turn = self._near(k, about, t, now, y, p)
+            if turn is None:
+                turn = self._around(k, about, t, now, y, p)
+            soonest = min(soonest, turn)
+        return soonest
+
+    def _near(
+        self,
+        k: int,
+        about: float,
+        t: float,
+        now: FloatArray,
+        y: FloatArray,
+        p: FloatArray,
+    ) -> float | None:
+        """Return the time at which a relation turns if it is near enough to step to.
+
+        Backwards from `about` while the relation has turned there, else forwards.
+        """
+        first = math.nextafter(t, math.inf)
+        time, found = max(about, first), None
+        for _ in range(_NEIGHBOURS):
+            g = self._roots(time, y, p)
+            if self._codes(g)[k] != now[k]:
+                found, g_found = time, g
+                time = math.nextafter(time, -math.inf)
+                if time < first:
+                    break
+            elif found is not None:
+                break
+            else:
+                time = math.nextafter(time, math.inf)
+        else:
+            return None
+        if self.is_either[k]:
+            self.turns[k] = found, float(g_found[k])
+        return found
+
+    def _around(
+        self,
+        k: int,
+        about: float,
+        t: float,
+        now: FloatArray,
+        y: FloatArray,
+        p: FloatArray,
+    ) -> float:
+        """Return the time at which a relation turns near `about`, infinity for none."""
+
+        def states(times: FloatArray) -> FloatArray:
+            return np.broadcast_to(y, (len(times), len(y)))
+
+        high = about + _ROUGHLY * abs(about)
+        if high <= t or self._codes(self._roots(high, y, p))[k] == now[k]:
+            return math.inf
+        return self._bisect(t, high, np.array([k]), now, states, p)
+
+    def first_crossing(
+        self, t: float, end: float, longest: float, states: States, p: FloatArray
+    ) -> float | None:
+        """Return the first moment within a step at which a watched relation turns.
+
+        The root functions are sampled; where one has a dip between two samples of equal
+        sign, the dip is followed down, so that two crossings are not taken for none.
+
+        A root function that is not a number at the end of the step sets ``culprit``.
+        """
+        if not self.watches:
+            return None
+        shares = _SAMPLES * (end - t) / longest
+        count = _SAMPLES if shares >= 1 else _SAMPLES // (2 if shares >= 1 / 8 else 4)
+        times = np.linspace(t, end, count + 1)
+        g = self._along(times, states, p)
+        codes = self._codes(g)
+        turned = (codes[1:] != codes[:-1]) & ~np.isnan(g[1:]) & self.is_watched
+        dips = self._dips(g)
+        for i in map(int, np.flatnonzero(turned.any(axis=1) | dips.any(axis=1))):
+            low, high = float(times[i]), float(times[i + 1])
+            which = np.flatnonzero(turned[i])
+            if which.size:
+                return self._bisect(low, high, which, codes[i], states, p)
+            for k in map(int, np.flatnonzero(dips[i])):
+                around = float(times[min(i + 2, len(times) - 1)])
+                below = self._follow(k, low, around, states, p)
+                if below is not None:
+                    return self._bisect(low, below, np.array([k]), codes[i], states, p)
+        self._note_undefined(g[-1])
+        return None
+
+    def _note_undefined(self, g: FloatArray) -> None:
+        """Note an event whose trigger has a root function that is not a number."""
+        found = np.flatnonzero(np.isnan(g) & (self.kernels.user >= 0))
+        if found.size:
+            self.culprit = int(self.kernels.user[found[0]])
+
+    def _dips(self, g: FloatArray) -> BoolArray:
+        """Return where a watched root function may touch zero between equal signs.
+
+        Returns
+        -------
+        bool array, shape (n_sample - 1, n_relation): in the interval or the next one
+        """
+        found = np.zeros((len(g) - 1, g.shape[1]), dtype=bool)
+        signs, size = np.sign(g), np.abs(g)
+        a, b, c = size[:-2], size[1:-1], size[2:]
+        lowest = (b < a) & (b < c) & (signs[:-2] == signs[1:-1]) & self.is_watched
+        if lowest.any():
+            lowest &= signs[1:-1] == signs[2:]
+            # The vertex of the parabola through three values: far from zero or near?
+            found[:-1] = lowest & (b - (c - a) ** 2 / (8 * (a - 2 * b + c)) < 0.5 * b)
+        return found
+
+    def _follow(
+        self, k: int, low: float, high: float, states: States, p: FloatArray
+    ) -> float | None:
+        """Return a time in a dip at which relation `k` has the other sign, or None."""
+        sign, best = 0.0, math.inf
+        for _ in range(_DEEPEST):
+            times = np.linspace(low, high, _REFINE + 1)
+            g = self._along(times, states, p)[:, k]
+            sign = sign or np.sign(g[0])
+            g *= sign
+            under = np.flatnonzero(g <= 0)
+            if under.size:
+                return float(times[under[0]])
+            lowest = int(np.argmin(g))
+            if not g[lowest] < 0.99 * best:
+                return None
+            best = float(g[lowest])
+            low, high = times[max(lowest - 1, 0)], times[min(lowest + 1, _REFINE)]
+        return None
+
+    def _bisect(
+        self,
+        low: float,
+        high: float,
+        which: IntArray,
+        codes: FloatArray,
+        states: States,
+        p: FloatArray,
+    ) -> float:
+        """Return the first floating-point time at which one of the relations differs.
+
+        The bracket is cut around the secant's zero, and halved where that does not
+        help, until its ends are neighbours.
+
+        Parameters
+        ----------
+        low, high : times without and with a difference
+        which : relations
+        codes : of all relations at `low`
+        """
+        lead = which[0]
+        g_low, g_high = self._along(np.array([low, high]), states, p)
+        wide = np.abs(g_high - g_low)
+        while low < (middle := low + (high - low) / 2) < high:
+            margin = max(1e-3 * (high - low), 4 * math.ulp(high))
+            drop = float(g_low[lead] - g_high[lead])
+            zero = low + float(g_low[lead]) / drop * (high - low) if drop else math.nan
+            for cut in (zero - margin, zero + margin, middle):
+                if low < cut < high:
+                    (g,) = self._along(np.array([cut]), states, p)
+                    if (self._codes(g)[which] != codes[which]).any():
+                        high, g_high = cut, g
+                    else:
+                        low, g_low = cut, g
+        for k in map(int, which[self.is_either[which]]):
+            # A jump over zero, or to it, is no passing through it.
+            through = g_low[k] * g_high[k] < 0
+            if through and abs(g_high[k] - g_low[k]) < _JUMP * wide[k]:
+                self.turns[k] = high, float(g_high[k])
+        return high
+
+    def _along(self, times: FloatArray, states: States, p: FloatArray) -> FloatArray:
+        """Return the root functions at some times, shape (n_time, n_relation)."""
+        rows = np.ascontiguousarray(states(times))
+        together = zip(times.tolist(), rows, strict=True)
+        return np.array([self._roots(t, y, p) for t, y in together])
+
+    def _codes(self, g: FloatArray) -> FloatArray:
+        """Return numbers that differ where relations do; ``==`` looks at the sign.
+
+        Parameters
+        ----------
+        g : root functions, shape (..., n_relation)
+        """
+        return np.where(
+            self.is_either, np.sign(g), np.where(self.holds_at_zero, g >= 0, g > 0)
+        )
+
+    def _roots(self, t: float, y: FloatArray, p: FloatArray) -> FloatArray:
+        """Return the root functions, shape (n_relation,)."""
+        return self._filled(self.kernels.roots, t, y, p, len(self.kernels.kind))
+
+    def _filled(
+        self, kernel: Kernel, t: float, y: FloatArray, p: FloatArray, n: int
+    ) -> FloatArray:
+        """Return what a kernel gives; rounding below zero is no reason for a NaN."""
+        out = np.empty(n)
+        kernel(t, y, p, out)
+        if not math.isfinite(out.sum()):
+            kernel(t, self.clipped(y), p, out)
+        return out

@@ -1,0 +1,146 @@
+"""LSODA from one stop to the next in a single call, for runs without a hitch.
+
+A step of LSODA for a model of a hundred species takes less time than Python needs to
+ask for it. ``odeint`` makes all steps in compiled code and interpolates the outputs as
+it goes, but it says little where something goes wrong. So whatever looks odd ends the
+call, and the stretch is done again step by step, which says what happened and keeps
+what was reached.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.integrate
+
+from mir21sim._typing import FloatArray
+from mir21sim.solvers.single.reduce import DRAINED
+from mir21sim.solvers.single.reduced_problem import Stretch
+
+MOST_CALLS = 50_000
+_CALLS_PER_STEP = 4
+"""Calls of the right-hand side after which a stretch is stepped instead, in all and for
+each step that the run has left: steps can be stopped without losing what is reached."""
+
+_LOOK_EVERY = 256
+"""Calls between looks at the clock."""
+
+MOST_NUMBERS = 10_000_000
+"""Numbers that the states at the output times may be."""
+
+_DONE = "Integration successful."
+
+
+class _OddError(Exception):
+    """Something that a run step by step has to look at."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crossed:
+    """A stretch that was crossed: moving states at the output times, and the work."""
+
+    z: FloatArray
+    n_steps: int
+    n_rhs: int
+    n_jac: int
+
+
+def cross(
+    stretch: Stretch,
+    times: FloatArray,
+    *,
+    peak: FloatArray,
+    share: float,
+    floor: FloatArray,
+    rtol: float,
+    atol: FloatArray,
+    max_steps: int,
+    until: float,
+) -> Crossed | None:
+    """Integrate over the times, the first to the last; None where it is not plain.
+
+    Parameters
+    ----------
+    times : float array, shape (n_time,), ascending; the start, outputs, the end
+    peak : float array, shape (n_moving,): the largest absolute values so far; raised
+    share, floor : what is below ``-(share*peak + floor)`` is odd
+    rtol, atol : tolerances, atol of shape (n_moving,)
+    max_steps : steps that the run has left
+    until : when to give up, by ``time.monotonic``
+    """
+    n = len(stretch)
+    if n * len(times) > MOST_NUMBERS:
+        return None
+    moving, y, p, stop = stretch.moving, stretch.y, stretch.p, stretch.stop
+    spread, gather, rhs = stretch.glue.spread, stretch.glue.gather, stretch.rhs
+    index, inflow = moving.index, stretch.inflow
+    all_slopes, data = stretch.all_slopes, stretch.data
+    source, factor = moving.source, moving.factor
+    least = DRAINED * y[moving.tied]
+    ties = moving.tied, moving.first, moving.partner, moving.weight
+    places = index, *ties, stretch.constant, least
+    out, dense = np.empty(n), np.empty(n * n)
+    at = moving.col * n + moving.row  # columns one after another, as LAPACK has them
+    calls, most = 0, min(MOST_CALLS, _CALLS_PER_STEP * max_steps)
+
+    def slope(t: float, z: FloatArray) -> FloatArray:
+        nonlocal calls
+        calls += 1
+        odd = spread(z, *places, floor, share, peak, y)
+        if odd or calls > most or stop.is_set():
+            raise _OddError
+        if calls % _LOOK_EVERY == 0 and time.monotonic() > until:
+            raise _OddError
+        rhs(t, y, p, all_slopes)
+        if not math.isfinite(gather(all_slopes, index, inflow, out)):
+            raise _OddError
+        return out
+
+    def columns(t: float, z: FloatArray) -> FloatArray:
+        spread(z, *places, floor, share, peak, y)
+        stretch.jac(t, y, p, data)
+        if not math.isfinite(stretch.glue.scatter(data, source, factor, at, dense)):
+            raise _OddError
+        return dense.reshape(n, n)
+
+    start = y[index]
+    try:
+        first = _first_step(slope(times[0], start), start, times, rtol, atol)
+        z, info = scipy.integrate.odeint(
+            slope,
+            start,
+            times,
+            Dfun=columns,
+            col_deriv=True,
+            full_output=True,
+            rtol=rtol,
+            atol=atol,
+            tcrit=times[-1:],
+            h0=first,
+            mxstep=MOST_CALLS,
+            tfirst=True,
+        )
+    except _OddError:
+        return None
+    lowest = -(share * peak + floor)
+    if info["message"] != _DONE or not (z >= lowest).all() or not np.isfinite(z).all():
+        return None
+    n_steps, n_rhs, n_jac = (int(info[name][-1]) for name in ("nst", "nfe", "nje"))
+    return Crossed(z, n_steps, n_rhs, n_jac) if n_steps < max_steps else None
+
+
+def _first_step(
+    slope: FloatArray, z: FloatArray, times: FloatArray, rtol: float, atol: FloatArray
+) -> float:
+    """Return LSODA's own choice of its first step; it would look at the first output.
+
+    References
+    ----------
+    Hindmarsh AC 1983, ODEPACK (the comment "the computed value h0" in LSODA)
+    """
+    root = math.sqrt(min(max(rtol, 100.0 * np.finfo(float).eps), 1e-3))
+    far = float(np.abs(times[[0, -1]]).max())
+    fast = float(np.max(np.abs(slope) / (rtol * np.abs(z) + atol)))
+    step = 1.0 / math.hypot(1.0 / (root * far), root * fast)
+    return min(step, float(times[-1] - times[0]))

@@ -1,0 +1,114 @@
+"""The problem between two stops, as an integrator of SciPy sees it."""
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from mir21sim._typing import BoolArray, FloatArray
+from mir21sim.compiler.kernels import Kernels
+from mir21sim.solvers.single.reduce import Glue, Moving
+
+SPARSE_FROM = 300
+"""States from which a sparse LU beats LAPACK's dense one (measured on chains)."""
+
+
+class Stretch:
+    """Slope and Jacobian of the moving states z; all others keep their value in y.
+
+    ``slope`` and the matrices are for moving states from which no others follow.
+
+    Attributes
+    ----------
+    y : float array, shape (n_state,): where the last call was
+    constant : float array, shape (n_tied,), of the states that follow from z
+    """
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        moving: Moving,
+        y: FloatArray,
+        p: FloatArray,
+        inflow: FloatArray,
+        never_negative: BoolArray,
+        stop: threading.Event,
+    ) -> None:
+        self.kernels, self.moving, self.p, self.stop = kernels, moving, p, stop
+        # Here, as LSODA may swallow what goes wrong in a callback that compiles.
+        self.rhs, self.jac = kernels.rhs, kernels.jac
+        self.glue = Glue.of(kernels.backend)
+        self.y, self.index = y.copy(), moving.index
+        self.inflow = inflow[self.index]
+        self.never_negative = never_negative
+        self.latest = math.inf
+        self.constant = y[moving.tied]
+        if len(moving.tied):
+            terms = moving.weight * y[self.index][moving.partner]
+            self.constant = self.constant - np.add.reduceat(terms, moving.first[:-1])
+        self.all_slopes = np.empty_like(y)
+        self.data = np.empty(len(kernels.j_row))
+        self.n_rhs = self.n_jac = 0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def whole(self, z: FloatArray) -> FloatArray:
+        """Return all states, shape (..., n_state), for moving ones (..., n_moving)."""
+        y = np.empty((*z.shape[:-1], len(self.y)))
+        y[...] = self.y
+        y[..., self.index] = z
+        moving = self.moving
+        if len(moving.tied):
+            terms = moving.weight * z[..., moving.partner]
+            sums = np.add.reduceat(terms, moving.first[:-1], axis=-1)
+            y[..., moving.tied] = self.constant + sums
+        return y
+
+    def slope(self, t: float, z: FloatArray) -> FloatArray:
+        """Return dz/dt; what is not a number is tried without negative amounts."""
+        t = min(t, self.latest)
+        self.n_rhs += 1
+        self.y[self.index] = z
+        out = np.empty(len(z))
+        self.rhs(t, self.y, self.p, self.all_slopes)
+        total = self.glue.gather(self.all_slopes, self.index, self.inflow, out)
+        if not math.isfinite(total):
+            self.rhs(t, clipped(self.y, self.never_negative), self.p, self.all_slopes)
+            self.glue.gather(self.all_slopes, self.index, self.inflow, out)
+        return out
+
+    def matrix(self, t: float, z: FloatArray) -> FloatArray:
+        """Return d(dz/dt)/dz, shape (n_moving, n_moving)."""
+        m, moving = len(z), self.moving
+        self._derivatives(t, z)
+        dense = np.empty(m * m)
+        at = moving.row * m + moving.col
+        self.glue.scatter(self.data, moving.source, moving.factor, at, dense)
+        return dense.reshape(m, m)
+
+    def sparse_matrix(self, t: float, z: FloatArray) -> Any:
+        """Return the same as a sparse matrix."""
+        self._derivatives(t, z)
+        data, place = self.data[self.moving.source], (self.moving.row, self.moving.col)
+        return scipy.sparse.csc_matrix((data, place), shape=(len(z), len(z)))
+
+    def _derivatives(self, t: float, z: FloatArray) -> None:
+        """Compute the non-zeros of the model's Jacobian into ``data``."""
+        t = min(t, self.latest)
+        self.n_jac += 1
+        self.y[self.index] = z
+        self.jac(t, self.y, self.p, self.data)
+        if not math.isfinite(self.data.sum()):
+            self.jac(t, clipped(self.y, self.never_negative), self.p, self.data)
+
+
+def clipped(y: FloatArray, never_negative: BoolArray) -> FloatArray:
+    """Return states without amounts below zero.
+
+    Rounding takes what is nearly gone to -1e-30, where a Hill function with a broken
+    exponent is not a number although its model is sound.
+    """
+    return np.where(never_negative & (y < 0), 0.0, y)

@@ -1,0 +1,426 @@
+"""One run through its breakpoints, by an integrator of SciPy.
+
+Our own loop steps the integrators, so that dose times are hit exactly, work is bounded,
+and a failure keeps what was reached. The output times never touch the step control:
+they are read off the dense output of each step.
+"""
+
+import math
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import scipy.integrate
+
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.kernels import Kernels
+from mir21sim.errors import SolverStatus
+from mir21sim.solvers.problem import Action, Runs, Tolerances, negative_slack
+from mir21sim.solvers.single import lsoda as at_once
+from mir21sim.solvers.single.events import SAME_TIME, EventQueue, States
+from mir21sim.solvers.single.outputs import Outputs
+from mir21sim.solvers.single.reduce import Moving, moving_states, ties_of
+from mir21sim.solvers.single.reduced_problem import SPARSE_FROM, Stretch, clipped
+
+_STEPS_WITH_EVENTS = 100
+"""Steps at least over a whole run in which triggers or relations are watched."""
+
+_AFTER_EVENT = 0.1
+"""First step after an event over the longest before it."""
+
+_PATIENCE = 1000
+_CRAWL = 1e-3
+"""Steps in which a solver must cross this share of its way, or it is started anew:
+LSODA, which met a jump, can keep its estimate of the slope there and tiny steps."""
+
+_SHARE_AT_ONCE = 0.25
+"""Share of the time left that going to a stop in one call may take."""
+
+_LOOK_EVERY = 32
+"""Steps between looks at the clock."""
+
+
+class OneRun:
+    """One initial value problem on its way through its breakpoints."""
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        runs: Runs,
+        run: int,
+        tolerances: Tolerances,
+        method: str,
+        allow_negative: bool,
+        stop: threading.Event,
+    ) -> None:
+        self.kernels, self.tolerances, self.stop = kernels, tolerances, stop
+        self.method = method
+        self.p = runs.p[run].copy()
+        self.y = runs.y0[run].copy()
+        self.times, self.schedule = runs.times, runs.schedule
+        self.dose_values = runs.schedule.value[run]
+        self.outputs = Outputs(kernels, runs.selection)
+        self.never_negative, self.frozen = runs.amounts, runs.frozen
+        self.out = np.full((len(self.times), self.outputs.n_select), np.nan)
+        self.input = np.zeros_like(self.y)
+        self.t = float(self.times[0])
+        self.latest = math.inf
+        self.pace = 0.0  # about the longest step of late, where there are events
+        self.next_output = 0
+        self.next_dose = int(np.searchsorted(self.schedule.time, self.t))
+        self.n_steps = self.n_rhs = self.n_jac = 0
+        self.deadline = time.monotonic() + tolerances.timeout
+        self.peak = np.abs(self.y)
+        share, floor = negative_slack(tolerances.rtol, tolerances.atol)
+        watched = np.zeros_like(runs.amounts) if allow_negative else runs.amounts
+        self.share, self.floor = share, np.where(watched, floor, np.inf)
+        self.moving: Moving | None = None
+        self.pattern: tuple[bytes, bytes] | None = None
+        self.events = None
+        if kernels.events is not None:
+            self.events = EventQueue.of(kernels.events, self.y, self.p, self._clipped)
+
+    def integrate(self) -> SolverStatus:
+        """Go from the first to the last output time; return how it ended."""
+        if self.events is not None:
+            status = self.events.begin(self.t, self.y, self.p)
+            if status != SolverStatus.OK:
+                return status
+        last = float(self.times[-1])
+        while True:
+            status = self._act()
+            if status != SolverStatus.OK:
+                return status
+            self._record_now()
+            if not self._finite_start():
+                return SolverStatus.NON_FINITE
+            if self.t >= last:
+                return SolverStatus.OK
+            status = self._cross(self._next_stop(last))
+            if status != SolverStatus.OK:
+                return status
+
+    def _next_stop(self, last: float) -> float:
+        """Return where to stop next: a dose, a known moment of the events, the end.
+
+        Moments that only rounding keeps apart are one, the latest of them.
+        """
+        stops = [last, *map(float, self.schedule.time[self.next_dose :][:1])]
+        if self.events is not None:
+            moment = self.events.next_moment(self.t, self.y, self.p)
+            stops.append(moment)
+            # What jumps at the stop belongs to what comes after it.
+            self.latest = math.nextafter(moment, -math.inf)
+        soonest = min(stops)
+        return max(s for s in stops if s <= soonest + self._same(soonest))
+
+    def _same(self, t: float) -> float:
+        """Return how far another moment may be for being the same as this one."""
+        return SAME_TIME * abs(t) if self.events is not None else 0.0
+
+    def _act(self) -> SolverStatus:
+        """Apply the doses of this moment in the order of the schedule, then events."""
+        self.latest = math.inf
+        due = int(np.searchsorted(self.schedule.time, self.t, side="right"))
+        for k in range(self.next_dose, due):
+            state, value = self.schedule.state[k], self.dose_values[k]
+            kind = self.schedule.kind[k]
+            if kind == Action.ADD:
+                self.y[state] += value
+            elif kind == Action.SET:
+                self.y[state] = value
+            else:
+                self.input[state] += value
+        self.next_dose = due
+        if self.events is None:
+            return SolverStatus.OK
+        return self.events.settle(self.t, self.y, self.p)
+
+    def _clipped(self, y: FloatArray) -> FloatArray:
+        """Return states without amounts below zero."""
+        return clipped(y, self.never_negative)
+
+    def _slope(self) -> FloatArray:
+        """Return dy/dt of all states where the run is."""
+        out: FloatArray = np.empty_like(self.y)
+        t = min(self.t, self.latest)
+        self.kernels.rhs(t, self.y, self.p, out)
+        if not math.isfinite(out.sum()):
+            self.kernels.rhs(t, self._clipped(self.y), self.p, out)
+        out += self.input
+        if self.frozen is not None:
+            out[self.frozen] = 0.0
+        return out
+
+    def _finite_start(self) -> bool:
+        return bool(np.isfinite(self.y).all() and np.isfinite(self._slope()).all())
+
+    def _cross(self, end: float) -> SolverStatus:
+        """Integrate up to a stop, or to an event before it, and write outputs."""
+        if end - self.t <= self._same(end):
+            return self._hop(end)
+        moving = self._moving()
+        if not len(moving):
+            return self._wait(end)
+        if self.events is None and self.method == "LSODA":
+            for some in (self._tied(), moving):
+                if some is not None and self._at_once(self._stretch(some), end):
+                    return SolverStatus.OK
+        return self._step_by_step(self._stretch(moving), end)
+
+    def _moving(self) -> Moving:
+        """Return the states that move from here on."""
+        pattern = (self.y == 0.0).tobytes(), (self.input != 0.0).tobytes()
+        if self.moving is None or pattern != self.pattern:
+            mask = moving_states(self.kernels, self.y, self.input, self.frozen)
+            self.moving, self.pattern = Moving.of(self.kernels, mask), pattern
+        return self.moving
+
+    def _tied(self) -> Moving | None:
+        """Return moving states from which others follow by conserved totals."""
+        assert self.moving is not None
+        mask = np.zeros(len(self.y), dtype=bool)
+        mask[self.moving.index] = True
+        ties = ties_of(self.kernels, mask, self.y, self.input, self.frozen)
+        return None if ties is None else Moving.of(self.kernels, mask, ties)
+
+    def _stretch(self, moving: Moving) -> Stretch:
+        stretch = Stretch(
+            self.kernels,
+            moving,
+            self.y,
+            self.p,
+            self.input,
+            self.never_negative,
+            self.stop,
+        )
+        stretch.latest = self.latest
+        return stretch
+
+    def _at_once(self, stretch: Stretch, end: float) -> bool:
+        """Go to a stop in one call where nothing odd happens on the way; say whether.
+
+        Outputs at the stop wait for what happens there.
+        """
+        index, now = stretch.index, time.monotonic()
+        last = int(np.searchsorted(self.times, end, side="left"))
+        inside = slice(self.next_output, last)
+        peak = self.peak[index]
+        found = at_once.cross(
+            stretch,
+            np.concatenate([[self.t], self.times[inside], [end]]),
+            peak=peak,
+            share=self.share,
+            floor=self.floor[index],
+            rtol=self.tolerances.rtol,
+            atol=self.tolerances.atol[index],
+            max_steps=self.tolerances.max_steps - self.n_steps,
+            # What it gives up is done again in the time that is left.
+            until=now + _SHARE_AT_ONCE * (self.deadline - now),
+        )
+        if found is None or time.monotonic() > self.deadline or self.stop.is_set():
+            return False
+        self.n_steps += found.n_steps
+        self.n_rhs += found.n_rhs
+        self.n_jac += found.n_jac
+        states = stretch.whole(found.z)
+        self._write(inside, states[1:-1])
+        self.next_output = last
+        self.peak[index] = peak
+        np.maximum(self.peak, np.abs(states).max(axis=0), out=self.peak)
+        self.y, self.t = states[-1].copy(), end
+        return True
+
+    def _step_by_step(self, stretch: Stretch, end: float) -> SolverStatus:
+        """Integrate with a look at every step."""
+        solver = self._solver(stretch, end)
+        self.pace *= _AFTER_EVENT
+        n_steps, start = 0, self.t
+        status, crossed = SolverStatus.OK, False
+        while solver.status == "running" and not crossed and status == SolverStatus.OK:
+            try:
+                solver.step()
+            except (ValueError, RuntimeError, np.linalg.LinAlgError):
+                # Raised by the linear algebra for non-finite or singular matrices.
+                status = self._broken()
+                break
+            status, crossed = self._after_step(solver, stretch)
+            n_steps += 1
+            if n_steps % _PATIENCE == 0:
+                if self.t - start < _CRAWL * (end - start):
+                    break
+                start = self.t
+        self.n_rhs += stretch.n_rhs
+        self.n_jac += stretch.n_jac
+        if solver.status == "finished" and not crossed:
+            self.t = end
+        return status
+
+    def _solver(self, stretch: Stretch, end: float) -> Any:
+        """Return an integrator of SciPy for a stretch."""
+        sparse = len(stretch) >= SPARSE_FROM and self.method != "LSODA"
+        return getattr(scipy.integrate, self.method)(
+            stretch.slope,
+            self.t,
+            self.y[stretch.index],
+            end,
+            rtol=self.tolerances.rtol,
+            atol=self.tolerances.atol[stretch.index],
+            jac=stretch.sparse_matrix if sparse else stretch.matrix,
+            max_step=self._longest_step(),
+            first_step=self._first_step(end),
+        )
+
+    def _longest_step(self) -> float:
+        """Return a step so short that no event hides between the places looked at."""
+        if self.events is None or not self.events.watches:
+            return math.inf
+        return float(self.times[-1] - self.times[0]) / _STEPS_WITH_EVENTS
+
+    def _first_step(self, end: float) -> float | None:
+        """Return a try for the first step after an event, None to leave it open.
+
+        Most events change little, and a model may have a hundred thousand: the steps
+        before one tell more than the slope after it. The error test has the last word.
+        """
+        step = min(_AFTER_EVENT * self.pace, end - self.t)
+        return step if step > self._same(end) else None
+
+    def _hop(self, end: float) -> SolverStatus:
+        """Cross a gap that is rounding alone, too short for any integrator."""
+        self.n_steps += 1
+        self.y = self.y + (end - self.t) * self._slope()
+        self.t = end
+        return self._verdict()
+
+    def _wait(self, end: float) -> SolverStatus:
+        """Write the outputs where nothing but the time goes on."""
+        crossing, status = None, SolverStatus.OK
+        while self.t < end and crossing is None and status == SolverStatus.OK:
+            to = min(end, self.t + self._longest_step())
+            if self.events is not None:
+                self.n_steps += 1
+                crossing = self.events.first_crossing(
+                    self.t, to, self._longest_step(), self._still, self.p
+                )
+                to = to if crossing is None else crossing
+            upto = to - self._same(to)
+            last = int(np.searchsorted(self.times, upto, side="left"))
+            if last > self.next_output:
+                inside = slice(self.next_output, last)
+                self._write(inside, self._still(self.times[inside]))
+                self.next_output = last
+            self.t, status = to, self._verdict()
+        return status
+
+    def _still(self, times: FloatArray) -> FloatArray:
+        """Return the states at some times where they do not change."""
+        return np.tile(self.y, (len(times), 1))
+
+    def _broken(self) -> SolverStatus:
+        data = np.empty(len(self.kernels.j_row))
+        self.kernels.jac(self.t, self.y, self.p, data)
+        finite = np.isfinite(data).all()
+        return SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
+
+    def _after_step(self, solver: Any, stretch: Stretch) -> tuple[SolverStatus, bool]:
+        """Take over an accepted step up to the first event in it, or say why not.
+
+        Returns
+        -------
+        status : SolverStatus
+        crossed : bool, whether an event ends the step
+        """
+        self.n_steps += 1
+        if self.stop.is_set():
+            return SolverStatus.INTERRUPTED, False
+        if solver.status == "failed":
+            finite = (
+                np.isfinite(solver.y).all()
+                and np.isfinite(stretch.slope(solver.t, solver.y)).all()
+            )
+            failed = SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
+            return failed, False
+        if not np.isfinite(solver.y).all():
+            return SolverStatus.NON_FINITE, False
+        crossed = self._take(solver, stretch)
+        np.maximum(self.peak, np.abs(self.y), out=self.peak)
+        return self._verdict(), crossed
+
+    def _take(self, solver: Any, stretch: Stretch) -> bool:
+        """Move to the end of a step or to the first event in it; say whether to that.
+
+        Outputs at a stop wait for what happens there.
+        """
+        t, y, crossing = solver.t, stretch.whole(solver.y), None
+        if self.events is not None and self.events.watches and t > self.t:
+            states = self._interpolant(solver, stretch)
+            crossing = self.events.first_crossing(
+                self.t, t, self._longest_step(), states, self.p
+            )
+            if crossing is not None:
+                t, y = crossing, states(np.array([crossing]))[0].copy()
+        self.pace = max(self.pace, t - self.t) if self.events is not None else 0.0
+        at_stop = crossing is not None or solver.status != "running"
+        self._record(solver, stretch, t - self._same(t) if at_stop else t)
+        self.t, self.y = t, y
+        return crossing is not None
+
+    def _interpolant(self, solver: Any, stretch: Stretch) -> States:
+        """Return the state within a step; it starts exactly where the last one ended.
+
+        Dense output meets the step's own start only within its error, which could make
+        a root function just left behind come back.
+        """
+        dense, start, end = solver.dense_output(), self.t, solver.t
+        first, gap = self.y, self.y[stretch.index] - dense(start)
+
+        def states(times: FloatArray) -> FloatArray:
+            share = (end - times) / (end - start)
+            rows = stretch.whole(dense(times).T + share[:, np.newaxis] * gap)
+            rows[times == start] = first  # to the last bit
+            return rows
+
+        return states
+
+    def _verdict(self) -> SolverStatus:
+        """Return whether a run may go on from where it has come to."""
+        if self._negative():
+            return SolverStatus.NEGATIVE
+        if self.events is not None and self.events.culprit >= 0:
+            return SolverStatus.EVENT_UNDEFINED
+        if self.n_steps >= self.tolerances.max_steps and self.t < self.times[-1]:
+            return SolverStatus.MAX_STEPS
+        if self.stop.is_set():
+            return SolverStatus.INTERRUPTED
+        if self.n_steps % _LOOK_EVERY == 0 and time.monotonic() > self.deadline:
+            return SolverStatus.TIMEOUT
+        return SolverStatus.OK
+
+    def _negative(self) -> bool:
+        """Say whether an amount is negative by more than numerical error explains."""
+        return bool((self.y < -(self.share * self.peak + self.floor)).any())
+
+    def _record(self, solver: Any, stretch: Stretch, end: float) -> None:
+        """Write the outputs before `end` within the step just made."""
+        last = int(np.searchsorted(self.times, end, side="left"))
+        if last <= self.next_output:
+            return
+        inside = slice(self.next_output, last)
+        z = solver.dense_output()(self.times[inside])
+        self._write(inside, stretch.whole(z.T))
+        self.next_output = last
+
+    def _record_now(self) -> None:
+        """Write the output at the current time, where one is wanted."""
+        due = self.next_output
+        if due < len(self.times) and (self.times[due] <= self.t + self._same(self.t)):
+            self._write(slice(due, due + 1), self.y[np.newaxis])
+            self.next_output = due + 1
+
+    def _write(self, rows: slice, states: FloatArray) -> None:
+        """Write the outputs of some times, states of shape (n_time, n_state)."""
+        self.out[rows] = self.outputs.rows(
+            self.times[rows], states, self.p, self._clipped
+        )

@@ -1,0 +1,194 @@
+"""Which method integrates a set of runs, and the second try of failures.
+
+One interface over the two engines: SciPy's integrators, and the batch solver with its
+vector kernels. Both take the same ``Runs`` and return the same ``RunResults``.
+"""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler import cache
+from mir21sim.compiler.equations import equations
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import CodegenError, SolverStatus
+from mir21sim.solvers.batch.tableaus import TABLEAUX
+from mir21sim.solvers.problem import (
+    METHOD_NAMES,
+    PER_RUN,
+    Progress,
+    RunResults,
+    Runs,
+    Schedule,
+    Source,
+    Tolerances,
+)
+from mir21sim.solvers.single import integrate as scipy_ivp
+
+BATCH_METHODS = tuple(TABLEAUX)
+METHODS = (*BATCH_METHODS, *scipy_ivp.METHODS)
+SINGLE, MANY = "LSODA", "Rodas5P"
+"""Default methods of one run and of many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workers:
+    """Who does the work, and who is told of it; ``executor`` is for ``parts``."""
+
+    n_jobs: int = 1
+    executor: Executor | None = None
+    progress: Progress | None = None
+
+
+def usable_method(model: CompiledModel, method: str) -> str:
+    """Return the method, or LSODA where the batch solver cannot run this model.
+
+    It needs the Numba backend, a state, and vector code for every function. Events,
+    and rates with conditions on time, need SciPy's steps, which end where they must.
+    """
+    if method not in BATCH_METHODS:
+        return method
+    kernels = model.kernels
+    if kernels.backend != "numba" or kernels.events or not model.state_names:
+        return SINGLE
+    try:
+        cache.lane_kernels(model.network)
+    except CodegenError:
+        return SINGLE
+    return method
+
+
+def integrate(
+    model: CompiledModel,
+    runs: Runs,
+    tolerances: Tolerances,
+    *,
+    method: str,
+    workers: Workers,
+    allow_negative: bool = False,
+    retried: frozenset[SolverStatus] = scipy_ivp.RETRIED,
+) -> tuple[RunResults, bool]:
+    """Integrate every run by a method that ``usable_method`` returned.
+
+    A run that fails with one of the statuses `retried` is tried once more by Radau; the
+    good runs are not touched by it.
+
+    Returns
+    -------
+    results : RunResults
+    interrupted : bool
+    """
+    if method not in BATCH_METHODS:
+        return scipy_ivp.integrate_runs(
+            model.kernels,
+            runs,
+            tolerances,
+            method=method,
+            n_jobs=workers.n_jobs,
+            progress=workers.progress,
+            allow_negative=allow_negative,
+            retried=retried,
+        )
+    results, interrupted = _batch(
+        model, runs, tolerances, method, workers, allow_negative=allow_negative
+    )
+    again = np.flatnonzero(np.isin(results.status, [int(s) for s in retried]))
+    if again.size and not interrupted:
+        second, interrupted = scipy_ivp.integrate_runs(
+            model.kernels,
+            subset(runs, again),
+            tolerances,
+            method=scipy_ivp.RETRY,
+            allow_negative=allow_negative,
+        )
+        _merge(results, second, again)
+    return results, interrupted
+
+
+def _batch(
+    model: CompiledModel,
+    runs: Runs,
+    tolerances: Tolerances,
+    method: str,
+    workers: Workers,
+    *,
+    allow_negative: bool,
+) -> tuple[RunResults, bool]:
+    """Integrate by the batch solver, keeping only what the selection needs."""
+    from mir21sim.solvers.batch import integrate as batch
+    from mir21sim.solvers.batch import outputs as observe  # Numba takes half a second
+
+    kernels = cache.lane_kernels(model.network)
+    need = needed_states(model, runs)
+    n_select = len(runs.selection.source)
+    # One quantity after the other, so that labelling them copies nothing.
+    values = np.full((n_select, len(runs), len(runs.times)), np.nan).transpose(1, 2, 0)
+    if allow_negative:
+        runs = replace(runs, amounts=np.zeros_like(runs.amounts))
+
+    def keep(first: int, last: int, states: FloatArray, _: RunResults) -> None:
+        block = slice(first, last)
+        chosen = np.empty((last - first, len(runs.times), n_select))
+        observe.observe(
+            kernels,
+            runs.selection,
+            need,
+            times=runs.times,
+            states=states,
+            p=runs.p[block],
+            out=chosen,
+        )
+        values[block] = chosen
+
+    results, interrupted = batch.integrate_runs(
+        kernels,
+        runs,
+        tolerances,
+        tableau=TABLEAUX[method],
+        need=need,
+        keep=keep,
+        n_jobs=workers.n_jobs,
+        progress=workers.progress,
+    )
+    results.method[results.status != SolverStatus.NOT_RUN] = METHOD_NAMES.index(method)
+    return replace(results, values=values), interrupted
+
+
+def needed_states(model: CompiledModel, runs: Runs) -> IntArray:
+    """Return the states that the selected quantities depend on, one at least."""
+    names = {
+        Source.STATE: model.state_names,
+        Source.ASSIGNED: model.assigned_names,
+        Source.RATE: model.rate_names,
+        Source.PARAM: model.param_names,
+    }
+    chosen = runs.selection
+    rows = [
+        *zip(chosen.source, chosen.index, strict=True),
+        *zip(chosen.divisor_source, chosen.divisor, strict=True),
+    ]
+    wanted = [names[Source(kind)][index] for kind, index in rows if index >= 0]
+    seen = equations(model.network).needs(wanted)
+    found = [i for i, name in enumerate(model.state_names) if name in seen]
+    return np.array(found or [0], dtype=np.int64)
+
+
+def subset(runs: Runs, which: IntArray) -> Runs:
+    """Return some of the runs, in the order given."""
+    schedule = runs.schedule
+    return replace(
+        runs,
+        y0=runs.y0[which],
+        p=runs.p[which],
+        schedule=Schedule(
+            schedule.time, schedule.state, schedule.kind, schedule.value[which]
+        ),
+    )
+
+
+def _merge(results: RunResults, second: RunResults, which: IntArray) -> None:
+    """Put the results of a second try in their places."""
+    for name in PER_RUN:
+        getattr(results, name)[which] = getattr(second, name)

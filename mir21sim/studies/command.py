@@ -1,0 +1,125 @@
+"""What `mir21sim study` does: run a study file to its folder, tell of it."""
+
+import json
+from pathlib import Path
+
+from mir21sim.analysis import tables as export
+from mir21sim.compiler import cache
+from mir21sim.model import files as model_files
+from mir21sim.simulation.checkpoint import PartialDishes, folder_for
+from mir21sim.simulation.run import Options
+from mir21sim.solvers.problem import Progress
+from mir21sim.studies import report as page
+from mir21sim.studies import run, schema
+from mir21sim.studies.parse import Planned, plan
+from mir21sim.studies.run import REPORT as REPORT
+
+
+def run_study(
+    study: str | Path,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    options: Options | None = None,
+    backend: cache.Backend = "numba",
+    progress: Progress | None = None,
+) -> run.Done:
+    """Run a study file and write its data, pictures and report to a folder.
+
+    The folder appears whole at the end; older results stay as they were until then.
+    After an error, Ctrl-C or a crash, the dishes that are done lie in a folder beside
+    it, ``<folder>.partial``, until the study goes on or is started anew.
+
+    Parameters
+    ----------
+    overwrite : replace the results that are in the folder already, and an unfinished
+        study
+    resume : go on with the study that was stopped: dishes that are done are not run
+        again, and the results are the same
+    options : method and tolerances of the runs
+    progress : called with (cells done, cells in all dishes)
+
+    Raises
+    ------
+    InputError
+        For a file or folder that cannot be used, before anything is run.
+    ModelError
+        For a mistake in the study file, by file, line and near name.
+    """
+    planned = plan(study, backend=backend)
+    folder = run.check_folder(folder, overwrite=overwrite)
+    store = run.unfinished(
+        planned, folder, options=options, resume=resume, overwrite=overwrite
+    )
+    try:
+        done = _finish(planned, folder, store, options, progress)
+    except BaseException:
+        if not len(store):
+            store.remove()  # nothing to go on with
+        raise
+    store.remove()
+    return done
+
+
+def _finish(
+    planned: Planned,
+    folder: Path,
+    store: PartialDishes,
+    options: Options | None,
+    progress: Progress | None,
+) -> run.Done:
+    """Run what is not done yet, and write the folder."""
+    done = run.run(planned, options=options, progress=progress, store=store)
+    made = run.provenance(done)
+    with run.new_folder(folder) as part:
+        reads = run.write_data(done, part)
+        text = page.render(done, reads, part, made)
+        (part / run.REPORT).write_text(text, encoding="utf-8", newline="\n")
+        record = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+        (part / run.PROVENANCE).write_text(record, encoding="utf-8", newline="\n")
+    return done
+
+
+def left_text(folder: Path) -> str:
+    """Return what a study that was stopped has left, for who stopped it."""
+    part = folder_for(folder)
+    if not part.is_dir():
+        return f"no dish was done, and `{folder}` is as it was"
+    return (
+        f"the dishes that are done are kept in `{part}`, and --resume goes on with the "
+        f"others; `{folder}` is as it was"
+    )
+
+
+def outcome_text(done: run.Done) -> str:
+    """Return what every assay found, as text: its groups against their control."""
+    return "\n".join(
+        line
+        for read in done.reads
+        for line in (
+            f"{read.table.title}: {page.test_words(read)}",
+            *export.lines_of(page.summary_table(read)),
+            *(f"note: {note}" for note in read.reading.notes),
+            "",
+        )
+    ).rstrip()
+
+
+def plan_text(planned: Planned) -> str:
+    """Return what a study would do, as text."""
+    study = planned.study
+    lines = [
+        f"{planned.name}: {study.title}",
+        f"model     {planned.model.id}, {planned.model.context or model_files.BASE}",
+        f"cells     {study.population.cells} in each of {len(planned.dishes())} dishes",
+        f"times     {', '.join(f'{t:g}' for t in sorted(study.times))} h",
+    ]
+    lines += [f"sample    {dish.name}" for dish in study.dishes()]
+    lines += [f"assay     {table.title}" for table, _ in planned.assays]
+    return "\n".join([*lines, "nothing is wrong with it"])
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of study files, as the repository publishes it."""
+    return json.dumps(schema.json_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,283 @@
+"""The report of a study: one HTML page that stands alone, pictures inside.
+
+Every text goes through Jinja's escaping; the page has no script and asks for nothing
+from the network.
+"""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from mir21sim.analysis import model_report as report
+from mir21sim.analysis.deaths import death_times
+from mir21sim.analysis.tables import TextTable, text_table
+from mir21sim.assays.experiment import Sample
+from mir21sim.assays.noise import noise_table
+from mir21sim.studies.run import FATE, Done, Read, fit_records, gate_records
+
+_LEAST_P = 1e-4
+"""Below this, p rests on the far tail of a distribution that few replicates show."""
+
+_HEADINGS = {
+    "luciferase": "Dual-luciferase reporter",
+    "western": "Western blot",
+    "flow": "Annexin V/PI flow cytometry",
+    "caspase": "Caspase-3/7 activity",
+    "viability": "Viability",
+}
+_SHOWS = {
+    "luciferase": "Bars: mean firefly over Renilla relative to the control, ± SD; "
+    "points: wells.",
+    "western": "The first of the blots, with the densities of all of them.",
+    "flow": "The first tube of each sample; quadrants are set by stained controls.",
+    "caspase": "Left: signal of every well; right: signal without blank, ± SD.",
+    "viability": "Left: signal of every well; right: signal without blank, ± SD.",
+}
+_REPLICATES = {
+    "luciferase": "wells",
+    "western": "blots of lysates of their own",
+    "flow": "tubes from dishes of their own",
+    "caspase": "wells",
+    "viability": "wells",
+}
+"""What a replicate is."""
+
+_HOURS = ("time", "times", "transfection")
+"""Settings that are times."""
+
+_TITLES = {
+    "sd": "SD", "relative": "relative to control", "p_anova": "p (ANOVA)",
+    "p": "p against control", "time_h": "time (h)",
+}  # fmt: skip
+_SAID_ONCE = ("relative_sd", "control", "test", "contents")
+"""Columns of a summary that are the same in all rows, or follow from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture as a data URI, with what it shows."""
+
+    uri: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One assay of the page."""
+
+    title: str
+    words: str
+    figures: tuple[Figure, ...]
+    tables: tuple[TextTable, ...]
+    notes: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def render(
+    done: Done, reads: Sequence[Read], folder: Path, made: Mapping[str, Any]
+) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    reads : the readings with their files, which lie in `folder`
+    made : ``provenance`` of the same run
+    """
+    planned, study = done.planned, done.planned.study
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mir21sim.studies", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    rows = report.source_rows(planned.files)
+    numbers = text_table(rows)
+    info = planned.model.info
+    noise = noise_table(planned.noises())
+    return environment.get_template("report.html").render(
+        study=study,
+        text=planned.text,
+        version=made["versions"]["mir21sim"],
+        summary=_summary(done),
+        warnings=done.warnings,
+        samples=_samples(study.dishes()),
+        population=_population(done),
+        fate=_fate(done),
+        sections=[_section(read, done, folder) for read in reads],
+        noise=text_table(noise),
+        noise_words=_noise_words(done, noise),
+        numbers=numbers,
+        numbers_words=(
+            f"{len(rows)} numbers, by status: "
+            f"{report.status_shares(row['status'] for row in rows)}. "
+            "What is assumed or fitted was not measured."
+        ),
+        papers=info.references,
+        made=_made(made),
+    )
+
+
+def _summary(done: Done) -> str:
+    """Return in one sentence what the study is made of."""
+    planned, study = done.planned, done.planned.study
+    line = planned.model.context or "the model file's own numbers"
+    return (
+        f"{len(study.dishes())} samples of the same {study.population.cells} virtual "
+        f"cells ({planned.model.id}, {line}), read at {_hours(study.times)} by "
+        f"{len(study.assays)} assay{'s' if len(study.assays) > 1 else ''}; "
+        f"{study.replicates} replicates, measurement noise "
+        f"{'on' if study.noise else 'off'}, seed {study.seed}. "
+        "All numbers are simulated: nothing on this page was measured."
+    )
+
+
+def _hours(times: Sequence[float]) -> str:
+    return ", ".join(f"{t:g}" for t in sorted(times)) + " h"
+
+
+def _samples(dishes: Sequence[Sample]) -> TextTable:
+    """Return what is done to each sample."""
+    rows = []
+    for dish in dishes:
+        p = dish.perturb
+        done = [
+            *(f"{n} held at {level}" for n, level in p.clamps().items()),
+            *(f"{n} knocked down by {x:.0%}" for n, x in p.knockdown.items()),
+            *(f"{n} over-expressed {x:g} times" for n, x in p.overexpress.items()),
+            *(f"{n} without a site of miR-21" for n in p.no_site),
+            *(f"{n} = {x:g}" for n, x in dish.parameters.items()),
+        ]
+        rows.append(
+            {
+                "sample": dish.name,
+                "doses": "; ".join(map(str, dish.protocol.doses)) or "none",
+                "besides": "; ".join(done) or "–",
+            }
+        )
+    return text_table(rows, "Samples")
+
+
+def _population(done: Done) -> TextTable:
+    """Return how the cells differ."""
+    table = done.planned.study.population
+    rows = [{"what": "cells in every sample", "value": str(table.cells)}]
+    rows.append({"what": "CV of every protein and pool", "value": f"{table.cv:g}"})
+    for name, own in table.proteins.items():
+        rows.append({"what": name, "value": f"CV {own.cv:g}, mean {own.mean:g} times"})
+    for a, b, r in table.correlations:
+        rows.append({"what": f"correlation of {a} and {b}", "value": f"{r:g}"})
+    return text_table(rows, "Population")
+
+
+def _fate(done: Done) -> TextTable | None:
+    """Return the share of cells that have died by each time, before any assay."""
+    cells = done.cells
+    if FATE not in cells:
+        return None
+    plain = cells.isel(sample=cells["dish"].values == "")
+    died = death_times(plain, FATE).transpose("sample", "cell")
+    rows = []
+    for name, times in zip(plain["sample"].values, died.values, strict=True):
+        row: dict[str, Any] = {"sample": str(name)}
+        for time in cells["time"].values:
+            row[f"{time:g} h"] = f"{(times <= time).mean():.1%}"
+        rows.append(row)
+    return text_table(
+        rows, "Cells that have exposed phosphatidylserine by then, before any assay"
+    )
+
+
+def _section(read: Read, done: Done, folder: Path) -> Section:
+    """Return what the page says of one assay."""
+    study, table = done.planned.study, read.table
+    kind = read.assay.name
+    heading = _HEADINGS.get(kind, kind)
+    replicates = table.replicates or study.replicates
+    words = f"{replicates} {_REPLICATES[kind]} a sample. " if study.noise else ""
+    words += test_words(read)
+    settings = [
+        {"setting": name, "value": _setting(value) + " h" * (name in _HOURS)}
+        for name, value in table
+        if name not in ("kind", "name", "noise") and value not in (None, (), "")
+    ]
+    fits, gates = fit_records(read.reading), gate_records(read.reading)
+    return Section(
+        title=heading if table.title == kind else f"{heading}: {table.title}",
+        words=words,
+        figures=tuple(
+            Figure(_data_uri(folder / path), _SHOWS.get(kind, heading))
+            for path in read.pictures
+        ),
+        tables=(
+            summary_table(read, "Summary"),
+            *([text_table(fits, "Dose of half effect, 95 % interval")] if fits else []),
+            *([text_table(gates, "Gates (compensated, a.u.)")] if gates else []),
+            text_table(settings, "Settings"),
+        ),
+        notes=read.reading.notes,
+        files=tuple(path.as_posix() for path in (*read.data, *read.pictures)),
+    )
+
+
+def summary_table(read: Read, caption: str = "") -> TextTable:
+    """Return the summary of a reading as people read it, one row a group."""
+    table = read.reading.summary
+    table = table.drop(columns=[c for c in _SAID_ONCE if c in table])
+    empty = [c for c in table.columns if table[c].isna().all()]
+    table = table.drop(columns=empty)
+    for column in {"p", "p_anova"} & set(table.columns):
+        table[column] = [_p_text(p) for p in table[column]]
+    return text_table(table, caption, _TITLES)
+
+
+def test_words(read: Read) -> str:
+    """Return which test was done against which control."""
+    table = read.reading.summary
+    tests = [t for t in dict.fromkeys(table["test"]) if t != "none"]
+    control = ", ".join(dict.fromkeys(map(str, table["control"])))
+    return f"Control: {control}. Test: {'; or '.join(tests) or 'none'}."
+
+
+def _p_text(p: float) -> str:
+    if math.isnan(p):
+        return "–"
+    return f"{p:.2g}" if p >= _LEAST_P else f"<{_LEAST_P:g}"
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_setting(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _data_uri(picture: Path) -> str:
+    data = base64.b64encode(picture.read_bytes()).decode("ascii")
+    return f"data:image/png;base64,{data}"
+
+
+def _noise_words(done: Done, noise: Any) -> str:
+    """Return where the numbers of noise come from."""
+    if not done.planned.study.noise:
+        return "Noise was off, so none of these numbers was used."
+    return (
+        f"{len(noise)} numbers, by status: {report.status_shares(noise['status'])}. "
+        "Those that are assumed set how large scatter and p are."
+    )
+
+
+def _made(made: Mapping[str, Any]) -> TextTable:
+    """Return provenance as a table."""
+    rows = []
+    for name, value in made.items():
+        text = (
+            ", ".join(f"{key} {version}" for key, version in value.items())
+            if isinstance(value, Mapping)
+            else _setting(value)
+        )
+        rows.append({"what": name.replace("_", " "), "value": text})
+    return text_table(rows)

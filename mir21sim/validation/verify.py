@@ -1,0 +1,403 @@
+"""Is this curve the model's, or the method's? One run, looked at from all sides.
+
+Layer 10. The run is repeated at tighter tolerances, by every method and, where they are
+installed, by other simulators; what must be conserved and what must not be negative is
+looked at in the numbers.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from mir21sim import files
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.conservation import conserved_totals
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
+from mir21sim.simulation import dataset as results
+from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.problem import Arranged, Plan, check_tolerances
+from mir21sim.simulation.run import Options, choose_method, execute, make_plan, prepare
+from mir21sim.simulation.snapshot import snapshot
+from mir21sim.solvers.solve import METHODS
+from mir21sim.validation import simulators as other_tools
+
+TIGHTER = 10.0
+"""Both tolerances are divided by it for all runs but the one to be verified."""
+
+TOLERANCE = 1e-3
+"""Largest relative difference at which curves agree, unless another is asked for."""
+
+FLOOR = 1e-3
+"""Differences are relative to the value, or to this share of its peak if larger."""
+
+FOR_TOOLS = 1e3
+"""What the absolute tolerance of other simulators is smaller by. They have one for all
+species, and CVODE holds the mean error over these, where LSODA holds the largest."""
+
+CONSERVED = 1e-6
+"""Largest relative change of a total that reactions do not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison.
+
+    Attributes
+    ----------
+    check : what was compared
+    verdict : "agrees", "parts", "failed" or "not installed"
+    difference : the largest one, relative; NaN where there is none
+    quantity, time_h : where it is
+    parts_from_h : h, first output time at which it is above the tolerance; NaN for none
+    note : what a tool or solver said
+    """
+
+    check: str
+    verdict: str
+    difference: float = float("nan")
+    quantity: str = ""
+    time_h: float = float("nan")
+    parts_from_h: float = float("nan")
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against the run."""
+        return self.verdict in {"agrees", "not installed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """All checks of one run.
+
+    Attributes
+    ----------
+    model, context, method, rtol : of the run that was verified
+    tolerance : largest relative difference at which curves agree
+    checks : in the order in which they were made
+    """
+
+    model: str
+    context: str
+    method: str
+    rtol: float
+    tolerance: float
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+def verify(
+    model: CompiledModel,
+    end: float | str | None = None,
+    *,
+    start: float | str = 0.0,
+    points: int = 201,
+    doses: DosesLike | None = None,
+    parameters: Mapping[str, float] | None = None,
+    initials: Mapping[str, float] | None = None,
+    perturb: Perturbations | None = None,
+    options: Options | None = None,
+    tools: Sequence[str] | None = None,
+    tolerance: float = TOLERANCE,
+) -> Verification:
+    """Repeat a run in other ways and tell where the curves part, if they do.
+
+    The reference is the run by its own method with both tolerances a tenth. Everything
+    that is integrated is compared, whatever is observed otherwise. Other
+    simulators get the model as SBML with the values, the start state and the doses of
+    the run in it.
+
+    Parameters
+    ----------
+    model, end, start, points, doses, parameters, initials, perturb, options : as in
+        ``simulate``
+    tools : of "roadrunner" and "copasi"; by default those that are installed
+    tolerance : largest relative difference at which curves agree
+
+    Raises
+    ------
+    InputError
+        For a tool that does not exist or, asked for by name, is not installed.
+    SolverError
+        When no method can run the model.
+
+    Examples
+    --------
+    >>> from mir21sim.compiler.load import load
+    >>> model = load("earm_1_3", backend="numpy")
+    >>> found = verify(model, "10 min", points=3, tools=[])
+    >>> found.passed
+    True
+    """
+    options = replace(options or Options(), allow_negative=True)
+    if not 0 < tolerance < 1:
+        raise InputError(f"`tolerance` must be between 0 and 1, got {tolerance}.")
+    _check_tools(tools)
+    names = _quantities(model)
+    plan = make_plan(
+        model,
+        start=start,
+        end=end,
+        points=points,
+        times=None,
+        observe=names,
+        doses=doses,
+        parameters=parameters,
+        initials=initials,
+        over={},
+        perturb=perturb,
+    )
+    method = choose_method(model, options.method, "simulate")
+    views = _Views(model, plan, names, options, tolerance)
+    reference, checks = views.reference(method)
+    arranged, _ = prepare(model, plan, options, method)
+    checks.append(views.tightened(method, reference))
+    checks += [
+        views.by_method(other, reference)
+        for other in METHODS
+        if other != method and choose_method(model, other, "simulate") == other
+    ]
+    checks += [
+        views.by_tool(tool, arranged, reference)
+        for tool in (other_tools.TOOLS if tools is None else tools)
+    ]
+    checks += [views.conserved(arranged, reference), views.not_negative(reference)]
+    return Verification(
+        model=model.id,
+        context=model.context,
+        method=method,
+        rtol=options.relative_tolerance,
+        tolerance=tolerance,
+        checks=tuple(checks),
+    )
+
+
+def _check_tools(tools: Sequence[str] | None) -> None:
+    """Stop for a tool that does not exist, or was asked for and is not installed."""
+    for tool in tools or ():
+        if tool not in other_tools.TOOLS:
+            raise UnknownNameError("tool", tool, tuple(other_tools.TOOLS))
+        if not other_tools.installed(tool):
+            raise InputError(other_tools.how_to_install(tool))
+
+
+def _quantities(model: CompiledModel) -> tuple[str, ...]:
+    """Return all that is integrated and has an id; without any, the rule variables.
+
+    Rule variables follow from these, and have no scale that tells noise from value.
+    """
+    known = {*model.network.ids()}
+    states = tuple(n for n in model.state_names if n in known)
+    return states or tuple(n for n in model.assigned_names if n in known)
+
+
+class _Views:
+    """One plan, run in many ways."""
+
+    def __init__(
+        self,
+        model: CompiledModel,
+        plan: Plan,
+        names: tuple[str, ...],
+        options: Options,
+        tolerance: float,
+    ) -> None:
+        self.model, self.plan, self.names = model, plan, names
+        self.options, self.tolerance = options, tolerance
+        rtol = options.relative_tolerance
+        atol = check_tolerances(model, rtol, options.atol) / TIGHTER
+        self.tools_atol = float(atol.min(initial=1.0)) / FOR_TOOLS
+        self.tight = replace(options, rtol=rtol / TIGHTER, atol=atol)
+        pools = {s.id for s in model.network.species}
+        per_amount = model.molecules_per_amount or 1.0
+        self.scale = np.array([per_amount if n in pools else 1.0 for n in names])
+        # What is far below the scale of a state is no more than rounding.
+        least = dict(zip(model.state_names, 1e4 * model.atol, strict=True))
+        self.least = np.array([least.get(n, 0.0) for n in names]) * self.scale
+
+    def reference(self, method: str) -> tuple[FloatArray, list[Check]]:
+        """Return the curves by the method, or by the first other one that can."""
+        failed: list[Check] = []
+        for name in (method, *(m for m in METHODS if m != method)):
+            try:
+                curves = self._run(replace(self.tight, method=name))
+            except SolverError as error:
+                last = error
+                failed.append(Check(f"reference by {name}", "failed", note=str(error)))
+            else:
+                return curves, failed
+        raise last
+
+    def tightened(self, method: str, reference: FloatArray) -> Check:
+        """Compare the run as asked for with the tight one."""
+        rtol = self.options.relative_tolerance
+        return self._against(
+            f"{method}, rtol {rtol:g} against {rtol / TIGHTER:g}",
+            lambda: self._run(replace(self.options, method=method)),
+            reference,
+        )
+
+    def by_method(self, method: str, reference: FloatArray) -> Check:
+        """Compare another method with the reference, both tight."""
+        return self._against(
+            method, lambda: self._run(replace(self.tight, method=method)), reference
+        )
+
+    def by_tool(self, tool: str, arranged: Arranged, reference: FloatArray) -> Check:
+        """Compare another simulator with the reference."""
+        if not other_tools.installed(tool):
+            return Check(tool, "not installed", note=other_tools.how_to_install(tool))
+
+        def curves() -> FloatArray:
+            made = other_tools.run(
+                tool,
+                snapshot(self.model, arranged),
+                self.names,
+                arranged.runs.times,
+                rtol=self.tight.relative_tolerance,
+                atol=self.tools_atol,
+            )
+            return np.asarray(made * self.scale, dtype=float)
+
+        return self._against(tool, curves, reference)
+
+    def conserved(self, arranged: Arranged, reference: FloatArray) -> Check:
+        """Look at the totals that reactions do not change; doses and events may."""
+        model, kernels = self.model, self.model.kernels
+        changed = {model.state_names[k] for k in arranged.runs.schedule.state}
+        changed |= {a.variable for e in model.network.events for a in e.assignments}
+        entries = zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True)
+        totals = conserved_totals(
+            len(model.state_names), {(int(i), int(j)): float(v) for i, j, v in entries}
+        )
+        columns = {name: k for k, name in enumerate(self.names)}
+        worst = Check("conserved totals", "agrees", 0.0)
+        for total in totals:
+            members = [model.state_names[i] for i in total]
+            if len(members) < 2 or not set(members) <= columns.keys() - changed:
+                continue
+            parts = reference[:, [columns[m] for m in members]] * list(total.values())
+            drift = np.abs(parts.sum(axis=1) - parts[0].sum())
+            drift /= np.abs(parts).sum(axis=1).max() or 1.0
+            k = int(np.argmax(drift))
+            if drift[k] > worst.difference:
+                worst = self._judged(
+                    worst.check, drift[:, None], [" + ".join(members)], CONSERVED
+                )
+        return worst
+
+    def not_negative(self, reference: FloatArray) -> Check:
+        """Look at amounts below zero, in shares of the largest that they were."""
+        pools = {s.id for s in self.model.network.species}
+        below = np.where(reference[0] >= 0, np.maximum(-reference, 0.0), 0.0)
+        below[:, [name not in pools for name in self.names]] = 0.0
+        share = below / (np.abs(reference).max(axis=0) + self.least + 1e-300)
+        return self._judged("no negative amounts", share, self.names, self.tolerance)
+
+    def _run(self, options: Options) -> FloatArray:
+        """Return curves, shape (n_time, n_name); a run that fails raises."""
+        done = execute(self.model, self.plan, options, "simulate")
+        if done.interrupted:
+            raise KeyboardInterrupt
+        status = SolverStatus(done.status[0])
+        if status != SolverStatus.OK:
+            raise SolverError(done.messages[0], status, t=float(done.t_end[0]))
+        columns = [done.dataset[results.variable_name(n)].values for n in self.names]
+        return np.stack(columns, axis=1)
+
+    def _against(
+        self, what: str, curves: Callable[[], FloatArray], reference: FloatArray
+    ) -> Check:
+        """Compare curves, made on the call, with the reference."""
+        try:
+            got = curves()
+        except SolverError as error:
+            return Check(what, "failed", note=str(error))
+        scale = np.maximum(np.abs(reference), FLOOR * np.abs(reference).max(axis=0))
+        scale += self.least
+        with np.errstate(all="ignore"):
+            apart = np.where(got == reference, 0.0, np.abs(got - reference) / scale)
+        apart[np.isnan(got) & np.isnan(reference)] = 0.0
+        return self._judged(what, apart, self.names, self.tolerance)
+
+    def _judged(
+        self, what: str, apart: FloatArray, names: Sequence[str], limit: float
+    ) -> Check:
+        """Return the check of differences, shape (n_time, n_name)."""
+        apart = np.where(np.isnan(apart), np.inf, apart)
+        if not apart.size:
+            return Check(what, "agrees", 0.0)
+        row, column = np.unravel_index(int(np.argmax(apart)), apart.shape)
+        over = np.flatnonzero((apart > limit).any(axis=1))
+        return Check(
+            check=what,
+            verdict="parts" if over.size else "agrees",
+            difference=float(apart[row, column]),
+            quantity=names[int(column)],
+            time_h=float(self.plan.times_h[row]),
+            parts_from_h=float(self.plan.times_h[over[0]]) if over.size else np.nan,
+        )
+
+
+def text(found: Verification) -> str:
+    """Return a verification as a table to read."""
+    context = f", {found.context}" if found.context else ""
+    head = (
+        f"{found.model}{context}: {found.method} at rtol {found.rtol:g}; tolerance of "
+        f"the comparison {found.tolerance:g}"
+    )
+    width = max(len(check.check) for check in found.checks)
+    rows = (f"{c.check:{width}s}  {c.verdict:7s} {_where(c)}" for c in found.checks)
+    verdict = "all agree" if found.passed else "NOT all agree"
+    return "\n".join([head, *(row.rstrip() for row in rows), verdict])
+
+
+def _where(check: Check) -> str:
+    if check.note or np.isnan(check.difference):
+        return check.note
+    words = f"{check.difference:8.2g}"
+    if check.difference > 0:
+        words += f" in {check.quantity} at {check.time_h:g} h"
+    if not np.isnan(check.parts_from_h):
+        words += f"; above the tolerance from {check.parts_from_h:g} h"
+    return words
+
+
+def save(found: Verification, path: str | Path) -> Path:
+    """Write a verification as ``.json`` or ``.csv``, in one move.
+
+    Raises
+    ------
+    InputError
+        When the path cannot be written.
+    """
+    path = files.check_writable(Path(path), (".json", ".csv"))
+    part = files.prepare_output(path)
+    if path.suffix == ".json":
+        part.write_text(json.dumps(_plain(asdict(found)), indent=1), encoding="utf-8")
+    else:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, [field.name for field in fields(Check)])
+            table.writeheader()
+            table.writerows(asdict(check) for check in found.checks)
+    part.replace(path)
+    return path
+
+
+def _plain(value: object) -> object:
+    """Return values with None for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
