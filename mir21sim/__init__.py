@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from mir21sim.simulation.doses import Dose as Dose
     from mir21sim.simulation.doses import Protocol as Protocol
     from mir21sim.simulation.omex import save_archive as save_archive
+    from mir21sim.simulation.options import Options as Options
     from mir21sim.simulation.perturbations import Perturbations as Perturbations
     from mir21sim.simulation.population import Population as Population
     from mir21sim.simulation.population import (
         simulate_population as simulate_population,
     )
     from mir21sim.simulation.rerun import rerun as rerun
-    from mir21sim.simulation.run import Options as Options
     from mir21sim.simulation.simulate import simulate as simulate
     from mir21sim.simulation.sweep import sweep as sweep
     from mir21sim.validation.verify import verify as verify
@@ -52,7 +52,7 @@ _HOMES = {
     "FlowCytometry": "assays.flow",
     "LuciferaseAssay": "assays.luciferase",
     "Mir21simError": "errors",
-    "Options": "simulation.run",
+    "Options": "simulation.options",
     "Perturbations": "simulation.perturbations",
     "PlateAssay": "assays.plate",
     "Population": "simulation.population",

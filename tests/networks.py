@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 VALUES = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
 NAMES = ("A", "B", "G", "cell", "room", "k", "w", "z", "flow")
 UNARY = sorted(
-    ir.FUNCTIONS - {"log", "root", "max", "min", "piecewise", "quotient", "rem"}
+    ex.FUNCTIONS - {"log", "root", "max", "min", "piecewise", "quotient", "rem"}
 )
 UNITS = st.sampled_from(
     [
@@ -22,14 +23,17 @@ UNITS = st.sampled_from(
 
 
 def _number(value):
-    return ir.Number(abs(value))  # a sign is an operation in MathML
+    return ex.Number(abs(value))  # a sign is an operation in MathML
 
 
 _LEAVES = st.one_of(
     st.builds(_number, VALUES),
-    st.sampled_from([ir.Symbol(name) for name in NAMES]),
-    st.just(ir.Call(ir.TIME, ())),
-    st.builds(lambda n: ir.Call(ir.RATE_OF, (ir.Symbol(n),)), st.sampled_from("ABw")),
+    st.sampled_from([ex.Symbol(name) for name in NAMES]),
+    st.just(ex.Call(ex.TIME, ())),
+    st.builds(
+        lambda n: ex.Call(ex.RATE_OF, (ex.Symbol(n),)),
+        st.sampled_from("ABw"),
+    ),
 )
 
 
@@ -40,23 +44,23 @@ def _flat(op, args):
     """Return a sum or product as the reader makes it: one level."""
     parts = []
     for arg in args:
-        same = isinstance(arg, ir.Call) and arg.op == op
+        same = isinstance(arg, ex.Call) and arg.op == op
         parts += arg.args if same else (arg,)
-    return ir.Call(op, tuple(parts))
+    return ex.Call(op, tuple(parts))
 
 
 def _tests(inner):
     relations = st.builds(
-        lambda op, a, b: ir.Call(op, (a, b)),
-        st.sampled_from(sorted(ir.RELATIONS)),
+        lambda op, a, b: ex.Call(op, (a, b)),
+        st.sampled_from(sorted(ex.RELATIONS)),
         inner,
         inner,
     )
     return st.one_of(
         relations,
-        st.builds(lambda a, b: ir.Call("and", (a, b)), relations, relations),
-        st.builds(lambda a: ir.Call("not", (a,)), relations),
-        st.sampled_from([ir.Call("true", ()), ir.Call("false", ())]),
+        st.builds(lambda a, b: ex.Call("and", (a, b)), relations, relations),
+        st.builds(lambda a: ex.Call("not", (a,)), relations),
+        st.sampled_from([ex.Call("true", ()), ex.Call("false", ())]),
     )
 
 
@@ -64,12 +68,12 @@ def _calls(inner):
     two = st.tuples(inner, inner)
     return st.one_of(
         st.builds(_flat, st.sampled_from(["plus", "times"]), two),
-        st.builds(ir.Call, st.sampled_from(
+        st.builds(ex.Call, st.sampled_from(
             ["minus", "divide", "power", "log", "root", "max", "min", "quotient", "rem"]
         ), two),
-        st.builds(lambda op, a: ir.Call(op, (a,)), _ONE, inner),
+        st.builds(lambda op, a: ex.Call(op, (a,)), _ONE, inner),
         st.builds(
-            lambda v, c, o: ir.Call("piecewise", (v, c, o)),
+            lambda v, c, o: ex.Call("piecewise", (v, c, o)),
             inner, _tests(inner), inner,
         ),
     )  # fmt: skip
@@ -79,9 +83,9 @@ FORMULAS = st.recursive(_LEAVES, _calls, max_leaves=8)
 TRIGGERS = _tests(FORMULAS)
 COUNTS = st.one_of(
     st.floats(0, 10, allow_subnormal=False),
-    st.sampled_from([ir.Symbol("nA"), ir.Symbol("k")]),
+    st.sampled_from([ex.Symbol("nA"), ex.Symbol("k")]),
     FORMULAS,
-).filter(lambda count: not isinstance(count, ir.Number))
+).filter(lambda count: not isinstance(count, ex.Number))
 
 _EVENTS = st.builds(
     ir.Event,
@@ -110,7 +114,7 @@ def networks(draw):
     ).map(tuple)
     reactants = draw(sides)
     if draw(st.booleans()):
-        reactants = (*reactants, ("A", ir.Symbol("nA")))
+        reactants = (*reactants, ("A", ex.Symbol("nA")))
     return ir.Network(
         id="random",
         name=draw(st.sampled_from(["", "Größe & <µ>"])),
@@ -154,7 +158,7 @@ def networks(draw):
                         constant=draw(st.booleans()),
                     )
                 ]
-                if len(reactants) and reactants[-1][1] == ir.Symbol("nA")
+                if len(reactants) and reactants[-1][1] == ex.Symbol("nA")
                 else []
             ),
         ),
@@ -164,7 +168,7 @@ def networks(draw):
                 reactants,
                 draw(sides),
                 (),
-                ir.Call("times", (ir.Symbol("flow.q"), ir.Symbol("A"))),
+                ex.Call("times", (ex.Symbol("flow.q"), ex.Symbol("A"))),
                 reversible=draw(st.booleans()),
                 name=draw(st.sampled_from(["", "a flow"])),
                 sbo=draw(st.sampled_from(["", "SBO:0000179"])),
@@ -186,7 +190,7 @@ def as_read(network):
     reactions = []
     for item in network.reactions:
         changed = {name for name, _ in (*item.reactants, *item.products)}
-        used = tuple(n for n in ir.symbols(item.rate) if n in {*"ABG"} - changed)
+        used = tuple(n for n in ex.symbols(item.rate) if n in {*"ABG"} - changed)
         reactions.append(replace(item, modifiers=tuple(dict.fromkeys(used))))
     volume = network.units.volume
     return replace(

@@ -11,10 +11,12 @@ import numpy as np
 
 from mir21sim import cli
 from mir21sim.compiler import load as library
+from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
 from mir21sim.model import network as ir
-from mir21sim.simulation import problem as arrange
-from mir21sim.simulation.run import check_tolerances, make_plan
+from mir21sim.simulation import translate as arrange
+from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.run import check_tolerances
 from mir21sim.solvers.problem import Tolerances
 from mir21sim.solvers.single.integrate import integrate_runs
 
@@ -45,22 +47,22 @@ def expr(text):
 
 def _from_ast(node):
     if isinstance(node, ast.Constant):
-        return ir.Number(float(node.value))
+        return ex.Number(float(node.value))
     if isinstance(node, ast.Name):
-        return ir.Call("time", ()) if node.id == "time" else ir.Symbol(node.id)
+        return ex.Call("time", ()) if node.id == "time" else ex.Symbol(node.id)
     if isinstance(node, ast.UnaryOp):
         op = "not" if isinstance(node.op, ast.Not) else "minus"
-        return ir.Call(op, (_from_ast(node.operand),))
+        return ex.Call(op, (_from_ast(node.operand),))
     if isinstance(node, ast.BoolOp):
         op = "and" if isinstance(node.op, ast.And) else "or"
-        return ir.Call(op, tuple(map(_from_ast, node.values)))
+        return ex.Call(op, tuple(map(_from_ast, node.values)))
     if isinstance(node, ast.BinOp):
         operands = (node.left, node.right)
-        return ir.Call(_OPERATORS[type(node.op)], tuple(map(_from_ast, operands)))
+        return ex.Call(_OPERATORS[type(node.op)], tuple(map(_from_ast, operands)))
     if isinstance(node, ast.Compare):
         operands = (node.left, *node.comparators)
-        return ir.Call(_OPERATORS[type(node.ops[0])], tuple(map(_from_ast, operands)))
-    return ir.Call(node.func.id, tuple(map(_from_ast, node.args)))
+        return ex.Call(_OPERATORS[type(node.ops[0])], tuple(map(_from_ast, operands)))
+    return ex.Call(node.func.id, tuple(map(_from_ast, node.args)))
 
 
 def reaction(name, arrow, rate):
@@ -148,9 +150,9 @@ _TIME = (
 
 def mathml(e):
     """Return the MathML of an expression, without the outer element."""
-    if isinstance(e, ir.Number):
+    if isinstance(e, ex.Number):
         return f"<cn>{e.value!r}</cn>"
-    if isinstance(e, ir.Symbol):
+    if isinstance(e, ex.Symbol):
         return f"<ci>{e.name}</ci>"
     if e.op == "time":
         return _TIME
@@ -203,7 +205,7 @@ def _references(kind, pairs):
 def _reaction_xml(item, species):
     """Write a reaction; SBML wants species that only its rate uses as modifiers."""
     named = {name for name, _ in (*item.reactants, *item.products)}
-    used = [s for s in dict.fromkeys(ir.symbols(item.rate)) if s in species - named]
+    used = [s for s in dict.fromkeys(ex.symbols(item.rate)) if s in species - named]
     modifiers = [f'<modifierSpeciesReference species="{s}"/>' for s in used]
     return (
         f'<reaction id="{item.id}" reversible="false">'
@@ -317,9 +319,9 @@ _FOLDS = {
 
 def value(e, env, t=0.0):
     """Return the value of an expression for complex numbers by id."""
-    if isinstance(e, ir.Number):
+    if isinstance(e, ex.Number):
         return complex(e.value)
-    if isinstance(e, ir.Symbol):
+    if isinstance(e, ex.Symbol):
         return env[e.name]
     if e.op == "time":
         return complex(t)
@@ -348,7 +350,7 @@ def environment(net, amounts, t=0.0):
     env |= {k: complex(v) for k, v in amounts.items() if k not in pools}
     waiting = [r for r in net.rules if r.kind == "assignment"]
     while waiting:
-        rule = next(r for r in waiting if {*ir.symbols(r.math)} <= env.keys())
+        rule = next(r for r in waiting if {*ex.symbols(r.math)} <= env.keys())
         env[rule.variable] = value(rule.math, env, t)
         waiting.remove(rule)
     return env
@@ -525,9 +527,9 @@ def _formula(text):
 
 
 def _renamed(e):
-    if not isinstance(e, ir.Call):
+    if not isinstance(e, ex.Call):
         return e
-    return ir.Call(e.op.lstrip("_"), tuple(_renamed(arg) for arg in e.args))
+    return ex.Call(e.op.lstrip("_"), tuple(_renamed(arg) for arg in e.args))
 
 
 def integrate(

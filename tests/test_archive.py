@@ -17,7 +17,7 @@ import support
 
 import mir21sim as ms
 from mir21sim.errors import InputError, ModelError
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 
 OBSERVED = ["CASP3_a", "[PTEN]", "PTEN_total", "K_AGO2"]
 DOSES = ["anti_miR21=100 nM@0h", "TRAIL=50 ng/ml@12h"]

@@ -13,9 +13,9 @@ from mir21sim.assays.experiment import Experiment, Sample, dose_series, run
 from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.simulation import steady_state as resting
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import RTOL, Population, simulate_population
-from mir21sim.simulation.run import Options
 
 GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'
 CELLS = Population(4, seed=2)

@@ -18,6 +18,7 @@ from mir21sim.compiler.equations import equations
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.compiler.printer import FUNCTIONS, kernel_text
 from mir21sim.errors import CodegenError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 T = 0.7
@@ -245,7 +246,7 @@ NAMES = ("lambda", "S", "I", "beta", "None", "exp", "E", "N", "t", "y0", "p0", "
 def test_ids_may_be_words_of_python_and_sympy():
     reactions = tuple(
         ir.Reaction(f"r{i}", ((name, 1.0),), ((other, 1.0),), (),
-                    ir.Call("times", (ir.Symbol("k"), ir.Symbol(name))))
+                    ex.Call("times", (ex.Symbol("k"), ex.Symbol(name))))
         for i, (name, other) in enumerate(itertools.pairwise(NAMES))
     )  # fmt: skip
     amounts = {name: i + 1.0 for i, name in enumerate(NAMES)}
@@ -343,4 +344,4 @@ def test_initial_formulas_that_cannot_be_evaluated_are_an_error_in_words():
 def test_expressions_in_this_file_read_as_meant():
     """The helper that makes expressions is itself under test here."""
     formula = expr("k*(A + 1)**2 - exp(-B/K)")
-    assert ir.text(formula) == "k*(A + 1)^2 - exp((-B)/K)"
+    assert ex.text(formula) == "k*(A + 1)^2 - exp((-B)/K)"

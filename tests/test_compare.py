@@ -8,14 +8,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim.analysis.compare import (
-    FEATURES,
-    compare,
-    curve_features,
-    fit_hill,
-    hill_curve,
-    stimulus_time,
-)
+from mir21sim.analysis.compare import FEATURES, compare, curve_features, stimulus_time
+from mir21sim.analysis.dose_response import fit_hill, hill_curve
 from mir21sim.errors import InputError, UnknownNameError
 
 DOSES = np.array([0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000.0])

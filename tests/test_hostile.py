@@ -15,6 +15,7 @@ from support import MATH, reaction
 import mir21sim as ms
 from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, ModelError
+from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
 from mir21sim.model import network as ir
 from mir21sim.model import read as model_read
@@ -195,7 +196,7 @@ HARD = HARD_NAMES.split()
 @pytest.mark.parametrize("name", HARD)
 def test_any_sbml_id_is_only_a_name(name):
     """Whatever it means in Python, SymPy or the generated code: A = A0·exp(-k·t)."""
-    rate = ir.Call("times", (ir.Symbol(f"{name}{name}"), ir.Symbol(name)))
+    rate = ex.Call("times", (ex.Symbol(f"{name}{name}"), ex.Symbol(name)))
     decay = ir.Reaction("r1", ((name, 1.0),), (), (), rate)
     net = support.network({name: 8.0}, {f"{name}{name}": 0.5}, [decay])
     result = ms.simulate(support.compiled(net), 2.0, points=3, observe=f"[{name}]")
@@ -265,7 +266,7 @@ def test_functions_defined_through_each_other_are_refused_even_if_unused():
 
 
 def test_a_formula_too_long_to_derive_is_refused():
-    long = ir.Call("plus", (ir.Symbol("k"),) * 25_000)
+    long = ex.Call("plus", (ex.Symbol("k"),) * 25_000)
     net = support.network({"A": 1.0}, {"k": 1.0}, [reaction("r1", "-> A", long)])
     assert "more than 20000 operations" in refused(support.to_sbml(net))
 

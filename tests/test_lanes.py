@@ -15,7 +15,7 @@ from mir21sim.compiler import lane_programs as lanes
 from mir21sim.compiler import load as library
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import CodegenError
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.sweep import sweep
 from mir21sim.solvers.solve import usable_method
 

@@ -8,11 +8,11 @@ from support import ITEM, PICOLITRE, expr, reaction
 
 from mir21sim.compiler import load as library
 from mir21sim.errors import ModelError
+from mir21sim.model import expressions, lint, sources, unit_check
 from mir21sim.model import files as model_files
-from mir21sim.model import lint, unit_check
 from mir21sim.model import metadata as model_metadata
 from mir21sim.model import network as ir
-from mir21sim.model.lint import SourcedNumber
+from mir21sim.model.sources import SourcedNumber
 
 SECOND = (("second", 1.0, 0, 1.0),)
 PER_S = (("second", -1.0, 0, 1.0),)
@@ -332,7 +332,7 @@ def table(**changes):
 
 
 def test_a_table_with_a_source_for_every_number_is_sound():
-    assert lint.source_issues(SOUND, table(), "t.tsv") == []
+    assert sources.source_issues(SOUND, table(), "t.tsv") == []
 
 
 @pytest.mark.parametrize(
@@ -359,14 +359,14 @@ def test_a_table_with_a_source_for_every_number_is_sound():
     ids=["missing", "differs", "no source", "status", "unknown"],
 )
 def test_a_fault_in_the_table_of_sources_is_named(rows, words):
-    issues = lint.source_issues(SOUND, rows, "t.tsv")
+    issues = sources.source_issues(SOUND, rows, "t.tsv")
     assert [issue.severity for issue in issues] == ["error"]
     assert issues[0].message.startswith(words)
 
 
 def test_the_list_of_known_names_has_a_fixed_order():
     """The names of a set change order from process to process."""
-    message = lint.source_issues(SOUND, table(zzz={}), "t.tsv")[0].message
+    message = sources.source_issues(SOUND, table(zzz={}), "t.tsv")[0].message
     assert "Known: cell, A, B, k1, k2, total." in message
 
 
@@ -390,7 +390,7 @@ PER_TIME = (("second", -1.0, 0, 1.0),)
 
 
 def test_the_unit_of_a_slope_is_that_of_its_quantity_over_time():
-    slope = ir.Call(ir.RATE_OF, (ir.Symbol("A"),))
+    slope = expressions.Call(expressions.RATE_OF, (expressions.Symbol("A"),))
     net = with_units(k1=PER_TIME, k2=PER_TIME)
     right = replace(net, rules=(ir.Rule("assignment", "total", slope),))
     total = next(p for p in right.parameters if p.id == "total")

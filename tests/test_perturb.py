@@ -10,9 +10,9 @@ from mir21sim.model.files import ModelFiles
 from mir21sim.model.info import Gene
 from mir21sim.model.read import understand
 from mir21sim.simulation import dataset as results
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Clamp, Perturbations
 from mir21sim.simulation.rerun import rerun
-from mir21sim.simulation.run import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
 

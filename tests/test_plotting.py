@@ -6,7 +6,7 @@ import pytest
 import mir21sim as ms
 from mir21sim.analysis import plots as plotting
 from mir21sim.analysis.compare import compare
-from mir21sim.analysis.tables import read_measured
+from mir21sim.analysis.measured import read_measured
 from mir21sim.errors import InputError
 
 

@@ -20,6 +20,7 @@ from mir21sim.analysis.tables import death_text
 from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation import dataset as results
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import (
     Fixed,
@@ -28,7 +29,6 @@ from mir21sim.simulation.population import (
     simulate_population,
 )
 from mir21sim.simulation.rerun import rerun
-from mir21sim.simulation.run import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.varied import varied
 

@@ -18,7 +18,7 @@ from mir21sim.errors import (
     ModelWarning,
     UnsupportedFeatureError,
 )
-from mir21sim.model import network as ir
+from mir21sim.model import expressions as ex
 
 HOURS = (
     '<listOfUnitDefinitions><unitDefinition id="h"><listOfUnits><unit kind="second" '
@@ -697,7 +697,7 @@ def test_a_dose_cannot_go_into_what_a_rule_sets(load):
 
 def test_algebraic_rules_decide_the_kernels():
     net = support.network({}, {"x": 0.0}, [])
-    one = replace(net, algebraic=(ir.Symbol("x"),))
+    one = replace(net, algebraic=(ex.Symbol("x"),))
     assert one.structure_digest() != net.structure_digest()
 
 

@@ -11,6 +11,7 @@ from networks import as_read, networks
 from support import expr, reaction
 
 from mir21sim.errors import ModelError, UnsupportedFeatureError
+from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
 from mir21sim.model import network as ir
 from mir21sim.model import read as model_read
@@ -63,20 +64,25 @@ def test_numbers_keep_every_digit(value):
     back = reread(net)
     assert back.parameters[0].value == value
     assert back.species[0].initial == value
-    assert back.reactions[0].rate.args[2] == ir.Number(value)
+    assert back.reactions[0].rate.args[2] == ex.Number(value)
 
 
 def test_infinities_and_nan_are_written_as_such():
     net = support.network({}, {"k": 1.0, "w": math.inf}, [], rules={"z": "k"})
-    odd = ir.Call(
-        "max", (ir.Number(math.inf), ir.Number(-math.inf), ir.Number(math.nan))
+    odd = ex.Call(
+        "max",
+        (
+            ex.Number(math.inf),
+            ex.Number(-math.inf),
+            ex.Number(math.nan),
+        ),
     )
     net = replace(net, rules=(ir.Rule("assignment", "z", odd),))
     back = reread(net)
     assert back.parameters[1].value == math.inf
     high, low, nothing = back.rules[0].math.args
     assert high.value == math.inf
-    assert low == ir.Call("minus", (ir.Number(math.inf),))
+    assert low == ex.Call("minus", (ex.Number(math.inf),))
     assert math.isnan(nothing.value)
 
 
@@ -86,7 +92,7 @@ def test_a_stoichiometry_that_is_a_formula_becomes_a_rule_of_the_same_value():
     counted = replace(rate, reactants=(("A", expr("k*2")),))
     net = replace(net, reactions=(counted,))
     back = reread(net)
-    assert back.reactions[0].reactants[0][1] == ir.Symbol("stoichiometry")
+    assert back.reactions[0].reactants[0][1] == ex.Symbol("stoichiometry")
     assert back.rules == (ir.Rule("assignment", "stoichiometry", expr("k*2")),)
 
 

@@ -10,11 +10,14 @@ from support import expr, reaction
 import mir21sim as ms
 from mir21sim.compiler import load as library
 from mir21sim.errors import InputError
+from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
 from mir21sim.model import network as ir
 from mir21sim.model.formats.sbml_writer import write_sbml
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.run import Options, make_plan, prepare
+from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.run import prepare
 from mir21sim.simulation.snapshot import snapshot
 
 EXACT = Options(method="Radau", rtol=1e-10, equilibrate=False)
@@ -120,7 +123,7 @@ def test_a_clamped_species_stays_where_it_is():
 def test_own_events_stay_and_doses_come_first():
     jump = ir.Event(
         "jump",
-        ir.Call("geq", (expr("time"), ir.Number(1.0, support.HOUR))),
+        ex.Call("geq", (expr("time"), ex.Number(1.0, support.HOUR))),
         assignments=(ir.Assignment("A", expr("A*2")),),
         values_from_trigger_time=False,
     )

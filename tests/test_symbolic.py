@@ -14,9 +14,10 @@ from mir21sim.compiler import symbolic
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.printer import HEADER_IMPORT, kernel_text
 from mir21sim.errors import CodegenError, ModelError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
-X, Y = ir.Symbol("x"), ir.Symbol("y")
+X, Y = ex.Symbol("x"), ex.Symbol("y")
 
 
 def evaluate(expression, **values):
@@ -31,7 +32,7 @@ def translate(op, *args):
     net = support.network({}, {"x": 1.0, "y": 1.0}, [])
     builder = symbolic.Translator(equations(net))
     names = {builder.symbols[n]: sympy.Symbol(n) for n in ("x", "y")}
-    return builder.translate(ir.Call(op, args)).xreplace(names)
+    return builder.translate(ex.Call(op, args)).xreplace(names)
 
 
 # ------------------------------------------------- every function against mpmath
@@ -100,7 +101,7 @@ TRUTHS = tuple(itertools.product((0.0, 1.0, 2.5), repeat=2))
 def test_no_operator_is_without_an_oracle():
     covered = {*UNARY, *BINARY, *TESTS, "not", "piecewise", "true", "false"}
     assert covered == symbolic._TRANSLATIONS.keys()
-    assert covered | {ir.TIME, ir.RATE_OF} == ir.OPERATORS
+    assert covered | {ex.TIME, ex.RATE_OF} == ex.OPERATORS
 
 
 @pytest.mark.parametrize("op", UNARY)
@@ -151,21 +152,28 @@ def test_a_derivative_of_two_arguments_agrees_with_mpmath(op, place):
 
 @pytest.mark.parametrize("op", TESTS)
 def test_a_condition_is_true_where_it_should_be(op):
-    test = ir.Call("piecewise", (ir.Number(1.0), ir.Call(op, (X, Y)), ir.Number(0.0)))
+    test = ex.Call(
+        "piecewise",
+        (
+            ex.Number(1.0),
+            ex.Call(op, (X, Y)),
+            ex.Number(0.0),
+        ),
+    )
     chosen = translate("plus", test)
     got = [bool(evaluate(chosen, x=x, y=y)) for x, y in TRUTHS]
     assert got == [TESTS[op](x, y) for x, y in TRUTHS]
 
 
 def test_relations_chain():
-    inside = ir.Call("lt", (ir.Number(0.0), X, Y))
-    chosen = translate("piecewise", ir.Number(5.0), inside, ir.Number(7.0))
+    inside = ex.Call("lt", (ex.Number(0.0), X, Y))
+    chosen = translate("piecewise", ex.Number(5.0), inside, ex.Number(7.0))
     got = [evaluate(chosen, x=x, y=2.0) for x in (-1.0, 1.0, 3.0)]
     assert got == [7.0, 5.0, 7.0]
 
 
 def test_piecewise_takes_the_first_true_piece_and_is_nan_without_one():
-    pieces = (X, ir.Call("lt", (X, Y)), Y, ir.Call("gt", (X, Y)))
+    pieces = (X, ex.Call("lt", (X, Y)), Y, ex.Call("gt", (X, Y)))
     chosen = translate("piecewise", *pieces)
     assert [evaluate(chosen, x=x, y=2.0) for x in (1.0, 3.0)] == [1.0, 2.0]
     assert math.isnan(evaluate(chosen, x=2.0, y=2.0))
@@ -173,18 +181,18 @@ def test_piecewise_takes_the_first_true_piece_and_is_nan_without_one():
 
 def test_constants_and_negation_of_conditions():
     for op, want in (("true", 5.0), ("false", 7.0)):
-        test = ir.Call(op, ())
+        test = ex.Call(op, ())
         assert (
-            evaluate(translate("piecewise", ir.Number(5.0), test, ir.Number(7.0)))
+            evaluate(translate("piecewise", ex.Number(5.0), test, ex.Number(7.0)))
             == want
         )
-    test = ir.Call("not", (ir.Call("lt", (X, Y)),))
+    test = ex.Call("not", (ex.Call("lt", (X, Y)),))
     assert evaluate(translate("piecewise", X, test, Y), x=1.0, y=2.0) == 2.0
 
 
 @pytest.mark.parametrize("op", ["min", "max"])
 def test_extremes_take_many_arguments(op):
-    many = translate(op, X, Y, ir.Number(3.0), ir.Number(-3.0))
+    many = translate(op, X, Y, ex.Number(3.0), ex.Number(-3.0))
     fold = {"min": min, "max": max}[op]
     assert evaluate(many, x=5.0, y=1.0) == fold(5.0, 1.0, 3.0, -3.0)
 
@@ -193,7 +201,7 @@ def test_extremes_take_many_arguments(op):
     "value", [math.pi, 0.1, 1e-300, 123456789.123456789, 1e22, -2.5e-7, 2.0, 1e300]
 )
 def test_floats_keep_every_bit(value):
-    net = support.network({"A": 1.0}, {}, [reaction("r", "A ->", ir.Number(value))])
+    net = support.network({"A": 1.0}, {}, [reaction("r", "A ->", ex.Number(value))])
     rate = symbolic.build(net).rates[0]
     assert evaluate(rate) == value
 

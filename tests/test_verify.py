@@ -11,7 +11,7 @@ from support import reaction
 
 import mir21sim as ms
 from mir21sim.errors import InputError, SolverError, UnknownNameError
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.validation import simulators as other_tools
 
 module = importlib.import_module(

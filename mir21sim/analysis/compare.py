@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.optimize
-import scipy.special
-import scipy.stats
 import xarray as xr
 
 from mir21sim import units
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.dose_response import FIT_NAMES, fit_hill
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.dataset import BOOKKEEPING, provenance
 
@@ -34,39 +31,9 @@ FEATURES = {
     "area_h": ("{unit}·h", "area under the curve from the reference time"),
     "final_fraction": ("1", "value at the end over the peak"),
 }
-FIT_NAMES = ("EC50", "EC50_low", "EC50_high", "E0", "Emax", "Hill", "R2")
 
 FLAT = 1e-6
 """A rise below this share of the peak is none: solver noise at default tolerances."""
-
-MIN_RESPONSE = 0.01
-"""Least change of a response over the doses, of its largest value, worth a fit."""
-
-MIN_R2 = 0.9
-"""Below this share of variance explained, a Hill curve does not describe the points."""
-
-
-@dataclass(frozen=True, slots=True)
-class HillFit:
-    """A Hill curve through a dose–response, or the reason why there is none.
-
-    ``response = E0 + (Emax − E0)·dose^Hill / (EC50^Hill + dose^Hill)``; the interval
-    of EC50 has 95 % coverage under the scatter of the points around the curve. In a
-    noise-free simulation that scatter is the misfit of the Hill form, not biology.
-    """
-
-    ec50: float = math.nan
-    ec50_low: float = math.nan
-    ec50_high: float = math.nan
-    e0: float = math.nan
-    emax: float = math.nan
-    hill: float = math.nan
-    r2: float = math.nan
-    reason: str = ""
-
-    def __call__(self, dose: FloatArray) -> FloatArray:
-        """Return the fitted response at some doses."""
-        return hill_curve(dose, self.e0, self.emax, math.log(self.ec50), self.hill)
 
 
 def compare(
@@ -302,116 +269,3 @@ def _with_fit(table: xr.Dataset, response: str, over: str) -> xr.Dataset:
     reasons = np.array([fit.reason for fit in fits], dtype=object).reshape(shape)
     table["fit_note"] = (rest, reasons)
     return table
-
-
-def hill_curve(
-    dose: FloatArray, e0: float, emax: float, log_ec50: float, hill: float
-) -> FloatArray:
-    """Return ``E0 + (Emax − E0)·d^h/(EC50^h + d^h)``, E0 at dose 0."""
-    dose = np.asarray(dose, dtype=float)
-    with np.errstate(divide="ignore"):
-        x = hill * (np.log(dose) - log_ec50)
-    share = scipy.special.expit(x)
-    curve: FloatArray = e0 + (emax - e0) * share
-    return curve
-
-
-def fit_hill(doses: FloatArray, responses: FloatArray) -> HillFit:
-    """Fit a Hill curve by least squares, or say why none exists.
-
-    Parameters
-    ----------
-    doses : float array, shape (n_dose,), 0 or more
-    responses : float array, shape (n_dose,); NaN (failed runs) are left out
-
-    References
-    ----------
-    The 95 % interval of EC50 is the linearised one in log dose: estimate ± t·SE, with
-    SE from the Jacobian at the optimum (``scipy.optimize.curve_fit``).
-    """
-    kept = np.isfinite(responses) & np.isfinite(doses)
-    d, r = np.asarray(doses[kept], float), np.asarray(responses[kept], float)
-    reason = _no_fit_reason(d, r)
-    if reason:
-        return HillFit(reason=reason)
-    positive = np.sort(d[d > 0])
-    by_dose = np.argsort(d)
-    first, last = float(r[by_dose[0]]), float(r[by_dose[-1]])
-    middle = float(
-        np.log(
-            positive[
-                np.argmin(np.abs(r[d > 0][np.argsort(d[d > 0])] - (first + last) / 2))
-            ]
-        )
-    )
-    span = float(np.ptp(r))
-    low = [r.min() - span, r.min() - span, math.log(positive[0]) - 7, 0.05]
-    high = [r.max() + span, r.max() + span, math.log(positive[-1]) + 7, 20.0]
-    try:
-        best, covariance = scipy.optimize.curve_fit(
-            hill_curve,
-            d,
-            r,
-            p0=[first, last, middle, 1.0],
-            bounds=(low, high),
-            x_scale=[span, span, 1.0, 1.0],
-            max_nfev=2000,
-        )
-    except RuntimeError:
-        return HillFit(reason="the Hill fit did not converge")
-    return _judged(d, r, best, covariance)
-
-
-def _judged(
-    d: FloatArray, r: FloatArray, best: FloatArray, covariance: FloatArray
-) -> HillFit:
-    """Return a fit after checking that it describes the points within the doses."""
-    e0, emax, log_ec50, hill = (float(value) for value in best)
-    residual = r - hill_curve(d, *best)
-    r2 = 1.0 - float(residual @ residual) / float(np.sum((r - r.mean()) ** 2))
-    positive = d[d > 0]
-    if r2 < MIN_R2:
-        return HillFit(
-            r2=r2, reason=f"a Hill curve does not describe the response (R² = {r2:.2f})"
-        )
-    ec50 = math.exp(log_ec50)
-    if not positive.min() <= ec50 <= positive.max():
-        return HillFit(
-            r2=r2,
-            reason=(
-                f"half of the effect lies at {ec50:.3g}, outside the doses tested "
-                f"({positive.min():g} to {positive.max():g})"
-            ),
-        )
-    width = scipy.stats.t.ppf(0.975, len(d) - 4) * math.sqrt(covariance[2, 2])
-    return HillFit(
-        ec50=ec50,
-        ec50_low=_exp(log_ec50 - width),
-        ec50_high=_exp(log_ec50 + width),
-        e0=e0,
-        emax=emax,
-        hill=hill,
-        r2=r2,
-    )
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
-
-
-def _no_fit_reason(d: FloatArray, r: FloatArray) -> str:
-    """Return why a dose–response cannot be fitted at all, "" where it can."""
-    if len(np.unique(d)) < 5 or len(np.unique(d[d > 0])) < 4:
-        return (
-            "a Hill fit needs 5 doses or more, 4 of them above 0; "
-            f"{len(np.unique(d))} usable"
-        )
-    if (d < 0).any():
-        return "a Hill fit needs doses of 0 or more"
-    change = float(np.ptp(r))
-    largest = float(np.max(np.abs(r)))
-    if change <= MIN_RESPONSE * largest:
-        return (
-            f"the response changes by less than {100 * MIN_RESPONSE:g} % over the doses"
-        )
-    return ""

@@ -10,8 +10,9 @@ from mir21sim.compiler import conservation as moieties
 from mir21sim.model import files as model_files
 from mir21sim.model import metadata as model_metadata
 from mir21sim.model import read as model_read
-from mir21sim.model.lint import SourcedNumber
-from mir21sim.model.network import Event, text
+from mir21sim.model.expressions import text
+from mir21sim.model.network import Event
+from mir21sim.model.sources import SourcedNumber
 
 if TYPE_CHECKING:
     from mir21sim.model.network import Network

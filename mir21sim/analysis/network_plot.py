@@ -12,6 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from mir21sim._typing import FloatArray
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.model.info import ModelInfo
 
@@ -42,9 +43,9 @@ def crossings(
     home = {s: name for name, members in modules.items() for s in members}
     formulas = {rule.variable: rule.math for rule in network.rules}
 
-    def species_in(expr: ir.Expr) -> set[str]:
+    def species_in(expr: ex.Expr) -> set[str]:
         found: set[str] = set()
-        todo = list(ir.symbols(expr))
+        todo = list(ex.symbols(expr))
         seen: set[str] = set()
         while todo:
             name = todo.pop()
@@ -52,7 +53,7 @@ def crossings(
                 found.add(name)
             elif name in formulas and name not in seen:
                 seen.add(name)
-                todo += ir.symbols(formulas[name])
+                todo += ex.symbols(formulas[name])
         return found
 
     count: Counter[tuple[str, str]] = Counter()

@@ -18,17 +18,16 @@ from mir21sim import files
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.compare import (
     FEATURES,
-    HillFit,
     Results,
     compare,
     dose_records,
-    fit_hill,
     label_results,
     quantity,
     stimulus_time,
 )
 from mir21sim.analysis.deaths import death_times, fraction_dead
-from mir21sim.analysis.tables import Measured
+from mir21sim.analysis.dose_response import HillFit, fit_hill
+from mir21sim.analysis.measured import Measured
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset as results
 from mir21sim.units import SECONDS_PER_HOUR, seconds

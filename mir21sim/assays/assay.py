@@ -22,7 +22,7 @@ from mir21sim.assays.statistics import Scale, Test
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.solvers.problem import Progress
 
 

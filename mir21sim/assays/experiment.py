@@ -24,11 +24,12 @@ from mir21sim.model.info import unique
 from mir21sim.simulation.checkpoint import PartialDishes
 from mir21sim.simulation.dataset import status_attributes
 from mir21sim.simulation.doses import Dose, DosesLike, Protocol
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit, select_outputs
 from mir21sim.simulation.perturbations import NONE, Perturbations
+from mir21sim.simulation.plan import make_plan, output_times
 from mir21sim.simulation.population import Population, cell_options, simulate_population
-from mir21sim.simulation.problem import arrange, output_times
-from mir21sim.simulation.run import Options, make_plan
+from mir21sim.simulation.translate import arrange
 from mir21sim.solvers.problem import Progress
 
 MAX_BYTES = 2**30

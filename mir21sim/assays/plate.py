@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.compare import HillFit, fit_hill
+from mir21sim.analysis.dose_response import HillFit, fit_hill
 from mir21sim.assays.assay import (
     Reading,
     at_time,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.compare import HillFit
+from mir21sim.analysis.dose_response import HillFit
 from mir21sim.analysis.plots import OVERLAY_COLOURS
 from mir21sim.assays.assay import Reading
 from mir21sim.assays.plate_map import BLANK, COLUMNS, ROWS, PlateMap, layout, row_letter

@@ -37,6 +37,7 @@ def compare(
     from mir21sim.analysis import tables as export
     from mir21sim.analysis.compare import compare as compare_
     from mir21sim.analysis.compare import label_results
+    from mir21sim.analysis.measured import read_measured
     from mir21sim.simulation import dataset as results
 
     check_outputs(output, plot, plot_fit)
@@ -45,7 +46,7 @@ def compare(
     if len(named) not in (0, len(opened)):
         raise errors.InputError("Label all result files (LABEL=FILE) or none.")
     labelled = named or label_results([result for _, result in opened])
-    curves = [c for path in measured or () for c in export.read_measured(path)]
+    curves = [c for path in measured or () for c in read_measured(path)]
     features = compare_(labelled, observe, since=since, response=response, over=over)
     typer.echo(export.feature_text(features))
     if output is not None and output.suffix == ".nc":

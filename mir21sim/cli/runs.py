@@ -75,7 +75,7 @@ def simulate(
     plot: PlotOption = None,
 ) -> None:
     """Simulate one run; print the end values, write a file, draw a picture."""
-    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.options import Options
     from mir21sim.simulation.simulate import simulate as simulate_
 
     check_outputs(output, plot, kinds=(".nc", ".csv", ".omex"))
@@ -90,7 +90,7 @@ def simulate(
         parameters=assignments(set_, "--set"),
         initials=assignments(init, "--init"),
         perturb=perturbations(clamp, knockdown, overexpress, no_site),
-        options=execute.Options(
+        options=Options(
             method=method,
             rtol=rtol,
             atol=atol,
@@ -141,7 +141,7 @@ def sweep(
     quiet: QuietOption = False,
 ) -> None:
     """Simulate once per value of a dose, parameter or initial amount."""
-    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.options import Options
     from mir21sim.simulation.sweep import sweep as sweep_
 
     check_outputs(output, plot)
@@ -159,7 +159,7 @@ def sweep(
             parameters=assignments(set_, "--set"),
             initials=assignments(init, "--init"),
             perturb=perturbations(clamp, knockdown, overexpress, no_site),
-            options=execute.Options(
+            options=Options(
                 method=method,
                 rtol=rtol,
                 atol=atol,
@@ -223,8 +223,8 @@ def population(
     from mir21sim.analysis import tables as export
     from mir21sim.analysis.compare import stimulus_time
     from mir21sim.simulation import population as populations
-    from mir21sim.simulation import run as execute
-    from mir21sim.simulation.problem import output_times
+    from mir21sim.simulation.options import Options
+    from mir21sim.simulation.plan import output_times
 
     check_outputs(output, plot)
     axes = dict(split_item(item, "--over", "NAME=VALUES") for item in over or ())
@@ -245,9 +245,7 @@ def population(
             parameters=fixed,
             over=axes,
             perturb=perturbations(clamp, knockdown, overexpress, no_site),
-            options=execute.Options(
-                method=method, rtol=rtol, n_jobs=jobs, progress=progress
-            ),
+            options=Options(method=method, rtol=rtol, n_jobs=jobs, progress=progress),
         )
     start: str | float = since if since is not None else stimulus_time(result) or 0.0
     typer.echo(export.death_text(result, dies, since=start))

@@ -41,7 +41,7 @@ def study_run(
     quiet: QuietOption = False,
 ) -> None:
     """Run a study: data, pictures and one HTML report in a folder."""
-    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.options import Options
     from mir21sim.studies import command as study
 
     try:
@@ -51,7 +51,7 @@ def study_run(
                 output,
                 overwrite=overwrite,
                 resume=resume,
-                options=execute.Options(
+                options=Options(
                     method=method,
                     rtol=rtol,
                     n_jobs=jobs,

@@ -43,7 +43,7 @@ from mir21sim.cli.parse import (
 )
 
 if TYPE_CHECKING:
-    from mir21sim.simulation.run import Options
+    from mir21sim.simulation.options import Options
 
 
 def validate(
@@ -88,13 +88,13 @@ def validate(
     quiet: QuietOption = False,
 ) -> None:
     """Hold a model against every claim and observation, one verdict a row."""
-    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.options import Options
     from mir21sim.solvers import solve as integrate
     from mir21sim.validation import validate as validating
     from mir21sim.validation import verdicts
 
     check_outputs(output, plot, kinds=(".csv",))
-    options = execute.Options(method=method or integrate.MANY, rtol=rtol)
+    options = Options(method=method or integrate.MANY, rtol=rtol)
     if arms:
         _print_arms(model, name_list(context), options, output)
         return
@@ -178,7 +178,7 @@ def verify(
     ] = None,
 ) -> None:
     """Repeat a run at tighter tolerances, by every method and in other simulators."""
-    from mir21sim.simulation import run as execute
+    from mir21sim.simulation.options import Options
     from mir21sim.validation.verify import save, text
     from mir21sim.validation.verify import verify as verify_
 
@@ -192,7 +192,7 @@ def verify(
         parameters=assignments(set_, "--set"),
         initials=assignments(init, "--init"),
         perturb=perturbations(clamp, knockdown, overexpress, no_site),
-        options=execute.Options(
+        options=Options(
             method=method,
             rtol=rtol,
             atol=atol,

@@ -9,12 +9,13 @@ import textwrap
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from mir21sim.errors import ModelError, UnsupportedFeatureError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 MAX_SIZE = 1_000
 """Operations in one formula that elimination may make."""
 
-_ZERO, _ONE = ir.Number(0.0), ir.Number(1.0)
+_ZERO, _ONE = ex.Number(0.0), ex.Number(1.0)
 
 
 # ---------------------------------------------------------- which quantity is which
@@ -43,14 +44,14 @@ def determined(network: ir.Network) -> frozenset[str]:
     )
 
 
-def _plain_symbols(expr: ir.Expr) -> Iterator[str]:
+def _plain_symbols(expr: ex.Expr) -> Iterator[str]:
     """Yield the ids whose value counts: not those of which only a rate is asked."""
     stack = [expr]
     while stack:
         node = stack.pop()
-        if isinstance(node, ir.Symbol):
+        if isinstance(node, ex.Symbol):
             yield node.name
-        elif isinstance(node, ir.Call) and node.op != ir.RATE_OF:
+        elif isinstance(node, ex.Call) and node.op != ex.RATE_OF:
             stack.extend(reversed(node.args))
 
 
@@ -106,7 +107,7 @@ def _unique(
         if _matching(edges, without=name) is not None:
             others = ", ".join(f"`{n}`" for n in edges[rule])
             raise ModelError(
-                f"The algebraic rule `{ir.text(network.algebraic[rule])} = 0` does not "
+                f"The algebraic rule `{ex.text(network.algebraic[rule])} = 0` does not "
                 f"say which of {others} it determines; declare constant what it does "
                 "not, or write an assignment rule."
             )
@@ -114,18 +115,18 @@ def _unique(
 
 
 def _listed(network: ir.Network) -> str:
-    return "; ".join(f"`{ir.text(math)} = 0`" for math in network.algebraic[:5])
+    return "; ".join(f"`{ex.text(math)} = 0`" for math in network.algebraic[:5])
 
 
 # ------------------------------------------------------------------------- solving
 def solve(
-    constraints: Iterable[ir.Expr],
+    constraints: Iterable[ex.Expr],
     unknowns: Iterable[str],
-    defined: Mapping[str, ir.Expr],
+    defined: Mapping[str, ex.Expr],
     *,
     what: str = "algebraic rule",
     steady: Container[str] | None = None,
-) -> dict[str, ir.Expr]:
+) -> dict[str, ex.Expr]:
     """Return each unknown as a formula of what is known or of other unknowns.
 
     Gaussian elimination over formulas: a rule that is linear in an unknown becomes
@@ -148,10 +149,10 @@ def solve(
     """
     left = set(unknowns)
     waiting = [_inlined(math, left, defined) for math in constraints]
-    found: dict[str, ir.Expr] = {}
+    found: dict[str, ex.Expr] = {}
     while waiting:
         place, name, formula = _pivot(waiting, left, what, steady)
-        if ir.size(formula, MAX_SIZE) >= MAX_SIZE:
+        if ex.size(formula, MAX_SIZE) >= MAX_SIZE:
             raise UnsupportedFeatureError(
                 f"The formula that the {what} gives `{name}` grows beyond {MAX_SIZE} "
                 "operations; that is not supported."
@@ -159,54 +160,54 @@ def solve(
         waiting.pop(place)
         left.discard(name)
         found[name] = formula
-        waiting = [ir.substitute(math, {name: formula}) for math in waiting]
+        waiting = [ex.substitute(math, {name: formula}) for math in waiting]
     return found
 
 
 def _inlined(
-    math: ir.Expr, unknowns: set[str], defined: Mapping[str, ir.Expr]
-) -> ir.Expr:
+    math: ex.Expr, unknowns: set[str], defined: Mapping[str, ex.Expr]
+) -> ex.Expr:
     """Return a constraint with the definitions written out that hide an unknown."""
     hiding = {name for name in defined if unknowns & _behind(name, defined)}
     for _ in range(len(hiding)):
-        used = {name: defined[name] for name in ir.symbols(math) if name in hiding}
+        used = {name: defined[name] for name in ex.symbols(math) if name in hiding}
         if not used:
             break
-        math = ir.substitute(math, used)
+        math = ex.substitute(math, used)
     return math
 
 
-def _behind(name: str, defined: Mapping[str, ir.Expr]) -> set[str]:
+def _behind(name: str, defined: Mapping[str, ex.Expr]) -> set[str]:
     waiting, seen = [name], set[str]()
     while waiting:
         entry = waiting.pop()
         if entry in defined:
-            new = set(ir.symbols(defined[entry])) - seen
+            new = set(ex.symbols(defined[entry])) - seen
             seen |= new
             waiting.extend(new)
     return seen
 
 
 def _pivot(
-    waiting: list[ir.Expr],
+    waiting: list[ex.Expr],
     unknowns: set[str],
     what: str,
     steady: Container[str] | None,
-) -> tuple[int, str, ir.Expr]:
+) -> tuple[int, str, ex.Expr]:
     """Return a constraint, an unknown in it, and the formula that it gives it.
 
     A factor that is a number cannot vanish, so it goes before one that is a formula.
     """
-    best: tuple[bool, int, str, ir.Expr] | None = None
+    best: tuple[bool, int, str, ex.Expr] | None = None
     for place, math in enumerate(waiting):
-        for name in sorted(unknowns & set(ir.symbols(math))):
+        for name in sorted(unknowns & set(ex.symbols(math))):
             line = _linear(math, name)
             if line is None or line[0] == _ZERO:
                 continue
             factor, rest = line
             if steady is not None and not _is_steady(factor, steady):
                 continue
-            sure = isinstance(factor, ir.Number)
+            sure = isinstance(factor, ex.Number)
             if best is None or (sure and not best[0]):
                 formula = _divided(_negative(rest), factor)
                 best = (sure, place, name, formula)
@@ -220,23 +221,23 @@ def _pivot(
     return best[1:]
 
 
-def _is_steady(expr: ir.Expr, steady: Container[str]) -> bool:
-    return not ir.uses_time(expr) and all(name in steady for name in ir.symbols(expr))
+def _is_steady(expr: ex.Expr, steady: Container[str]) -> bool:
+    return not ex.uses_time(expr) and all(name in steady for name in ex.symbols(expr))
 
 
-def _short(expr: ir.Expr) -> str:
-    return textwrap.shorten(ir.text(expr), 200)
+def _short(expr: ex.Expr) -> str:
+    return textwrap.shorten(ex.text(expr), 200)
 
 
-_Line = tuple[ir.Expr, ir.Expr]
+_Line = tuple[ex.Expr, ex.Expr]
 """(a, b) of a·x + b."""
 
 
-def _linear(expr: ir.Expr, name: str) -> _Line | None:
+def _linear(expr: ex.Expr, name: str) -> _Line | None:
     """Return (a, b) with expr = a·name + b, None where it is not linear."""
-    if isinstance(expr, ir.Symbol) and expr.name == name:
+    if isinstance(expr, ex.Symbol) and expr.name == name:
         return _ONE, _ZERO
-    if not isinstance(expr, ir.Call):
+    if not isinstance(expr, ex.Call):
         return _ZERO, expr
     parts: list[_Line] = []
     for arg in expr.args:
@@ -262,8 +263,8 @@ def _linear_difference(parts: list[_Line]) -> _Line:
 
 
 def _linear_product(parts: list[_Line]) -> _Line | None:
-    a: ir.Expr = _ZERO
-    b: ir.Expr = _ONE
+    a: ex.Expr = _ZERO
+    b: ex.Expr = _ONE
     for more, rest in parts:
         if a != _ZERO and more != _ZERO:
             return None
@@ -289,7 +290,7 @@ def _linear_choice(parts: list[_Line]) -> _Line | None:
             part[1] if i in range(1, len(parts), 2) else part[k]
             for i, part in enumerate(parts)
         ]
-        made.append(ir.Call("piecewise", tuple(args)))
+        made.append(ex.Call("piecewise", tuple(args)))
     return made[0], made[1]
 
 
@@ -302,31 +303,31 @@ _LINEAR = {
 }
 
 
-def _added(a: ir.Expr, b: ir.Expr) -> ir.Expr:
-    if isinstance(a, ir.Number) and isinstance(b, ir.Number):
-        return ir.Number(a.value + b.value)
+def _added(a: ex.Expr, b: ex.Expr) -> ex.Expr:
+    if isinstance(a, ex.Number) and isinstance(b, ex.Number):
+        return ex.Number(a.value + b.value)
     if _ZERO in (a, b):
         return b if a == _ZERO else a
-    return ir.Call("plus", (a, b))
+    return ex.Call("plus", (a, b))
 
 
-def _times(a: ir.Expr, b: ir.Expr) -> ir.Expr:
-    if isinstance(a, ir.Number) and isinstance(b, ir.Number):
-        return ir.Number(a.value * b.value)
+def _times(a: ex.Expr, b: ex.Expr) -> ex.Expr:
+    if isinstance(a, ex.Number) and isinstance(b, ex.Number):
+        return ex.Number(a.value * b.value)
     if _ZERO in (a, b):
         return _ZERO
     if _ONE in (a, b):
         return b if a == _ONE else a
-    return ir.Call("times", (a, b))
+    return ex.Call("times", (a, b))
 
 
-def _negative(a: ir.Expr) -> ir.Expr:
-    return ir.Number(-a.value) if isinstance(a, ir.Number) else ir.Call("minus", (a,))
+def _negative(a: ex.Expr) -> ex.Expr:
+    return ex.Number(-a.value) if isinstance(a, ex.Number) else ex.Call("minus", (a,))
 
 
-def _divided(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+def _divided(a: ex.Expr, b: ex.Expr) -> ex.Expr:
     if a == _ZERO or b == _ONE:
         return a
-    if isinstance(a, ir.Number) and isinstance(b, ir.Number) and b.value:
-        return ir.Number(a.value / b.value)
-    return ir.Call("divide", (a, b))
+    if isinstance(a, ex.Number) and isinstance(b, ex.Number) and b.value:
+        return ex.Number(a.value / b.value)
+    return ex.Call("divide", (a, b))

@@ -13,6 +13,7 @@ from math import nan
 
 from mir21sim.compiler import algebraic
 from mir21sim.errors import ModelError, UnsupportedFeatureError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 CHAIN = "chain"
@@ -24,7 +25,7 @@ class Rate:
     """One term of the right-hand side: a reaction's rate, or a share of a slope."""
 
     name: str
-    math: ir.Expr
+    math: ex.Expr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +49,10 @@ class Equations:
 
     states: tuple[str, ...]
     params: tuple[str, ...]
-    defined: Mapping[str, ir.Expr]
+    defined: Mapping[str, ex.Expr]
     rates: tuple[Rate, ...]
     stoichiometry: Mapping[tuple[int, int], float]
-    starts: Mapping[str, ir.Expr]
+    starts: Mapping[str, ex.Expr]
     events: tuple[ir.Event, ...]
     homes: Mapping[str, str]
 
@@ -83,7 +84,7 @@ class _Lowering:
         self.species = {s.id: s for s in network.species}
         self.reactions = {r.id: r for r in network.reactions}
         self.rules = {r.variable: r for r in network.rules}
-        self.defined: dict[str, ir.Expr] = {}
+        self.defined: dict[str, ex.Expr] = {}
         self.solved = algebraic.determined(network)
         ruled = {v for v, rule in self.rules.items() if rule.kind == "assignment"}
         ruled |= self.solved
@@ -130,14 +131,14 @@ class _Lowering:
             },
         )
 
-    def _ordered(self) -> dict[str, ir.Expr]:
-        order = ir.order(
-            {name: tuple(ir.symbols(e)) for name, e in self.defined.items()},
+    def _ordered(self) -> dict[str, ex.Expr]:
+        order = ex.order(
+            {name: tuple(ex.symbols(e)) for name, e in self.defined.items()},
             lambda cycle: f"Assignment rules define each other in a circle: {cycle}.",
         )
         return {name: self.defined[name] for name in order}
 
-    def _definition(self, name: str) -> ir.Expr:
+    def _definition(self, name: str) -> ex.Expr:
         """Return the formula of an id that a rule defines."""
         if name not in self.defined:
             if name in self.solved:
@@ -164,11 +165,11 @@ class _Lowering:
         self._check_fast_reactions()
         for slow, name in self.pools.items():
             terms = [
-                _product(self._counts[r.id][name], ir.Symbol(_extent(r.id)))
+                _product(self._counts[r.id][name], ex.Symbol(_extent(r.id)))
                 for r in self.fast
                 if name in self._counts[r.id]
             ]
-            self.defined[name] = _sum([ir.Symbol(slow), *terms])
+            self.defined[name] = _sum([ex.Symbol(slow), *terms])
         self.defined |= algebraic.solve(
             [self.lower(reaction.rate) for reaction in self.fast],
             [_extent(reaction.id) for reaction in self.fast],
@@ -181,7 +182,7 @@ class _Lowering:
         """Return what keeps its value in a run: parameters, and formulas of them."""
         moving = {
             *self.states,
-            *(n for n, e in self.defined.items() if ir.uses_time(e)),
+            *(n for n, e in self.defined.items() if ex.uses_time(e)),
         }
         held = {n for n in self.defined if not _closure([n], self.defined) & moving}
         return {*self.params} | held
@@ -190,14 +191,14 @@ class _Lowering:
         """Raise where an equilibrium would be more than a balance of this moment."""
         names = ", ".join(f"`{reaction.id}`" for reaction in self.fast[:5])
         counts = [c for r in self.fast for c in self._counts[r.id].values()]
-        varying = {name for count in counts for name in ir.symbols(count)}
-        begun = {n for e in self._starts().values() for n in ir.symbols(e)}
+        varying = {name for count in counts for name in ex.symbols(count)}
+        begun = {n for e in self._starts().values() for n in ex.symbols(e)}
         for found, words in (
             (bool(self.network.events), "a model with events"),
             (
                 not _closure(varying, self.defined) <= {*self.params, *self.defined}
                 or any(
-                    ir.uses_time(self.defined[n]) for n in varying & {*self.defined}
+                    ex.uses_time(self.defined[n]) for n in varying & {*self.defined}
                 ),
                 "stoichiometries that change",
             ),
@@ -213,44 +214,44 @@ class _Lowering:
                 )
 
     # ------------------------------------------------------------------- meanings
-    def lower(self, expr: ir.Expr) -> ir.Expr:
+    def lower(self, expr: ex.Expr) -> ex.Expr:
         """Return a formula over stored quantities."""
-        if isinstance(expr, ir.Symbol):
+        if isinstance(expr, ex.Symbol):
             return self._value(expr.name)
-        if not isinstance(expr, ir.Call):
+        if not isinstance(expr, ex.Call):
             return expr
-        if expr.op == ir.RATE_OF:
+        if expr.op == ex.RATE_OF:
             return self._rate_of(expr)
-        return ir.Call(expr.op, tuple(self.lower(arg) for arg in expr.args))
+        return ex.Call(expr.op, tuple(self.lower(arg) for arg in expr.args))
 
-    def _value(self, name: str) -> ir.Expr:
+    def _value(self, name: str) -> ex.Expr:
         """Return what an id means in a formula."""
         if name in self.reactions:
             return self._reaction_rate(name)
         item = self.species.get(name)
         if item is None or item.only_amount:
-            return ir.Symbol(name)
-        return ir.Call("divide", (ir.Symbol(name), ir.Symbol(item.compartment)))
+            return ex.Symbol(name)
+        return ex.Call("divide", (ex.Symbol(name), ex.Symbol(item.compartment)))
 
-    def _stored(self, name: str, math: ir.Expr) -> ir.Expr:
+    def _stored(self, name: str, math: ex.Expr) -> ex.Expr:
         """Return the formula of a stored quantity from that of its value."""
         lowered = self.lower(math)
         item = self.species.get(name)
         if item is None or item.only_amount:
             return lowered
-        return ir.Call("times", (lowered, ir.Symbol(item.compartment)))
+        return ex.Call("times", (lowered, ex.Symbol(item.compartment)))
 
-    def _reaction_rate(self, name: str) -> ir.Expr:
+    def _reaction_rate(self, name: str) -> ex.Expr:
         """Return a reaction's rate as a defined quantity."""
         if name not in self.defined:
-            self.defined[name] = ir.Number(0.0)  # a rate that needs itself meets this
+            self.defined[name] = ex.Number(0.0)  # a rate that needs itself meets this
             self.defined[name] = self.lower(self.reactions[name].rate)
-        return ir.Symbol(name)
+        return ex.Symbol(name)
 
     def _event(self, event: ir.Event) -> ir.Event:
         """Return an event with formulas over stored quantities."""
 
-        def optional(math: ir.Expr | None) -> ir.Expr | None:
+        def optional(math: ex.Expr | None) -> ex.Expr | None:
             return None if math is None else self.lower(math)
 
         return replace(
@@ -265,11 +266,11 @@ class _Lowering:
         )
 
     # --------------------------------------------------------------------- slopes
-    def _rate_of(self, expr: ir.Call) -> ir.Expr:
+    def _rate_of(self, expr: ex.Call) -> ex.Expr:
         """Return d(value)/dt of the id that ``rateOf`` is asked for."""
         (target,) = expr.args
-        if not isinstance(target, ir.Symbol):
-            raise ModelError(f"`{ir.text(expr)}`: rateOf takes the id of a quantity.")
+        if not isinstance(target, ex.Symbol):
+            raise ModelError(f"`{ex.text(expr)}`: rateOf takes the id of a quantity.")
         name = target.name
         rule = self.rules.get(name)
         if rule is not None and rule.kind == "rate":
@@ -278,17 +279,17 @@ class _Lowering:
         slope = self._slope(name)
         if item is None or item.only_amount:
             return slope
-        home = ir.Symbol(item.compartment)
-        first = ir.Call("divide", (slope, home))
+        home = ex.Symbol(item.compartment)
+        first = ex.Call("divide", (slope, home))
         swelling = self._slope(item.compartment)
         if swelling == _ZERO:
             return first
-        dilution = ir.Call(
-            "divide", (ir.Call("times", (self._value(name), swelling)), home)
+        dilution = ex.Call(
+            "divide", (ex.Call("times", (self._value(name), swelling)), home)
         )
-        return ir.Call("minus", (first, dilution))
+        return ex.Call("minus", (first, dilution))
 
-    def _slope(self, name: str) -> ir.Expr:
+    def _slope(self, name: str) -> ex.Expr:
         """Return d(stored quantity)/dt, as a defined quantity unless it is zero."""
         label = f"d {name}/dt"
         if name in self.params:
@@ -300,21 +301,21 @@ class _Lowering:
                 del self.defined[label]
                 return _ZERO
             self.defined[label] = made
-        return ir.Symbol(label)
+        return ex.Symbol(label)
 
-    def _chain(self, name: str) -> ir.Expr:
+    def _chain(self, name: str) -> ex.Expr:
         """Return the total derivative of a defined quantity."""
         formula = self._definition(name)
         pairs = [
-            (ir.Symbol(other), self._slope(other))
-            for other in dict.fromkeys(ir.symbols(formula))
+            (ex.Symbol(other), self._slope(other))
+            for other in dict.fromkeys(ex.symbols(formula))
         ]
         moving = [part for pair in pairs if pair[1] != _ZERO for part in pair]
-        if not moving and not ir.uses_time(formula):
+        if not moving and not ex.uses_time(formula):
             return _ZERO
-        return ir.Call(CHAIN, (formula, *moving))
+        return ex.Call(CHAIN, (formula, *moving))
 
-    def _balance(self, name: str) -> ir.Expr:
+    def _balance(self, name: str) -> ex.Expr:
         """Return the slope of a state: its rate rule, or what reactions make of it."""
         rule = self.rules.get(name)
         if rule is not None:
@@ -327,7 +328,7 @@ class _Lowering:
                 terms.append(_product(count, self._reaction_rate(reaction.id)))
         return _sum(terms)
 
-    def _rule_slope(self, rule: ir.Rule) -> ir.Expr:
+    def _rule_slope(self, rule: ir.Rule) -> ex.Expr:
         """Return the slope of the stored quantity that a rate rule is for."""
         slope = self._stored(rule.variable, rule.math)
         item = self.species.get(rule.variable)
@@ -342,12 +343,12 @@ class _Lowering:
         index = {self.pools.get(n, n): i for i, n in enumerate(self.states)}
         rates: list[Rate] = []
         stoichiometry: dict[tuple[int, int], float] = {}
-        computed: list[tuple[str, str, ir.Expr]] = []
+        computed: list[tuple[str, str, ex.Expr]] = []
         for r, reaction in enumerate(self.network.reactions):
             for name, count in self._counts[reaction.id].items():
                 if name not in index or reaction.fast:
                     continue
-                if isinstance(count, ir.Number):
+                if isinstance(count, ex.Number):
                     stoichiometry[index[name], r] = count.value
                 else:
                     share = _product(count, self._reaction_rate(reaction.id))
@@ -358,7 +359,7 @@ class _Lowering:
                 computed.append((rule.variable, f"d {rule.variable}/dt", math))
         for reaction in self.network.reactions:
             seen = reaction.id in self.defined
-            math = ir.Symbol(reaction.id) if seen else self.lower(reaction.rate)
+            math = ex.Symbol(reaction.id) if seen else self.lower(reaction.rate)
             rates.append(Rate(reaction.id, math))
         for name, label, math in computed:
             stoichiometry[index[name], len(rates)] = 1.0
@@ -366,7 +367,7 @@ class _Lowering:
         return rates, stoichiometry
 
     @functools.cached_property
-    def _counts(self) -> dict[str, dict[str, ir.Expr]]:
+    def _counts(self) -> dict[str, dict[str, ex.Expr]]:
         """Return {reaction: {species: amount that one unit of extent makes}}."""
         return {
             reaction.id: {
@@ -377,34 +378,34 @@ class _Lowering:
             for reaction in self.network.reactions
         }
 
-    def _in_amounts(self, name: str, change: ir.Count) -> ir.Expr:
+    def _in_amounts(self, name: str, change: ir.Count) -> ex.Expr:
         """Return a change of extent as one of amount, by the conversion factor."""
         conversion = self.species[name].conversion
-        factor = ir.Symbol(conversion) if conversion else _ONE
-        count = ir.Number(change) if isinstance(change, float) else self.lower(change)
+        factor = ex.Symbol(conversion) if conversion else _ONE
+        count = ex.Number(change) if isinstance(change, float) else self.lower(change)
         return _product(count, factor)
 
     # --------------------------------------------------------------------- starts
-    def _starts(self) -> dict[str, ir.Expr]:
+    def _starts(self) -> dict[str, ex.Expr]:
         """Return initial assignments, and initial concentrations, as amounts."""
         starts = {}
         for item in self.network.species:
             if item.initial_is_concentration and item.initial is not None:
-                value = ir.Number(item.initial)
-                starts[item.id] = _product(value, ir.Symbol(item.compartment))
+                value = ex.Number(item.initial)
+                starts[item.id] = _product(value, ex.Symbol(item.compartment))
         for assignment in self.network.initial_assignments:
             name = assignment.variable
             starts[name] = self._stored(name, assignment.math)
         for slow, name in self.pools.items():
             amount = self.species[name].initial
-            given = ir.Number(nan if amount is None else amount)
+            given = ex.Number(nan if amount is None else amount)
             starts[slow] = starts.pop(name, given)
         return {k: e for k, e in starts.items() if k not in self.defined}
 
-    def _ordered_starts(self, starts: dict[str, ir.Expr]) -> dict[str, ir.Expr]:
+    def _ordered_starts(self, starts: dict[str, ex.Expr]) -> dict[str, ex.Expr]:
         formulas = self.defined | starts
-        order = ir.order(
-            {name: tuple(ir.symbols(e)) for name, e in formulas.items()},
+        order = ex.order(
+            {name: tuple(ex.symbols(e)) for name, e in formulas.items()},
             lambda cycle: (
                 f"Initial assignments define each other in a circle: {cycle}."
             ),
@@ -422,30 +423,30 @@ def _extent(reaction: str) -> str:
     return f"extent of {reaction}"
 
 
-_ZERO, _ONE = ir.Number(0.0), ir.Number(1.0)
+_ZERO, _ONE = ex.Number(0.0), ex.Number(1.0)
 
 
-def _sum(terms: list[ir.Expr]) -> ir.Expr:
+def _sum(terms: list[ex.Expr]) -> ex.Expr:
     """Return a sum without zeros; of numbers, a number."""
-    constant = sum(t.value for t in terms if isinstance(t, ir.Number))
-    others = [t for t in terms if not isinstance(t, ir.Number)]
+    constant = sum(t.value for t in terms if isinstance(t, ex.Number))
+    others = [t for t in terms if not isinstance(t, ex.Number)]
     if not others:
-        return ir.Number(constant)
+        return ex.Number(constant)
     if constant:
-        return ir.Call("plus", (*others, ir.Number(constant)))
-    return others[0] if len(others) == 1 else ir.Call("plus", tuple(others))
+        return ex.Call("plus", (*others, ex.Number(constant)))
+    return others[0] if len(others) == 1 else ex.Call("plus", tuple(others))
 
 
-def _product(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+def _product(a: ex.Expr, b: ex.Expr) -> ex.Expr:
     """Return a product without ones; with a zero, zero."""
     if _ZERO in (a, b):
         return _ZERO
     if _ONE in (a, b):
         return b if a == _ONE else a
-    return ir.Call("times", (a, b))
+    return ex.Call("times", (a, b))
 
 
-def _closure(names: Iterable[str], formulas: Mapping[str, ir.Expr]) -> set[str]:
+def _closure(names: Iterable[str], formulas: Mapping[str, ex.Expr]) -> set[str]:
     """Return names and all that their formulas use, directly or not."""
     waiting, seen = list(names), set[str]()
     while waiting:
@@ -453,5 +454,5 @@ def _closure(names: Iterable[str], formulas: Mapping[str, ir.Expr]) -> set[str]:
         if name not in seen:
             seen.add(name)
             if name in formulas:
-                waiting.extend(ir.symbols(formulas[name]))
+                waiting.extend(ex.symbols(formulas[name]))
     return seen

@@ -16,7 +16,7 @@ from mir21sim.compiler import cache
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelError, hint
-from mir21sim.model import lint, unit_check
+from mir21sim.model import lint, sources, unit_check
 from mir21sim.model.files import BASE as BASE
 from mir21sim.model.files import ModelFiles as ModelFiles
 from mir21sim.model.files import contexts as contexts
@@ -107,7 +107,7 @@ def check(files: ModelFiles) -> list[lint.Issue]:
         issues += unit_check.unit_issues(network)
     if "parameters" in files.texts:
         base, _ = understand(ModelFiles(files.name, files.texts))
-        issues += lint.source_issues(
+        issues += sources.source_issues(
             base, parameter_table(files), f"{files.name}.parameters.tsv"
         )
     issues += lint.advice(network)

@@ -15,6 +15,7 @@ import sympy
 
 from mir21sim.compiler.equations import CHAIN, Equations, equations
 from mir21sim.errors import CodegenError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 Line: TypeAlias = tuple[Any, Any]
@@ -257,23 +258,23 @@ class Translator:
         for name, math in self.model.starts.items():
             yield (*places[name], self.value(math))
 
-    def value(self, expr: ir.Expr) -> Any:
+    def value(self, expr: ex.Expr) -> Any:
         """Return a formula of a quantity as SymPy: a number, 1 for what is true."""
         return _numeric(self.translate(expr))
 
-    def translate(self, expr: ir.Expr) -> Any:
+    def translate(self, expr: ex.Expr) -> Any:
         """Return an expression over stored quantities as SymPy."""
-        if isinstance(expr, ir.Number):
+        if isinstance(expr, ex.Number):
             return _number(expr.value)
-        if isinstance(expr, ir.Symbol):
+        if isinstance(expr, ex.Symbol):
             return self.symbols[expr.name]
-        if expr.op == ir.TIME:
+        if expr.op == ex.TIME:
             return self.t
         if expr.op == CHAIN:
             return self._total_derivative(expr)
         make = _TRANSLATIONS.get(expr.op)
         if make is None:
-            raise CodegenError(f"`{ir.text(expr)}`: no translation for `{expr.op}`.")
+            raise CodegenError(f"`{ex.text(expr)}`: no translation for `{expr.op}`.")
         arguments = [self.translate(arg) for arg in expr.args]
         if expr.op not in _TAKES_TRUTH:
             arguments = [_numeric(argument) for argument in arguments]
@@ -281,11 +282,11 @@ class Translator:
             made = make(*arguments)
         except TypeError as error:
             raise CodegenError(
-                f"`{ir.text(expr)}`: `{expr.op}` cannot take these arguments."
+                f"`{ex.text(expr)}`: `{expr.op}` cannot take these arguments."
             ) from error
         return sympy.nan if made.has(sympy.I) else made
 
-    def _total_derivative(self, expr: ir.Call) -> Any:
+    def _total_derivative(self, expr: ex.Call) -> Any:
         """Return d(formula)/dt from the slopes of what stands in it."""
         formula, *pairs = expr.args
         value = self.value(formula)
@@ -430,5 +431,5 @@ _TRANSLATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-_TAKES_TRUTH = ir.LOGIC | {"piecewise"}
+_TAKES_TRUTH = ex.LOGIC | {"piecewise"}
 """Operators whose arguments may be true or false; others see 1 or 0."""

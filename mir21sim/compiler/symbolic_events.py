@@ -16,6 +16,7 @@ import sympy
 from mir21sim.compiler.equations import Equations
 from mir21sim.compiler.kernels import RELATIONS
 from mir21sim.compiler.symbolic import SymbolicSystem, Translator, truth
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 
@@ -97,7 +98,7 @@ def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
     )
 
 
-def _optional(expr: ir.Expr | None, value: Callable[[ir.Expr], Any]) -> Any:
+def _optional(expr: ex.Expr | None, value: Callable[[ex.Expr], Any]) -> Any:
     return sympy.Integer(0) if expr is None else value(expr)
 
 

@@ -1,18 +1,15 @@
 """Checks over a Network; each returns issues in the author's words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mir21sim.errors import hint
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 if TYPE_CHECKING:
     pass
-
-
-STATUSES = ("measured", "derived", "recalled", "assumed", "fitted")
-"""How a number of a model came to be; anything else is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +20,6 @@ class Issue:
     check: str
     where: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class SourcedNumber:
-    """One row of a `.parameters.tsv`: a number and where it comes from."""
-
-    id: str
-    value: float
-    unit: str
-    status: str
-    source: str
-    note: str
-    line: int
 
 
 def structure_issues(network: ir.Network) -> list[Issue]:
@@ -55,7 +39,7 @@ def advice(network: ir.Network) -> list[Issue]:
     return [*_unused(network), *_unlimited_consumption(network)]
 
 
-def formulas(network: ir.Network) -> Iterator[tuple[str, ir.Expr]]:
+def formulas(network: ir.Network) -> Iterator[tuple[str, ex.Expr]]:
     """Yield (where, expression) for every formula of a network."""
     for reaction in network.reactions:
         for expr in reaction.formulas():
@@ -114,7 +98,7 @@ def _undeclared_symbols(network: ir.Network) -> Iterator[Issue]:
     names = set(known)
     for where, expr in formulas(network):
         # Local parameters read `reaction.parameter`; a person knows them without it.
-        for name in dict.fromkeys(ir.symbols(expr)):
+        for name in dict.fromkeys(ex.symbols(expr)):
             if name not in names:
                 yield Issue(
                     "error",
@@ -129,7 +113,7 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
     """Yield symbols without a value: Antimony makes these of a misspelt name."""
     defined = {r.variable for r in network.rules}
     defined |= {a.variable for a in network.initial_assignments}
-    defined |= {name for expr in network.algebraic for name in ir.symbols(expr)}
+    defined |= {name for expr in network.algebraic for name in ex.symbols(expr)}
     values: dict[str, float | None] = {p.id: p.value for p in network.parameters}
     values |= {c.id: c.size for c in network.compartments}
     values |= {s.id: s.initial for s in network.species}
@@ -137,7 +121,7 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
     without = [n for n, v in values.items() if v is None and n not in defined | idle]
     others = [name for name in network.ids() if name not in without]
     users = {
-        name: where for where, expr in formulas(network) for name in ir.symbols(expr)
+        name: where for where, expr in formulas(network) for name in ex.symbols(expr)
     }
     for name in without:
         if name in users:
@@ -149,7 +133,7 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
 
 def _needed_volumes(network: ir.Network) -> set[str]:
     """Return the compartments whose size decides something."""
-    used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
+    used = {name for _, expr in formulas(network) for name in ex.symbols(expr)}
     used |= {rule.variable for rule in network.rules}
     return used | {
         s.compartment
@@ -215,7 +199,7 @@ def _contradictions(network: ir.Network) -> Iterator[Issue]:
 
 
 def _unused(network: ir.Network) -> Iterator[Issue]:
-    used = {name for _, expr in formulas(network) for name in ir.symbols(expr)}
+    used = {name for _, expr in formulas(network) for name in ex.symbols(expr)}
     changed = {name for reaction in network.reactions for name, _ in reaction.changes()}
     changed |= {rule.variable for rule in network.rules}
     changed |= {a.variable for event in network.events for a in event.assignments}
@@ -240,9 +224,9 @@ def _unused(network: ir.Network) -> Iterator[Issue]:
 def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
     """Yield reactions that go on when a reactant is used up: it would turn negative."""
     free = {s.id for s in network.species if s.boundary or s.constant}
-    hidden = {r.variable: set(ir.symbols(r.math)) for r in network.rules}
+    hidden = {r.variable: set(ex.symbols(r.math)) for r in network.rules}
     for reaction in network.reactions:
-        seen = set(ir.symbols(reaction.rate))
+        seen = set(ex.symbols(reaction.rate))
         for name in tuple(seen):
             seen |= hidden.get(name, set())
         for name, change in reaction.net().items():
@@ -254,46 +238,6 @@ def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
                     "consumption",
                     reaction.id,
                     f"Reaction `{reaction.id}` consumes `{name}`, but its rate "
-                    f"`{ir.text(reaction.rate)}` does not depend on it: `{name}` can "
+                    f"`{ex.text(reaction.rate)}` does not depend on it: `{name}` can "
                     "become negative.",
                 )
-
-
-def source_issues(
-    network: ir.Network, table: Mapping[str, SourcedNumber], name: str
-) -> list[Issue]:
-    """Return numbers without a row, rows without a number, and values that differ."""
-    values = {c.id: c.size for c in network.compartments if c.constant}
-    ruled = {r.variable for r in network.rules if r.kind == "assignment"}
-    values |= {p.id: p.value for p in network.parameters if p.id not in ruled}
-    started = [s for s in network.species if s.initial and s.id not in ruled]
-    values |= {s.id: s.initial for s in started}
-    found = [
-        (key, _row_fault(key, value, table.get(key), name))
-        for key, value in values.items()
-    ]
-    known = network.ids()
-    for key, row in table.items():
-        if key not in known:
-            where = f"{name}, line {row.line}"
-            found.append(
-                (key, f"{where}: the model has no `{key}`. {hint(key, known)}")
-            )
-    return [Issue("error", "source", key, fault) for key, fault in found if fault]
-
-
-def _row_fault(
-    key: str, value: float | None, row: SourcedNumber | None, name: str
-) -> str:
-    """Return what is wrong with the row of one number, "" for nothing."""
-    if row is None:
-        return f"`{key}` has no row in {name}, so no source."
-    where = f"{name}, line {row.line}: "
-    if value is not None and row.value != value:
-        return f"{where}`{key}` is {row.value!r} here, {value!r} in the model."
-    if not row.source:
-        return f"{where}`{key}` has no source."
-    if row.status not in STATUSES:
-        known = ", ".join(STATUSES)
-        return f"{where}status of `{key}` must be one of {known}, got `{row.status}`."
-    return ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mir21sim.errors import ModelError, hint
-from mir21sim.model import lint
+from mir21sim.model import sources
 from mir21sim.model import toml_lines as toml_text
 from mir21sim.model.files import ModelFiles
 from mir21sim.model.info import Gene, Input, ModelInfo, Observable
@@ -23,7 +23,7 @@ _CONTEXT_KEYS = {"id", "title", "identity", "description", "models"}
 _OVERRIDE_KEYS = {"value", "unit", "status", "source", "note"}
 
 
-def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
+def parameter_table(files: ModelFiles) -> dict[str, sources.SourcedNumber]:
     """Return the rows of a model's ``.parameters.tsv`` by id; empty without one.
 
     Raises
@@ -40,7 +40,7 @@ def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
     missing = needed - set(reader.fieldnames or ())
     if missing:
         raise ModelError(f"{name} lacks the columns {', '.join(sorted(missing))}.")
-    rows: dict[str, lint.SourcedNumber] = {}
+    rows: dict[str, sources.SourcedNumber] = {}
     for row in reader:
         line = reader.line_num
         try:
@@ -51,7 +51,7 @@ def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
             ) from error
         if row["id"] in rows:
             raise ModelError(f"{name}, line {line}: `{row['id']}` stands twice.")
-        rows[row["id"]] = lint.SourcedNumber(
+        rows[row["id"]] = sources.SourcedNumber(
             id=row["id"],
             value=value,
             unit=row["unit"] or "",
@@ -63,14 +63,14 @@ def parameter_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
     return rows
 
 
-def context_table(files: ModelFiles) -> dict[str, lint.SourcedNumber]:
+def context_table(files: ModelFiles) -> dict[str, sources.SourcedNumber]:
     """Return the numbers that a context puts in place of the model's, by id."""
     if not files.context:
         return {}
     text = files.texts["context"]
     table = toml_text.parse(text, f"{files.context}.toml")
     return {
-        key: lint.SourcedNumber(
+        key: sources.SourcedNumber(
             id=key,
             value=float(entry["value"]),
             unit=entry.get("unit", ""),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from mir21sim import units
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.model.lint import Issue
 
@@ -30,7 +31,7 @@ def unit_issues(network: ir.Network) -> list[Issue]:
     checker = _UnitChecker(network)
     issues = []
     for reaction in network.reactions:
-        where = f"{reaction.id} `{ir.text(reaction.rate)}`"
+        where = f"{reaction.id} `{ex.text(reaction.rate)}`"
         issues += checker.check(
             reaction.id, where, reaction.rate, checker.rate, reaction.id
         )
@@ -39,14 +40,14 @@ def unit_issues(network: ir.Network) -> list[Issue]:
         if rule.kind == "rate" and expected is not None:
             time = checker.time
             expected = expected / time if time is not None else None
-        where = f"{rule.variable} `{ir.text(rule.math)}`"
+        where = f"{rule.variable} `{ex.text(rule.math)}`"
         issues += checker.check(rule.variable, where, rule.math, expected, "")
     for item in network.initial_assignments:
-        where = f"{item.variable} `{ir.text(item.math)}`"
+        where = f"{item.variable} `{ex.text(item.math)}`"
         expected = checker.units.get(item.variable)
         issues += checker.check(item.variable, where, item.math, expected, "")
     for i, math_ in enumerate(network.algebraic, start=1):
-        where = f"algebraic rule {i} `{ir.text(math_)}`"
+        where = f"algebraic rule {i} `{ex.text(math_)}`"
         issues += checker.check(f"algebraic rule {i}", where, math_, None, "")
     for event in network.events:
         issues += _event_unit_issues(checker, event)
@@ -55,7 +56,7 @@ def unit_issues(network: ir.Network) -> list[Issue]:
 
 def _event_unit_issues(checker: "_UnitChecker", event: ir.Event) -> list[Issue]:
     """Return what contradicts itself in the formulas of one event."""
-    parts: list[tuple[str, ir.Expr | None, Unit]] = [
+    parts: list[tuple[str, ex.Expr | None, Unit]] = [
         ("trigger", event.trigger, None),
         ("delay", event.delay, checker.time),
         ("priority", event.priority, checker.one),
@@ -68,7 +69,11 @@ def _event_unit_issues(checker: "_UnitChecker", event: ir.Event) -> list[Issue]:
         for what, math_, expected in parts
         if math_ is not None
         for issue in checker.check(
-            event.id, f"{event.id}, {what} `{ir.text(math_)}`", math_, expected, ""
+            event.id,
+            f"{event.id}, {what} `{ex.text(math_)}`",
+            math_,
+            expected,
+            "",
         )
     ]
 
@@ -96,7 +101,12 @@ class _UnitChecker:
         self.one = units.registry().Unit("")
 
     def check(
-        self, key: str, where: str, expr: ir.Expr, expected: Unit, reaction: str
+        self,
+        key: str,
+        where: str,
+        expr: ex.Expr,
+        expected: Unit,
+        reaction: str,
     ) -> list[Issue]:
         """Return the unit error of one formula, if it has one."""
         try:
@@ -109,7 +119,7 @@ class _UnitChecker:
         repair = self._repair(expr, got, expected) if reaction else ""
         return [Issue("error", "units", key, f"{words}{repair}.")]
 
-    def _repair(self, expr: ir.Expr, got: "pint.Unit", expected: "pint.Unit") -> str:
+    def _repair(self, expr: ex.Expr, got: "pint.Unit", expected: "pint.Unit") -> str:
         """Suggest the unit of the first parameter factor that would mend a product."""
         for name in _factors(expr):
             unit = self.units.get(name)
@@ -120,39 +130,39 @@ class _UnitChecker:
                 )
         return ""
 
-    def of(self, expr: ir.Expr) -> Unit:
+    def of(self, expr: ex.Expr) -> Unit:
         """Return the unit of an expression, None where it cannot be known."""
-        if isinstance(expr, ir.Number):
+        if isinstance(expr, ex.Number):
             return self.one if expr.unit is None else _pint(expr.unit)
-        if isinstance(expr, ir.Symbol):
+        if isinstance(expr, ex.Symbol):
             return self.units.get(expr.name)
         return _UNITS_OF.get(expr.op, _UnitChecker.dimensionless)(self, expr)
 
-    def now(self, _: ir.Call) -> Unit:
+    def now(self, _: ex.Call) -> Unit:
         """Return the unit of the simulation time."""
         return self.time
 
-    def equal(self, expr: ir.Call) -> Unit:
+    def equal(self, expr: ex.Call) -> Unit:
         """Return the unit that all arguments must have."""
         return self._alike(expr, expr.args)
 
-    def compared(self, expr: ir.Call) -> Unit:
+    def compared(self, expr: ex.Call) -> Unit:
         """Return the unit of a truth, whose arguments must have one unit."""
         self._alike(expr, expr.args)
         return self.one
 
-    def chosen(self, expr: ir.Call) -> Unit:
+    def chosen(self, expr: ex.Call) -> Unit:
         """Return the unit that all values of a piecewise must have."""
         for condition in expr.args[1::2]:
             self.of(condition)
         return self._alike(expr, expr.args[0::2])
 
-    def slope(self, expr: ir.Call) -> Unit:
+    def slope(self, expr: ex.Call) -> Unit:
         """Return the unit of a rate of change."""
         unit = self.of(expr.args[0])
         return None if unit is None or self.time is None else unit / self.time
 
-    def product(self, expr: ir.Call) -> Unit:
+    def product(self, expr: ex.Call) -> Unit:
         """Return the unit of a product or quotient."""
         result: Unit = self.one
         for i, arg in enumerate(expr.args):
@@ -163,72 +173,72 @@ class _UnitChecker:
                 result = result / unit if i and expr.op != "times" else result * unit
         return result
 
-    def power(self, expr: ir.Call) -> Unit:
+    def power(self, expr: ex.Call) -> Unit:
         """Return the unit of a power or root."""
         base, exponent = expr.args if expr.op == "power" else expr.args[::-1]
         unit = self.of(base)
         power = self.of(exponent)
         if power is not None and not power.dimensionless:
             raise _UnitMismatchError(
-                f"the exponent `{ir.text(exponent)}` is {units.unit_text(power)}, "
+                f"the exponent `{ex.text(exponent)}` is {units.unit_text(power)}, "
                 "expected dimensionless"
             )
         if unit is None or _same(unit, self.one):
             return unit
-        if not isinstance(exponent, ir.Number):
+        if not isinstance(exponent, ex.Number):
             return None  # a Hill coefficient that is a parameter: K^n cancels S^n
         value = exponent.value if expr.op == "power" else 1.0 / exponent.value
         return unit**value
 
-    def _alike(self, expr: ir.Call, args: tuple[ir.Expr, ...]) -> Unit:
-        first: tuple[ir.Expr, pint.Unit] | None = None
+    def _alike(self, expr: ex.Call, args: tuple[ex.Expr, ...]) -> Unit:
+        first: tuple[ex.Expr, pint.Unit] | None = None
         for arg in args:
             unit = self.of(arg)
-            if unit is None or (isinstance(arg, ir.Number) and arg.value == 0.0):
+            if unit is None or (isinstance(arg, ex.Number) and arg.value == 0.0):
                 continue
             if first is None:
                 first = (arg, unit)
             elif not _same(first[1], unit):
                 raise _UnitMismatchError(
-                    f"`{ir.text(first[0])}` is {units.unit_text(first[1])} but "
-                    f"`{ir.text(arg)}` is {units.unit_text(unit)}, so "
-                    f"`{ir.text(expr)}` has no unit"
+                    f"`{ex.text(first[0])}` is {units.unit_text(first[1])} but "
+                    f"`{ex.text(arg)}` is {units.unit_text(unit)}, so "
+                    f"`{ex.text(expr)}` has no unit"
                 )
         return first[1] if first else None
 
-    def dimensionless(self, expr: ir.Call) -> Unit:
+    def dimensionless(self, expr: ex.Call) -> Unit:
         """Return no unit; the arguments must have none either."""
         for arg in expr.args:
             unit = self.of(arg)
             if unit is not None and not unit.dimensionless:
                 raise _UnitMismatchError(
-                    f"`{ir.text(arg)}` in `{ir.text(expr)}` is "
+                    f"`{ex.text(arg)}` in `{ex.text(expr)}` is "
                     f"{units.unit_text(unit)}, expected dimensionless"
                 )
         return self.one
 
 
-_UNITS_OF: dict[str, Callable[[_UnitChecker, ir.Call], Unit]] = {
-    ir.TIME: _UnitChecker.now,
-    ir.RATE_OF: _UnitChecker.slope,
+_UNITS_OF: dict[str, Callable[[_UnitChecker, ex.Call], Unit]] = {
+    ex.TIME: _UnitChecker.now,
+    ex.RATE_OF: _UnitChecker.slope,
     "piecewise": _UnitChecker.chosen,
     **dict.fromkeys(("power", "root"), _UnitChecker.power),
     **dict.fromkeys(("times", "divide", "quotient"), _UnitChecker.product),
     **dict.fromkeys(("plus", "minus", "min", "max"), _UnitChecker.equal),
     **dict.fromkeys(("abs", "floor", "ceiling", "rem"), _UnitChecker.equal),
-    **dict.fromkeys(ir.RELATIONS, _UnitChecker.compared),
+    **dict.fromkeys(ex.RELATIONS, _UnitChecker.compared),
 }
 """Operator → its unit; all others take and give plain numbers."""
 
 
-def _factors(expr: ir.Expr) -> Iterator[str]:
+def _factors(expr: ex.Expr) -> Iterator[str]:
     """Yield the ids that multiply in a product or stand above in a quotient."""
-    if isinstance(expr, ir.Symbol):
+    if isinstance(expr, ex.Symbol):
         yield expr.name
-    elif isinstance(expr, ir.Call) and expr.op == "times":
+    elif isinstance(expr, ex.Call) and expr.op == "times":
         for arg in expr.args:
             yield from _factors(arg)
-    elif isinstance(expr, ir.Call) and expr.op in {"divide", "minus"}:
+    elif isinstance(expr, ex.Call) and expr.op in {"divide", "minus"}:
         yield from _factors(expr.args[0])
 
 

@@ -1,11 +1,15 @@
-"""Lists of values as people type them: ``0,log:0.1:1000:12``."""
+"""Values of swept names: ``0,log:0.1:1000:12``, arrays or numbers."""
 
 import re
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from mir21sim._typing import FloatArray
-from mir21sim.errors import InputError
+from mir21sim.errors import (
+    InputError,
+)
 from mir21sim.units import parse_quantity
 
 MAX_VALUES = 1_000_000
@@ -74,3 +78,18 @@ def _piece(part: str, name: str, text: str) -> FloatArray:
     if first <= 0 or last <= 0:
         raise InputError(f"`{name}`: the limits of `{part}` must be above 0.")
     return np.geomspace(first, last, count)
+
+
+SweptValues: TypeAlias = str | float | npt.ArrayLike
+
+
+def axis_values(name: str, values: SweptValues) -> tuple[FloatArray, str]:
+    """Return the values of one axis with their unit."""
+    if isinstance(values, str):
+        return parse_values(values, name)
+    try:
+        return np.atleast_1d(np.asarray(values, dtype=float)), ""
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"`{name}` must be swept over numbers, got {values!r}."
+        ) from error

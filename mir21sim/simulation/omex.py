@@ -17,13 +17,17 @@ import xarray as xr
 from mir21sim import files as output_files
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.model.formats import sbml_writer
 from mir21sim.simulation import dataset as dataset_
 from mir21sim.simulation import dataset as results
-from mir21sim.simulation.problem import Arranged, check_tolerances
-from mir21sim.simulation.run import Options, plan_from, prepare
+from mir21sim.simulation.options import Options
+from mir21sim.simulation.plan import check_tolerances
+from mir21sim.simulation.provenance import plan_from
+from mir21sim.simulation.run import prepare
 from mir21sim.simulation.snapshot import snapshot
+from mir21sim.simulation.translate import Arranged
 from mir21sim.solvers.problem import Source
 
 KISAO = {
@@ -139,7 +143,7 @@ def _sedml(
         simulationReference="simulation",
     )
     generators = ET.SubElement(root, "listOfDataGenerators")
-    hours = ir.Call("times", (ir.Symbol(_TIME), ir.Number(_hours_per_time(model))))
+    hours = ex.Call("times", (ex.Symbol(_TIME), ex.Number(_hours_per_time(model))))
     _generator(generators, "generator_time", "time [h]", hours, {_TIME: ""})
     for k in range(len(arranged.outputs)):
         _output_generator(generators, model, arranged, k)
@@ -191,12 +195,12 @@ def _output_generator(
     targets: dict[str, str] = {}
     amount = _quantity(model, int(chosen.source[k]), int(chosen.index[k]), targets)
     if chosen.scale[k] != 1.0:
-        amount = ir.Call("times", (amount, ir.Number(float(chosen.scale[k]))))
+        amount = ex.Call("times", (amount, ex.Number(float(chosen.scale[k]))))
     if chosen.divisor[k] >= 0:
         below = _quantity(
             model, int(chosen.divisor_source[k]), int(chosen.divisor[k]), targets
         )
-        amount = ir.Call("divide", (amount, below))
+        amount = ex.Call("divide", (amount, below))
     output = arranged.outputs[k]
     label = f"{output.label} [{output.unit}]" if output.unit else output.label
     _generator(parent, f"generator_{k + 1}", label, amount, targets)
@@ -204,7 +208,7 @@ def _output_generator(
 
 def _quantity(
     model: CompiledModel, source: int, index: int, targets: dict[str, str]
-) -> ir.Expr:
+) -> ex.Expr:
     """Return a stored quantity from what SBML shows; adds the targets it needs."""
     names = {
         Source.STATE: model.state_names,
@@ -218,15 +222,15 @@ def _quantity(
     if pool is None or pool.only_amount:
         return shown
     # SBML shows a concentration; what is stored is the amount.
-    return ir.Call("times", (shown, _variable(model, pool.compartment, targets)))
+    return ex.Call("times", (shown, _variable(model, pool.compartment, targets)))
 
 
-def _variable(model: CompiledModel, name: str, targets: dict[str, str]) -> ir.Expr:
+def _variable(model: CompiledModel, name: str, targets: dict[str, str]) -> ex.Expr:
     """Return the variable that stands for an element of the SBML model."""
     path = _xpath(model.network, name)
     variable = f"v_{name.replace('.', '__')}"
     targets[variable] = path
-    return ir.Symbol(variable)
+    return ex.Symbol(variable)
 
 
 def _xpath(network: ir.Network, name: str) -> str:
@@ -251,7 +255,11 @@ def _xpath(network: ir.Network, name: str) -> str:
 
 
 def _generator(
-    parent: ET.Element, key: str, label: str, formula: ir.Expr, targets: dict[str, str]
+    parent: ET.Element,
+    key: str,
+    label: str,
+    formula: ex.Expr,
+    targets: dict[str, str],
 ) -> None:
     """Write a data generator; a target "" is the time."""
     item = _add(parent, "dataGenerator", id=key, name=label)

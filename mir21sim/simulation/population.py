@@ -18,11 +18,13 @@ import xarray as xr
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
+from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import NONE, Perturbations, clamped_states
-from mir21sim.simulation.run import Options, execute, make_plan
+from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.run import execute
 from mir21sim.simulation.steady_state import resting_states
-from mir21sim.simulation.sweep import SweptValues, axis_values
 from mir21sim.simulation.varied import varied
 
 RTOL = 1e-3

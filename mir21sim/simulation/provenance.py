@@ -1,6 +1,22 @@
-"""Versions of this package and of the libraries it uses."""
+"""Provenance of a result: versions, plan and options, and back from the record."""
 
+import base64
+import functools
 import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.simulation.doses import Protocol
+from mir21sim.simulation.options import Options
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.plan import Plan
+from mir21sim.simulation.translate import Arranged
 
 CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
@@ -13,9 +29,109 @@ def versions() -> dict[str, str]:
     return {name: version_of(name) for name in ("mir21sim", *CORE)}
 
 
+@functools.cache  # a package cannot change under a running process; 2 ms to look up
 def version_of(package: str) -> str:
     """Return the installed version of a package, or "missing"."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "missing"
+
+
+def _attributes(
+    model: CompiledModel, options: Options, method: str, record: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "title": model.info.title or model.id,
+        "model_id": model.id,
+        "model_sha256": model.digest,
+        "context": model.context,
+        "cell_volume_pL": model.cell_volume_pL,
+        "method": method,
+        "rtol": options.relative_tolerance,
+        "mir21sim_version": version_of("mir21sim"),
+        "provenance": json.dumps(record),
+    }
+
+
+def _provenance(
+    model: CompiledModel,
+    plan: Plan,
+    arranged: Arranged,
+    options: Options,
+    *,
+    method: str,
+    equilibrate: bool,
+    kind: str,
+) -> dict[str, Any]:
+    """Return everything needed to run again, as plain JSON values."""
+    atol = None if options.atol is None else np.asarray(options.atol).tolist()
+    return {
+        "kind": kind,
+        "model": model.id,
+        "model_sha256": model.digest,
+        "context": model.context,
+        "backend": model.kernels.backend,
+        "times_h": plan.times_h.tolist(),
+        "doses": Protocol(arranged.protocol.doses).to_records(),
+        "over": {
+            axis.name: {"values": axis.values.tolist(), "unit": plan.over[axis.name][1]}
+            for axis in arranged.axes
+            if axis.kind != "cell"
+        },
+        "cells": {name: _packed(values) for name, values in plan.cells.items()},
+        "perturb": plan.perturb.to_record(),
+        "parameters": dict(plan.parameters),
+        "initials": dict(plan.initials),
+        "observe": list(plan.observe),
+        "method": method,
+        "rtol": options.relative_tolerance,
+        "atol": atol,
+        "max_steps": options.max_steps,
+        "timeout": options.timeout,
+        "equilibrate": equilibrate,
+        "allow_negative": options.allow_negative,
+        "versions": {
+            name: version_of(name) for name in ("mir21sim", "numpy", "scipy", "numba")
+        }
+        | {"python": platform.python_version()},
+    }
+
+
+def _packed(values: FloatArray) -> str:
+    """Return an array as text: base64 of its little-endian doubles.
+
+    A population has a million numbers, which as digits would take longer than its runs.
+    """
+    return base64.b64encode(np.asarray(values, dtype="<f8").tobytes()).decode("ascii")
+
+
+def _unpacked(text: str) -> FloatArray:
+    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(float)
+
+
+def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
+    """Return the plan and options that a provenance record was made from."""
+    plan = Plan(
+        times_h=np.array(record["times_h"], dtype=float),
+        protocol=Protocol.from_records(record["doses"]),
+        over={
+            name: (np.array(entry["values"], dtype=float), entry["unit"])
+            for name, entry in record["over"].items()
+        },
+        parameters=record["parameters"],
+        initials=record["initials"],
+        observe=tuple(record["observe"]),
+        perturb=Perturbations.from_record(record.get("perturb", {})),
+        cells={name: _unpacked(text) for name, text in record.get("cells", {}).items()},
+    )
+    options = Options(
+        method=record["method"],
+        rtol=record["rtol"],
+        atol=record["atol"],
+        max_steps=record["max_steps"],
+        timeout=record["timeout"],
+        equilibrate=record["equilibrate"],
+        allow_negative=record["allow_negative"],
+    )
+    return plan, options

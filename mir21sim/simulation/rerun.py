@@ -9,7 +9,8 @@ from mir21sim.compiler import load as library
 from mir21sim.errors import ModelError
 from mir21sim.model import files as model_files
 from mir21sim.simulation import dataset as results
-from mir21sim.simulation.run import execute, plan_from
+from mir21sim.simulation.provenance import plan_from
+from mir21sim.simulation.run import execute
 
 
 def rerun(path: str | Path) -> tuple[xr.Dataset, float]:

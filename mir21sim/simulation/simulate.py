@@ -9,9 +9,11 @@ import xarray as xr
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelWarning, SolverError, SolverStatus
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.run import Executed, Options, execute, make_plan
+from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.run import Executed, execute
 
 
 def simulate(

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
-from mir21sim.simulation.problem import Arranged
+from mir21sim.simulation.translate import Arranged
 from mir21sim.solvers.problem import Action
 from mir21sim.units import UnitParts
 
@@ -108,7 +109,7 @@ class _Snapshot:
     def _doses(self) -> list[ir.Event]:
         """Return the doses after the start as events, those at the start as values."""
         schedule, start = self.runs.schedule, float(self.runs.times[0])
-        later: dict[float, dict[str, ir.Expr]] = {}
+        later: dict[float, dict[str, ex.Expr]] = {}
         for k, time in enumerate(map(float, schedule.time)):
             state = self.model.state_names[schedule.state[k]]
             amount, kind = float(schedule.value[0, k]), Action(schedule.kind[k])
@@ -122,14 +123,20 @@ class _Snapshot:
             if kind == Action.SET:
                 changes[target] = given
             else:
-                before_ = changes.get(target, ir.Symbol(target))
-                changes[target] = ir.Call("plus", (before_, given))
+                before_ = changes.get(target, ex.Symbol(target))
+                changes[target] = ex.Call("plus", (before_, given))
         clock = self.model.network.units.time
-        first = ir.Number(DOSES_FIRST) if self.model.network.events else None
+        first = ex.Number(DOSES_FIRST) if self.model.network.events else None
         return [
             ir.Event(
                 id=self._fresh(f"dose_{k}"),
-                trigger=ir.Call("geq", (ir.Call(ir.TIME, ()), ir.Number(time, clock))),
+                trigger=ex.Call(
+                    "geq",
+                    (
+                        ex.Call(ex.TIME, ()),
+                        ex.Number(time, clock),
+                    ),
+                ),
                 priority=first,
                 assignments=tuple(
                     ir.Assignment(n, math) for n, math in changes.items()
@@ -139,15 +146,15 @@ class _Snapshot:
             for k, (time, changes) in enumerate(later.items(), start=1)
         ]
 
-    def _as_meant(self, name: str, amount: float) -> ir.Expr:
+    def _as_meant(self, name: str, amount: float) -> ex.Expr:
         """Return an amount as the id means it: over the volume for a concentration."""
         item = self.species.get(name)
         if item is None:
-            return ir.Number(amount, self.rate_units.get(name))
-        given = ir.Number(amount, item.unit)
+            return ex.Number(amount, self.rate_units.get(name))
+        given = ex.Number(amount, item.unit)
         if item.only_amount:
             return given
-        return ir.Call("divide", (given, ir.Symbol(item.compartment)))
+        return ex.Call("divide", (given, ex.Symbol(item.compartment)))
 
     def _infused(self, species: str) -> str:
         """Return the parameter that is the rate of infusion into a species."""
@@ -169,10 +176,10 @@ class _Snapshot:
 
     def _infusion(self, species: str) -> ir.Reaction:
         """Return the reaction that adds what is infused."""
-        rate: ir.Expr = ir.Symbol(self.infusions[species])
+        rate: ex.Expr = ex.Symbol(self.infusions[species])
         conversion = self.species[species].conversion
         if conversion:
-            rate = ir.Call("divide", (rate, ir.Symbol(conversion)))
+            rate = ex.Call("divide", (rate, ex.Symbol(conversion)))
         name = self._fresh(f"infuse_{species}")
         return ir.Reaction(name, (), ((species, 1.0),), (), rate)
 

@@ -3,14 +3,13 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from mir21sim import files
-from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import (
     FailedRunsWarning,
@@ -20,13 +19,13 @@ from mir21sim.errors import (
     UnknownNameError,
 )
 from mir21sim.simulation import dataset as results
-from mir21sim.simulation.axes import parse_values
+from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.checkpoint import folder_for
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.run import Executed, Options, execute, make_plan
-
-SweptValues: TypeAlias = str | float | npt.ArrayLike
+from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.run import Executed, execute
 
 
 def sweep(
@@ -126,18 +125,6 @@ def _refuse_to_overwrite(output: Path, resume: bool) -> None:
             f"`{folder}` holds an unfinished sweep; go on with it by resume=True (on "
             "the command line --resume), or delete the folder to start anew."
         )
-
-
-def axis_values(name: str, values: SweptValues) -> tuple[FloatArray, str]:
-    """Return the values of one axis with their unit."""
-    if isinstance(values, str):
-        return parse_values(values, name)
-    try:
-        return np.atleast_1d(np.asarray(values, dtype=float)), ""
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"`{name}` must be swept over numbers, got {values!r}."
-        ) from error
 
 
 def _report_failures(

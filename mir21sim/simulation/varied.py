@@ -4,6 +4,7 @@ from collections import Counter
 
 from mir21sim.compiler import conservation as moieties
 from mir21sim.compiler.model import CompiledModel
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.model.info import unique
 
@@ -50,7 +51,10 @@ def _other_births(model: CompiledModel, taken: set[str]) -> dict[str, tuple[str,
     measured = {p.id for p in model.network.parameters if p.unit and not _plain(p)}
     messengers = {gene.mrna for gene in model.info.genes.values()}
     births = [
-        (r.products[0][0], [n for n in unique(ir.symbols(r.rate)) if n in measured])
+        (
+            r.products[0][0],
+            [n for n in unique(ex.symbols(r.rate)) if n in measured],
+        )
         for r in model.network.reactions
         if not r.reactants and len(r.products) == 1
     ]

@@ -7,7 +7,7 @@ from mir21sim.analysis import tables as export
 from mir21sim.compiler import cache
 from mir21sim.model import files as model_files
 from mir21sim.simulation.checkpoint import PartialDishes, folder_for
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies import report as page
 from mir21sim.studies import run, schema

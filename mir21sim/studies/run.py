@@ -38,7 +38,7 @@ from mir21sim.model.info import unique
 from mir21sim.simulation import dataset as results
 from mir21sim.simulation import provenance as provenance_
 from mir21sim.simulation.checkpoint import PartialDishes, folder_for
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies.parse import Planned, at
 from mir21sim.studies.schema import AssayTable, slug

@@ -21,8 +21,8 @@ from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.model.info import Gene
 from mir21sim.simulation.doses import Dose, Protocol
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.run import Options
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.validate import run_treatment
 

@@ -24,9 +24,9 @@ from mir21sim.compiler import load as library
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus
 from mir21sim.model import files as model_files
-from mir21sim.simulation.problem import arrange
-from mir21sim.simulation.run import make_plan
+from mir21sim.simulation.plan import make_plan
 from mir21sim.simulation.steady_state import resting_states
+from mir21sim.simulation.translate import arrange
 from mir21sim.solvers.problem import Runs, Schedule, Tolerances
 from mir21sim.solvers.solve import Workers, integrate, subset
 

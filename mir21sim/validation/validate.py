@@ -23,10 +23,10 @@ from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.model.info import unique
 from mir21sim.simulation.doses import Protocol
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import select_outputs
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import Population, simulate_population
-from mir21sim.simulation.run import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.solve import MANY

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.compare import fit_hill
+from mir21sim.analysis.dose_response import fit_hill
 from mir21sim.assays import experiment as bench
 from mir21sim.assays.experiment import Experiment, Sample
 from mir21sim.assays.statistics import compare_groups
@@ -24,9 +24,9 @@ from mir21sim.errors import InputError
 from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.model.info import unique
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import NONE, Perturbations
 from mir21sim.simulation.population import Population
-from mir21sim.simulation.run import Options
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.assay_claims import (
     COARSE,

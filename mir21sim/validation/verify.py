@@ -20,10 +20,12 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.simulation import dataset as results
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.options import Options, choose_method
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.problem import Arranged, Plan, check_tolerances
-from mir21sim.simulation.run import Options, choose_method, execute, make_plan, prepare
+from mir21sim.simulation.plan import Plan, check_tolerances, make_plan
+from mir21sim.simulation.run import execute, prepare
 from mir21sim.simulation.snapshot import snapshot
+from mir21sim.simulation.translate import Arranged
 from mir21sim.solvers.solve import METHODS
 from mir21sim.validation import simulators as other_tools
 

@@ -6,7 +6,7 @@ import pytest
 from mir21sim.analysis.compare import curve_features
 from mir21sim.compiler import load as library
 from mir21sim.model import files as model_files
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
 

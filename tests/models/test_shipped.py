@@ -13,8 +13,8 @@ from mir21sim.model import files as model_files
 from mir21sim.model import metadata as model_metadata
 from mir21sim.model.formats import antimony
 from mir21sim.simulation import steady_state as resting
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.population import Population, simulate_population
-from mir21sim.simulation.run import Options
 from mir21sim.simulation.simulate import simulate
 
 NAMES = sorted(model_files.shipped())

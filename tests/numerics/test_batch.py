@@ -14,9 +14,11 @@ from support import reaction, scaled_error
 from mir21sim.compiler import load as library
 from mir21sim.compiler.cache import lane_kernels
 from mir21sim.errors import FailedRunsWarning, SolverStatus
-from mir21sim.simulation import problem as arrange
+from mir21sim.simulation import plan
 from mir21sim.simulation import steady_state as resting
-from mir21sim.simulation.run import Options, make_plan
+from mir21sim.simulation import translate as arrange
+from mir21sim.simulation.options import Options
+from mir21sim.simulation.plan import make_plan
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
 from mir21sim.solvers import solve as integrate
@@ -55,7 +57,7 @@ def arranged(model, times=TIMES, *, over=None, doses=(), observe=None):
 
 
 def limits(model, rtol=RTOL, atol=ATOL, max_steps=100_000, timeout=600.0):
-    atols = arrange.check_tolerances(model, rtol, atol)
+    atols = plan.check_tolerances(model, rtol, atol)
     return Tolerances(rtol, atols, max_steps, timeout)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.steady_state import settle
 from mir21sim.simulation.sweep import sweep
 from mir21sim.solvers.blas_threads import one_blas_thread

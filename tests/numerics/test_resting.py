@@ -8,7 +8,7 @@ from support import reaction
 from mir21sim.compiler import load as library
 from mir21sim.errors import FailedRunsWarning, ModelWarning, SolverError, SolverStatus
 from mir21sim.simulation import steady_state as resting
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
 from mir21sim.solvers.problem import METHOD_NAMES

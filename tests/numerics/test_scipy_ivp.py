@@ -16,7 +16,7 @@ import mir21sim as ms
 from mir21sim.compiler import load as library
 from mir21sim.errors import FailedRunsWarning, InputError, SolverError, SolverStatus
 from mir21sim.model import network as ir
-from mir21sim.simulation.run import Options
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
 from mir21sim.solvers.problem import METHOD_NAMES

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mir21sim.errors import UnsupportedFeatureError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.model.formats import antimony
 from mir21sim.model.formats.sbml_reader import read_sbml
@@ -36,10 +37,10 @@ def write_antimony(network: ir.Network) -> str:
 
 def _told(network: ir.Network) -> Iterator[tuple[str, str]]:
     """Yield (element, what it says) of everything that decides a simulation."""
-    local = {p.id: ir.Symbol(p.id.replace(".", "_")) for p in network.parameters}
+    local = {p.id: ex.Symbol(p.id.replace(".", "_")) for p in network.parameters}
 
-    def said(expr: ir.Expr | None) -> str:
-        return "" if expr is None else ir.text(ir.substitute(expr, local))
+    def said(expr: ex.Expr | None) -> str:
+        return "" if expr is None else ex.text(ex.substitute(expr, local))
 
     for i, formula in enumerate(network.algebraic, start=1):
         yield f"algebraic rule {i}", said(formula)

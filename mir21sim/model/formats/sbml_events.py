@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
-Formula = Callable[[Any, str], ir.Expr]
+Formula = Callable[[Any, str], ex.Expr]
 """(libSBML formula, what it belongs to) → expression."""
 
 
@@ -22,7 +23,7 @@ def read_events(model: Any, formula: Formula) -> Iterator[ir.Event]:
         yield ir.Event(
             id=name,
             trigger=_part(trigger, f"the trigger of {where}", formula)
-            or ir.Call("false", ()),
+            or ex.Call("false", ()),
             delay=_part(item.getDelay(), f"the delay of {where}", formula),
             priority=_part(item.getPriority(), f"the priority of {where}", formula),
             assignments=tuple(
@@ -58,7 +59,7 @@ def refused_events(model: Any) -> Iterator[str]:
             yield f"time unit `{unit}` of event `{name}`"
 
 
-def _part(item: Any, where: str, formula: Formula) -> ir.Expr | None:
+def _part(item: Any, where: str, formula: Formula) -> ex.Expr | None:
     """Return the formula of an optional element, None where there is none."""
     if item is None or not item.isSetMath():
         return None

@@ -5,7 +5,7 @@ from typing import Any
 import libsbml
 
 from mir21sim.errors import ModelError, UnsupportedFeatureError, hint
-from mir21sim.model import network as ir
+from mir21sim.model import expressions as ex
 from mir21sim.model.formats import sbml_arity as arity
 from mir21sim.units import UnitParts
 
@@ -72,8 +72,8 @@ _OPS = {
     libsbml.AST_RELATIONAL_NEQ: "neq",
     libsbml.AST_CONSTANT_TRUE: "true",
     libsbml.AST_CONSTANT_FALSE: "false",
-    libsbml.AST_NAME_TIME: ir.TIME,
-    libsbml.AST_FUNCTION_RATE_OF: ir.RATE_OF,
+    libsbml.AST_NAME_TIME: ex.TIME,
+    libsbml.AST_FUNCTION_RATE_OF: ex.RATE_OF,
 }
 
 _CONSTANTS = {
@@ -117,20 +117,20 @@ class Formulas:
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
         self.functions = {f.getId(): f for f in model.getListOfFunctionDefinitions()}
-        ir.order(
+        ex.order(
             {key: _called(f.getMath()) for key, f in self.functions.items()},
             lambda path: f"{name}: a function is defined through itself: {path}.",
         )
 
-    def read(self, node: Any, where: str) -> ir.Expr:
+    def read(self, node: Any, where: str) -> ex.Expr:
         """Return one formula; a missing one, or one too long, is an error."""
         if node is None:
             raise ModelError(f"{self.name}: {where} has no formula.")
         return self._bounded(self._expr(node, where, {}), where)
 
-    def _bounded(self, made: ir.Expr, where: str) -> ir.Expr:
+    def _bounded(self, made: ex.Expr, where: str) -> ex.Expr:
         """Return a formula that is not too long to be differentiated."""
-        if ir.size(made, arity.MAX_SIZE) >= arity.MAX_SIZE:
+        if ex.size(made, arity.MAX_SIZE) >= arity.MAX_SIZE:
             raise ModelError(arity.too_long(f"{self.name}: {where}"))
         return made
 
@@ -138,14 +138,14 @@ class Formulas:
         self,
         root: Any,
         where: str,
-        arguments: dict[str, ir.Expr],
-    ) -> ir.Expr:
+        arguments: dict[str, ex.Expr],
+    ) -> ex.Expr:
         """Return one libSBML formula as ours, function definitions expanded.
 
         Walks with a stack of its own: how deep a file nests is not ours to choose.
         """
         waiting = [(root, False)]
-        done: list[ir.Expr] = []  # finished operands
+        done: list[ex.Expr] = []  # finished operands
         while waiting:
             node, ready = waiting.pop()
             count = node.getNumChildren()
@@ -156,7 +156,7 @@ class Formulas:
             operands = done[len(done) - count :]
             del done[len(done) - count :]
             made = self._node(node, operands, where, arguments)
-            if ir.depth(made) > MAX_DEPTH:
+            if ex.depth(made) > MAX_DEPTH:
                 raise ModelError(
                     f"{self.name}: the formula of {where} is nested deeper than "
                     f"{MAX_DEPTH} levels; split it by assignment rules."
@@ -167,16 +167,16 @@ class Formulas:
     def _node(
         self,
         node: Any,
-        children: list[ir.Expr],
+        children: list[ex.Expr],
         where: str,
-        arguments: dict[str, ir.Expr],
-    ) -> ir.Expr:
+        arguments: dict[str, ex.Expr],
+    ) -> ex.Expr:
         """Return one node whose operands are finished."""
         kind = node.getType()
         if kind in _NUMBERS:
-            return ir.Number(node.getValue(), unit_of(self.model, node.getUnits()))
+            return ex.Number(node.getValue(), unit_of(self.model, node.getUnits()))
         if kind in _CONSTANTS:
-            return ir.Number(_CONSTANTS[kind])
+            return ex.Number(_CONSTANTS[kind])
         if kind == libsbml.AST_NAME:
             return self._name(node.getName(), arguments)
         if kind == libsbml.AST_FUNCTION:
@@ -193,21 +193,21 @@ class Formulas:
             )
         return _operation(_OPS[kind], children)
 
-    def _name(self, name: str, arguments: dict[str, ir.Expr]) -> ir.Expr:
+    def _name(self, name: str, arguments: dict[str, ex.Expr]) -> ex.Expr:
         if name in arguments:
             return arguments[name]
-        return ir.Symbol(name)
+        return ex.Symbol(name)
 
     def _call(
         self,
         name: str,
-        arguments: list[ir.Expr],
+        arguments: list[ex.Expr],
         where: str,
-    ) -> ir.Expr:
+    ) -> ex.Expr:
         """Expand a call of a function definition."""
         definition = self.functions.get(name)
         if definition is None:
-            known = (*self.functions, *sorted(ir.FUNCTIONS))
+            known = (*self.functions, *sorted(ex.FUNCTIONS))
             raise ModelError(
                 f"{self.name}: {where} calls `{name}`, which is not a function. "
                 f"{hint(name, known)}"
@@ -238,19 +238,19 @@ def _called(root: Any) -> list[str]:
 _ASSOCIATIVE = {"plus", "times"}
 
 
-def _operation(op: str, children: list[ir.Expr]) -> ir.Expr:
+def _operation(op: str, children: list[ex.Expr]) -> ex.Expr:
     """Return an operation; empty sums and products as MathML defines them."""
     if op in {"plus", "times"} and len(children) < 2:
-        return children[0] if children else ir.Number(float(op == "times"))
+        return children[0] if children else ex.Number(float(op == "times"))
     if op == "root" and len(children) == 1:
-        children = [ir.Number(2.0), *children]
+        children = [ex.Number(2.0), *children]
     if op == "log" and len(children) == 1:
-        children = [ir.Number(10.0), *children]
+        children = [ex.Number(10.0), *children]
     if op in _ASSOCIATIVE:
         # (a + b) + c is a + b + c: however long a sum is, it is one level deep.
-        parts: list[ir.Expr] = []
+        parts: list[ex.Expr] = []
         for child in children:
-            same = isinstance(child, ir.Call) and child.op == op
+            same = isinstance(child, ex.Call) and child.op == op
             parts += child.args if same else (child,)  # type: ignore[union-attr]
         children = parts
-    return ir.Call(op, tuple(children))
+    return ex.Call(op, tuple(children))

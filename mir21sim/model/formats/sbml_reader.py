@@ -6,6 +6,7 @@ from typing import Any
 import libsbml
 
 from mir21sim.errors import ModelError, ModelWarning, UnsupportedFeatureError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.model.formats import guard as texts
 from mir21sim.model.formats.sbml_events import read_events
@@ -197,8 +198,8 @@ class _Reader:
         local = law.getListOfLocalParameters() or law.getListOfParameters()
         prefix = item.getId() + "."
         parameters = [self._parameter(p, prefix) for p in local]
-        renamed: dict[str, ir.Expr] = {
-            p.id.removeprefix(prefix): ir.Symbol(p.id) for p in parameters
+        renamed: dict[str, ex.Expr] = {
+            p.id.removeprefix(prefix): ex.Symbol(p.id) for p in parameters
         }
         rate = self.formulas.read(law.getMath(), f"reaction `{item.getId()}`")
         parameters += [
@@ -215,7 +216,7 @@ class _Reader:
             reactants=self._counts(item.getListOfReactants(), item),
             products=self._counts(item.getListOfProducts(), item),
             modifiers=tuple(m.getSpecies() for m in item.getListOfModifiers()),
-            rate=ir.substitute(rate, renamed),
+            rate=ex.substitute(rate, renamed),
             reversible=item.getReversible(),
             name=item.getName(),
             sbo=item.getSBOTermID(),
@@ -234,7 +235,7 @@ class _Reader:
             if item.isSetStoichiometryMath():
                 count = self.formulas.read(item.getStoichiometryMath().getMath(), where)
             elif _is_symbol(item):
-                count = ir.Symbol(item.getIdAttribute())
+                count = ex.Symbol(item.getIdAttribute())
             else:
                 count = self._given_count(item, reaction)
             pairs.append((item.getSpecies(), count))

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from mir21sim import units
 from mir21sim.errors import ModelError, UnsupportedFeatureError
+from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.units import UnitParts
 
@@ -48,7 +49,7 @@ def write_sbml(network: ir.Network) -> str:
     return _Writer(network).text()
 
 
-def write_formula(parent: ET.Element, expr: ir.Expr) -> None:
+def write_formula(parent: ET.Element, expr: ex.Expr) -> None:
     """Add the MathML of an expression to an element of another format."""
     _Formulas(lambda _: "dimensionless").write(parent, expr)
 
@@ -225,7 +226,7 @@ class _Writer:
     def _modifiers(self, record: ir.Reaction) -> Iterator[str]:
         """Yield the modifiers named, and the species that only the rate names."""
         changed = {name for name, _ in (*record.reactants, *record.products)}
-        used = (n for n in ir.symbols(record.rate) if n in self.species - changed)
+        used = (n for n in ex.symbols(record.rate) if n in self.species - changed)
         yield from dict.fromkeys((*record.modifiers, *used))
 
     def _reference(self, parent: ET.Element, species: str, count: ir.Count) -> None:
@@ -233,7 +234,7 @@ class _Writer:
         item = _element(parent, "speciesReference", species=species)
         if isinstance(count, float):
             item.attrib |= {"stoichiometry": _text(count), "constant": "true"}
-        elif isinstance(count, ir.Symbol) and count.name in self.counts:
+        elif isinstance(count, ex.Symbol) and count.name in self.counts:
             record = self.counts[count.name]
             item.attrib |= {"id": record.id, "constant": _text(record.constant)}
             if record.value is not None:
@@ -276,27 +277,30 @@ class _Formulas:
         self.unit_id = unit_id
 
     def write(
-        self, parent: ET.Element, expr: ir.Expr, names: dict[str, str] | None = None
+        self,
+        parent: ET.Element,
+        expr: ex.Expr,
+        names: dict[str, str] | None = None,
     ) -> None:
         """Give an element its formula; `names` renames ids in it."""
         self._node(ET.SubElement(parent, "math", xmlns=_MATHML), expr, names or {})
 
-    def _node(self, parent: ET.Element, expr: ir.Expr, names: dict[str, str]) -> None:
-        if isinstance(expr, ir.Number):
+    def _node(self, parent: ET.Element, expr: ex.Expr, names: dict[str, str]) -> None:
+        if isinstance(expr, ex.Number):
             self._number(parent, expr)
-        elif isinstance(expr, ir.Symbol):
+        elif isinstance(expr, ex.Symbol):
             ET.SubElement(parent, "ci").text = names.get(expr.name, expr.name)
         elif expr.op in {"true", "false"}:
             ET.SubElement(parent, expr.op)
-        elif expr.op == ir.TIME:
+        elif expr.op == ex.TIME:
             _csymbol(parent, "time")
         elif expr.op == "piecewise":
             self._piecewise(ET.SubElement(parent, "piecewise"), expr, names)
         else:
             self._apply(ET.SubElement(parent, "apply"), expr, names)
 
-    def _apply(self, item: ET.Element, expr: ir.Call, names: dict[str, str]) -> None:
-        if expr.op == ir.RATE_OF:
+    def _apply(self, item: ET.Element, expr: ex.Call, names: dict[str, str]) -> None:
+        if expr.op == ex.RATE_OF:
             _csymbol(item, expr.op)
         else:
             ET.SubElement(item, expr.op)
@@ -308,7 +312,7 @@ class _Formulas:
             self._node(item, arg, names)
 
     def _piecewise(
-        self, item: ET.Element, expr: ir.Call, names: dict[str, str]
+        self, item: ET.Element, expr: ex.Call, names: dict[str, str]
     ) -> None:
         """Write value, condition, value, condition, …, and what holds otherwise."""
         pairs, rest = divmod(len(expr.args), 2)
@@ -319,7 +323,7 @@ class _Formulas:
         if rest:
             self._node(ET.SubElement(item, "otherwise"), expr.args[-1], names)
 
-    def _number(self, parent: ET.Element, number: ir.Number) -> None:
+    def _number(self, parent: ET.Element, number: ex.Number) -> None:
         value = number.value
         if math.isnan(value):
             ET.SubElement(parent, "notanumber")
@@ -338,7 +342,7 @@ class _Formulas:
 
 def _local_parameters(network: ir.Network) -> dict[str, str]:
     """Return the parameters of one reaction each: id → reaction."""
-    rates = {r.id: set(ir.symbols(r.rate)) for r in network.reactions}
+    rates = {r.id: set(ex.symbols(r.rate)) for r in network.reactions}
     found = {}
     for parameter in network.parameters:
         home, dot, short = parameter.id.partition(".")
@@ -359,7 +363,7 @@ def named_counts(network: ir.Network) -> dict[str, ir.Parameter]:
         count.name
         for reaction in network.reactions
         for _, count in (*reaction.reactants, *reaction.products)
-        if isinstance(count, ir.Symbol)
+        if isinstance(count, ex.Symbol)
     )
     # A stoichiometry has no unit and no name of its own in SBML.
     return {
