@@ -32,9 +32,7 @@ def machine():
 def test_results_are_those_of_the_version_before(switch, method):
     options = ms.Options(method=method, rtol=1e-6, atol=1e-5, equilibrate=False)
     over = {"CASP8_active": [50.0, 100.0, 1000.0], "XIAP": [2000.0, 4000.0]}
-    result = ms.sweep(
-        switch, over, "6 h", points=13, observe=OBSERVED, options=options
-    )
+    result = ms.sweep(switch, over, "6 h", points=13, observe=OBSERVED, options=options)
     got = np.stack([result[name].values for name in OBSERVED])
     want = RECORD["methods"][method]
     last = [float.fromhex(text) for text in want["last"]]

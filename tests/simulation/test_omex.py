@@ -50,7 +50,7 @@ def told(files, folder):
         pytest.skip("libSEDML reads SED-ML; extra `dev`")
     path = folder / "simulation.sedml"
     path.write_text(files["simulation.sedml"], encoding="utf-8")
-    reader = str(Path(__file__).with_name("read_sedml.py"))
+    reader = str(Path(__file__).parents[1] / "data" / "read_sedml.py")
     done = subprocess.run(
         [sys.executable, reader, str(path)], capture_output=True, text=True, check=True
     )

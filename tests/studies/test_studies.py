@@ -30,7 +30,7 @@ from mir21sim.studies import command as study
 from mir21sim.studies import example, run, schema
 from mir21sim.studies import parse as read
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = """\
 title = "Mimic & <anti-miR-21>"
 model = "mir21_core"

@@ -11,7 +11,7 @@ from mir21sim import cli
 from mir21sim.errors import InputError
 from mir21sim.validation import benchmark
 
-PEERS = Path(__file__).parents[1] / "benchmarks" / "peers.py"
+PEERS = Path(__file__).parents[2] / "benchmarks" / "peers.py"
 KEYS = ["solver", "rtol", "atol", "ms_per_run", "cpu_ms_per_run", "max_error", "failed"]
 
 

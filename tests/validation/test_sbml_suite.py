@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import sbml_adapter
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SUITES = Path(
     os.environ.get("MIR21SIM_SUITES") or HERE.parents[1] / "shared" / "suites"
 )
@@ -60,7 +60,9 @@ def packs(tmp_path_factory):
 
 def refused():
     """Return the cases that are refused: id to the feature that the message names."""
-    with (HERE / "sbml_refused.tsv").open(encoding="utf-8", newline="") as file:
+    with (HERE / "data" / "sbml_refused.tsv").open(
+        encoding="utf-8", newline=""
+    ) as file:
         return {
             row["id"]: row["feature"] for row in csv.DictReader(file, delimiter="\t")
         }

@@ -18,7 +18,7 @@ from mir21sim.simulation import checkpoint as partial
 from mir21sim.simulation import chunks as parts
 from mir21sim.simulation import dataset as results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OVER = {"k_bind": np.geomspace(2e-7, 2e-5, 300)}
 CALL = {"end": "6 h", "points": 13, "doses": "CASP8_active=100 molecule@1h"}
 OBSERVE = ["CASP3_active", "[XIAP]", "activate_3"]
