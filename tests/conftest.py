@@ -16,7 +16,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import support
 
-_CACHE = Path(tempfile.mkdtemp(prefix="mir21sim-tests-"))
+_KEPT = os.environ.get("MIR21SIM_TEST_CACHE")
+"""A cache folder to keep between test runs, so that kernels are compiled once."""
+
+_CACHE = Path(_KEPT or tempfile.mkdtemp(prefix="mir21sim-tests-"))
 
 
 def pytest_addoption(parser):
@@ -36,7 +39,8 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    shutil.rmtree(_CACHE, ignore_errors=True)
+    if not _KEPT:
+        shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
