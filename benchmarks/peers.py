@@ -32,7 +32,7 @@ from mir21sim.compiler import cache
 from mir21sim.compiler import load as library
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.model import files as model_files
-from mir21sim.solvers.problem import Runs
+from mir21sim.solvers.problem import Problem
 from mir21sim.solvers.solve import subset
 from mir21sim.validation import benchmark
 
@@ -58,12 +58,12 @@ def version(package):
 
 
 @dataclass(frozen=True)
-class Problem:
+class Given:
     """What every solver integrates."""
 
     files: model_files.ModelFiles
     model: CompiledModel
-    runs: Runs
+    runs: Problem
     truth: np.ndarray
     note: dict
 
@@ -93,7 +93,7 @@ def problem(name, context, n_cell, n_radau):
         "reference_gap": float(f"{gap:.1e}"),
     }
     say(f"the batch solver at {benchmark.TIGHT:g} differs from it by {gap:.1e}")
-    return Problem(files, model, runs, truth, note)
+    return Given(files, model, runs, truth, note)
 
 
 class Scipy:
@@ -750,7 +750,7 @@ def _without_factors(program):
     """Compile the part of a matrix program before the elimination; say how long."""
     import numba
 
-    from mir21sim.compiler import build_lanes as lane_kernels
+    from mir21sim.compiler import build_lane_kernels
     from mir21sim.compiler import llvm_lanes as vector
 
     first = next(
@@ -764,7 +764,9 @@ def _without_factors(program):
     def fill(t, y, p, a, w, hg):  # noqa: PLR0917 - as the kernel it stands for
         emit(t, y, p, a, w, hg)
 
-    return numba.njit(lane_kernels.MATRIX.signature, error_model="numpy")(fill), first
+    return numba.njit(build_lane_kernels.MATRIX.signature, error_model="numpy")(
+        fill
+    ), first
 
 
 def _operations(program):
@@ -797,7 +799,7 @@ def vector_peak():
     """Return GFLOP/s of one core in fused multiply-adds that touch no memory."""
     import numba
 
-    from mir21sim.compiler import build_lanes as lane_kernels
+    from mir21sim.compiler import build_lane_kernels
     from mir21sim.compiler import llvm_lanes as vector
 
     chains, length = 12, 60
@@ -812,7 +814,9 @@ def vector_peak():
     def multiply_add(w, x):
         emit(w, x)
 
-    once = numba.njit(lane_kernels.SOLVE.signature, error_model="numpy")(multiply_add)
+    once = numba.njit(build_lane_kernels.SOLVE.signature, error_model="numpy")(
+        multiply_add
+    )
     w, x = np.ones((chains, vector.LANES)), np.full((2, vector.LANES), 0.5)
     us = _us(once, w, x)
     return 1e-3 * 2 * vector.LANES * chains * length / us

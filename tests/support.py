@@ -560,9 +560,9 @@ def integrate(
         over={k: (np.asarray(v, float), "") for k, v in (over or {}).items()},
     )
     limits = Tolerances(rtol, check_tolerances(model, rtol, atol), max_steps, timeout)
-    runs = arrange.arrange(model, plan).runs
+    problem = arrange.arrange(model, plan).problem
     results, interrupted = integrate_runs(
-        model.kernels, runs, limits, method=method, **how
+        model.kernels, problem, limits, method=method, **how
     )
     return Solved(results.values, results, interrupted)
 

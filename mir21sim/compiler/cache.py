@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import platformdirs
 
 from mir21sim._typing import Kernel
-from mir21sim.compiler import build as signatures
+from mir21sim.compiler import build_kernels
 from mir21sim.compiler import version as emit_version
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.kernels import Kernels
@@ -27,7 +27,7 @@ from mir21sim.errors import InputError
 from mir21sim.model import network as ir
 
 if TYPE_CHECKING:
-    from mir21sim.compiler.build_lanes import LaneKernels
+    from mir21sim.compiler.build_lane_kernels import LaneKernels
 
 Backend: TypeAlias = Literal["numba", "numpy"]
 
@@ -127,9 +127,9 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
         _write(path, text)
     module = _import(path, backend)
     if backend == "numpy":
-        compiled = signatures.numpy_kernels(module)
+        compiled = build_kernels.numpy_kernels(module)
     else:
-        compiled = signatures.numba_kernels(module, _compiler(path, module, text))
+        compiled = build_kernels.numba_kernels(module, _compiler(path, module, text))
     return KernelModule(
         kernels=compiled,
         state_names=module.STATE_NAMES,
@@ -158,13 +158,13 @@ def lane_kernels(network: ir.Network) -> "LaneKernels":
 @functools.lru_cache(maxsize=16)
 def _load_lanes(path: Path) -> "LaneKernels":
     """Return the kernels of a file; a damaged cache beside it is thrown away once."""
-    from mir21sim.compiler import build_lanes as lanes  # Numba takes half a second
+    from mir21sim.compiler import build_lane_kernels  # Numba takes half a second
 
     try:
-        return lanes.compiled(_import(path, "lanes"))
+        return build_lane_kernels.compile_lanes(_import(path, "lanes"))
     except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
         _forget(path)
-        return lanes.compiled(_import(path, "lanes"))
+        return build_lane_kernels.compile_lanes(_import(path, "lanes"))
 
 
 def _generate_lanes(network: ir.Network) -> str:
@@ -240,10 +240,10 @@ def _compiler(path: Path, module: ModuleType, text: str) -> Callable[[str], Kern
 
     def make(name: str) -> Kernel:
         try:
-            return signatures.compiled(module, text, name)
+            return build_kernels.compile_kernel(module, text, name)
         except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
             _forget(path)
-            return signatures.compiled(_import(path, "numba"), text, name)
+            return build_kernels.compile_kernel(_import(path, "numba"), text, name)
 
     return make
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir21sim.errors import InputError
-from mir21sim.solvers.problem import RunResults, Runs
+from mir21sim.solvers.problem import Problem, Solution
 
 _PLAN = "plan.json"
 _DISH = ".npz"
@@ -26,7 +26,7 @@ _BLOCK = 1 << 24
 
 
 class PartialResults:
-    """RunResults in files, and which parts of them are whole.
+    """Solution in files, and which parts of them are whole.
 
     Parameters
     ----------
@@ -46,18 +46,18 @@ class PartialResults:
         self,
         folder: Path,
         plan: Mapping[str, Any],
-        runs: Runs,
+        problem: Problem,
         *,
         part_size: int,
         resume: bool,
     ) -> None:
         self.folder, self.part_size = folder, part_size
-        n_part = -(-len(runs) // part_size)
+        n_part = -(-len(problem) // part_size)
         whole = {"plan": plan, "part_size": part_size}
         try:
             _open(folder, whole, "sweep", resume=resume)
-            self.results = RunResults.allocated(
-                runs,
+            self.results = Solution.allocated(
+                problem,
                 lambda name, shape, kind, fill: _array(
                     folder / name, shape, kind, fill
                 ),

@@ -24,7 +24,7 @@ from mir21sim.errors import ModelWarning
 from mir21sim.model import files as model_files
 from mir21sim.simulation.checkpoint import PartialResults
 from mir21sim.solvers.interrupt import ctrl_c_sets
-from mir21sim.solvers.problem import PER_RUN, RunResults, Runs, Tolerances
+from mir21sim.solvers.problem import PER_RUN, Problem, Solution, Tolerances
 from mir21sim.solvers.solve import BATCH_METHODS, Workers, integrate, subset
 
 CHUNK = 128
@@ -41,14 +41,14 @@ def part_size(method: str, n_jobs: int) -> int:
 
 def integrate_in_parts(
     model: CompiledModel,
-    runs: Runs,
+    problem: Problem,
     tolerances: Tolerances,
     *,
     method: str,
     workers: Workers,
     store: PartialResults | None = None,
     allow_negative: bool = False,
-) -> tuple[RunResults, bool]:
+) -> tuple[Solution, bool]:
     """Integrate every run; with a store, part by part onto disk.
 
     With ``workers.executor``, parts go to its workers: any ``concurrent.futures``
@@ -57,27 +57,27 @@ def integrate_in_parts(
 
     Returns
     -------
-    results : RunResults
+    results : Solution
     interrupted : bool; finished parts are kept
     """
     executor = workers.executor
     if store is None and executor is None:
         return integrate(
             model,
-            runs,
+            problem,
             tolerances,
             method=method,
             workers=workers,
             allow_negative=allow_negative,
         )
-    total = store.results if store is not None else RunResults.empty(runs)
+    total = store.results if store is not None else Solution.empty(problem)
     size = store.part_size if store is not None else part_size(method, 1)
     blocks = [
-        np.arange(start, min(len(runs), start + size))
-        for start in range(0, len(runs), size)
+        np.arange(start, min(len(problem), start + size))
+        for start in range(0, len(problem), size)
     ]
     todo = [k for k in range(len(blocks)) if store is None or not store.is_done(k)]
-    job = _Job(model, runs, tolerances, method, allow_negative)
+    job = _Job(model, problem, tolerances, method, allow_negative)
     shared = _Shared(total, store, blocks, todo, workers)
     shared.tell()
     stop = threading.Event()
@@ -100,26 +100,26 @@ class _Job:
     def __init__(
         self,
         model: CompiledModel,
-        runs: Runs,
+        problem: Problem,
         tolerances: Tolerances,
         method: str,
         allow_negative: bool,
     ) -> None:
-        self.model, self.runs, self.tolerances = model, runs, tolerances
+        self.model, self.problem, self.tolerances = model, problem, tolerances
         self.method, self.allow_negative = method, allow_negative
 
-    def here(self, block: IntArray, workers: Workers) -> tuple[RunResults, bool]:
+    def here(self, block: IntArray, workers: Workers) -> tuple[Solution, bool]:
         """Run a part in this process."""
         return integrate(
             self.model,
-            subset(self.runs, block),
+            subset(self.problem, block),
             self.tolerances,
             method=self.method,
             workers=replace(workers, executor=None, progress=None),
             allow_negative=self.allow_negative,
         )
 
-    def sent(self, executor: Executor, block: IntArray) -> "Future[RunResults]":
+    def sent(self, executor: Executor, block: IntArray) -> "Future[Solution]":
         """Hand a part to an executor."""
         source = json.dumps(
             [self.model.id, dict(self.model.source), self.model.context], sort_keys=True
@@ -131,7 +131,7 @@ class _Job:
             remote_part,
             source,
             backend,
-            subset(self.runs, block),
+            subset(self.problem, block),
             tolerances=self.tolerances,
             method=self.method,
             allow_negative=self.allow_negative,
@@ -143,7 +143,7 @@ class _Shared:
 
     def __init__(
         self,
-        total: RunResults,
+        total: Solution,
         store: PartialResults | None,
         blocks: Sequence[IntArray],
         todo: Sequence[int],
@@ -160,7 +160,7 @@ class _Shared:
         if self.workers.progress:
             self.workers.progress(self.n_done, self.n_run)
 
-    def keep(self, k: int, made: RunResults, interrupted: bool = False) -> None:
+    def keep(self, k: int, made: Solution, interrupted: bool = False) -> None:
         """Put a part in its place; mark it where it is whole."""
         block = slice(int(self.blocks[k][0]), int(self.blocks[k][-1]) + 1)
         for name in PER_RUN:
@@ -204,16 +204,16 @@ def _send(job: _Job, shared: _Shared, executor: Executor) -> list[int]:
 def remote_part(
     source: str,
     backend: cache.Backend,
-    runs: Runs,
+    problem: Problem,
     *,
     tolerances: Tolerances,
     method: str,
     allow_negative: bool,
-) -> RunResults:
+) -> Solution:
     """Integrate one part in a worker, which finds the model's kernels in its cache."""
     made, interrupted = integrate(
         _model(source, backend),
-        runs,
+        problem,
         tolerances,
         method=method,
         workers=Workers(),

@@ -18,7 +18,7 @@ import xarray as xr
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.files import check_writable, prepare_output
-from mir21sim.solvers.problem import METHOD_NAMES, RunResults
+from mir21sim.solvers.problem import METHOD_NAMES, Solution
 
 CONVENTIONS = "mir21sim-1"
 PICTURE_KINDS = (".png", ".svg", ".pdf")
@@ -51,7 +51,7 @@ def dataset(
     axes: Sequence[Coordinate],
     times_h: FloatArray,
     outputs: Sequence[tuple[str, str, str]],
-    results: RunResults,
+    results: Solution,
     *,
     messages: Sequence[str],
     attributes: Mapping[str, Any],

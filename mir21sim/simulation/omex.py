@@ -159,7 +159,7 @@ def _time_course(
     parent: ET.Element, model: CompiledModel, arranged: Arranged, options: Options
 ) -> None:
     """Write times, algorithm and tolerances."""
-    times = arranged.runs.times
+    times = arranged.problem.times
     steps = np.diff(times)
     if not np.allclose(steps, steps[0], rtol=1e-6):
         raise InputError(
@@ -191,7 +191,7 @@ def _output_generator(
     parent: ET.Element, model: CompiledModel, arranged: Arranged, k: int
 ) -> None:
     """Write one output as a formula over quantities of the SBML model."""
-    chosen = arranged.runs.selection
+    chosen = arranged.problem.selection
     targets: dict[str, str] = {}
     amount = _quantity(model, int(chosen.source[k]), int(chosen.index[k]), targets)
     if chosen.scale[k] != 1.0:

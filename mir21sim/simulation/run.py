@@ -77,19 +77,19 @@ def execute(
         equilibrate=equilibrate,
         kind=kind,
     )
-    workers = _workers(options, method, len(arranged.runs))
+    workers = _workers(options, method, len(arranged.problem))
     store = None
     if output is not None:
         store = PartialResults(
             folder_for(output),
             record,
-            arranged.runs,
+            arranged.problem,
             part_size=part_size(method, workers.n_jobs),
             resume=resume,
         )
     found, interrupted = integrate_in_parts(
         model,
-        arranged.runs,
+        arranged.problem,
         Tolerances(rtol, atol, options.max_steps, options.timeout),
         method=method,
         workers=workers,
@@ -98,7 +98,8 @@ def execute(
     )
     found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
-        describe(model, arranged, found, run, atol) for run in range(len(arranged.runs))
+        describe(model, arranged, found, run, atol)
+        for run in range(len(arranged.problem))
     )
     labelled = results.dataset(
         [(a.name, a.values, a.unit, a.label) for a in arranged.axes],
@@ -114,7 +115,7 @@ def execute(
         t_end=found.t_end,
         messages=messages,
         interrupted=interrupted,
-        resting=arranged.runs.y0 if equilibrate else None,
+        resting=arranged.problem.y0 if equilibrate else None,
         store=store,
     )
 
@@ -143,22 +144,22 @@ def prepare(
     A clamp counts from the resting state without it; the cell then rests under it.
     """
     arranged, equilibrate = arrange(model, plan), rests(model, options)
-    runs = arranged.runs
-    n_jobs = _workers(options, method, len(runs)).n_jobs
-    y0, status = runs.y0, np.full(len(runs), SolverStatus.OK, dtype=np.int64)
+    problem = arranged.problem
+    n_jobs = _workers(options, method, len(problem)).n_jobs
+    y0, status = problem.y0, np.full(len(problem), SolverStatus.OK, dtype=np.int64)
     if equilibrate:
-        y0, status = resting_states(model, y0, runs.p, method, n_jobs=n_jobs)
-    if runs.frozen is not None:
+        y0, status = resting_states(model, y0, problem.p, method, n_jobs=n_jobs)
+    if problem.frozen is not None:
         y0 = perturbing.clamped(model, plan.perturb, y0)
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(
                 model,
                 y0[rested],
-                runs.p[rested],
+                problem.p[rested],
                 method,
-                runs.frozen,
+                problem.frozen,
                 n_jobs=n_jobs,
             )
-    moved = replace(arranged, runs=replace(runs, y0=y0))
+    moved = replace(arranged, problem=replace(problem, y0=y0))
     return moved, np.flatnonzero(status != SolverStatus.OK)

@@ -36,9 +36,9 @@ def snapshot(model: CompiledModel, arranged: Arranged) -> ir.Network:
         For more runs than one, and for an infusion into a species that reactions do
         not change.
     """
-    if len(arranged.runs) != 1:
+    if len(arranged.problem) != 1:
         raise InputError(
-            f"One run makes a model, got {len(arranged.runs)}: simulate it by itself."
+            f"One run makes a model, got {len(arranged.problem)}: simulate it by itself."
         )
     return _Snapshot(model, arranged).network()
 
@@ -47,10 +47,14 @@ class _Snapshot:
     """Collects what the run changes of its network."""
 
     def __init__(self, model: CompiledModel, arranged: Arranged) -> None:
-        self.model, self.runs = model, arranged.runs
-        runs = arranged.runs
-        self.values = dict(zip(model.param_names, map(float, runs.p[0]), strict=True))
-        self.values |= dict(zip(model.state_names, map(float, runs.y0[0]), strict=True))
+        self.model, self.problem = model, arranged.problem
+        problem = arranged.problem
+        self.values = dict(
+            zip(model.param_names, map(float, problem.p[0]), strict=True)
+        )
+        self.values |= dict(
+            zip(model.state_names, map(float, problem.y0[0]), strict=True)
+        )
         self.species = {s.id: s for s in model.network.species}
         network = model.network
         self.taken = {
@@ -63,7 +67,7 @@ class _Snapshot:
         self.held = {
             name
             for k, name in enumerate(model.state_names)
-            if runs.frozen is not None and runs.frozen[k]
+            if problem.frozen is not None and problem.frozen[k]
         }
 
     def network(self) -> ir.Network:
@@ -108,7 +112,7 @@ class _Snapshot:
 
     def _doses(self) -> list[ir.Event]:
         """Return the doses after the start as events, those at the start as values."""
-        schedule, start = self.runs.schedule, float(self.runs.times[0])
+        schedule, start = self.problem.schedule, float(self.problem.times[0])
         later: dict[float, dict[str, ex.Expr]] = {}
         for k, time in enumerate(map(float, schedule.time)):
             state = self.model.state_names[schedule.state[k]]

@@ -16,9 +16,9 @@ from mir21sim.compiler import cache
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.solvers.blas_threads import one_blas_thread
-from mir21sim.solvers.problem import Runs, Schedule, Selection, Tolerances
+from mir21sim.solvers.problem import Problem, Schedule, Selection, Tolerances
 from mir21sim.solvers.single.integrate import RETRIED
-from mir21sim.solvers.single.reduce import moving_states
+from mir21sim.solvers.single.reduction import moving_states
 from mir21sim.solvers.solve import BATCH_METHODS, Workers, integrate
 
 HORIZON_S = 1e8
@@ -130,7 +130,7 @@ def settle(
     """
     n_run = len(y0)
     empty = np.empty(0, dtype=np.int64)
-    runs = Runs(
+    problem = Problem(
         y0=y0,
         p=p,
         times=np.array([0.0, HORIZON_S / model.seconds_per_time]),
@@ -144,7 +144,7 @@ def settle(
     )
     results, interrupted = integrate(
         model,
-        runs,
+        problem,
         limits,
         method=method,
         workers=Workers(n_jobs),

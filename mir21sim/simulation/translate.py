@@ -15,7 +15,7 @@ from mir21sim.simulation import perturbations as perturb
 from mir21sim.simulation.doses import Dose, Protocol
 from mir21sim.simulation.outputs import Output, amount_unit, select_outputs, species_of
 from mir21sim.simulation.plan import MAX_RUNS, Axis, Plan
-from mir21sim.solvers.problem import Action, Runs, Schedule
+from mir21sim.solvers.problem import Action, Problem, Schedule
 from mir21sim.units import SECONDS_PER_HOUR
 
 
@@ -23,7 +23,7 @@ from mir21sim.units import SECONDS_PER_HOUR
 class Arranged:
     """Everything a method needs, and the names that label what comes back."""
 
-    runs: Runs
+    problem: Problem
     axes: tuple[Axis, ...]
     outputs: tuple[Output, ...]
     times_h: FloatArray
@@ -74,7 +74,7 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
     species = species_of(model)
     amounts = np.array([name in species for name in model.state_names], bool)
     amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
-    runs = Runs(
+    problem = Problem(
         y0=y0,
         p=p,
         times=plan.times_h * (SECONDS_PER_HOUR / model.seconds_per_time),
@@ -83,7 +83,7 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
         amounts=amounts,
         frozen=_frozen(model, plan, swept=by_kind["initial"], doses=schedule.state),
     )
-    return Arranged(runs, axes, outputs, plan.times_h, protocol)
+    return Arranged(problem, axes, outputs, plan.times_h, protocol)
 
 
 CELL = "cell"

@@ -1,7 +1,7 @@
 """What every method integrates and what it gives back: arrays only.
 
 This is the seam between the science and the numerics: SciPy (``scipy_ivp``) and the
-batch solver take the same ``Runs`` and return the same ``RunResults``.
+batch solver take the same ``Problem`` and return the same ``Solution``.
 """
 
 from collections.abc import Callable
@@ -81,7 +81,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Runs:
+class Problem:
     """A set of initial value problems of one model.
 
     Attributes
@@ -133,7 +133,7 @@ class Tolerances:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RunResults:
+class Solution:
     """What came of each run; NaN after the moment at which a run stopped.
 
     Attributes
@@ -160,18 +160,18 @@ class RunResults:
     method: IntArray
 
     @classmethod
-    def empty(cls, runs: Runs) -> "RunResults":
+    def empty(cls, problem: Problem) -> "Solution":
         """Return results in memory in which no run has run: NaN and NOT_RUN."""
         return cls.allocated(
-            runs, lambda _, shape, kind, fill: np.full(shape, fill, kind)
+            problem, lambda _, shape, kind, fill: np.full(shape, fill, kind)
         )
 
     @classmethod
     def allocated(
         cls,
-        runs: Runs,
+        problem: Problem,
         make: Callable[[str, tuple[int, ...], type[np.generic], float], Any],
-    ) -> "RunResults":
+    ) -> "Solution":
         """Return results in which no run has run, in arrays that the caller makes.
 
         Parameters
@@ -179,8 +179,8 @@ class RunResults:
         make : ``(name, shape, kind, fill)`` → array; each quantity is contiguous in
             the one for ``values``, so that labelling it copies nothing
         """
-        n_run, n_state = runs.y0.shape
-        shape = (len(runs.selection.source), n_run, len(runs.times))
+        n_run, n_state = problem.y0.shape
+        shape = (len(problem.selection.source), n_run, len(problem.times))
         numbers = {
             name: make(name, (n_run,), np.int64, fill) for name, fill in _COUNTS.items()
         }
@@ -202,5 +202,5 @@ _COUNTS = {
     "culprit": -1,
     "method": -1,
 }
-PER_RUN = tuple(field.name for field in fields(RunResults))
-"""Names of the arrays of a RunResults, all with the runs along their first axis."""
+PER_RUN = tuple(field.name for field in fields(Solution))
+"""Names of the arrays of a Solution, all with the runs along their first axis."""

@@ -1,7 +1,7 @@
 """Which method integrates a set of runs, and the second try of failures.
 
 One interface over the two engines: SciPy's integrators, and the batch solver with its
-vector kernels. Both take the same ``Runs`` and return the same ``RunResults``.
+vector kernels. Both take the same ``Problem`` and return the same ``Solution``.
 """
 
 from concurrent.futures import Executor
@@ -18,10 +18,10 @@ from mir21sim.solvers.batch.tableaus import TABLEAUX
 from mir21sim.solvers.problem import (
     METHOD_NAMES,
     PER_RUN,
+    Problem,
     Progress,
-    RunResults,
-    Runs,
     Schedule,
+    Solution,
     Source,
     Tolerances,
 )
@@ -62,14 +62,14 @@ def usable_method(model: CompiledModel, method: str) -> str:
 
 def integrate(
     model: CompiledModel,
-    runs: Runs,
+    problem: Problem,
     tolerances: Tolerances,
     *,
     method: str,
     workers: Workers,
     allow_negative: bool = False,
     retried: frozenset[SolverStatus] = scipy_ivp.RETRIED,
-) -> tuple[RunResults, bool]:
+) -> tuple[Solution, bool]:
     """Integrate every run by a method that ``usable_method`` returned.
 
     A run that fails with one of the statuses `retried` is tried once more by Radau; the
@@ -77,13 +77,13 @@ def integrate(
 
     Returns
     -------
-    results : RunResults
+    results : Solution
     interrupted : bool
     """
     if method not in BATCH_METHODS:
         return scipy_ivp.integrate_runs(
             model.kernels,
-            runs,
+            problem,
             tolerances,
             method=method,
             n_jobs=workers.n_jobs,
@@ -92,13 +92,13 @@ def integrate(
             retried=retried,
         )
     results, interrupted = _batch(
-        model, runs, tolerances, method, workers, allow_negative=allow_negative
+        model, problem, tolerances, method, workers, allow_negative=allow_negative
     )
     again = np.flatnonzero(np.isin(results.status, [int(s) for s in retried]))
     if again.size and not interrupted:
         second, interrupted = scipy_ivp.integrate_runs(
             model.kernels,
-            subset(runs, again),
+            subset(problem, again),
             tolerances,
             method=scipy_ivp.RETRY,
             allow_negative=allow_negative,
@@ -109,42 +109,44 @@ def integrate(
 
 def _batch(
     model: CompiledModel,
-    runs: Runs,
+    problem: Problem,
     tolerances: Tolerances,
     method: str,
     workers: Workers,
     *,
     allow_negative: bool,
-) -> tuple[RunResults, bool]:
+) -> tuple[Solution, bool]:
     """Integrate by the batch solver, keeping only what the selection needs."""
     from mir21sim.solvers.batch import integrate as batch
     from mir21sim.solvers.batch import outputs as observe  # Numba takes half a second
 
     kernels = cache.lane_kernels(model.network)
-    need = needed_states(model, runs)
-    n_select = len(runs.selection.source)
+    need = needed_states(model, problem)
+    n_select = len(problem.selection.source)
     # One quantity after the other, so that labelling them copies nothing.
-    values = np.full((n_select, len(runs), len(runs.times)), np.nan).transpose(1, 2, 0)
+    values = np.full((n_select, len(problem), len(problem.times)), np.nan).transpose(
+        1, 2, 0
+    )
     if allow_negative:
-        runs = replace(runs, amounts=np.zeros_like(runs.amounts))
+        problem = replace(problem, amounts=np.zeros_like(problem.amounts))
 
-    def keep(first: int, last: int, states: FloatArray, _: RunResults) -> None:
+    def keep(first: int, last: int, states: FloatArray, _: Solution) -> None:
         block = slice(first, last)
-        chosen = np.empty((last - first, len(runs.times), n_select))
+        chosen = np.empty((last - first, len(problem.times), n_select))
         observe.observe(
             kernels,
-            runs.selection,
+            problem.selection,
             need,
-            times=runs.times,
+            times=problem.times,
             states=states,
-            p=runs.p[block],
+            p=problem.p[block],
             out=chosen,
         )
         values[block] = chosen
 
     results, interrupted = batch.integrate_runs(
         kernels,
-        runs,
+        problem,
         tolerances,
         tableau=TABLEAUX[method],
         need=need,
@@ -156,7 +158,7 @@ def _batch(
     return replace(results, values=values), interrupted
 
 
-def needed_states(model: CompiledModel, runs: Runs) -> IntArray:
+def needed_states(model: CompiledModel, problem: Problem) -> IntArray:
     """Return the states that the selected quantities depend on, one at least."""
     names = {
         Source.STATE: model.state_names,
@@ -164,7 +166,7 @@ def needed_states(model: CompiledModel, runs: Runs) -> IntArray:
         Source.RATE: model.rate_names,
         Source.PARAM: model.param_names,
     }
-    chosen = runs.selection
+    chosen = problem.selection
     rows = [
         *zip(chosen.source, chosen.index, strict=True),
         *zip(chosen.divisor_source, chosen.divisor, strict=True),
@@ -175,20 +177,20 @@ def needed_states(model: CompiledModel, runs: Runs) -> IntArray:
     return np.array(found or [0], dtype=np.int64)
 
 
-def subset(runs: Runs, which: IntArray) -> Runs:
+def subset(problem: Problem, which: IntArray) -> Problem:
     """Return some of the runs, in the order given."""
-    schedule = runs.schedule
+    schedule = problem.schedule
     return replace(
-        runs,
-        y0=runs.y0[which],
-        p=runs.p[which],
+        problem,
+        y0=problem.y0[which],
+        p=problem.p[which],
         schedule=Schedule(
             schedule.time, schedule.state, schedule.kind, schedule.value[which]
         ),
     )
 
 
-def _merge(results: RunResults, second: RunResults, which: IntArray) -> None:
+def _merge(results: Solution, second: Solution, which: IntArray) -> None:
     """Put the results of a second try in their places."""
     for name in PER_RUN:
         getattr(results, name)[which] = getattr(second, name)

@@ -27,7 +27,7 @@ from mir21sim.model import files as model_files
 from mir21sim.simulation.plan import make_plan
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.translate import arrange
-from mir21sim.solvers.problem import Runs, Schedule, Tolerances
+from mir21sim.solvers.problem import Problem, Schedule, Tolerances
 from mir21sim.solvers.solve import Workers, integrate, subset
 
 Say: TypeAlias = Callable[[str], None]
@@ -69,7 +69,7 @@ class Timing:
         return 1e3 * self.wall_s / self.n_run
 
 
-def cells(model: CompiledModel, n_cell: int, seed: int = 0) -> Runs:
+def cells(model: CompiledModel, n_cell: int, seed: int = 0) -> Problem:
     """Return unlike cells of one model under its own protocol, all species observed.
 
     Every amount that a cell starts with, or has at rest where the model starts from
@@ -94,7 +94,7 @@ def cells(model: CompiledModel, n_cell: int, seed: int = 0) -> Runs:
         initials=None,
         over={},
     )
-    one = arrange(model, plan).runs
+    one = arrange(model, plan).problem
     y = one.y0
     if model.info.equilibrate:
         y, status = resting_states(model, one.y0, one.p)
@@ -121,7 +121,7 @@ def cells(model: CompiledModel, n_cell: int, seed: int = 0) -> Runs:
 
 def timed(
     model: CompiledModel,
-    runs: Runs,
+    problem: Problem,
     method: str,
     rtol: float,
     *,
@@ -137,7 +137,7 @@ def timed(
     )
     wall, cpu = time.perf_counter(), time.process_time()
     found, interrupted = integrate(
-        model, runs, limits, method=method, workers=Workers(n_jobs)
+        model, problem, limits, method=method, workers=Workers(n_jobs)
     )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if interrupted:
@@ -147,7 +147,7 @@ def timed(
         rtol=rtol,
         wall_s=wall,
         cpu_s=cpu,
-        n_run=len(runs),
+        n_run=len(problem),
         failed=int((found.status != SolverStatus.OK).sum()),
         values=found.values,
         n_steps=int(found.n_steps.sum()),
@@ -168,7 +168,7 @@ def max_error(values: FloatArray, reference: FloatArray) -> float:
 
 
 def reference(
-    model: CompiledModel, runs: Runs, n_radau: int
+    model: CompiledModel, problem: Problem, n_radau: int
 ) -> tuple[FloatArray, float]:
     """Return the states that others are measured against, and how sure they are.
 
@@ -180,8 +180,8 @@ def reference(
     values : float array, shape (n_run, n_time, n_state)
     gap : error of the batch solver where Radau is the reference
     """
-    radau = timed(model, subset(runs, np.arange(n_radau)), "Radau", TIGHT).values
-    values = timed(model, runs, "Rodas5P", TIGHT).values.copy()
+    radau = timed(model, subset(problem, np.arange(n_radau)), "Radau", TIGHT).values
+    values = timed(model, problem, "Rodas5P", TIGHT).values.copy()
     gap = max_error(values, radau)
     values[:n_radau] = radau
     return values, gap
@@ -263,17 +263,17 @@ def measure(
     """
     say = say or (lambda _: None)
     compiled = library.load(model, context)
-    runs = cells(compiled, n_cell)
+    problem = cells(compiled, n_cell)
     say("compile times, in processes with empty caches")
     begin = start_up(model, compiled.context or model_files.BASE)
     n_radau = min(n_cell, _RADAU_CELLS)
     say(f"reference, {n_radau} cells of it by Radau")
-    truth, gap = reference(compiled, runs, n_radau)
+    truth, gap = reference(compiled, problem, n_radau)
     timings: list[Timing] = []
-    some = subset(runs, np.arange(min(n_cell, _FEW)))
+    some = subset(problem, np.arange(min(n_cell, _FEW)))
     for method, these, ladder in (
-        ("Rodas5P", runs, LADDER[:4]),
-        ("Rodas4", runs, LADDER[:4]),
+        ("Rodas5P", problem, LADDER[:4]),
+        ("Rodas4", problem, LADDER[:4]),
         ("LSODA", some, LADDER[1:4]),
     ):
         say(f"{len(these)} cells by {method}")
@@ -289,22 +289,26 @@ def measure(
         "n_few": len(some),
         "n_radau": n_radau,
         "gap": gap,
-        "end": float(runs.times[-1]) * compiled.seconds_per_time,
+        "end": float(problem.times[-1]) * compiled.seconds_per_time,
         **begin,
         "timings": timings,
         "errors": errors,
-        "threads": threads(compiled, runs),
+        "threads": threads(compiled, problem),
     }
 
 
-def _best_of(model: CompiledModel, runs: Runs, method: str, rtol: float) -> Timing:
-    found = [timed(model, runs, method, rtol) for _ in range(_REPEATS)]
+def _best_of(
+    model: CompiledModel, problem: Problem, method: str, rtol: float
+) -> Timing:
+    found = [timed(model, problem, method, rtol) for _ in range(_REPEATS)]
     return min(found, key=lambda timing: timing.wall_s)
 
 
-def threads(model: CompiledModel, runs: Runs, rtol: float = 1e-5) -> dict[str, float]:
+def threads(
+    model: CompiledModel, problem: Problem, rtol: float = 1e-5
+) -> dict[str, float]:
     """Return wall seconds of one thread and of two, over the runs several times."""
-    many = subset(runs, np.arange(max(2048, len(runs))) % len(runs))
+    many = subset(problem, np.arange(max(2048, len(problem))) % len(problem))
     one, two = [], []
     for _ in range(_REPEATS):
         one.append(timed(model, many, "Rodas5P", rtol, n_jobs=1).wall_s)

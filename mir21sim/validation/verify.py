@@ -265,7 +265,7 @@ class _Views:
                 tool,
                 snapshot(self.model, arranged),
                 self.names,
-                arranged.runs.times,
+                arranged.problem.times,
                 rtol=self.tight.relative_tolerance,
                 atol=self.tools_atol,
             )
@@ -276,7 +276,7 @@ class _Views:
     def conserved(self, arranged: Arranged, reference: FloatArray) -> Check:
         """Look at the totals that reactions do not change; doses and events may."""
         model, kernels = self.model, self.model.kernels
-        changed = {model.state_names[k] for k in arranged.runs.schedule.state}
+        changed = {model.state_names[k] for k in arranged.problem.schedule.state}
         changed |= {a.variable for e in model.network.events for a in e.assignments}
         entries = zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True)
         totals = conserved_totals(

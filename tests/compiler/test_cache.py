@@ -13,8 +13,7 @@ import pytest
 import support
 from support import reaction
 
-from mir21sim.compiler import build as signatures
-from mir21sim.compiler import cache
+from mir21sim.compiler import build_kernels, cache
 from mir21sim.errors import CodegenError, SolverStatus
 from mir21sim.simulation import steady_state as resting
 from mir21sim.simulation.simulate import simulate
@@ -182,14 +181,14 @@ def test_an_unknown_backend_is_refused_by_name():
 @pytest.fixture
 def made(folder, monkeypatch):
     """Return the list of kernels compiled, or read from Numba's files, from now on."""
-    names, compiled = [], signatures.compiled
+    names, compiled = [], build_kernels.compile_kernel
 
     def noted(module, text, name):
         names.append(name)
         time.sleep(0.05)  # another thread has the time to ask for it too
         return compiled(module, text, name)
 
-    monkeypatch.setattr(signatures, "compiled", noted)
+    monkeypatch.setattr(build_kernels, "compile_kernel", noted)
     return names
 
 
@@ -248,7 +247,7 @@ def test_what_cannot_be_compiled_is_told_when_it_is_asked_for(folder, monkeypatc
         tries.append(name)
         raise CodegenError("no code")
 
-    monkeypatch.setattr(signatures, "compiled", fail)
+    monkeypatch.setattr(build_kernels, "compile_kernel", fail)
     kernels = cache.kernels(NET, "numba").kernels
     with pytest.raises(CodegenError, match="no code"):
         _ = kernels.rhs

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import reaction
 
-from mir21sim.compiler import build as signatures
-from mir21sim.compiler import cache
+from mir21sim.compiler import build_kernels, cache
 from mir21sim.compiler import llvm_scalar as scalar
 from mir21sim.compiler import load as library
 from mir21sim.errors import CodegenError
@@ -66,13 +65,13 @@ def by_numba(net):
     spec = importlib.util.spec_from_file_location("plain", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    jit = numba.njit(signatures.FILL, error_model="numpy")
+    jit = numba.njit(build_kernels.FILL, error_model="numpy")
 
     def kernel(name):
-        pieces = jit(getattr(module, signatures.SUMMED.get(name, name)))
-        if name not in signatures.SUMMED:
+        pieces = jit(getattr(module, build_kernels.SUMMED.get(name, name)))
+        if name not in build_kernels.SUMMED:
             return pieces
-        _, n_value, rows, factors, which = signatures._terms(module, name)
+        _, n_value, rows, factors, which = build_kernels._terms(module, name)
 
         def summed(t, y, p, out):
             values = filled(pieces, n_value, (t, y, p))
@@ -132,7 +131,7 @@ def compiled_text(folder, text):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.emit_f = scalar.emitter(f"\ndef f(t, y, p, out):\n    {text}\n", "f")
-    return numba.njit(signatures.FILL, error_model="numpy")(module.compiled_f)
+    return numba.njit(build_kernels.FILL, error_model="numpy")(module.compiled_f)
 
 
 @pytest.mark.parametrize(

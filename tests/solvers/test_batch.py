@@ -52,8 +52,8 @@ def arranged(model, times=TIMES, *, over=None, doses=(), observe=None):
             for name, values in (over or {}).items()
         },
     )
-    runs = arrange.arrange(model, plan).runs
-    return dataclasses.replace(runs, y0=np.array(runs.y0), p=np.array(runs.p))
+    problem = arrange.arrange(model, plan).problem
+    return dataclasses.replace(problem, y0=np.array(problem.y0), p=np.array(problem.p))
 
 
 def limits(model, rtol=RTOL, atol=ATOL, max_steps=100_000, timeout=600.0):
@@ -61,11 +61,11 @@ def limits(model, rtol=RTOL, atol=ATOL, max_steps=100_000, timeout=600.0):
     return Tolerances(rtol, atols, max_steps, timeout)
 
 
-def solve(model, runs, *, method="Rodas5P", n_jobs=1, **accuracy):
+def solve(model, problem, *, method="Rodas5P", n_jobs=1, **accuracy):
     """Return the results as a user gets them: what was selected, failures retried."""
     results, _ = integrate.integrate(
         model,
-        runs,
+        problem,
         limits(model, **accuracy),
         method=method,
         workers=integrate.Workers(n_jobs),
@@ -81,16 +81,16 @@ class Driven:
     results: object
 
 
-def drive(model, runs, *, method="Rodas5P", n_jobs=1, progress=None, **accuracy):
+def drive(model, problem, *, method="Rodas5P", n_jobs=1, progress=None, **accuracy):
     """Run the batch solver alone: no observables, no second try."""
-    states = np.full((len(runs), len(runs.times), len(model.y0)), np.nan)
+    states = np.full((len(problem), len(problem.times), len(model.y0)), np.nan)
 
     def keep(first, last, found, results):
         states[first:last] = found
 
     results, _ = batch.integrate_runs(
         lane_kernels(model.network),
-        runs,
+        problem,
         limits(model, **accuracy),
         tableau=TABLEAUX[method],
         need=np.arange(len(model.y0)),
@@ -115,8 +115,8 @@ def assert_same(one, other, which=slice(None), *, others=slice(None)):
         )
 
 
-def some(runs, which):
-    return integrate.subset(runs, np.asarray(which, dtype=np.int64))
+def some(problem, which):
+    return integrate.subset(problem, np.asarray(which, dtype=np.int64))
 
 
 # ------------------------------------------------------- a population with bad cells
@@ -154,11 +154,11 @@ def faulty():
 def cells(faulty):
     """100 cells with their own start values and parameters, one dose each."""
     dose = ["A=0 molecule@3.3h", "B=2 molecule@5h:1h"]
-    runs = arranged(faulty, over={"A": np.linspace(1.0, 20.0, 100)}, doses=dose)
+    problem = arranged(faulty, over={"A": np.linspace(1.0, 20.0, 100)}, doses=dose)
     rng = np.random.default_rng(7)
-    runs.y0[...] *= rng.lognormal(0.0, 0.5, runs.y0.shape)
-    runs.p[...] *= rng.lognormal(0.0, 0.5, runs.p.shape)
-    return runs
+    problem.y0[...] *= rng.lognormal(0.0, 0.5, problem.y0.shape)
+    problem.p[...] *= rng.lognormal(0.0, 0.5, problem.p.shape)
+    return problem
 
 
 @pytest.fixture(scope="module")
@@ -172,16 +172,16 @@ def alone(faulty, cells):
     return Driven(np.concatenate([e.states for e in each]), results)
 
 
-def spoilt(model, runs, bad):
+def spoilt(model, problem, bad):
     """Return the runs with some made to fail: {run: key of BAD}."""
-    runs = some(runs, np.arange(len(runs)))
+    problem = some(problem, np.arange(len(problem)))
     for run, kind in bad.items():
         name, number, _ = BAD[kind]
         if name in model.state_names:
-            runs.y0[run, model.state_names.index(name)] = number
+            problem.y0[run, model.state_names.index(name)] = number
         else:
-            runs.p[run, model.param_names.index(name)] = number
-    return runs
+            problem.p[run, model.param_names.index(name)] = number
+    return problem
 
 
 def test_the_cells_differ_and_are_all_well(alone):
@@ -227,16 +227,16 @@ def test_a_bad_cell_changes_no_bit_of_the_others(faulty, cells, alone, kind):
     """Its lane is taken over by good ones afterwards."""
     bad = [3, 17, 18, 60]
     good = np.setdiff1d(np.arange(100), bad)
-    runs = spoilt(faulty, cells, dict.fromkeys(bad, kind))
-    done = drive(faulty, runs, n_jobs=2, **LIMIT)
+    problem = spoilt(faulty, cells, dict.fromkeys(bad, kind))
+    done = drive(faulty, problem, n_jobs=2, **LIMIT)
     assert_same(done, alone, good, others=good)
     assert (done.results.status[bad] != SolverStatus.OK).all()
 
 
 @pytest.mark.parametrize("kind", [k for k, (_, _, status) in BAD.items() if status])
 def test_a_bad_cell_has_the_status_that_says_why(faulty, cells, kind):
-    runs = spoilt(faulty, some(cells, [0, 1]), {1: kind})
-    done = drive(faulty, runs, **LIMIT)
+    problem = spoilt(faulty, some(cells, [0, 1]), {1: kind})
+    done = drive(faulty, problem, **LIMIT)
     assert list(done.results.status) == [SolverStatus.OK, BAD[kind][2]]
 
 
@@ -249,19 +249,19 @@ def test_a_bad_cell_has_the_status_that_says_why(faulty, cells, kind):
 def test_good_cells_stay_the_same_in_any_bad_company(
     faulty, cells, alone, order, bad, n_jobs
 ):
-    runs = spoilt(faulty, some(cells, order), bad)
-    done = drive(faulty, runs, n_jobs=n_jobs, **LIMIT)
+    problem = spoilt(faulty, some(cells, order), bad)
+    done = drive(faulty, problem, n_jobs=n_jobs, **LIMIT)
     good = np.array([k for k in range(24) if k not in bad], dtype=np.int64)
     assert_same(done, alone, good, others=np.array(order)[good])
 
 
 def test_a_failed_cell_keeps_what_it_reached_and_is_nan_after(faulty, cells):
-    runs = spoilt(faulty, some(cells, [0]), {0: "bursts"})
-    runs = dataclasses.replace(runs, times=np.linspace(0.0, 1e-2, len(TIMES)))
-    done = drive(faulty, runs, **LIMIT)
+    problem = spoilt(faulty, some(cells, [0]), {0: "bursts"})
+    problem = dataclasses.replace(problem, times=np.linspace(0.0, 1e-2, len(TIMES)))
+    done = drive(faulty, problem, **LIMIT)
     reached = np.isfinite(done.states[0]).all(axis=1)
     assert done.results.status[0] != SolverStatus.OK
-    assert (reached == (runs.times <= done.results.t_end[0])).all()
+    assert (reached == (problem.times <= done.results.t_end[0])).all()
     assert 1 < reached.sum() < len(TIMES)
     assert np.isnan(done.states[0, ~reached]).all()
 
@@ -269,11 +269,11 @@ def test_a_failed_cell_keeps_what_it_reached_and_is_nan_after(faulty, cells):
 def test_one_stiff_cell_does_not_slow_the_others(faulty, cells):
     """A thousand easy cells take the steps that they take without it."""
     many = some(cells, np.arange(1000) % 100)
-    runs = spoilt(faulty, many, {})
-    runs.p[500, faulty.param_names.index("w")] = 300.0
+    problem = spoilt(faulty, many, {})
+    problem.p[500, faulty.param_names.index("w")] = 300.0
     quiet, done = (
         drive(faulty, r, n_jobs=2, **LIMIT | {"max_steps": 50_000})
-        for r in (many, runs)
+        for r in (many, problem)
     )
     easy = np.arange(1000) != 500
     assert_same(done, quiet, easy, others=easy)
@@ -292,8 +292,8 @@ def test_an_endless_run_ends_by_the_clock_and_changes_no_bit(
 ):
     bad = [3, 60]
     good = np.setdiff1d(np.arange(100), bad)
-    runs = spoilt(faulty, cells, dict.fromkeys(bad, "endless"))
-    done = drive(faulty, runs, n_jobs=n_jobs, **ENDLESS)
+    problem = spoilt(faulty, cells, dict.fromkeys(bad, "endless"))
+    done = drive(faulty, problem, n_jobs=n_jobs, **ENDLESS)
     assert_same(done, alone, good, others=good)
     found = done.results
     assert (found.status[bad] == SolverStatus.TIMEOUT).all()
@@ -301,7 +301,7 @@ def test_an_endless_run_ends_by_the_clock_and_changes_no_bit(
     assert ((found.t_end[bad] > 0) & (found.t_end[bad] < TIMES[-1])).all()
     for run in bad:
         reached = np.isfinite(done.states[run]).all(axis=1)
-        assert (reached == (runs.times <= found.t_end[run])).all()
+        assert (reached == (problem.times <= found.t_end[run])).all()
 
 
 def test_a_sweep_that_is_interrupted_does_not_wait_for_an_endless_run(
@@ -314,9 +314,9 @@ def test_a_sweep_that_is_interrupted_does_not_wait_for_an_endless_run(
         time.sleep(0.2)  # the other has begun
         raise KeyboardInterrupt
 
-    runs = spoilt(faulty, some(cells, np.arange(16)), {12: "endless"})
+    problem = spoilt(faulty, some(cells, np.arange(16)), {12: "endless"})
     limit = ENDLESS | {"timeout": 0.5}
-    done = drive(faulty, runs, n_jobs=2, progress=press, **limit)
+    done = drive(faulty, problem, n_jobs=2, progress=press, **limit)
     status = done.results.status
     assert status[12] == SolverStatus.TIMEOUT
     assert (np.delete(status, 12) == SolverStatus.OK).all()
@@ -361,9 +361,9 @@ def test_progress_counts_up_to_all_runs(faulty, cells, monkeypatch):
 BUDGET = {"Rodas5P": 10.0, "Rodas4": 10.0}
 
 
-def species(model, runs, **how):
+def species(model, problem, **how):
     """Return the first state of every run at the output times."""
-    return drive(model, runs, rtol=RTOL, atol=ATOL, **how).states[:, :, 0]
+    return drive(model, problem, rtol=RTOL, atol=ATOL, **how).states[:, :, 0]
 
 
 def within(got, want, method="Rodas5P"):
@@ -389,8 +389,8 @@ def test_a_driven_model_follows_its_closed_form_in_every_run(driven, method):
 
 @each_method
 def test_binding_follows_its_closed_form_in_every_run(binding, method):
-    runs = arranged(binding, over={"kf": RATES[:, 0] / 50})
-    c = drive(binding, runs, method=method).states[:, :, 2]
+    problem = arranged(binding, over={"kf": RATES[:, 0] / 50})
+    c = drive(binding, problem, method=method).states[:, :, 2]
     curves = [
         support.binding_closed_form(TIMES, 100.0, 60.0, k, 0.3)
         for k in RATES[:, 0] / 50
@@ -421,9 +421,9 @@ def test_a_rate_rule_follows_its_closed_form(ruled, method):
 
 @each_method
 def test_chains_of_rules_follow_scipy(ruled, method):
-    runs = arranged(ruled, over={"K": [1.0, 2.0, 4.0]})
-    got = drive(ruled, runs, method=method).states
-    want = solve(ruled, runs, method="LSODA", rtol=1e-11, atol=1e-11).values
+    problem = arranged(ruled, over={"K": [1.0, 2.0, 4.0]})
+    got = drive(ruled, problem, method=method).states
+    want = solve(ruled, problem, method="LSODA", rtol=1e-11, atol=1e-11).values
     assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < BUDGET[method]
 
 
@@ -456,9 +456,9 @@ def test_a_bolus_adds_at_its_time_and_shows_there(decay, method, case):
 @each_method
 def test_every_run_has_doses_of_its_own(decay, method):
     amounts = np.linspace(0.0, 80.0, 9)
-    runs = arranged(decay, over={"A": amounts}, doses=["A=0 molecule@1h/2.5hx3"])
+    problem = arranged(decay, over={"A": amounts}, doses=["A=0 molecule@1h/2.5hx3"])
     want = np.stack([after([1.0, 3.5, 6.0], [a] * 3, TIMES) for a in amounts])
-    assert within(species(decay, runs, method=method), want, method)
+    assert within(species(decay, problem, method=method), want, method)
 
 
 def test_a_dose_time_shows_the_state_after_the_dose(decay):
@@ -485,24 +485,24 @@ def test_equal_times_act_in_the_order_given(decay):
 
 @each_method
 def test_an_infusion_adds_at_a_constant_rate_between_its_ends(decay, method):
-    runs = arranged(decay, doses=["A=60 molecule@2h:3h"])
+    problem = arranged(decay, doses=["A=60 molecule@2h:3h"])
     during, since_end = np.clip(TIMES - 2, 0, 3), np.clip(TIMES - 5, 0, None)
     infused = 40.0 * (1 - np.exp(-0.5 * during)) * np.exp(-0.5 * since_end)
     want = 100.0 * np.exp(-0.5 * TIMES) + infused
-    assert within(species(decay, runs, method=method)[0], want, method)
+    assert within(species(decay, problem, method=method)[0], want, method)
 
 
 def test_infusions_that_touch_keep_one_rate(decay):
-    runs = arranged(decay, doses=["A=20 molecule@0h:2h/2hx4"])
+    problem = arranged(decay, doses=["A=20 molecule@0h:2h/2hx4"])
     want = 20.0 + 80.0 * np.exp(-0.5 * TIMES)
-    assert within(species(decay, runs)[0], want)
+    assert within(species(decay, problem)[0], want)
 
 
 def test_a_lane_forgets_the_infusion_of_the_run_before(decay):
     """Swept amounts: the last runs have none, in lanes that had large ones."""
     amounts = np.repeat([60.0, 0.0], [8, 16])
-    runs = arranged(decay, over={"A": amounts}, doses=["A=0 molecule@7h:3h"])
-    got = species(decay, runs)
+    problem = arranged(decay, over={"A": amounts}, doses=["A=0 molecule@7h:3h"])
+    got = species(decay, problem)
     np.testing.assert_array_equal(got[8:], got[[8] * 16])
     assert within(got[8], 100.0 * np.exp(-0.5 * TIMES))
 
@@ -518,9 +518,9 @@ PROTOCOLS = {
 @each_method
 @pytest.mark.parametrize("case", PROTOCOLS)
 def test_doses_into_a_nonlinear_model_are_those_of_scipy(binding, method, case):
-    runs = arranged(binding, over={"kf": [0.003, 0.01, 0.1]}, doses=PROTOCOLS[case])
-    got = drive(binding, runs, method=method).states
-    want = solve(binding, runs, method="LSODA", rtol=1e-11, atol=1e-11).values
+    problem = arranged(binding, over={"kf": [0.003, 0.01, 0.1]}, doses=PROTOCOLS[case])
+    got = drive(binding, problem, method=method).states
+    want = solve(binding, problem, method="LSODA", rtol=1e-11, atol=1e-11).values
     assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < BUDGET[method]
 
 
@@ -548,9 +548,9 @@ def test_output_between_steps_is_as_good_as_the_steps(binding, method):
 def chosen(ruled):
     """The same quantities by both engines, at three speeds of the clock."""
     names = ["A", "[A]", "X", "free", "load", "both", "use", "K", "d X/dt"]
-    runs = arranged(ruled, over={"w": [0.5, 1.0, 2.0]}, observe=names)
+    problem = arranged(ruled, over={"w": [0.5, 1.0, 2.0]}, observe=names)
     return names, {
-        method: solve(ruled, runs, method=method, rtol=1e-9, atol=1e-9).values
+        method: solve(ruled, problem, method=method, rtol=1e-9, atol=1e-9).values
         for method in ("Rodas5P", "Radau")
     }
 
@@ -576,9 +576,9 @@ def test_what_is_observed_belongs_to_one_moment(chosen):
 
 @pytest.mark.parametrize("name", ["B", "bind", "K", "[C]"])
 def test_what_is_observed_is_nan_after_a_failure_and_finite_before(faulty, cells, name):
-    runs = arranged(faulty, observe=[name], over={"z": [50.0, 0.0]})
+    problem = arranged(faulty, observe=[name], over={"z": [50.0, 0.0]})
     for method in ("Rodas5P", "LSODA"):
-        values = solve(faulty, runs, method=method).values[:, :, 0]
+        values = solve(faulty, problem, method=method).values[:, :, 0]
         assert np.isfinite(values[0, 0])
         assert np.isnan(values[0, 1:]).all()
         assert np.isfinite(values[1]).all()
@@ -604,38 +604,38 @@ def fading():
 @each_method
 @pytest.mark.parametrize("n", [1.0, 1.7, 2.5, 4.0])
 def test_a_signal_may_fade_under_a_hill_function(fading, method, n):
-    runs = arranged(fading, [0.0, 1.0, 1e3, 1e5], over={"n": [n], "m": [1.0, 1.3]})
-    done = drive(fading, runs, method=method)
+    problem = arranged(fading, [0.0, 1.0, 1e3, 1e5], over={"n": [n], "m": [1.0, 1.3]})
+    done = drive(fading, problem, method=method)
     assert (done.results.status == SolverStatus.OK).all()
     assert (np.abs(done.states[:, 3, 0]) < 1e-6).all()
 
 
 @each_method
 def test_a_signal_may_be_absent_from_the_start(fading, method):
-    runs = arranged(fading, [0.0, 100.0])
-    runs.y0[:, 0] = 0.0
-    done = drive(fading, runs, method=method)
+    problem = arranged(fading, [0.0, 100.0])
+    problem.y0[:, 0] = 0.0
+    done = drive(fading, problem, method=method)
     assert done.results.status[0] == SolverStatus.OK
     np.testing.assert_array_equal(done.states[0], 0.0)
 
 
 def test_a_model_that_starts_at_nothing_leaves_it(birth_death):
-    runs = arranged(birth_death)
-    runs.y0[...] = 0.0
+    problem = arranged(birth_death)
+    problem.y0[...] = 0.0
     want = 50.0 * (1 - np.exp(-0.4 * TIMES))
-    assert within(species(birth_death, runs)[0], want)
+    assert within(species(birth_death, problem)[0], want)
 
 
 # --------------------------------------------------------------------- second tries
 @pytest.fixture(scope="module")
 def retried(driven):
     """Of two runs the first takes Rodas4 254 steps and Radau 210; it may take 230."""
-    runs = arranged(driven, over={"k": [2.0, 0.0]})
+    problem = arranged(driven, over={"k": [2.0, 0.0]})
     accuracy = {"rtol": 1e-9, "atol": 1e-9, "max_steps": 230}
     return {
-        "alone": drive(driven, runs, method="Rodas4", **accuracy).results,
-        "Rodas4": solve(driven, runs, method="Rodas4", **accuracy),
-        "Radau": solve(driven, runs, method="Radau", **accuracy),
+        "alone": drive(driven, problem, method="Rodas4", **accuracy).results,
+        "Rodas4": solve(driven, problem, method="Rodas4", **accuracy),
+        "Radau": solve(driven, problem, method="Radau", **accuracy),
     }
 
 
@@ -662,10 +662,10 @@ def test_a_negative_amount_is_not_tried_again(faulty):
 
 def test_a_second_try_changes_no_bit_of_the_others(faulty, cells):
     few = some(cells, np.arange(12))
-    runs = spoilt(faulty, few, {5: "divides"})
+    problem = spoilt(faulty, few, {5: "divides"})
     good = np.arange(12) != 5
     np.testing.assert_array_equal(
-        solve(faulty, runs).values[good], solve(faulty, few).values[good]
+        solve(faulty, problem).values[good], solve(faulty, few).values[good]
     )
 
 
@@ -726,8 +726,8 @@ def test_a_step_with_lost_digits_is_refused(hidden, method, rtol):
 
     Judged by the estimate of the error alone, some would be 50 tolerances off.
     """
-    runs = arranged(hidden, over={"P": HUGE})
-    done = drive(hidden, runs, method=method, rtol=rtol, atol=rtol, max_steps=30_000)
+    problem = arranged(hidden, over={"P": HUGE})
+    done = drive(hidden, problem, method=method, rtol=rtol, atol=rtol, max_steps=30_000)
     assert done.results.status[:2].tolist() == [SolverStatus.OK] * 2
     assert done.results.status[3:].tolist() == [SolverStatus.MAX_STEPS] * 2
     found = done.states[:, :, hidden.state_names.index("y")]
@@ -738,8 +738,8 @@ def test_a_step_with_lost_digits_is_refused(hidden, method, rtol):
 
 def test_a_run_that_needs_pivots_gets_them_in_its_second_try(hidden):
     """SciPy's Radau factorises with pivots."""
-    runs = arranged(hidden, over={"P": HUGE[[0, 3]]}, observe=["y"])
-    found = solve(hidden, runs, rtol=1e-6, atol=1e-6, max_steps=10_000)
+    problem = arranged(hidden, over={"P": HUGE[[0, 3]]}, observe=["y"])
+    found = solve(hidden, problem, rtol=1e-6, atol=1e-6, max_steps=10_000)
     assert found.status.tolist() == [SolverStatus.OK] * 2
     assert [METHOD_NAMES[k] for k in found.method] == ["Rodas5P", "Radau"]
     got = found.values[:, :, 0]
@@ -883,8 +883,8 @@ def test_a_model_without_species_needs_no_second_try():
 
 
 # ------------------------------------------------------------------- resting states
-def rest(model, runs, method):
-    states, status = resting.resting_states(model, runs.y0, runs.p, method)
+def rest(model, problem, method):
+    states, status = resting.resting_states(model, problem.y0, problem.p, method)
     assert (status == SolverStatus.OK).all()
     return states
 
@@ -894,8 +894,10 @@ def rest(model, runs, method):
 def test_resting_states_are_those_of_bdf(which, method, request):
     model = request.getfixturevalue(which)
     name = model.param_names[-1]
-    runs = arranged(model, over={name: model.p0[-1] * np.array([0.5, 1.0, 1.0, 3.0])})
-    ours, theirs = rest(model, runs, method), rest(model, runs, "BDF")
+    problem = arranged(
+        model, over={name: model.p0[-1] * np.array([0.5, 1.0, 1.0, 3.0])}
+    )
+    ours, theirs = rest(model, problem, method), rest(model, problem, "BDF")
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
     assert len(np.unique(ours, axis=0)) == 3
 
@@ -903,6 +905,6 @@ def test_resting_states_are_those_of_bdf(which, method, request):
 @pytest.mark.parametrize("which", ["mir21_core", "mir21_apoptosis"])
 def test_resting_states_of_shipped_models_are_those_of_bdf(which):
     model = library.load(which, backend="numpy")
-    runs = arranged(model, [0.0, 1.0])
-    ours, theirs = rest(model, runs, "Rodas5P"), rest(model, runs, "BDF")
+    problem = arranged(model, [0.0, 1.0])
+    ours, theirs = rest(model, problem, "Rodas5P"), rest(model, problem, "BDF")
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)

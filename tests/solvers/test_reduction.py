@@ -13,7 +13,7 @@ from mir21sim.compiler import load as library
 from mir21sim.errors import SolverStatus
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.solvers.single import lsoda as at_once
-from mir21sim.solvers.single.reduce import Moving, moving_states, ties_of
+from mir21sim.solvers.single.reduction import Moving, moving_states, ties_of
 
 RTOL, ATOL = 1e-7, 1e-7
 TIMES = np.linspace(0.0, 8.0, 17)

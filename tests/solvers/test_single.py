@@ -217,11 +217,11 @@ def test_methods_agree_on_robertson(robertson_runs, one, other):
 def earm_runs():
     model = library.load("earm_1_3", backend="numpy")
     times = np.linspace(0.0, 5.0, 11)
-    runs = {
+    problem = {
         m: integrate(model, times, method=m, rtol=1e-6, atol=1e-3).values[0]
         for m in METHODS
     }
-    return runs | {
+    return problem | {
         "reference": integrate(
             model, times, method="Radau", rtol=1e-10, atol=1e-6
         ).values[0]

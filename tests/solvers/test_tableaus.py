@@ -14,7 +14,7 @@ from mir21sim.compiler.cache import lane_kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch import integrate as batch
 from mir21sim.solvers.batch.tableaus import TABLEAUX
-from mir21sim.solvers.problem import Runs, Schedule, Selection, Tolerances
+from mir21sim.solvers.problem import Problem, Schedule, Selection, Tolerances
 
 METHODS = tuple(TABLEAUX)
 each_method = pytest.mark.parametrize("name", METHODS)
@@ -198,7 +198,7 @@ def runs_of(model, times, *, stops=()):
     none = np.empty(0, np.int64)
     where = np.zeros(len(stops), np.int64)
     doses = Schedule(np.asarray(stops, float), where, where, np.zeros((1, len(stops))))
-    return Runs(
+    return Problem(
         y0=model.y0[np.newaxis].copy(),
         p=model.p0[np.newaxis].copy(),
         times=np.asarray(times, float),
@@ -208,13 +208,13 @@ def runs_of(model, times, *, stops=()):
     )
 
 
-def drive(model, runs, rtol, atol, *, name="Rodas5P"):
+def drive(model, problem, rtol, atol, *, name="Rodas5P"):
     """Return the states of the first run at the output times, and the work."""
     found = []
     limits = Tolerances(rtol, np.zeros(len(model.y0)) + atol, 100_000, 600.0)
     results, _ = batch.integrate_runs(
         lane_kernels(model.network),
-        runs,
+        problem,
         limits,
         tableau=TABLEAUX[name],
         need=np.arange(len(model.y0)),
@@ -253,8 +253,8 @@ def errors_at(model, name, n_step):
     """
     grid = np.linspace(0.0, 2.0, n_step + 1)
     times = np.union1d(grid, np.linspace(0.0, 2.0, 401))
-    runs = runs_of(model, times, stops=grid[1:-1])
-    y, results = drive(model, runs, 1e-10, np.array([10.0, 10.0, 1e-10]), name=name)
+    problem = runs_of(model, times, stops=grid[1:-1])
+    y, results = drive(model, problem, 1e-10, np.array([10.0, 10.0, 1e-10]), name=name)
     assert results.n_steps[0] == n_step
     assert results.n_rejected[0] == 0
     error = np.abs(y - curve(times)).max(axis=1)
@@ -278,7 +278,7 @@ def test_the_observed_order_is_the_promised_one(curved, name, place):
 
 # -------------------------------------------------------------------- achieved error
 @dataclass(frozen=True)
-class Problem:
+class StiffProblem:
     """A stiff problem twice, as rate rules and as a function, with its endpoint.
 
     ``floor`` is what an amount counts at least in a relative error.
@@ -331,7 +331,7 @@ def _van_der_pol(t, y):
 # Endpoints: Mazzia and Magherini, Test Set for IVP Solvers 2.4 (2008), HIRES, OREGO and
 # VDPOL (time in units of µ, so that 1/ε = µ² = 1e6); for Robertson it has t = 1e11.
 PROBLEMS = {
-    "robertson": Problem(
+    "robertson": StiffProblem(
         {"A": 1.0, "B": 0.0, "C": 0.0},
         {
             "A": "-0.04*A + 1e4*B*C",
@@ -343,7 +343,7 @@ PROBLEMS = {
         (1e-2, 1e-7, 1e-2),
         (),
     ),
-    "hires": Problem(
+    "hires": StiffProblem(
         {f"y{i}": {1: 1.0, 8: 0.0057}.get(i, 0.0) for i in range(1, 9)},
         {
             "y1": "-1.71*y1 + 0.43*y2 + 8.32*y3 + 0.0007",
@@ -364,7 +364,7 @@ PROBLEMS = {
             0.2849998395185769e-2, 0.2850001604814231e-2,
         ),
     ),
-    "oregonator": Problem(
+    "oregonator": StiffProblem(
         {"X": 1.0, "Y": 2.0, "Z": 3.0},
         {
             "X": "77.27*(Y + X*(1 - 8.375e-6*X - Y))",
@@ -376,7 +376,7 @@ PROBLEMS = {
         (1.0,) * 3,
         (0.1000814870318523e1, 0.1228178521549917e4, 0.1320554942846706e3),
     ),
-    "van_der_pol": Problem(
+    "van_der_pol": StiffProblem(
         {"U": 2.0, "V": 0.0},
         {"U": "V", "V": "((1 - U*U)*V - U)*1e6"},
         _van_der_pol,

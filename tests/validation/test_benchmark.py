@@ -58,8 +58,8 @@ def test_the_cheapest_that_reaches_the_target_without_failures_wins():
 
 
 def test_reference_agrees_with_itself(binding):
-    runs = benchmark.cells(binding, 9)
-    values, gap = benchmark.reference(binding, runs, 2)
+    problem = benchmark.cells(binding, 9)
+    values, gap = benchmark.reference(binding, problem, 2)
     assert values.shape == (9, benchmark.POINTS, len(binding.state_names))
     assert gap < 1e-8
 

@@ -21,7 +21,7 @@ import numpy as np
 from numba import types
 
 from mir21sim._typing import IntArray
-from mir21sim.compiler.build_lanes import MATRIX, RATES, ROWS, SOLVE, TIME
+from mir21sim.compiler.build_lane_kernels import MATRIX, RATES, ROWS, SOLVE, TIME
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch import stages as rows

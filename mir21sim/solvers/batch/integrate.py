@@ -15,14 +15,14 @@ from typing import TypeAlias
 import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
-from mir21sim.compiler.build_lanes import LaneKernels
+from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch.driver import chained_stages, drive
 from mir21sim.solvers.batch.tableaus import Tableau
 from mir21sim.solvers.problem import (
+    Problem,
     Progress,
-    RunResults,
-    Runs,
+    Solution,
     Tolerances,
     negative_slack,
 )
@@ -98,15 +98,15 @@ class _Chunk:
 
 def integrate_runs(
     kernels: LaneKernels,
-    runs: Runs,
+    problem: Problem,
     tolerances: Tolerances,
     *,
     tableau: Tableau,
     need: IntArray,
-    keep: Callable[[int, int, FloatArray, RunResults], None],
+    keep: Callable[[int, int, FloatArray, Solution], None],
     n_jobs: int = 1,
     progress: Progress | None = None,
-) -> tuple[RunResults, bool]:
+) -> tuple[Solution, bool]:
     """Integrate every run in chunks, which threads share.
 
     A run that takes longer than ``tolerances.timeout`` ends with TIMEOUT, late by no
@@ -120,12 +120,12 @@ def integrate_runs(
 
     Returns
     -------
-    results : RunResults; a chunk that was not reached is NOT_RUN
+    results : Solution; a chunk that was not reached is NOT_RUN
     interrupted : bool
     """
-    results = RunResults.empty(runs)
+    results = Solution.empty(problem)
     stop, watch = threading.Event(), _Watch(tolerances.timeout)
-    n_run = len(runs)
+    n_run = len(problem)
     # Small sweeps are shared out as well, in whole groups of lanes.
     share = -(-n_run // (n_jobs * LANES)) * LANES
     size = max(LANES, min(CHUNK, share))
@@ -135,11 +135,19 @@ def integrate_runs(
         if stop.is_set():
             return 0
         end = min(n_run, start + size)
-        states = np.full((end - start, len(runs.times), len(need)), np.nan)
+        states = np.full((end - start, len(problem.times), len(need)), np.nan)
         bounds = (start, end)
         with watch.over(end - start) as chunk:
             _drive(
-                kernels, runs, tolerances, tableau, need, bounds, states, results, chunk
+                kernels,
+                problem,
+                tolerances,
+                tableau,
+                need,
+                bounds,
+                states,
+                results,
+                chunk,
             )
         keep(start, end, states, results)
         return end - start
@@ -165,22 +173,26 @@ def integrate_runs(
 
 def _drive(
     kernels: LaneKernels,
-    runs: Runs,
+    problem: Problem,
     tolerances: Tolerances,
     tableau: Tableau,
     need: IntArray,
     bounds: tuple[int, int],
     states: FloatArray,
-    results: RunResults,
+    results: Solution,
     chunk: _Chunk,
 ) -> None:
     """Run the compiled driver over one chunk."""
     block = slice(*bounds)
     sizes = np.array([kernels.n_rate, kernels.n_a, kernels.n_w])
-    schedule = runs.schedule
-    held = np.zeros(0, np.int64) if runs.frozen is None else np.flatnonzero(runs.frozen)
+    schedule = problem.schedule
+    held = (
+        np.zeros(0, np.int64)
+        if problem.frozen is None
+        else np.flatnonzero(problem.frozen)
+    )
     share, room = negative_slack(tolerances.rtol, tolerances.atol)
-    floor = np.where(runs.amounts, room, np.inf)
+    floor = np.where(problem.amounts, room, np.inf)
     # Not below what rounding leaves of an error estimate.
     relative = max(TOLERANCE_SHARE * tolerances.rtol, min(tolerances.rtol, 2e-13))
     drive(
@@ -188,8 +200,8 @@ def _drive(
         np.array(tableau.A), np.array(tableau.C), np.array(tableau.alpha),
         np.array(tableau.D), np.array(tableau.H).ravel(), tableau.gamma, tableau.order,
         chained_stages(tableau.name),
-        np.array(runs.y0[block], order="C"), np.array(runs.p[block], order="C"),
-        runs.times, need, schedule.time, schedule.state,
+        np.array(problem.y0[block], order="C"), np.array(problem.p[block], order="C"),
+        problem.times, need, schedule.time, schedule.state,
         schedule.kind, np.ascontiguousarray(schedule.value[block]),
         np.array([relative, share]), tolerances.atol * TOLERANCE_SHARE, floor,
         tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,

@@ -5,7 +5,7 @@ import numpy as np
 from numba import types
 
 from mir21sim._typing import FloatArray, IntArray
-from mir21sim.compiler.build_lanes import RATES, ROWS, LaneKernels
+from mir21sim.compiler.build_lane_kernels import RATES, ROWS, LaneKernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.problem import Selection, Source
 

@@ -20,9 +20,9 @@ from mir21sim.solvers.blas_threads import one_blas_thread
 from mir21sim.solvers.interrupt import ctrl_c_sets
 from mir21sim.solvers.problem import (
     METHOD_NAMES,
+    Problem,
     Progress,
-    RunResults,
-    Runs,
+    Solution,
     Tolerances,
 )
 from mir21sim.solvers.single.run import OneRun
@@ -38,7 +38,7 @@ RETRIED = frozenset(
 
 def integrate_runs(
     kernels: Kernels,
-    runs: Runs,
+    problem: Problem,
     tolerances: Tolerances,
     *,
     method: str = "LSODA",
@@ -46,7 +46,7 @@ def integrate_runs(
     progress: Progress | None = None,
     allow_negative: bool = False,
     retried: frozenset[SolverStatus] = RETRIED,
-) -> tuple[RunResults, bool]:
+) -> tuple[Solution, bool]:
     """Integrate every run; one that fails is tried again by Radau, then given up.
 
     Failures with a status that is not in `retried` are given up at once.
@@ -56,16 +56,16 @@ def integrate_runs(
 
     Returns
     -------
-    results : RunResults
+    results : Solution
     interrupted : bool
     """
-    results = RunResults.empty(runs)
+    results = Solution.empty(problem)
     stop = threading.Event()
 
     def work(run: int) -> None:
         _run_with_retry(
             kernels,
-            runs,
+            problem,
             run,
             tolerances,
             method,
@@ -79,16 +79,16 @@ def integrate_runs(
     with _quiet(), one_blas_thread(), ctrl_c_sets(stop):
         if n_jobs == 1:
             try:
-                for run in range(len(runs)):
+                for run in range(len(problem)):
                     work(run)
                     if stop.is_set():
                         break
                     if progress:
-                        progress(run + 1, len(runs))
+                        progress(run + 1, len(problem))
             except KeyboardInterrupt:
                 interrupted = True
         else:
-            interrupted = _in_threads(work, len(runs), n_jobs, progress, stop)
+            interrupted = _in_threads(work, len(problem), n_jobs, progress, stop)
         interrupted |= stop.is_set()
     if interrupted:
         # What was under way when the key was pressed is not a result.
@@ -139,7 +139,7 @@ def _in_threads(
 
 def _run_with_retry(
     kernels: Kernels,
-    runs: Runs,
+    problem: Problem,
     run: int,
     tolerances: Tolerances,
     method: str,
@@ -147,13 +147,13 @@ def _run_with_retry(
     allow_negative: bool,
     retried: frozenset[SolverStatus],
     stop: threading.Event,
-    results: RunResults,
+    results: Solution,
 ) -> None:
     """Integrate one run into its row of the results."""
     for attempt in (method, RETRY):
         if stop.is_set():
             return
-        one = OneRun(kernels, runs, run, tolerances, attempt, allow_negative, stop)
+        one = OneRun(kernels, problem, run, tolerances, attempt, allow_negative, stop)
         with np.errstate(all="ignore"):  # what is not finite is found and told
             status = one.integrate()
         retry = status in retried and attempt != RETRY

@@ -15,8 +15,8 @@ import numpy as np
 import scipy.integrate
 
 from mir21sim._typing import FloatArray
-from mir21sim.solvers.single.reduce import DRAINED
 from mir21sim.solvers.single.reduced_problem import Stretch
+from mir21sim.solvers.single.reduction import DRAINED
 
 MOST_CALLS = 50_000
 _CALLS_PER_STEP = 4

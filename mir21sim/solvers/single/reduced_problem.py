@@ -9,7 +9,7 @@ import scipy.sparse
 
 from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.compiler.kernels import Kernels
-from mir21sim.solvers.single.reduce import Glue, Moving
+from mir21sim.solvers.single.reduction import Glue, Moving
 
 SPARSE_FROM = 300
 """States from which a sparse LU beats LAPACK's dense one (measured on chains)."""

@@ -16,12 +16,12 @@ import scipy.integrate
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.problem import Action, Runs, Tolerances, negative_slack
+from mir21sim.solvers.problem import Action, Problem, Tolerances, negative_slack
 from mir21sim.solvers.single import lsoda as at_once
 from mir21sim.solvers.single.events import SAME_TIME, EventQueue, States
 from mir21sim.solvers.single.outputs import Outputs
-from mir21sim.solvers.single.reduce import Moving, moving_states, ties_of
 from mir21sim.solvers.single.reduced_problem import SPARSE_FROM, Stretch, clipped
+from mir21sim.solvers.single.reduction import Moving, moving_states, ties_of
 
 _STEPS_WITH_EVENTS = 100
 """Steps at least over a whole run in which triggers or relations are watched."""
@@ -47,7 +47,7 @@ class OneRun:
     def __init__(
         self,
         kernels: Kernels,
-        runs: Runs,
+        problem: Problem,
         run: int,
         tolerances: Tolerances,
         method: str,
@@ -56,12 +56,12 @@ class OneRun:
     ) -> None:
         self.kernels, self.tolerances, self.stop = kernels, tolerances, stop
         self.method = method
-        self.p = runs.p[run].copy()
-        self.y = runs.y0[run].copy()
-        self.times, self.schedule = runs.times, runs.schedule
-        self.dose_values = runs.schedule.value[run]
-        self.outputs = Outputs(kernels, runs.selection)
-        self.never_negative, self.frozen = runs.amounts, runs.frozen
+        self.p = problem.p[run].copy()
+        self.y = problem.y0[run].copy()
+        self.times, self.schedule = problem.times, problem.schedule
+        self.dose_values = problem.schedule.value[run]
+        self.outputs = Outputs(kernels, problem.selection)
+        self.never_negative, self.frozen = problem.amounts, problem.frozen
         self.out = np.full((len(self.times), self.outputs.n_select), np.nan)
         self.input = np.zeros_like(self.y)
         self.t = float(self.times[0])
@@ -73,7 +73,7 @@ class OneRun:
         self.deadline = time.monotonic() + tolerances.timeout
         self.peak = np.abs(self.y)
         share, floor = negative_slack(tolerances.rtol, tolerances.atol)
-        watched = np.zeros_like(runs.amounts) if allow_negative else runs.amounts
+        watched = np.zeros_like(problem.amounts) if allow_negative else problem.amounts
         self.share, self.floor = share, np.where(watched, floor, np.inf)
         self.moving: Moving | None = None
         self.pattern: tuple[bytes, bytes] | None = None

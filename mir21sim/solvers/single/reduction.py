@@ -205,7 +205,7 @@ class Glue:
         """Return compiled functions for compiled kernels, else those of NumPy."""
         if backend == "numba":
             from mir21sim.solvers.single import (
-                reduce_compiled as glue,  # Numba takes half a second
+                reduction_compiled as glue,  # Numba takes half a second
             )
 
             return cls(glue.spread, glue.gather, glue.scatter)

@@ -23,7 +23,7 @@ SUMMED = {"rhs": "rates", "jac": "rates_dy", "dfdt": "rates_dt"}
 """Kernels that are sparse sums over what a generated function fills."""
 
 
-def compiled(module: ModuleType, text: str, name: str) -> Kernel:
+def compile_kernel(module: ModuleType, text: str, name: str) -> Kernel:
     """Compile one kernel by Numba, or load it from Numba's cache beside the module.
 
     Parameters

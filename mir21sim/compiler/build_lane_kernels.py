@@ -35,7 +35,7 @@ class LaneKernels:
     n_a: int
 
 
-def compiled(module: Any) -> LaneKernels:
+def compile_lanes(module: Any) -> LaneKernels:
     """Compile the lane kernels of a generated module, or load them from the cache."""
     from mir21sim.compiler import llvm_lanes as vector
 
