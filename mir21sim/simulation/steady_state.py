@@ -17,7 +17,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.solvers.blas_threads import one_blas_thread
 from mir21sim.solvers.problem import Problem, Schedule, Selection, Tolerances
-from mir21sim.solvers.single.integrate import RETRIED
+from mir21sim.solvers.settings import RETRIED
 from mir21sim.solvers.single.reduction import moving_states
 from mir21sim.solvers.solve import BATCH_METHODS, Workers, integrate
 

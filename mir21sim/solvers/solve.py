@@ -25,6 +25,7 @@ from mir21sim.solvers.problem import (
     Source,
     Tolerances,
 )
+from mir21sim.solvers.settings import RETRIED, Settings
 from mir21sim.solvers.single import integrate as scipy_ivp
 
 BATCH_METHODS = tuple(TABLEAUX)
@@ -35,7 +36,7 @@ SINGLE, MANY = "LSODA", "Rodas5P"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workers:
-    """Who does the work, and who is told of it; ``executor`` is for ``parts``."""
+    """Thread count, optional executor (for ``chunks``) and progress callback."""
 
     n_jobs: int = 1
     executor: Executor | None = None
@@ -60,6 +61,33 @@ def usable_method(model: CompiledModel, method: str) -> str:
     return method
 
 
+def solve(
+    model: CompiledModel,
+    problem: Problem,
+    settings: Settings,
+    workers: Workers | None = None,
+) -> tuple[Solution, bool]:
+    """Integrate every run as the settings say.
+
+    A run that fails with one of the statuses ``settings.retried`` is tried once more by
+    Radau; the good runs are not touched by it.
+
+    Returns
+    -------
+    solution : Solution
+    interrupted : bool
+    """
+    return integrate(
+        model,
+        problem,
+        Tolerances(settings.rtol, settings.atol, settings.max_steps, settings.timeout),
+        method=settings.method,
+        workers=workers or Workers(),
+        allow_negative=settings.allow_negative,
+        retried=settings.retried,
+    )
+
+
 def integrate(
     model: CompiledModel,
     problem: Problem,
@@ -68,7 +96,7 @@ def integrate(
     method: str,
     workers: Workers,
     allow_negative: bool = False,
-    retried: frozenset[SolverStatus] = scipy_ivp.RETRIED,
+    retried: frozenset[SolverStatus] = RETRIED,
 ) -> tuple[Solution, bool]:
     """Integrate every run by a method that ``usable_method`` returned.
 

@@ -25,15 +25,12 @@ from mir21sim.solvers.problem import (
     Solution,
     Tolerances,
 )
+from mir21sim.solvers.settings import RETRIED
 from mir21sim.solvers.single.run import OneRun
 
 METHODS = ("LSODA", "BDF", "Radau")
 RETRY = "Radau"
 """A run that fails in another method is tried once more by this one."""
-
-RETRIED = frozenset(
-    {SolverStatus.MAX_STEPS, SolverStatus.STEP_TOO_SMALL, SolverStatus.NON_FINITE}
-)
 
 
 def integrate_runs(

@@ -1,0 +1,40 @@
+"""How to integrate: method, accuracy and limits, with nothing left open."""
+
+from dataclasses import dataclass
+
+from mir21sim._typing import FloatArray
+from mir21sim.errors import SolverStatus
+
+RETRIED = frozenset(
+    {SolverStatus.MAX_STEPS, SolverStatus.STEP_TOO_SMALL, SolverStatus.NON_FINITE}
+)
+"""Statuses after which a failed run is tried once more by Radau."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settings:
+    """How to integrate the runs of one model, fully resolved.
+
+    The local error of an accepted step is below ``atol + rtol*abs(y)``, in the norm of
+    the method.
+
+    Attributes
+    ----------
+    method : exact name of a method that supports the model
+    rtol : relative tolerance
+    atol : float array, shape (n_state,), absolute tolerance in model units
+    max_steps : steps that one run may take
+    timeout : s of wall time that one run may take
+    equilibrate : start from the resting state; read by ``simulation``, not by solvers
+    allow_negative : accept amounts below zero
+    retried : statuses after which a failed run is tried once more by Radau
+    """
+
+    method: str
+    rtol: float
+    atol: FloatArray
+    max_steps: int = 100_000
+    timeout: float = 600.0
+    equilibrate: bool = False
+    allow_negative: bool = False
+    retried: frozenset[SolverStatus] = RETRIED
