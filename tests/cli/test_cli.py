@@ -1,27 +1,12 @@
 """The command line: the words of Python, one sentence for a mistake, exit codes."""
 
 import pytest
+from commands import run, sentence
 
-from mir21sim import cli
 from mir21sim.simulation import dataset as results
 
 FAST = ["--backend", "numpy", "--points", "9"]
 SWEEP = ["sweep", "earm_1_3", "--over", "L=0,10,50", "--end", "2h", "--observe", "C8"]
-
-
-def run(*arguments):
-    """Return the exit code of a command."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(list(arguments))
-    return stopped.value.code or 0
-
-
-def sentence(capsys):
-    """Return what came on stderr after checking that it is one line."""
-    err = capsys.readouterr().err.strip()
-    assert len(err.splitlines()) == 1
-    assert "Traceback" not in err
-    return err
 
 
 def test_sweep_then_compare_then_rerun(tmp_path, capsys):

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 import support
-from test_cli import run, sentence
+from commands import run, sentence
 
 from mir21sim import cli
 from mir21sim.model import files as model_files
