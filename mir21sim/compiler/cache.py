@@ -28,6 +28,7 @@ from mir21sim.model import network as ir
 
 if TYPE_CHECKING:
     from mir21sim.compiler.build_lane_kernels import LaneKernels
+    from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
 
 Backend: TypeAlias = Literal["numba", "numpy"]
 
@@ -153,6 +154,43 @@ def lane_kernels(network: ir.Network) -> "LaneKernels":
     if _read(path) is None:
         _write(path, _generate_lanes(network))
     return _load_lanes(path)
+
+
+def sensitivity_kernels(network: ir.Network) -> "SensitivityKernels":
+    """Return the vector kernels for the derivatives of a network's batch runs.
+
+    Raises
+    ------
+    CodegenError
+        For a function without vector code or without a derivative.
+    """
+    path = folder() / f"s_{key(network)}.py"
+    if _read(path) is None:
+        _write(path, _generate_sensitivities(network))
+    return _load_sensitivities(path)
+
+
+@functools.lru_cache(maxsize=16)
+def _load_sensitivities(path: Path) -> "SensitivityKernels":
+    """Return the kernels of a file; a damaged cache beside it is thrown away once."""
+    from mir21sim.compiler import build_sensitivity_kernels as build
+
+    try:
+        return build.compiled(_import(path, "sensitivities"))
+    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
+        _forget(path)
+        return build.compiled(_import(path, "sensitivities"))
+
+
+def _generate_sensitivities(network: ir.Network) -> str:
+    """Return the sealed text of the sensitivity programs."""
+    from mir21sim.compiler import sensitivity_programs, symbolic
+
+    system = symbolic.build(network)
+    species = frozenset(s.id for s in network.species)
+    made = sensitivity_programs.sensitivity_programs(system, species)
+    text = sensitivity_programs.module_text(made, system, network.id, key(network))
+    return _sealed(text)
 
 
 @functools.lru_cache(maxsize=16)

@@ -86,10 +86,20 @@ def data_pointers(context: Any, builder: Any, kinds: Any, args: Any) -> list[Any
 # Numba reads an intrinsic's arity off its typing function, so each arity has its own.
 _TYPERS: dict[int, Callable[..., Any]] = {
     2: lambda gen: lambda _ctx, a, b: (types.void(a, b), gen),
+    3: lambda gen: lambda _ctx, a, b, c: (types.void(a, b, c), gen),
     4: lambda gen: lambda _ctx, a, b, c, d: (types.void(a, b, c, d), gen),
     5: lambda gen: lambda _ctx, a, b, c, d, e: (types.void(a, b, c, d, e), gen),
     6: lambda gen: lambda _ctx, a, b, c, d, e, f: (types.void(a, b, c, d, e, f), gen),
-}
+    7: lambda gen: lambda _ctx, a, b, c, d, e, f, g: (
+        types.void(a, b, c, d, e, f, g), gen
+    ),
+    8: lambda gen: lambda _ctx, a, b, c, d, e, f, g, h: (
+        types.void(a, b, c, d, e, f, g, h), gen
+    ),
+    9: lambda gen: lambda _ctx, a, b, c, d, e, f, g, h, i: (
+        types.void(a, b, c, d, e, f, g, h, i), gen
+    ),
+}  # fmt: skip
 
 
 def _function(module: Any, arrays: Sequence[str], part: Sequence[Statement]) -> Any:
