@@ -26,6 +26,10 @@ UNITS = {
 }  # fmt: skip
 """Units of a row, and what one native unit (h, fraction, molecule) is in them."""
 
+USES = ("fit", "test", "context")
+"""Use of an observation, set before any fit: parameters are fitted to a ``fit`` row and
+never to a ``test`` row; a ``context`` row conflicts with others and has no verdict."""
+
 CLAIM_COLUMNS = (
     "id", "what", "context", "treatment", "readout", "comparison", "against",
     "against_context", "against_readout", "effect_of", "conflict",
@@ -63,6 +67,7 @@ class Check:
     comparison : "up", "down", "same", "near" for a claim; "" for an observation
     observed, low, high : measured value and accepted range, in `unit`; NaN for a claim
     conflict : why no verdict can be forced, "" where it can
+    use : "fit", "test" or "context" for an observation, see ``USES``
     place : file and line, for messages
     """
 
@@ -81,6 +86,7 @@ class Check:
     source: str
     note: str
     place: str
+    use: str = ""
 
     def cases(self) -> list[Case]:
         """Return every case that must be run."""
@@ -230,8 +236,10 @@ def _observation_checks(
             f"{place}: unknown unit `{row['unit']}`. "
             f"{hint(row['unit'], tuple(u for u in UNITS if u))}"
         )
-    if row["use"] not in ("CAL", "CONTEXT"):
-        raise ModelError(f"{place}: use must be CAL or CONTEXT, got `{row['use']}`.")
+    if row["use"] not in USES:
+        raise ModelError(
+            f"{place}: use must be fit, test or context, got `{row['use']}`."
+        )
     observed, low, high = _measured(place, row["observed"], row["error"])
     made = []
     for context in cell_lines(place, row["context"], available):
@@ -252,10 +260,11 @@ def _observation_checks(
                 low=low,
                 high=high,
                 unit=row["unit"],
-                conflict=row["note"] if row["use"] == "CONTEXT" else "",
+                conflict=row["note"] if row["use"] == "context" else "",
                 source=row["source"],
                 note=row["note"],
                 place=place,
+                use=row["use"],
             )
         )
     return made

@@ -14,15 +14,21 @@ from mir21sim.errors import InputError, hint
 _READOUT = re.compile(r"\s*(\w+)\s*\((.*)\)\s*")
 _SINGLE = {
     "end": 1, "at": 2, "rest": 1, "peak": 1, "area": 1, "time_to": 1, "rise_time": 1,
-    "lag": 2, "level": 2, "threshold": 1, "most": 1,
+    "lag": 2, "level": 2, "threshold": 1, "most": 1, "switch_time": 1, "after": 3,
+    "hold": 1,
 }  # fmt: skip
-_MANY = {"dead": 1, "alive": 1, "mean": 1, "mean_time": 1, "cv_time": 1}
+_MANY = {
+    "dead": 1, "alive": 1, "mean": 1, "mean_time": 1, "cv_time": 1, "mean_switch": 1,
+    "mean_after": 3, "mean_without": 2,
+}  # fmt: skip
+_TIMED = ("at", "after", "mean_after")
 FEATURES = {**_SINGLE, **_MANY}
 """Read-out to its number of arguments; those of populations are ``dead``, …"""
 
 NATIVE = {
     "time_to": "h", "rise_time": "h", "lag": "h", "mean_time": "h", "dead": "fraction",
-    "alive": "fraction", "cv_time": "fraction", "threshold": "",
+    "alive": "fraction", "cv_time": "fraction", "threshold": "", "switch_time": "h",
+    "mean_switch": "h", "hold": "h",
 }  # fmt: skip
 
 
@@ -70,9 +76,15 @@ class Readout:
     half, ``rise_time`` its rise from 10 to 90 %, both in h; ``lag(A, B)`` is the time
     from half of A to half of B, ``level(A, B)`` the share of its maximum that A has at
     half of B. ``threshold`` is the amount written ``?`` at which it reaches one half.
+    ``switch_time`` is the time from 10 to 90 % of an absolute fraction, infinite where
+    90 % is never reached; ``after(A, B, 1h)`` is A that long after B crosses one half;
+    ``hold`` is how long a quantity stays above half of its peak, in h.
     Of a population, ``dead`` and ``alive`` are shares of the cells that are alive at
     the last dose, ``mean`` is the mean of all cells at the end, ``mean_time`` and
     ``cv_time`` describe when it crosses one half among those in which it does.
+    ``mean_switch`` and ``mean_after`` are the means of ``switch_time`` and ``after``
+    over those cells; ``mean_without(A, B)`` is the mean at the end of A over the cells
+    in which B never crosses one half.
     """
 
     feature: str
@@ -101,8 +113,8 @@ class Readout:
                 f"`{feature}` takes {FEATURES[feature]} argument(s), got `{inside}`."
             )
         number = math.nan
-        if feature == "at":
-            number = units.seconds(parts.pop(), "the time of `at`") / 3600.0
+        if feature in _TIMED:
+            number = units.seconds(parts.pop(), f"the time of `{feature}`") / 3600.0
         return cls(feature, tuple(Quantity.parse(part) for part in parts), number)
 
     @property

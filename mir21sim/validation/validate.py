@@ -229,6 +229,8 @@ def _read(result: xr.Dataset, treatment: Treatment, readout: Readout) -> float:
     since = treatment.stimulus_h if treatment.stimulus_h < times[-1] else times[0]
     if readout.feature == "mean":
         return float(curves[0][:, -1].mean())
+    if readout.feature in _OF_CELLS:
+        return _OF_CELLS[readout.feature](times, curves, since, readout.number)
     if readout.many:
         crossing = crossing_times(times, curves[0], DEAD, since)
         return _of_population(readout.feature, crossing)
@@ -265,6 +267,46 @@ def _level(
     return float(np.interp(when, times, curves[0]) / curves[0].max())
 
 
+def _switch_times(times: FloatArray, curves: FloatArray, since: float) -> FloatArray:
+    """Return the time from 10 to 90 % of absolute fractions, infinite without 90 %."""
+    low, high = (crossing_times(times, curves, x, since) for x in (0.1, 0.9))
+    return np.where(np.isfinite(high), high - np.where(np.isfinite(low), low, 0), high)
+
+
+def _after(
+    times: FloatArray, curves: list[FloatArray], since: float, wait: float
+) -> FloatArray:
+    """Return each curve of A a while after B crosses one half, NaN where none is."""
+    when = np.atleast_1d(crossing_times(times, curves[1], DEAD, since)) + since + wait
+    values = np.atleast_2d(curves[0])
+    known = np.isfinite(when) & (when <= times[-1])
+    pairs = zip(when, values, known, strict=True)
+    return np.array([np.interp(t, times, v) if ok else np.nan for t, v, ok in pairs])
+
+
+def _hold(
+    times: FloatArray, curves: list[FloatArray], since: float, _number: float
+) -> float:
+    """Return for how long a curve stays above half of its peak after `since`, in h."""
+    fine = np.linspace(since, times[-1], 4001)
+    curve = np.interp(fine, times, curves[0])
+    above = np.flatnonzero(curve >= curve.max() / 2)
+    return float(fine[above[-1]] - fine[above[0]])
+
+
+def _mean(values: FloatArray) -> float:
+    """Return the mean of the finite numbers; NaN where fewer than three are finite."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size >= 3 else math.nan
+
+
+def _mean_without(
+    times: FloatArray, curves: list[FloatArray], since: float, _number: float
+) -> float:
+    never = np.isinf(crossing_times(times, curves[1], DEAD, since))
+    return _mean(curves[0][never, -1])
+
+
 _Scalar: TypeAlias = Callable[[FloatArray, list[FloatArray], float, float], float]
 _SCALARS: dict[str, _Scalar] = {
     "end": lambda t, c, s, x: float(c[0][-1]),
@@ -279,6 +321,14 @@ _SCALARS: dict[str, _Scalar] = {
         _feature("t_half_h", t, c[1], s) - _feature("t_half_h", t, c[0], s)
     ),
     "level": _level,
+    "switch_time": lambda t, c, s, x: float(_switch_times(t, c[0], s)),
+    "after": lambda t, c, s, x: float(_after(t, c, s, x)[0]),
+    "hold": _hold,
+}
+_OF_CELLS: dict[str, _Scalar] = {
+    "mean_switch": lambda t, c, s, x: _mean(_switch_times(t, c[0], s)),
+    "mean_after": lambda t, c, s, x: _mean(_after(t, c, s, x)),
+    "mean_without": _mean_without,
 }
 
 
@@ -415,6 +465,7 @@ def _made(
         verdict=verdict,
         reason=reason,
         source=check.source,
+        use=check.use,
     )
 
 

@@ -15,6 +15,7 @@ class Outcome:
     """The verdict on one check; numbers are in `unit`, NaN where there is none.
 
     `n` and `p` are those of an assay's replicates; 0 and NaN where nothing is measured.
+    `use` is that of an observation ("fit", "test" or "context"), "" of a claim.
     """
 
     id: str
@@ -33,12 +34,14 @@ class Outcome:
     source: str
     n: int = 0
     p: float = math.nan
+    use: str = ""
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[str]:
     """Return how many claims and observations pass, one sentence a kind.
 
-    A claim passes where all its rows pass, in every context, conflicts left out.
+    A claim passes where all its rows pass, in every context, conflicts left out. The
+    observations that parameters were fitted to are counted apart from the others.
     """
     lines = []
     for kind, plural in (("claim", "claims"), ("observation", "observations")):
@@ -58,7 +61,19 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
             text += f", {len(open_)} conflict ({', '.join(open_)})"
         count = sum(o.verdict == "pass" for o in mine)
         lines.append(f"{text}; {count} of {len(mine)} rows pass")
+        lines += _by_use(mine)
     return lines
+
+
+def _by_use(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return how many rows of each use pass; nothing for claims."""
+    parts = []
+    for use in ("fit", "test"):
+        mine = [o for o in outcomes if o.use == use]
+        if mine:
+            passed = sum(o.verdict == "pass" for o in mine)
+            parts.append(f"{passed} of {len(mine)} {use} rows")
+    return [f"observations within their error: {', '.join(parts)}"] if parts else []
 
 
 def outcome_text(outcomes: Sequence[Outcome]) -> str:

@@ -43,7 +43,7 @@ OBSERVED = {
     "observed": "0.7",
     "error": "0.69",
     "unit": "fold",
-    "use": "CAL",
+    "use": "fit",
     "source": "nobody",
 }
 
@@ -81,6 +81,52 @@ def test_readouts_read_features_and_constants():
         Readout.parse("pek(A)")
 
 
+TIMES_H = np.arange(0.0, 10.0, 0.01)
+CELLS = np.stack([np.clip((TIMES_H - t) / 2, 0, top) for t, top in
+                  ((1.0, 1.0), (3.0, 1.0), (2.0, 1.0), (2.0, 0.2))])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("switch_time(A)", 1.6),  # from 10 to 90 %, at half a unit an hour
+        ("after(A, B, 0.5h)", 0.75),
+        ("hold(C)", 2.0),  # a peak at 5 h, half of it an hour before and after
+        ("mean_switch(A)", 1.6),
+        ("mean_after(A, B, 0.5h)", 0.75),
+    ],
+)
+def test_readouts_of_absolute_levels(text, expected):
+    readout = Readout.parse(text)
+    curves = CELLS if readout.many else CELLS[0]
+    triangle = np.clip(1 - np.abs(TIMES_H - 5) / 2, 0, 1)
+    names = {"A": curves, "B": curves, "C": triangle}
+    result = xr.Dataset(
+        {
+            name: (("cell", "time")[-values.ndim :], values)
+            for name, values in names.items()
+        },
+        {"time": TIMES_H},
+    )
+    treatment = Treatment.parse('--dose "TRAIL=1 ng/ml@0h" --end 10h')
+    assert validate._read(result, treatment, readout) == pytest.approx(
+        expected, abs=0.01
+    )
+
+
+def test_a_switch_that_never_reaches_90_percent_takes_forever():
+    assert validate._switch_times(TIMES_H, CELLS[3], 0.0) == np.inf
+
+
+def test_observations_are_counted_by_their_use(tmp_path):
+    rows = [OBSERVED, OBSERVED | {"id": "O2", "use": "test", "observed": "5"}]
+    outcomes = judged(tmp_path, observations=rows)
+    assert [o.use for o in outcomes] == ["fit", "test"]
+    assert verdicts.summary(outcomes)[-1] == (
+        "observations within their error: 1 of 1 fit rows, 0 of 1 test rows"
+    )
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -114,9 +160,10 @@ def test_shipped_tables_ask_every_claim_and_calibration_row():
     rows = checks.checks()
     claims = {row.id for row in rows if row.kind == "claim"}
     assert claims == {f"Q{k}" for k in range(1, 27)}
-    fitted = [r for r in rows if r.kind == "observation" and not r.conflict]
-    given = {row.id for row in fitted if not row.id.startswith("ZHOU-")}
-    assert len(given) == 37
+    seen = [r for r in rows if r.kind == "observation" and not r.conflict]
+    uses = [row.use for row in seen]
+    assert len(seen) == len({row.id for row in seen}) >= 70
+    assert uses.count("test") >= len(uses) / 4
 
 
 # ----------------------------------------------------------------------- how it judges
@@ -167,7 +214,7 @@ def test_verdicts_pass_fail_and_conflict(tmp_path):
     claims = [CLAIM, CLAIM | {"id": "C2", "comparison": "up"}]
     claims += [CLAIM | {"id": "C3", "conflict": "reports disagree"}]
     rows = [OBSERVED, OBSERVED | {"id": "O2", "error": "2..3", "observed": "2.5"}]
-    rows += [OBSERVED | {"id": "O3", "use": "CONTEXT", "note": "in vivo"}]
+    rows += [OBSERVED | {"id": "O3", "use": "context", "note": "in vivo"}]
     found = judged(tmp_path, claims=claims, observations=rows)
     each = {o.id: o.verdict for o in found}
     assert each == {
@@ -213,7 +260,7 @@ def test_a_threshold_is_found_between_the_ends(tmp_path):
         ("observations", {"context": "MCF7"}, "line 2: .*`MCF7`. Did you mean `MCF-7`"),
         ("observations", {"observed": "many"}, "line 2: observed and error .*`many`"),
         ("observations", {"error": "2..3"}, "line 2: 0.7 lies outside 2 to 3"),
-        ("observations", {"use": "cal"}, "line 2: use must be CAL or CONTEXT"),
+        ("observations", {"use": "CAL"}, "line 2: use must be fit, test or context"),
         ("claims", {"comparison": "upp"}, "line 2: .*`upp`. Did you mean `up`"),
         ("claims", {"treatment": "--cells"}, "line 2: A treatment is a list"),
         ("claims", {"readout": "dead(PTEN)"}, "line 2: `dead` needs --cells"),
