@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mir21sim.analysis.compare import compare as compare
-    from mir21sim.analysis.deaths import death_times as death_times
-    from mir21sim.analysis.deaths import fraction_dead as fraction_dead
-    from mir21sim.analysis.deaths import kill_curve as kill_curve
+    from mir21sim.analysis.cell_death import death_times as death_times
+    from mir21sim.analysis.cell_death import fraction_dead as fraction_dead
+    from mir21sim.analysis.cell_death import kill_curve as kill_curve
+    from mir21sim.analysis.curves import compare as compare
     from mir21sim.analysis.plots import plot_curves as plot_curves
     from mir21sim.analysis.plots import plot_dose_response as plot_dose_response
     from mir21sim.analysis.plots import plot_overlay as plot_overlay
@@ -59,11 +59,11 @@ _HOMES = {
     "Protocol": "simulation.doses",
     "Sample": "assays.experiment",
     "WesternBlot": "assays.western",
-    "compare": "analysis.compare",
-    "death_times": "analysis.deaths",
+    "compare": "analysis.curves",
+    "death_times": "analysis.cell_death",
     "dose_series": "assays.experiment",
-    "fraction_dead": "analysis.deaths",
-    "kill_curve": "analysis.deaths",
+    "fraction_dead": "analysis.cell_death",
+    "kill_curve": "analysis.cell_death",
     "load": "compiler.load",
     "plot_curves": "analysis.plots",
     "plot_dose_response": "analysis.plots",

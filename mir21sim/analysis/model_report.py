@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mir21sim import units
-from mir21sim.compiler import conservation as moieties
+from mir21sim.compiler import conservation
 from mir21sim.model import files as model_files
-from mir21sim.model import metadata as model_metadata
-from mir21sim.model import read as model_read
+from mir21sim.model import metadata, read
 from mir21sim.model.expressions import text
 from mir21sim.model.network import Event
 from mir21sim.model.sources import SourcedNumber
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def model_text(files: model_files.ModelFiles) -> str:
     """Return what a model is, as text: purpose, size, inputs, observables, papers."""
-    network, info = model_read.understand(files)
+    network, info = read.understand(files)
     rules = Counter(rule.kind for rule in network.rules)
     available = ", ".join((*model_files.contexts(files.name), model_files.BASE))
     start = "the resting state" if info.equilibrate else "its initial amounts"
@@ -40,7 +39,7 @@ def model_text(files: model_files.ModelFiles) -> str:
         f"starts from  {start}",
         f"protocol     {', '.join(info.doses) or 'no dose'}; to {info.end_h:g} h",
     ]
-    table = model_metadata.parameter_table(files)
+    table = metadata.parameter_table(files)
     if table:
         shares = status_shares(row.status for row in table.values())
         lines.append(f"numbers      {shares}")
@@ -84,7 +83,7 @@ def conserved_text(network: "Network") -> list[str]:
     system = symbolic.build(network)
     amounts = {s.id: s.initial for s in network.species}
     lines = []
-    for total in moieties.pools(len(system.state_names), system.stoichiometry):
+    for total in conservation.pools(len(system.state_names), system.stoichiometry):
         named = {system.state_names[state]: c for state, c in total.items()}
         text = " + ".join(n if c == 1 else f"{c:g} {n}" for n, c in named.items())
         start = [amounts.get(name) for name in named]
@@ -103,9 +102,9 @@ def source_rows(files: model_files.ModelFiles) -> list[dict[str, Any]]:
 
     ``from`` says where a number stands: the context or the model.
     """
-    network, _ = model_read.understand(files)
-    table = model_metadata.parameter_table(files)
-    overrides = model_metadata.context_table(files)
+    network, _ = read.understand(files)
+    table = metadata.parameter_table(files)
+    overrides = metadata.context_table(files)
     numbers = {p.id: (p.value, p.unit) for p in network.parameters if p.constant}
     numbers |= {c.id: (c.size, c.unit) for c in network.compartments}
     plain = {

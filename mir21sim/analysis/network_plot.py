@@ -12,9 +12,9 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from mir21sim._typing import FloatArray
-from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.expressions import Expr, symbols
 from mir21sim.model.info import ModelInfo
+from mir21sim.model.network import Network
 
 NAMES_SHOWN = 6
 REST = "other"
@@ -22,7 +22,7 @@ REST = "other"
 
 
 # ------------------------------------------------------------------------- the network
-def modules_of(network: ir.Network, info: ModelInfo) -> dict[str, tuple[str, ...]]:
+def modules_of(network: Network, info: ModelInfo) -> dict[str, tuple[str, ...]]:
     """Return module to species, every species in one; without a table, all in one."""
     listed = {s for members in info.modules.values() for s in members}
     left = tuple(s.id for s in network.species if s.id not in listed)
@@ -33,7 +33,7 @@ def modules_of(network: ir.Network, info: ModelInfo) -> dict[str, tuple[str, ...
 
 
 def crossings(
-    network: ir.Network, modules: Mapping[str, Sequence[str]]
+    network: Network, modules: Mapping[str, Sequence[str]]
 ) -> Counter[tuple[str, str]]:
     """Return how many reactions carry an influence from one module to another.
 
@@ -43,9 +43,9 @@ def crossings(
     home = {s: name for name, members in modules.items() for s in members}
     formulas = {rule.variable: rule.math for rule in network.rules}
 
-    def species_in(expr: ex.Expr) -> set[str]:
+    def species_in(expr: Expr) -> set[str]:
         found: set[str] = set()
-        todo = list(ex.symbols(expr))
+        todo = list(symbols(expr))
         seen: set[str] = set()
         while todo:
             name = todo.pop()
@@ -53,7 +53,7 @@ def crossings(
                 found.add(name)
             elif name in formulas and name not in seen:
                 seen.add(name)
-                todo += ex.symbols(formulas[name])
+                todo += symbols(formulas[name])
         return found
 
     count: Counter[tuple[str, str]] = Counter()
@@ -71,7 +71,7 @@ def crossings(
     return count
 
 
-def plot_network(network: ir.Network, info: ModelInfo) -> Figure:
+def plot_network(network: Network, info: ModelInfo) -> Figure:
     """Draw the modules of a network as boxes and what passes between them as arrows.
 
     Boxes stand around a frame in the order of the `.toml`, clockwise from the top

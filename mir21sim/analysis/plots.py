@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from mir21sim import files
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.compare import (
+from mir21sim.analysis.cell_death import death_times, fraction_dead
+from mir21sim.analysis.curves import (
     FEATURES,
     Results,
     compare,
@@ -25,11 +26,10 @@ from mir21sim.analysis.compare import (
     quantity,
     stimulus_time,
 )
-from mir21sim.analysis.deaths import death_times, fraction_dead
 from mir21sim.analysis.dose_response import HillFit, fit_hill
 from mir21sim.analysis.measured import Measured
 from mir21sim.errors import InputError
-from mir21sim.simulation import dataset as results
+from mir21sim.simulation import dataset
 from mir21sim.units import SECONDS_PER_HOUR, seconds
 
 MAX_PANELS = 6
@@ -399,7 +399,7 @@ def save(figure: Figure | Axes, path: str | Path) -> Path:
     InputError
         For an unknown format, or a path that cannot be written.
     """
-    path = files.check_writable(path, results.PICTURE_KINDS)
+    path = files.check_writable(path, dataset.PICTURE_KINDS)
     figure = _figure_of(figure) if isinstance(figure, Axes) else figure
     part = files.prepare_output(path)
     try:

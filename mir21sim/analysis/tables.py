@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from mir21sim import files, units
-from mir21sim.analysis.compare import FEATURES, quantity
-from mir21sim.analysis.deaths import death_records
+from mir21sim.analysis.cell_death import death_records
+from mir21sim.analysis.curves import FEATURES, quantity
 from mir21sim.analysis.dose_response import FIT_NAMES
 from mir21sim.units import SECONDS_PER_HOUR
 

@@ -15,8 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.assays import experiment as bench
-from mir21sim.assays.experiment import Experiment, Sample
+from mir21sim.assays.experiment import Experiment, Sample, run_experiment
 from mir21sim.assays.noise import Noise
 from mir21sim.assays.statistics import Scale, Test
 from mir21sim.compiler.model import CompiledModel
@@ -102,14 +101,14 @@ def run_assays(
 
     Returns
     -------
-    Dataset of ``bench.run``
+    Dataset of ``run_experiment``
     """
     extra = [
         dish for assay in assays for dish in assay.dishes(experiment.samples, model)
     ]
     observe = unique(name for assay in assays for name in assay.needs(model))
     whole = replace(experiment, samples=(*experiment.samples, *extra))
-    return bench.run(model, whole, observe, options=options, progress=progress)
+    return run_experiment(model, whole, observe, options=options, progress=progress)
 
 
 def stream(seed: int, *labels: object) -> np.random.Generator:

@@ -161,7 +161,7 @@ class Experiment:
         object.__setattr__(self, "times_h", tuple(float(t) for t in checked))
 
 
-def run(
+def run_experiment(
     model: CompiledModel,
     experiment: Experiment,
     observe: Sequence[str],
@@ -280,13 +280,13 @@ def _dish(
     }
 
 
-def record(
+def experiment_record(
     model: CompiledModel,
     experiment: Experiment,
     observe: Sequence[str],
     options: Options | None = None,
 ) -> dict[str, Any]:
-    """Return what decides the numbers of ``run``, as plain values, by name."""
+    """Return all inputs that decide the numbers of ``run_experiment``, by name."""
     options = cell_options(options)
     return {
         "model": model.digest,
@@ -366,7 +366,9 @@ def _attributes(model: CompiledModel, experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def check(model: CompiledModel, sample: Sample, times_h: Sequence[float]) -> None:
+def check_sample(
+    model: CompiledModel, sample: Sample, times_h: Sequence[float]
+) -> None:
     """Stop at what a model cannot do with a sample, without running it.
 
     Raises

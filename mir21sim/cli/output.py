@@ -86,8 +86,8 @@ def print_end_values(result: "xr.Dataset") -> None:
 def print_features(result: "xr.Dataset") -> None:
     """Print the features of the first quantity, unless they are too many to read."""
     from mir21sim.analysis import tables as export
-    from mir21sim.analysis.compare import compare as compare_
-    from mir21sim.analysis.compare import stimulus_time
+    from mir21sim.analysis.curves import compare as compare_
+    from mir21sim.analysis.curves import stimulus_time
 
     if result["status"].size <= 40:
         since = stimulus_time(result)

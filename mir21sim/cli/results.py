@@ -35,8 +35,8 @@ def compare(
 ) -> None:
     """Compare curves: features of every run, EC50 with interval, overlay."""
     from mir21sim.analysis import tables as export
-    from mir21sim.analysis.compare import compare as compare_
-    from mir21sim.analysis.compare import label_results
+    from mir21sim.analysis.curves import compare as compare_
+    from mir21sim.analysis.curves import label_results
     from mir21sim.analysis.measured import read_measured
     from mir21sim.simulation import dataset as results
 

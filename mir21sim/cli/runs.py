@@ -219,9 +219,9 @@ def population(
     quiet: QuietOption = False,
 ) -> None:
     """Simulate unlike cells; print who dies and when, write a file, draw a picture."""
-    from mir21sim.analysis import deaths
+    from mir21sim.analysis import cell_death
     from mir21sim.analysis import tables as export
-    from mir21sim.analysis.compare import stimulus_time
+    from mir21sim.analysis.curves import stimulus_time
     from mir21sim.simulation import population as populations
     from mir21sim.simulation.options import Options
     from mir21sim.simulation.plan import output_times
@@ -232,7 +232,7 @@ def population(
         cells, cv, distributions=assignments(vary, "--vary"), seed=seed
     )
     loaded = load_model(model, context, backend, ignore_units)
-    dies = death or deaths.death_quantity(loaded)
+    dies = death or cell_death.death_quantity(loaded)
     fixed = assignments(set_, "--set")
     members = {k: v for k, v in drawn.cells(loaded).items() if k not in fixed}
     with progress_bar(quiet) as progress:

@@ -62,7 +62,7 @@ def study_run(
     except KeyboardInterrupt:
         typer.echo(f"mir21sim: interrupted; {study.left_text(output)}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    typer.echo(study.outcome_text(done))
+    typer.echo(study.study_text(done))
     typer.echo(f"report: {output / study.REPORT}")
     exit_by_status(done.cells)
 

@@ -134,10 +134,10 @@ def _print_arms(
     """Print the share of each arm, and write it where wanted."""
     from dataclasses import asdict
 
-    from mir21sim.validation import arms
+    from mir21sim.validation import pathway_arms
 
-    found = arms.arms(model, contexts=contexts, options=options)
-    typer.echo(arms.arm_text(found))
+    found = pathway_arms.pathway_arms(model, contexts=contexts, options=options)
+    typer.echo(pathway_arms.arm_text(found))
     if output is not None:
         write_table([asdict(arm) for arm in found], output)
 

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-from mir21sim.analysis import tables as export
+from mir21sim.analysis import tables
 from mir21sim.compiler import cache
 from mir21sim.model import files as model_files
 from mir21sim.simulation.checkpoint import PartialDishes, folder_for
 from mir21sim.simulation.options import Options
 from mir21sim.solvers.problem import Progress
-from mir21sim.studies import report as page
-from mir21sim.studies import run, schema
+from mir21sim.studies import report, run, schema
 from mir21sim.studies.parse import Planned, plan
 from mir21sim.studies.run import REPORT as REPORT
 
@@ -24,7 +23,7 @@ def run_study(
     options: Options | None = None,
     backend: cache.Backend = "numba",
     progress: Progress | None = None,
-) -> run.Done:
+) -> run.StudyResult:
     """Run a study file and write its data, pictures and report to a folder.
 
     The folder appears whole at the end; older results stay as they were until then.
@@ -68,13 +67,13 @@ def _finish(
     store: PartialDishes,
     options: Options | None,
     progress: Progress | None,
-) -> run.Done:
+) -> run.StudyResult:
     """Run what is not done yet, and write the folder."""
     done = run.run(planned, options=options, progress=progress, store=store)
-    made = run.provenance(done)
+    made = run.study_provenance(done)
     with run.new_folder(folder) as part:
         reads = run.write_data(done, part)
-        text = page.render(done, reads, part, made)
+        text = report.render(done, reads, part, made)
         (part / run.REPORT).write_text(text, encoding="utf-8", newline="\n")
         record = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
         (part / run.PROVENANCE).write_text(record, encoding="utf-8", newline="\n")
@@ -92,14 +91,14 @@ def left_text(folder: Path) -> str:
     )
 
 
-def outcome_text(done: run.Done) -> str:
+def study_text(done: run.StudyResult) -> str:
     """Return what every assay found, as text: its groups against their control."""
     return "\n".join(
         line
         for read in done.reads
         for line in (
-            f"{read.table.title}: {page.test_words(read)}",
-            *export.lines_of(page.summary_table(read)),
+            f"{read.table.title}: {report.test_words(read)}",
+            *tables.lines_of(report.summary_table(read)),
             *(f"note: {note}" for note in read.reading.notes),
             "",
         )

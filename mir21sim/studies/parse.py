@@ -10,18 +10,17 @@ from typing import Any
 
 import pydantic
 
-from mir21sim.assays import experiment as bench
 from mir21sim.assays.assay import Assay
-from mir21sim.assays.experiment import Sample
+from mir21sim.assays.experiment import Sample, check_sample
 from mir21sim.assays.gates import Gates
 from mir21sim.assays.noise import Noise
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.compiler import cache
-from mir21sim.compiler import load as library
+from mir21sim.compiler.load import assemble
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
 from mir21sim.model import files as model_files
-from mir21sim.model import toml_lines as toml_text
+from mir21sim.model import toml_lines
 from mir21sim.model.info import unique
 from mir21sim.simulation.population import Population
 from mir21sim.simulation.varied import varied
@@ -36,7 +35,7 @@ from mir21sim.studies.schema import (
     slug,
 )
 
-Place = toml_text.TomlPath
+Place = toml_lines.TomlPath
 
 _PARTS: dict[str, type[Table]] = {"population": PopulationTable, "samples": SampleTable}
 
@@ -105,7 +104,7 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
         model_files.find(source, model_files.BASE)
     with at(text, path.name, "context" if study.context else "model"):
         files = model_files.find(source, study.context)
-        model = library.assemble(files, backend=backend)
+        model = assemble(files, backend=backend)
     assays = []
     for k, table in enumerate(study.assays):
         with at(text, path.name, "assays", k):
@@ -125,7 +124,7 @@ def parse(text: str, name: str = "study.toml") -> Study:
     ModelError
         For the first mistake, by line.
     """
-    table = toml_text.parse(text, name)
+    table = toml_lines.parse(text, name)
     if not table:
         raise ModelError(
             f"{name} says nothing; `mir21sim study new` writes an example."
@@ -136,18 +135,18 @@ def parse(text: str, name: str = "study.toml") -> Study:
         mistakes = [m for m in error.errors(include_url=False) if not _follows(m)]
     else:
         for path, sentence in _contradictions(study):
-            raise ModelError(f"{toml_text.place(text, name, path)}: {sentence}")
+            raise ModelError(f"{toml_lines.place(text, name, path)}: {sentence}")
         return study
     first = min(
         mistakes,
         key=lambda m: (
-            toml_text.line_of(text, _path(table, m["loc"])),
+            toml_lines.line_of(text, _path(table, m["loc"])),
             m["type"] not in _UNKNOWN_KEY,  # a misspelt key is missing as well
         ),
     )
     more = len(mistakes) - 1
     tail = f" ({more} more mistake{'s' if more > 1 else ''} in the file)" * bool(more)
-    place = toml_text.place(text, name, _path(table, first["loc"]))
+    place = toml_lines.place(text, name, _path(table, first["loc"]))
     raise ModelError(f"{place}: {_sentence(table, first)}{tail}")
 
 
@@ -355,7 +354,7 @@ def _check_with_model(made: Planned) -> None:
     for k, sample in enumerate(made.study.samples):
         with at(text, name, "samples", k):
             for dish in sample.dishes():
-                bench.check(model, dish, times)
+                check_sample(model, dish, times)
     for k, (entry, assay) in enumerate(made.assays):
         with at(text, name, "assays", k):
             dishes = made.study.dishes(entry.samples)
@@ -372,7 +371,7 @@ def at(text: str, name: str, *path: str | int) -> Iterator[None]:
     try:
         yield
     except (InputError, ModelError) as error:
-        place = toml_text.place(text, name, _within(text, name, path, error))
+        place = toml_lines.place(text, name, _within(text, name, path, error))
         raise ModelError(f"{place}: {error}") from error
 
 
@@ -382,14 +381,14 @@ def _within(text: str, name: str, path: Place, error: Exception) -> Place:
     That is the entry that is, or holds, the unknown name, or the key that the message
     begins with.
     """
-    part: Any = toml_text.parse(text, name)
+    part: Any = toml_lines.parse(text, name)
     for key in path:
         try:
             part = part[key]
         except (KeyError, IndexError, TypeError):
             return path
     wanted = error.name if isinstance(error, UnknownNameError) else ""
-    for below, value in toml_text.entries(part):
+    for below, value in toml_lines.entries(part):
         said = isinstance(value, str) and wanted in re.split(r"[/=\s]", value)
         if wanted and (said or value == wanted or wanted in below[-1:]):
             return (*path, *below)

@@ -13,12 +13,18 @@ from typing import Any
 
 import jinja2
 
-from mir21sim.analysis import model_report as report
-from mir21sim.analysis.deaths import death_times
+from mir21sim.analysis import model_report
+from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.tables import TextTable, text_table
 from mir21sim.assays.experiment import Sample
 from mir21sim.assays.noise import noise_table
-from mir21sim.studies.run import FATE, Done, Read, fit_records, gate_records
+from mir21sim.studies.run import (
+    FATE,
+    AssayResult,
+    StudyResult,
+    fit_records,
+    gate_records,
+)
 
 _LEAST_P = 1e-4
 """Below this, p rests on the far tail of a distribution that few replicates show."""
@@ -79,7 +85,10 @@ class Section:
 
 
 def render(
-    done: Done, reads: Sequence[Read], folder: Path, made: Mapping[str, Any]
+    done: StudyResult,
+    reads: Sequence[AssayResult],
+    folder: Path,
+    made: Mapping[str, Any],
 ) -> str:
     """Return the page.
 
@@ -95,7 +104,7 @@ def render(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    rows = report.source_rows(planned.files)
+    rows = model_report.source_rows(planned.files)
     numbers = text_table(rows)
     info = planned.model.info
     noise = noise_table(planned.noises())
@@ -114,7 +123,7 @@ def render(
         numbers=numbers,
         numbers_words=(
             f"{len(rows)} numbers, by status: "
-            f"{report.status_shares(row['status'] for row in rows)}. "
+            f"{model_report.status_shares(row['status'] for row in rows)}. "
             "What is assumed or fitted was not measured."
         ),
         papers=info.references,
@@ -122,7 +131,7 @@ def render(
     )
 
 
-def _summary(done: Done) -> str:
+def _summary(done: StudyResult) -> str:
     """Return in one sentence what the study is made of."""
     planned, study = done.planned, done.planned.study
     line = planned.model.context or "the model file's own numbers"
@@ -162,7 +171,7 @@ def _samples(dishes: Sequence[Sample]) -> TextTable:
     return text_table(rows, "Samples")
 
 
-def _population(done: Done) -> TextTable:
+def _population(done: StudyResult) -> TextTable:
     """Return how the cells differ."""
     table = done.planned.study.population
     rows = [{"what": "cells in every sample", "value": str(table.cells)}]
@@ -174,7 +183,7 @@ def _population(done: Done) -> TextTable:
     return text_table(rows, "Population")
 
 
-def _fate(done: Done) -> TextTable | None:
+def _fate(done: StudyResult) -> TextTable | None:
     """Return the share of cells that have died by each time, before any assay."""
     cells = done.cells
     if FATE not in cells:
@@ -192,7 +201,7 @@ def _fate(done: Done) -> TextTable | None:
     )
 
 
-def _section(read: Read, done: Done, folder: Path) -> Section:
+def _section(read: AssayResult, done: StudyResult, folder: Path) -> Section:
     """Return what the page says of one assay."""
     study, table = done.planned.study, read.table
     kind = read.assay.name
@@ -224,7 +233,7 @@ def _section(read: Read, done: Done, folder: Path) -> Section:
     )
 
 
-def summary_table(read: Read, caption: str = "") -> TextTable:
+def summary_table(read: AssayResult, caption: str = "") -> TextTable:
     """Return the summary of a reading as people read it, one row a group."""
     table = read.reading.summary
     table = table.drop(columns=[c for c in _SAID_ONCE if c in table])
@@ -235,7 +244,7 @@ def summary_table(read: Read, caption: str = "") -> TextTable:
     return text_table(table, caption, _TITLES)
 
 
-def test_words(read: Read) -> str:
+def test_words(read: AssayResult) -> str:
     """Return which test was done against which control."""
     table = read.reading.summary
     tests = [t for t in dict.fromkeys(table["test"]) if t != "none"]
@@ -260,12 +269,13 @@ def _data_uri(picture: Path) -> str:
     return f"data:image/png;base64,{data}"
 
 
-def _noise_words(done: Done, noise: Any) -> str:
+def _noise_words(done: StudyResult, noise: Any) -> str:
     """Return where the numbers of noise come from."""
     if not done.planned.study.noise:
         return "Noise was off, so none of these numbers was used."
     return (
-        f"{len(noise)} numbers, by status: {report.status_shares(noise['status'])}. "
+        f"{len(noise)} numbers, by status: "
+        f"{model_report.status_shares(noise['status'])}. "
         "Those that are assumed set how large scatter and p are."
     )
 

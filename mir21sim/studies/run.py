@@ -21,12 +21,14 @@ from typing import Any
 import xarray as xr
 
 from mir21sim import files
-from mir21sim.analysis import model_report as report
-from mir21sim.analysis import plots as plotting
-from mir21sim.analysis import tables as export
-from mir21sim.assays import experiment as bench
+from mir21sim.analysis import model_report, plots, tables
 from mir21sim.assays.assay import Assay, Reading
-from mir21sim.assays.experiment import Experiment
+from mir21sim.assays.experiment import (
+    Experiment,
+    experiment_record,
+    origins,
+    run_experiment,
+)
 from mir21sim.assays.fcs import write_fcs
 from mir21sim.assays.flow_reading import FlowReading
 from mir21sim.assays.gates import CHANNELS
@@ -35,10 +37,10 @@ from mir21sim.assays.plate_map import write_plate_map
 from mir21sim.assays.plate_reading import PlateReading
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.model.info import unique
-from mir21sim.simulation import dataset as results
-from mir21sim.simulation import provenance as provenance_
+from mir21sim.simulation import dataset
 from mir21sim.simulation.checkpoint import PartialDishes, folder_for
 from mir21sim.simulation.options import Options
+from mir21sim.simulation.provenance import versions
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies.parse import Planned, at
 from mir21sim.studies.schema import AssayTable, slug
@@ -51,10 +53,10 @@ FATE = "PS_exposed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Read:
+class AssayResult:
     """One assay of a study: its table, settings and reading, and the files of it.
 
-    ``pictures`` and ``data`` are paths within the folder of results.
+    ``pictures`` and ``data`` are paths within the folder of dataset.
     """
 
     table: AssayTable
@@ -65,12 +67,12 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Done:
+class StudyResult:
     """A study that was run: the cells, what assays read, and what to warn of."""
 
     planned: Planned
     cells: xr.Dataset
-    reads: tuple[Read, ...]
+    reads: tuple[AssayResult, ...]
     warnings: tuple[str, ...]
 
 
@@ -80,7 +82,7 @@ def run(
     options: Options | None = None,
     progress: Progress | None = None,
     store: PartialDishes | None = None,
-) -> Done:
+) -> StudyResult:
     """Run the cells of a study once and read them by each of its assays.
 
     Parameters
@@ -90,7 +92,7 @@ def run(
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cells = bench.run(
+        cells = run_experiment(
             planned.model,
             _experiment(planned),
             _observed(planned),
@@ -101,11 +103,13 @@ def run(
         reads = []
         for k, (table, assay) in enumerate(planned.assays):
             with at(planned.text, planned.name, "assays", k):
-                reads.append(Read(table, assay, _reading(planned, table, assay, cells)))
+                reads.append(
+                    AssayResult(table, assay, _reading(planned, table, assay, cells))
+                )
     said = unique(str(entry.message) for entry in caught)
     for entry in caught:
         warnings.warn(entry.message, entry.category, stacklevel=2)
-    return Done(planned, cells, tuple(reads), said)
+    return StudyResult(planned, cells, tuple(reads), said)
 
 
 def unfinished(
@@ -133,7 +137,7 @@ def unfinished(
             f"`{part}` holds an unfinished study; go on with it by resume=True (on the "
             "command line --resume), or delete the folder to start anew."
         )
-    plan = bench.record(
+    plan = experiment_record(
         planned.model, _experiment(planned), _observed(planned), options
     )
     return PartialDishes(part, plan, resume=resume)
@@ -159,7 +163,7 @@ def _reading(
     """Return what one assay reads in the dishes that are its own."""
     study = planned.study
     names = {dish.name for dish in study.dishes(table.samples)}
-    mine = [k for k, name in enumerate(bench.origins(cells)) if name in names]
+    mine = [k for k, name in enumerate(origins(cells)) if name in names]
     return assay.read(
         cells.isel(sample=mine),
         noise=study.noise,
@@ -215,28 +219,28 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def write_data(done: Done, folder: Path) -> tuple[Read, ...]:
+def write_data(done: StudyResult, folder: Path) -> tuple[AssayResult, ...]:
     """Write the cells and what every assay read; return the readings with their files.
 
     The same study and seed give the same bytes.
     """
     planned = done.planned
     (folder / "study.toml").write_text(planned.text, encoding="utf-8", newline="\n")
-    results.save(done.cells, folder / CELLS, planned.model.source)
-    export.write_csv(noise_table(planned.noises()), folder / "noise.csv")
-    numbers = export.records_frame(report.source_rows(planned.files))
-    export.write_csv(numbers, folder / "numbers.csv")
+    dataset.save(done.cells, folder / CELLS, planned.model.source)
+    tables.write_csv(noise_table(planned.noises()), folder / "noise.csv")
+    numbers = tables.records_frame(model_report.source_rows(planned.files))
+    tables.write_csv(numbers, folder / "numbers.csv")
     return tuple(_write_read(read, folder) for read in done.reads)
 
 
-def _write_read(read: Read, folder: Path) -> Read:
+def _write_read(read: AssayResult, folder: Path) -> AssayResult:
     """Write the tables and pictures of one assay."""
     name = slug(read.table.title)
     home = folder / name
     home.mkdir()
     data = [
-        export.write_csv(read.reading.raw, home / "raw.csv"),
-        export.write_csv(read.reading.summary, home / "summary.csv"),
+        tables.write_csv(read.reading.raw, home / "raw.csv"),
+        tables.write_csv(read.reading.summary, home / "summary.csv"),
     ]
     if isinstance(read.reading, FlowReading) and not has_flowio():
         notes = (*read.reading.notes, _NO_FCS)
@@ -247,14 +251,14 @@ def _write_read(read: Read, folder: Path) -> Read:
             data.append(write_fcs(tube, path, read.reading.spillover))
     gates = gate_records(read.reading)
     if gates:
-        data.append(export.write_csv(export.records_frame(gates), home / "gates.csv"))
+        data.append(tables.write_csv(tables.records_frame(gates), home / "gates.csv"))
     if isinstance(read.reading, PlateReading):
         data.append(write_plate_map(read.reading.plate, home / "plate.csv"))
     fits = fit_records(read.reading)
     if fits:
-        data.append(export.write_csv(export.records_frame(fits), home / "fits.csv"))
+        data.append(tables.write_csv(tables.records_frame(fits), home / "fits.csv"))
     picture = home / f"{name}.png"
-    plotting.save(read.assay.plot(read.reading), picture)
+    plots.save(read.assay.plot(read.reading), picture)
     return replace(
         read,
         pictures=(picture.relative_to(folder),),
@@ -304,7 +308,7 @@ def fit_records(reading: Reading) -> list[dict[str, Any]]:
     ]
 
 
-def provenance(done: Done) -> dict[str, Any]:
+def study_provenance(done: StudyResult) -> dict[str, Any]:
     """Return how the study was run, as plain values."""
     planned = done.planned
     failed = int((done.cells["status"].values != SolverStatus.OK).sum())
@@ -321,5 +325,5 @@ def provenance(done: Done) -> dict[str, Any]:
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": provenance_.versions(),
+        "versions": versions(),
     }

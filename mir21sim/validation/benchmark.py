@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mir21sim._typing import FloatArray
-from mir21sim.compiler import load as library
+from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus
 from mir21sim.model import files as model_files
@@ -262,7 +262,7 @@ def measure(
     say : called with what comes next; it takes about half a minute in all
     """
     say = say or (lambda _: None)
-    compiled = library.load(model, context)
+    compiled = load(model, context)
     problem = cells(compiled, n_cell)
     say("compile times, in processes with empty caches")
     begin = start_up(model, compiled.context or model_files.BASE)

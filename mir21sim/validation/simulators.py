@@ -15,8 +15,8 @@ import numpy as np
 
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
-from mir21sim.model import network as ir
 from mir21sim.model.formats import sbml_writer
+from mir21sim.model.network import Network
 
 Tool: TypeAlias = Callable[..., FloatArray]
 """``(sbml, names, times, rtol, atol)`` → values, shape (n_time, n_name)."""
@@ -26,7 +26,7 @@ MAX_STEPS = 1_000_000
 
 def run(
     tool: str,
-    network: ir.Network,
+    network: Network,
     names: Sequence[str],
     times: FloatArray,
     *,

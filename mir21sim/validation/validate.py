@@ -14,9 +14,9 @@ import numpy as np
 import xarray as xr
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.compare import curve_features
-from mir21sim.analysis.deaths import DEAD, crossing_times
-from mir21sim.compiler import load as library
+from mir21sim.analysis.cell_death import DEAD, crossing_times
+from mir21sim.analysis.curves import curve_features
+from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, SolverError, hint
 from mir21sim.model import files as model_files
@@ -125,7 +125,7 @@ class _Bench:
 
     def context(self, name: str) -> CompiledModel:
         if name not in self.loaded:
-            self.loaded[name] = library.load(self.model, name)
+            self.loaded[name] = load(self.model, name)
         return self.loaded[name]
 
     def value(self, case: Case) -> float:

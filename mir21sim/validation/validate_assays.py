@@ -15,10 +15,15 @@ import xarray as xr
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.dose_response import fit_hill
-from mir21sim.assays import experiment as bench
-from mir21sim.assays.experiment import Experiment, Sample
+from mir21sim.assays.experiment import (
+    Experiment,
+    Sample,
+    check_sample,
+    origins,
+    run_experiment,
+)
 from mir21sim.assays.statistics import compare_groups
-from mir21sim.compiler import load as library
+from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.model import files as model_files
@@ -129,7 +134,7 @@ class _Dishes:
         if self.context not in (*model_files.contexts(self.name), model_files.BASE):
             reason = f"the model has no context `{self.context}`"
             return [_outcome(row, reason=reason) for row in rows]
-        model = library.load(self.name, self.context)
+        model = load(self.name, self.context)
         lacking = [_lacking(model, row) for row in rows]
         able = {k: row for k, row in enumerate(rows) if not lacking[k]}
         first = [
@@ -199,10 +204,10 @@ class _Dishes:
             n_cell = self.population.n
             tell = _part_of(progress, started * n_cell, len(dishes) * n_cell)
             experiment = Experiment(tuple(mine), self.population, ends)
-            cells = bench.run(
+            cells = run_experiment(
                 model, experiment, observe, options=options, progress=tell
             )
-            for k, origin in enumerate(bench.origins(cells)):
+            for k, origin in enumerate(origins(cells)):
                 self.cells.setdefault(origin, []).append(cells.isel(sample=[k]))
             started += len(mine)
 
@@ -297,7 +302,7 @@ def _lacking(model: CompiledModel, row: AssayCheck) -> str:
         for side in row.sides:
             side.readout.assay_at(side.end_h).needs(model)
             for dish in _dishes(model, side):
-                bench.check(model, dish, (0.0, side.end_h))
+                check_sample(model, dish, (0.0, side.end_h))
     except InputError as error:
         return str(error)
     return ""

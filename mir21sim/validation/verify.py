@@ -18,7 +18,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler.conservation import conserved_totals
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
-from mir21sim.simulation import dataset as results
+from mir21sim.simulation import dataset
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options, choose_method
 from mir21sim.simulation.perturbations import Perturbations
@@ -27,7 +27,7 @@ from mir21sim.simulation.run import execute, prepare
 from mir21sim.simulation.snapshot import snapshot
 from mir21sim.simulation.translate import Arranged
 from mir21sim.solvers.solve import METHODS
-from mir21sim.validation import simulators as other_tools
+from mir21sim.validation import simulators
 
 TIGHTER = 10.0
 """Both tolerances are divided by it for all runs but the one to be verified."""
@@ -171,7 +171,7 @@ def verify(
     ]
     checks += [
         views.by_tool(tool, arranged, reference)
-        for tool in (other_tools.TOOLS if tools is None else tools)
+        for tool in (simulators.TOOLS if tools is None else tools)
     ]
     checks += [views.conserved(arranged, reference), views.not_negative(reference)]
     return Verification(
@@ -187,10 +187,10 @@ def verify(
 def _check_tools(tools: Sequence[str] | None) -> None:
     """Stop for a tool that does not exist, or was asked for and is not installed."""
     for tool in tools or ():
-        if tool not in other_tools.TOOLS:
-            raise UnknownNameError("tool", tool, tuple(other_tools.TOOLS))
-        if not other_tools.installed(tool):
-            raise InputError(other_tools.how_to_install(tool))
+        if tool not in simulators.TOOLS:
+            raise UnknownNameError("tool", tool, tuple(simulators.TOOLS))
+        if not simulators.installed(tool):
+            raise InputError(simulators.how_to_install(tool))
 
 
 def _quantities(model: CompiledModel) -> tuple[str, ...]:
@@ -257,11 +257,11 @@ class _Views:
 
     def by_tool(self, tool: str, arranged: Arranged, reference: FloatArray) -> Check:
         """Compare another simulator with the reference."""
-        if not other_tools.installed(tool):
-            return Check(tool, "not installed", note=other_tools.how_to_install(tool))
+        if not simulators.installed(tool):
+            return Check(tool, "not installed", note=simulators.how_to_install(tool))
 
         def curves() -> FloatArray:
-            made = other_tools.run(
+            made = simulators.run(
                 tool,
                 snapshot(self.model, arranged),
                 self.names,
@@ -314,7 +314,7 @@ class _Views:
         status = SolverStatus(done.status[0])
         if status != SolverStatus.OK:
             raise SolverError(done.messages[0], status, t=float(done.t_end[0]))
-        columns = [done.dataset[results.variable_name(n)].values for n in self.names]
+        columns = [done.dataset[dataset.variable_name(n)].values for n in self.names]
         return np.stack(columns, axis=1)
 
     def _against(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mir21sim as ms
-from mir21sim.analysis import plots as plotting
-from mir21sim.analysis.compare import compare
+from mir21sim.analysis import plots
+from mir21sim.analysis.curves import compare
 from mir21sim.analysis.measured import read_measured
 from mir21sim.errors import InputError
 
@@ -29,7 +29,7 @@ def texts(ax):
 
 
 def test_curves_have_labels_units_and_a_legend_by_dose(swept):
-    ax = plotting.plot_curves(swept, "CASP8_active")
+    ax = plots.plot_curves(swept, "CASP8_active")
     assert ax.get_xlabel() == "time (h)"
     assert "(molecules per cell)" in ax.get_ylabel()
     assert texts(ax) == ["0", "1", "5", "10", "50", "100"]
@@ -37,28 +37,28 @@ def test_curves_have_labels_units_and_a_legend_by_dose(swept):
 
 
 def test_curves_show_the_data(swept):
-    ax = plotting.plot_curves(swept, "C8")
+    ax = plots.plot_curves(swept, "C8")
     assert np.array_equal(ax.lines[4].get_ydata(), swept["C8"].sel(L=50).values)
 
 
 def test_fixed_doses_are_marked_and_named(swept):
-    ax = plotting.plot_curves(swept, "C8")
+    ax = plots.plot_curves(swept, "C8")
     assert any("Bid 10 molecule" in t.get_text() for t in ax.texts)
 
 
 def test_dose_response_tells_the_fit_or_why_none(swept):
     features = compare(swept, "CASP8_active")
-    ax = plotting.plot_dose_response(features)
+    ax = plots.plot_dose_response(features)
     assert "EC50" in texts(ax)[0]
     flat = compare(swept.assign(C8=swept["C8"] * 0 + 1.0), "C8")
     assert (
         "no EC50: the response changes by less than 1 %"
-        in texts(plotting.plot_dose_response(flat))[0]
+        in texts(plots.plot_dose_response(flat))[0]
     )
 
 
 def test_zero_dose_stands_on_the_logarithmic_axis(swept):
-    ax = plotting.plot_dose_response(compare(swept, "CASP8_active"))
+    ax = plots.plot_dose_response(compare(swept, "CASP8_active"))
     assert ax.get_xscale() == "log"
     assert ax.get_xticklabels()[0].get_text() == "0"
     points = ax.lines[-2].get_xdata() if len(ax.lines) > 2 else ax.lines[0].get_xdata()
@@ -70,15 +70,15 @@ def test_two_swept_names_get_a_panel_each_value():
     result = ms.sweep(
         model, {"L": [0, 10], "XIAP": [1e4, 1e5]}, "30 min", points=4, observe="C8"
     )
-    assert len(plotting.plot_sweep(result, "C8").axes) == 3
+    assert len(plots.plot_sweep(result, "C8").axes) == 3
     with pytest.raises(InputError, match="one swept name, got L, XIAP"):
-        plotting.plot_curves(result, "C8")
+        plots.plot_curves(result, "C8")
 
 
 def test_overlay_draws_measured_points(swept, tmp_path):
     path = tmp_path / "lab.csv"
     path.write_text("time_h,value,error,label\n1,5,1,blot\n2,9,1,blot\n")
-    ax = plotting.plot_overlay({"model": swept}, "C8", read_measured(path))
+    ax = plots.plot_overlay({"model": swept}, "C8", read_measured(path))
     assert texts(ax)[1] == "blot (measured)"
 
 
@@ -100,7 +100,7 @@ def test_bad_measured_file_is_refused(content, message, tmp_path):
 
 
 def test_pictures_are_written_on_white(swept, tmp_path):
-    path = plotting.save(plotting.plot_sweep(swept, "C8"), tmp_path / "new" / "a.png")
+    path = plots.save(plots.plot_sweep(swept, "C8"), tmp_path / "new" / "a.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"`a\.bmp` must end in \.png"):
-        plotting.save(plotting.plot_curves(swept, "C8"), tmp_path / "a.bmp")
+        plots.save(plots.plot_curves(swept, "C8"), tmp_path / "a.bmp")

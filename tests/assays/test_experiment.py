@@ -9,7 +9,7 @@ import support
 
 from mir21sim.assays.antibodies import Antibody
 from mir21sim.assays.assay import run_assays, stream
-from mir21sim.assays.experiment import Experiment, Sample, dose_series, run
+from mir21sim.assays.experiment import Experiment, Sample, dose_series, run_experiment
 from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.simulation import steady_state as resting
@@ -34,7 +34,7 @@ def found(cascade):
         Sample("less A", perturb=Perturbations(knockdown={"A": 0.5})),
         Sample("all alike", parameters={"k_A": 2.0}),
     )
-    return run(cascade, Experiment(samples, CELLS, (0, 1, 5)), ["A", "B"])
+    return run_experiment(cascade, Experiment(samples, CELLS, (0, 1, 5)), ["A", "B"])
 
 
 def test_a_dish_has_the_dimensions_and_only_the_quantities_asked_for(found):
@@ -80,13 +80,13 @@ def test_the_rest_of_the_cells_is_sought_once_for_all_doses(cascade, monkeypatch
     settle = resting.settle
     monkeypatch.setattr(resting, "settle", counted)
     samples = dose_series("B", "B=1 molecule@0h", [0, 1, 10, 100])
-    run(cascade, Experiment(samples, Population(7, seed=91), (0, 1)), ["B"])
+    run_experiment(cascade, Experiment(samples, Population(7, seed=91), (0, 1)), ["B"])
     assert sum(n for n in sought if n > 1) == 7
 
 
 def test_progress_counts_the_cells_of_all_dishes(cascade):
     seen = []
-    run(
+    run_experiment(
         cascade,
         Experiment((Sample("a"), Sample("b")), CELLS, (0, 1)),
         ["A"],
@@ -136,15 +136,15 @@ def test_what_cannot_be_is_refused(make, message):
 def test_unknown_names_and_results_too_large_are_refused(cascade):
     one = Experiment((Sample("a"),), CELLS, (0, 1))
     with pytest.raises(UnknownNameError, match="`AA`"):
-        run(cascade, one, ["AA"])
+        run_experiment(cascade, one, ["AA"])
     large = Experiment((Sample("a"),), Population(10**6), range(200))
     with pytest.raises(InputError, match=r"take 1\.5 GiB, more than 1: keep fewer"):
-        run(cascade, large, ["A"])
+        run_experiment(cascade, large, ["A"])
 
 
 def test_failed_cells_are_counted_and_left_as_nan(cascade):
     with pytest.warns(FailedRunsWarning, match="4 of 4 cells .*cell 0 of `a`"):
-        found = run(
+        found = run_experiment(
             cascade,
             Experiment((Sample("a", "B=5 molecule@0h"),), CELLS, (0, 1)),
             ["B"],

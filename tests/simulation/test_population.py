@@ -7,7 +7,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim.analysis.deaths import (
+from mir21sim.analysis.cell_death import (
     crossing_times,
     death_quantity,
     death_records,

@@ -18,12 +18,12 @@ import xarray as xr
 from scipy import stats
 
 from mir21sim import cli
-from mir21sim.assays import experiment as bench
+from mir21sim.assays import experiment
 from mir21sim.assays.fcs import read_fcs
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.errors import InputError, ModelError
-from mir21sim.simulation import dataset as results
+from mir21sim.simulation import dataset
 from mir21sim.simulation.checkpoint import folder_for
 from mir21sim.simulation.population import LogNormal
 from mir21sim.studies import command as study
@@ -469,7 +469,7 @@ def test_all_assays_read_the_cells_that_are_kept(done):
     cells = xr.open_dataset(done / run.CELLS, engine="h5netcdf").load()
     assert cells.sizes == {"sample": 3, "cell": 4, "time": 3}
     assert {"PTEN_total", "CASP3_active"} <= set(cells.data_vars)
-    assert "<sbml" in results.read_source(done / run.CELLS)["sbml"]
+    assert "<sbml" in dataset.read_source(done / run.CELLS)["sbml"]
 
 
 def test_the_same_seed_gives_the_same_bytes(done, tmp_path):
@@ -523,8 +523,8 @@ class Stopping:
 
     def __init__(self, monkeypatch, at=None, error=KeyboardInterrupt):
         self.seen, self.at, self.error = [], at, error
-        self.dish = bench._dish
-        monkeypatch.setattr(bench, "_dish", self)
+        self.dish = experiment._dish
+        monkeypatch.setattr(experiment, "_dish", self)
 
     def __call__(self, model, cells, sample, *others, **options):
         if len(self.seen) == self.at:
@@ -625,7 +625,7 @@ def test_an_error_after_the_cells_leaves_old_results_and_the_dishes(
     def stopped(*_, **__):
         raise RuntimeError
 
-    monkeypatch.setattr(study.page, "render", stopped)
+    monkeypatch.setattr(study.report, "render", stopped)
     with pytest.raises(RuntimeError):
         study.run_study(path, tmp_path / "r", overwrite=True, backend="numpy")
     assert files_of(tmp_path / "r") == before
@@ -634,9 +634,10 @@ def test_an_error_after_the_cells_leaves_old_results_and_the_dishes(
 
 HANGS = """
 import time
-from mir21sim import bench, cli
+from mir21sim import cli
+from mir21sim.assays import experiment
 
-dish, done = bench._dish, []
+dish, done = experiment._dish, []
 
 def hanging(*given, **options):
     if len(done) == 2:
@@ -644,7 +645,7 @@ def hanging(*given, **options):
     done.append(1)
     return dish(*given, **options)
 
-bench._dish = hanging
+experiment._dish = hanging
 cli.main()
 """
 
@@ -710,7 +711,7 @@ def tubes():
     )
     assay = FlowCytometry(events=200)
     table = schema.ASSAYS["flow"](kind="flow")
-    return run.Read(table, assay, assay.read(cells, seed=1, test="none"))
+    return run.AssayResult(table, assay, assay.read(cells, seed=1, test="none"))
 
 
 def test_tubes_are_written_with_the_gates_that_give_their_percentages(tubes, tmp_path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mir21sim.analysis.compare import curve_features
-from mir21sim.compiler import load as library
+from mir21sim.analysis.curves import curve_features
+from mir21sim.compiler.load import load
 from mir21sim.model import files as model_files
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
@@ -19,7 +19,7 @@ FLOOR = 1e-3
 
 @pytest.fixture(scope="module", params=CASES, ids=IDS)
 def model(request):
-    return library.load(*request.param, backend="numpy")
+    return load(*request.param, backend="numpy")
 
 
 def by_roadrunner(roadrunner, model):
@@ -70,7 +70,7 @@ HALF_SMAC_MIN = {
 @pytest.mark.parametrize("case", HALF_SMAC_MIN, ids=["EARM 1.3", "M1a fitted"])
 def test_half_of_smac_is_out_when_the_published_model_says(case):
     """Ligand is an amount at the start: 60 molecules per ng/ml."""
-    model = library.load(*case, backend="numpy")
+    model = load(*case, backend="numpy")
     result = sweep(
         model,
         {"L": DOSES},
@@ -96,7 +96,7 @@ def test_more_ligand_kills_earlier(model):
 
 def test_synthesis_at_full_speed_delays_death_of_earm_1_3():
     """Cycloheximide, `f_synthesis` = 0.15, sensitises: FLIP and Mcl-1 run out."""
-    model = library.load("earm_1_3", backend="numpy")
+    model = load("earm_1_3", backend="numpy")
     result = sweep(
         model, {"f_synthesis": [0.15, 1.0]}, 10.0, points=601, observe="PARP_cleaved"
     )

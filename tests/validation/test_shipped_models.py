@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mir21sim.compiler import conservation as moieties
-from mir21sim.compiler import load as library
+from mir21sim.compiler.load import check, load
 from mir21sim.errors import SolverStatus
 from mir21sim.model import files as model_files
 from mir21sim.model import metadata as model_metadata
@@ -43,7 +43,7 @@ each_case = pytest.mark.parametrize(("name", "context"), CASES, ids=IDS)
 def loaded(name, context):
     """Return a model, the largest one compiled: 14 contexts share its kernels."""
     backend = "numba" if name == "mir21_apoptosis" else "numpy"
-    return library.load(name, context, backend=backend)
+    return load(name, context, backend=backend)
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def test_the_sbml_is_that_of_the_antimony(name):
 
 @each_case
 def test_lint_finds_no_error(name, context):
-    issues = library.check(model_files.find(name, context))
+    issues = check(model_files.find(name, context))
     assert [i.message for i in issues if i.severity == "error"] == []
 
 

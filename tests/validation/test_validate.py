@@ -9,19 +9,17 @@ import support
 import xarray as xr
 
 from mir21sim import cli
-from mir21sim.analysis import model_report as report
-from mir21sim.analysis import network_plot as diagrams
-from mir21sim.analysis import plots as plotting
-from mir21sim.analysis.deaths import crossing_times
-from mir21sim.compiler import load as library
+from mir21sim.analysis import model_report, network_plot, plots
+from mir21sim.analysis.cell_death import crossing_times
+from mir21sim.compiler.load import load
 from mir21sim.errors import InputError, ModelError
 from mir21sim.model import files as model_files
 from mir21sim.model import metadata as model_metadata
 from mir21sim.model import read as model_read
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.treatment import Treatment
-from mir21sim.validation import arms, validate, verdicts
 from mir21sim.validation import claims as checks
+from mir21sim.validation import pathway_arms, validate, verdicts
 from mir21sim.validation.readouts import Quantity, Readout
 
 CLAIM = {
@@ -246,7 +244,7 @@ def test_a_threshold_is_found_between_the_ends(tmp_path):
         "error": "1e-9..1e6",
     }
     (found,) = judged(tmp_path, observations=[row], words=["MOMP_fraction"])
-    lacking = "MOMP_fraction" not in library.load("mir21_core").assigned_names
+    lacking = "MOMP_fraction" not in load("mir21_core").assigned_names
     assert lacking or math.isfinite(found.predicted)
 
 
@@ -327,11 +325,13 @@ def test_command_names_the_unknown_id(capsys):
 
 def test_arms_need_their_genes():
     with pytest.raises(InputError, match="The arms need `PTEN`, and earm_1_3 has none"):
-        arms.arms("earm_1_3")
+        pathway_arms.pathway_arms("earm_1_3")
 
 
 def test_arm_table_says_what_it_shows():
-    text = arms.arm_text([arms.Arm("HeLa", "PDCD4", 0.1, 0.3, 0.5, 0.4)])
+    text = pathway_arms.arm_text(
+        [pathway_arms.Arm("HeLa", "PDCD4", 0.1, 0.3, 0.5, 0.4)]
+    )
     assert "HeLa" in text
     assert "50%" in text
     assert "10% → 30%" in text
@@ -340,11 +340,11 @@ def test_arm_table_says_what_it_shows():
 # --------------------------------------------------------- sources, pools, the network
 def test_sources_shows_every_number_and_the_context_in_its_place():
     files = model_files.find("mir21_core", "MCF-7")
-    rows = {row["id"]: row for row in report.source_rows(files)}
+    rows = {row["id"]: row for row in model_report.source_rows(files)}
     assert set(model_metadata.parameter_table(files)) <= set(rows)
     assert rows["k_tx_miR21"]["from"] == "MCF-7"
     assert rows["k_tx_miR21"]["value"] == 0.28
-    text = report.source_text(files)
+    text = model_report.source_text(files)
     assert "[MCF-7] copies per cell recalled" in text
     assert f"{len(rows)} numbers: " in text
 
@@ -363,18 +363,18 @@ def test_info_lists_conserved_pools(capsys):
 
 def test_network_counts_what_crosses_between_modules():
     network = support.CASCADE
-    count = diagrams.crossings(network, {"first": ("A",), "second": ("B",)})
+    count = network_plot.crossings(network, {"first": ("A",), "second": ("B",)})
     assert count == {("first", "second"): 1}
     binding = support.BINDING  # A + B use each other up; both act on C
-    count = diagrams.crossings(binding, {"a": ("A",), "b": ("B",), "c": ("C",)})
+    count = network_plot.crossings(binding, {"a": ("A",), "b": ("B",), "c": ("C",)})
     assert count[("a", "c")] == 1
     assert ("a", "b") not in count
 
 
 def test_network_picture_names_every_module(tmp_path):
     network, info = model_read.understand(model_files.find("mir21_apoptosis", "HeLa"))
-    figure = diagrams.plot_network(network, info)
+    figure = network_plot.plot_network(network, info)
     words = " ".join(t.get_text().replace("\n", " ") for t in figure.axes[0].texts)
-    for name in diagrams.modules_of(network, info):
+    for name in network_plot.modules_of(network, info):
         assert name[:20] in words
-    plotting.save(figure, tmp_path / "n.png")
+    plots.save(figure, tmp_path / "n.png")

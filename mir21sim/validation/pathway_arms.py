@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mir21sim.analysis.deaths import death_quantity, fraction_dead
-from mir21sim.compiler import load as library
+from mir21sim.analysis.cell_death import death_quantity, fraction_dead
+from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.model import files as model_files
@@ -55,7 +55,7 @@ class Arm:
     missing: float
 
 
-def arms(
+def pathway_arms(
     model: str | Path = DEFAULT_MODEL,
     *,
     contexts: Sequence[str] | None = None,
@@ -77,7 +77,7 @@ def arms(
     InputError
         For a model that lacks one of the three genes, the inhibitor or the read-outs.
     """
-    loaded = {name: library.load(model, name) for name in contexts or _names(model)}
+    loaded = {name: load(model, name) for name in contexts or _names(model)}
     if contexts is None:
         rest = {name: _resting_input(m, options) for name, m in loaded.items()}
         top = max(rest.values(), default=0.0)

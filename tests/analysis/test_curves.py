@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mir21sim.analysis.compare import FEATURES, compare, curve_features, stimulus_time
+from mir21sim.analysis.curves import FEATURES, compare, curve_features, stimulus_time
 from mir21sim.analysis.dose_response import fit_hill, hill_curve
 from mir21sim.errors import InputError, UnknownNameError
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from mir21sim import units
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.compare import quantity
+from mir21sim.analysis.curves import quantity
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.units import SECONDS_PER_HOUR
