@@ -55,7 +55,7 @@ def partials(tree: Tree) -> dict[Leaf, Tree]:
     """Return the derivative of a tree by each row that it reads, without zeros."""
     found = {}
     for leaf in sorted(leaves(tree)):
-        derivative = directional(tree, lambda x, leaf=leaf: ONE if x == leaf else None)
+        derivative = directional(tree, {leaf: ONE}.get)
         if derivative is not None:
             found[leaf] = derivative
     return found
@@ -162,7 +162,7 @@ def _over(divisor: Callable[[Tree], Tree]) -> Callable[[Tree, Tree], Tree]:
 
 _OUTER: dict[str, Callable[[Tree, Tree], Tree]] = {
     "neg": lambda _, d: ("neg", d),
-    "exp": lambda tree, d: product(tree, d),
+    "exp": product,
     "log": lambda tree, d: ("/", d, tree[1]),
     "log10": lambda tree, d: ("/", d, ("*", ("c", math.log(10.0)), tree[1])),
     "sqrt": lambda tree, d: ("/", d, ("*", ("c", 2.0), tree)),

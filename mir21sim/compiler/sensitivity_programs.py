@@ -60,7 +60,7 @@ second : e = change of the partials of states along (sd, pd); g as for ``linear`
 inner : au = tangents of the rules along the stage u and the time ut
 bend : out += N·(g + e·u + partials·b), b = e·u for the rules
 gather : rows of g for rates = Nᵀ·phi
-linear_t, extra_t : out += and pb += the adjoint of ``linear``; g of the rules is used up
+linear_t, extra_t : out += and pb += the adjoint of ``linear``; g of rules is used up
 bend_t : q += the adjoint of e
 second_t : out += and pb += the adjoint of ``second``
 solve_t : out = W⁻ᵀ·out, in place, with the factors of ``matrix``
@@ -342,7 +342,7 @@ class _SensitivityPlanner:
         return statements
 
     def _second_t(self) -> list[Statement]:
-        """Return the adjoint of ``second``: Σ q · second partials, through the rules."""
+        """Return the adjoint of ``second``: Σ q · second partials, through rules."""
         by_leaf: dict[Leaf, list[Tree]] = {}
         for k, m in self.seconds.items():
             for leaf, tree in partials(self.by_state[k].tree).items():
@@ -401,8 +401,7 @@ def module_text(
 ) -> str:
     """Return the source of the module with the sensitivity programs of one network."""
     parts = [
-        f'"""Sensitivity programs of {model_id}, network {key}. Generated, do not edit.'
-        '"""\n',
+        f'"""Sensitivity programs of {model_id}, network {key}. Generated."""\n',
         f"N_STATE = {len(system.y)}",
         f"N_PARAM = {len(system.p)}",
         f"N_RULE = {len(system.a)}",

@@ -132,6 +132,19 @@ def _interpolate(out, run, k, theta, y, ys, dense, lane, need):
         out[run, k, m] = rest * y[i, lane] + theta * (ys[i, lane] + rest * inner)
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _record(trail_t, trail_h, trail_y, trail_n, run, t, h, y, lane):
+    """Keep start, length and state of an accepted step; count it where none fits."""
+    k = trail_n[run]
+    trail_n[run] = k + 1
+    if k < trail_t.shape[1]:
+        trail_t[run, k] = t
+        trail_h[run, k] = h
+    if k < trail_y.shape[1]:
+        for i in range(y.shape[0]):
+            trail_y[run, k, i] = y[i, lane]
+
+
 @numba.njit(
     types.void(
         RATES, MATRIX, SOLVE, TIME, types.boolean,
@@ -139,6 +152,7 @@ def _interpolate(out, run, k, theta, y, ys, dense, lane, need):
         _F2, _F2, _F1, _I1, _F1, _I1, _I1, _F2,
         _F1, _F1, _F1, types.int64, types.int64, types.int64, _I1, _I1,
         _F3, _I1, _F1, _F2, _I1, _I1, _B1, _B1,
+        _F2, _F2, _F3, _I1,
     ),
     cache=True,
     nogil=True,
@@ -150,10 +164,12 @@ def drive(
     y0, p0, times, need, act_time, act_state, act_kind, act_value,
     rel, atol, floor, max_steps, first, last, sizes, held,
     out, status, t_end, y_end, n_steps, n_rejected, begun, halt,
+    trail_t, trail_h, trail_y, trail_n,
 ):  # fmt: skip
     """Integrate the runs `first` to `last`, writing the needed states at all times.
 
     A run is marked in `begun` when it starts and stops when it is marked in `halt`.
+    Accepted steps are kept in the trail as far as its arrays reach.
     """
     s, n, n_param = alpha.size, y0.shape[1], p0.shape[1]
     y = np.zeros((n, LANES))
@@ -358,6 +374,9 @@ def drive(
                 after_reject[lane] = False
                 h_old[lane] = h[lane]
                 e_old[lane] = max(1e-2, e)
+                _record(
+                    trail_t, trail_h, trail_y, trail_n, r, t[0, lane], h[lane], y, lane
+                )
                 t[0, lane] = new_t
                 if low[0, lane] < 0.0:
                     ended = _NEGATIVE

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -38,6 +39,54 @@ problems that amplify errors. Time at an achieved error does not change by it.""
 
 Done: TypeAlias = "Future[int]"
 """A chunk that a thread works on; its number of runs when it is done."""
+
+
+TRAIL = 512
+"""Accepted steps of a run that a trail has room for at first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trail:
+    """The accepted steps of some runs.
+
+    Attributes
+    ----------
+    t, h : float arrays, shape (n_run, n_kept): start and length of each step
+    y : float array, shape (n_run, n_kept, n_state): state at the start of each step;
+        n_kept is 0 where states are not wanted
+    n : int array, shape (n_run,): number of steps
+    """
+
+    t: FloatArray
+    h: FloatArray
+    y: FloatArray
+    n: IntArray
+
+    @classmethod
+    def empty(cls, n_run: int, n_kept: int, n_state: int, *, states: bool) -> "Trail":
+        """Return a trail without steps that has room for `n_kept` of them."""
+        return cls(
+            np.zeros((n_run, n_kept)),
+            np.zeros((n_run, n_kept)),
+            np.zeros((n_run, n_kept if states else 0, n_state)),
+            np.zeros(n_run, np.int64),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorder:
+    """Asks for the accepted steps of every run.
+
+    Attributes
+    ----------
+    use : called in the working thread with (first, last, trail) after a chunk
+    states : keep the state at the start of each step as well
+    size : runs in a chunk at most
+    """
+
+    use: Callable[[int, int, Trail], None]
+    states: bool
+    size: int
 
 
 class _Watch:
@@ -106,6 +155,7 @@ def integrate_runs(
     keep: Callable[[int, int, FloatArray, Solution], None],
     n_jobs: int = 1,
     progress: Progress | None = None,
+    recorder: Recorder | None = None,
 ) -> tuple[Solution, bool]:
     """Integrate every run in chunks, which threads share.
 
@@ -117,6 +167,7 @@ def integrate_runs(
     need : int array, shape (n_need,): the states to keep at the output times
     keep : called in the working thread with (first, last, states, results) when a chunk
         is done; states has shape (last − first, n_time, n_need)
+    recorder : gets the accepted steps of every chunk
 
     Returns
     -------
@@ -128,7 +179,7 @@ def integrate_runs(
     n_run = len(problem)
     # Small sweeps are shared out as well, in whole groups of lanes.
     share = -(-n_run // (n_jobs * LANES)) * LANES
-    size = max(LANES, min(CHUNK, share))
+    size = max(LANES, min(CHUNK if recorder is None else recorder.size, share))
     starts = range(0, n_run, size)
 
     def work(start: int) -> int:
@@ -138,18 +189,11 @@ def integrate_runs(
         states = np.full((end - start, len(problem.times), len(need)), np.nan)
         bounds = (start, end)
         with watch.over(end - start) as chunk:
-            _drive(
-                kernels,
-                problem,
-                tolerances,
-                tableau,
-                need,
-                bounds,
-                states,
-                results,
-                chunk,
-            )
+            task = (kernels, problem, tolerances, tableau, need, bounds)
+            trail = _drive_recorded(task, states, results, chunk, recorder)
         keep(start, end, states, results)
+        if recorder is not None:
+            recorder.use(start, end, trail)
         return end - start
 
     done, interrupted = 0, False
@@ -171,6 +215,29 @@ def integrate_runs(
     return results, interrupted
 
 
+def _drive_recorded(
+    task: tuple[LaneKernels, Problem, Tolerances, Tableau, IntArray, tuple[int, int]],
+    states: FloatArray,
+    results: Solution,
+    chunk: _Chunk,
+    recorder: Recorder | None,
+) -> Trail:
+    """Run the driver over one chunk; again where the trail was too short."""
+    n_run, n_state = len(states), task[1].y0.shape[1]
+    if recorder is None:
+        trail = Trail.empty(n_run, 0, n_state, states=False)
+        _drive(*task, states, results, chunk, trail)
+        return trail
+    n_kept = TRAIL
+    while True:
+        trail = Trail.empty(n_run, n_kept, n_state, states=recorder.states)
+        _drive(*task, states, results, chunk, trail)
+        most = int(trail.n.max(initial=0))
+        if most <= n_kept:
+            return trail
+        n_kept = most
+
+
 def _drive(
     kernels: LaneKernels,
     problem: Problem,
@@ -181,6 +248,7 @@ def _drive(
     states: FloatArray,
     results: Solution,
     chunk: _Chunk,
+    trail: Trail,
 ) -> None:
     """Run the compiled driver over one chunk."""
     block = slice(*bounds)
@@ -207,4 +275,5 @@ def _drive(
         tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,
         results.status[block], results.t_end[block], results.y_end[block],
         results.n_steps[block], results.n_rejected[block], chunk.begun, chunk.halt,
+        trail.t, trail.h, trail.y, trail.n,
     )  # fmt: skip
