@@ -79,6 +79,7 @@ def key(network: ir.Network) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
+@functools.cache  # reading the metadata of a package takes a millisecond
 def _numba_version() -> str:
     try:
         return importlib.metadata.version("numba")
@@ -87,25 +88,31 @@ def _numba_version() -> str:
 
 
 def is_cached(network: ir.Network) -> bool:
-    """Say whether the module text of a network is there and whole."""
+    """Return whether the module text of a network is in the cache and undamaged."""
     return _read(folder() / f"m_{key(network)}.py") is not None
 
 
-def has_passed(network: ir.Network, check: str) -> bool:
-    """Say whether a network of this structure is noted as having passed a check."""
-    return (folder() / f"m_{key(network)}.{check}").is_file()
+def has_passed(name: str, check: str) -> bool:
+    """Return whether the network of a ``key`` is noted as having passed a check."""
+    return (folder() / f"m_{name}.{check}").is_file()
 
 
-def note_passed(network: ir.Network, check: str) -> None:
+def note_passed(name: str, check: str) -> None:
     """Note that a network passed a check that depends on its structure alone."""
     with contextlib.suppress(OSError):
-        (folder() / f"m_{key(network)}.{check}").touch()
+        (folder() / f"m_{name}.{check}").touch()
 
 
-def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
-    """Return the kernels of a network, generating and compiling what is not cached.
+def kernels(
+    network: ir.Network, backend: Backend = "numba", name: str | None = None
+) -> KernelModule:
+    """Return the kernels of a network; generate and compile those not in the cache.
 
     A damaged file in the cache is replaced, never fatal.
+
+    Parameters
+    ----------
+    name : ``key(network)``, where the caller has computed it already
 
     Raises
     ------
@@ -120,11 +127,11 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
         raise InputError(
             "The backend `numba` needs the package numba; `numpy` works without it."
         )
-    name = key(network)
+    name = name or key(network)
     path = folder() / f"m_{name}.py"
     text = _read(path)
     if text is None:
-        text = _generate(network)
+        text = _generate(network, name)
         _write(path, text)
     module = _import(path, backend)
     if backend == "numpy":
@@ -142,17 +149,22 @@ def kernels(network: ir.Network, backend: Backend = "numba") -> KernelModule:
     )
 
 
-def lane_kernels(network: ir.Network) -> "LaneKernels":
+def lane_kernels(network: ir.Network, name: str | None = None) -> "LaneKernels":
     """Return the vector kernels of a network for the batch solver.
+
+    Parameters
+    ----------
+    name : ``key(network)``, where the caller has computed it already
 
     Raises
     ------
     CodegenError
         For a function without vector code; such a model runs by SciPy.
     """
-    path = folder() / f"l_{key(network)}.py"
+    name = name or key(network)
+    path = folder() / f"l_{name}.py"
     if _read(path) is None:
-        _write(path, _generate_lanes(network))
+        _write(path, _generate_lanes(network, name))
     return _load_lanes(path)
 
 
@@ -205,14 +217,14 @@ def _load_lanes(path: Path) -> "LaneKernels":
         return build_lane_kernels.compile_lanes(_import(path, "lanes"))
 
 
-def _generate_lanes(network: ir.Network) -> str:
+def _generate_lanes(network: ir.Network, name: str) -> str:
     """Return the sealed text of the lane programs."""
     from mir21sim.compiler import lane_programs as lanes
     from mir21sim.compiler import symbolic
 
     system = symbolic.build(network)
     made = lanes.programs(system, frozenset(s.id for s in network.species))
-    return _sealed(lanes.module_text(made, system, network.id, key(network)))
+    return _sealed(lanes.module_text(made, system, network.id, name))
 
 
 def _sealed(body: str) -> str:
@@ -220,7 +232,7 @@ def _sealed(body: str) -> str:
     return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
 
 
-def _generate(network: ir.Network) -> str:
+def _generate(network: ir.Network, name: str) -> str:
     """Return the sealed module text; SymPy is imported only here."""
     from mir21sim.compiler import python_text as emit
     from mir21sim.compiler import (
@@ -230,7 +242,7 @@ def _generate(network: ir.Network) -> str:
 
     system = symbolic.build(network)
     events = symbolic_events.build(equations(network), system)
-    body = emit.module_text(system, events, network.id, key(network))
+    body = emit.module_text(system, events, network.id, name)
     return _sealed(body)
 
 

@@ -93,10 +93,11 @@ def assemble(
     network, info = understand(files)
     _stop_on(lint.structure_issues(network), files.name)
     # Units depend on the structure alone: once passed, a later start skips the check.
-    if unit_policy == "check" and not cache.has_passed(network, "units"):
+    key = cache.key(network)
+    if unit_policy == "check" and not cache.has_passed(key, "units"):
         _stop_on(unit_check.unit_issues(network), files.name)
-        cache.note_passed(network, "units")
-    return _compiled(files, network, info, backend)
+        cache.note_passed(key, "units")
+    return _compiled(files, network, info, cache.kernels(network, backend, key))
 
 
 def check(files: ModelFiles) -> list[lint.Issue]:
@@ -124,10 +125,9 @@ def _stop_on(issues: list[lint.Issue], name: str) -> None:
 
 
 def _compiled(
-    files: ModelFiles, network: Network, info: ModelInfo, backend: cache.Backend
+    files: ModelFiles, network: Network, info: ModelInfo, module: cache.KernelModule
 ) -> CompiledModel:
-    """Compile a checked network and evaluate its nominal start values."""
-    module = cache.kernels(network, backend)
+    """Label the kernels of a checked network and evaluate its nominal start values."""
     amounts = {s.id: s.initial for s in network.species}
     constants = {c.id: c.size for c in network.compartments}
     constants |= {p.id: p.value for p in network.parameters}

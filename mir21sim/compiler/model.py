@@ -1,23 +1,31 @@
 """CompiledModel: kernels plus the names that give axes a meaning."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mir21sim._typing import BoolArray, FloatArray
+from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.compiler import cache
+from mir21sim.compiler.equations import Equations, equations
 from mir21sim.compiler.kernels import Kernels
-from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.errors import CodegenError, InputError, UnknownNameError
 from mir21sim.model.info import ModelInfo
 from mir21sim.model.network import Network
 
+if TYPE_CHECKING:
+    from mir21sim.compiler.build_lane_kernels import LaneKernels
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)  # no slots: cached properties need a __dict__
 class CompiledModel:
     """One reaction network with its kernels, ready to integrate.
 
-    Immutable; built by ``library.load``. Whatever varies between runs is an argument
-    of the run and is never stored here.
+    Immutable; built by ``load``. Values that vary between runs are arguments of the
+    run and are never stored here. Derived quantities that depend on the model alone are
+    properties, computed on first use and kept.
 
     Attributes
     ----------
@@ -67,6 +75,62 @@ class CompiledModel:
                     f"`{label}` must have shape ({len(names)},), got {array.shape}."
                 )
             array.setflags(write=False)  # frozen must hold for the contents too
+
+    @cached_property
+    def equations(self) -> Equations:
+        """The network as differential and explicit equations."""
+        return equations(self.network)
+
+    @cached_property
+    def _lanes(self) -> "tuple[LaneKernels | None, str]":
+        try:
+            return cache.lane_kernels(self.network, self.kernel_key), ""
+        except CodegenError as error:
+            return None, str(error)
+
+    @property
+    def lane_kernels(self) -> "LaneKernels | None":
+        """Vector kernels of the batch solver; None where a function has none."""
+        return self._lanes[0]
+
+    @property
+    def lane_refusal(self) -> str:
+        """Reason why there are no vector kernels; empty where there are."""
+        return self._lanes[1]
+
+    @cached_property
+    def totals(self) -> FloatArray:
+        """A basis of the conserved totals, shape (n_total, n_state)."""
+        k = self.kernels
+        n_total = int(k.total_row[-1]) + 1 if len(k.total_row) else 0
+        totals = np.zeros((n_total, k.n_state))
+        totals[k.total_row, k.total_state] = k.total_value
+        totals.setflags(write=False)
+        return totals
+
+    @cached_property
+    def _needed(self) -> dict[frozenset[str], IntArray]:
+        return {}
+
+    def needed_states(self, names: Iterable[str]) -> IntArray:
+        """Return the indices of the states that some quantities depend on.
+
+        Parameters
+        ----------
+        names : ids of states, rule variables, rates or parameters
+
+        Returns
+        -------
+        int array, ascending; read-only, as it is kept for the next call
+        """
+        wanted = frozenset(names)
+        if wanted not in self._needed:
+            seen = self.equations.needs(wanted)
+            found = [i for i, name in enumerate(self.state_names) if name in seen]
+            index = np.array(found, dtype=np.int64)
+            index.setflags(write=False)
+            self._needed[wanted] = index
+        return self._needed[wanted]
 
     @property
     def id(self) -> str:

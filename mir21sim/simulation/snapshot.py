@@ -38,7 +38,8 @@ def snapshot(model: CompiledModel, arranged: Arranged) -> ir.Network:
     """
     if len(arranged.problem) != 1:
         raise InputError(
-            f"One run makes a model, got {len(arranged.problem)}: simulate it by itself."
+            f"One run makes a model, got {len(arranged.problem)} runs: simulate it "
+            "alone."
         )
     return _Snapshot(model, arranged).network()
 

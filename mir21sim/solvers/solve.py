@@ -10,10 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
-from mir21sim.compiler import cache
-from mir21sim.compiler.equations import equations
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import CodegenError, SolverStatus
+from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch.tableaus import TABLEAUX
 from mir21sim.solvers.problem import (
     METHOD_NAMES,
@@ -54,11 +52,7 @@ def usable_method(model: CompiledModel, method: str) -> str:
     kernels = model.kernels
     if kernels.backend != "numba" or kernels.events or not model.state_names:
         return SINGLE
-    try:
-        cache.lane_kernels(model.network)
-    except CodegenError:
-        return SINGLE
-    return method
+    return method if model.lane_kernels is not None else SINGLE
 
 
 def solve(
@@ -148,29 +142,26 @@ def _batch(
     from mir21sim.solvers.batch import integrate as batch
     from mir21sim.solvers.batch import outputs as observe  # Numba takes half a second
 
-    kernels = cache.lane_kernels(model.network)
+    kernels = model.lane_kernels
+    assert kernels is not None, model.lane_refusal
     need = needed_states(model, problem)
     n_select = len(problem.selection.source)
     # One quantity after the other, so that labelling them copies nothing.
-    values = np.full((n_select, len(problem), len(problem.times)), np.nan).transpose(
-        1, 2, 0
-    )
+    values = np.full((n_select, len(problem), len(problem.times)), np.nan)
     if allow_negative:
         problem = replace(problem, amounts=np.zeros_like(problem.amounts))
 
     def keep(first: int, last: int, states: FloatArray, _: Solution) -> None:
-        block = slice(first, last)
-        chosen = np.empty((last - first, len(problem.times), n_select))
         observe.observe(
             kernels,
             problem.selection,
             need,
             times=problem.times,
             states=states,
-            p=problem.p[block],
-            out=chosen,
+            p=problem.p[first:last],
+            first_run=first,
+            out=values,
         )
-        values[block] = chosen
 
     results, interrupted = batch.integrate_runs(
         kernels,
@@ -183,7 +174,7 @@ def _batch(
         progress=workers.progress,
     )
     results.method[results.status != SolverStatus.NOT_RUN] = METHOD_NAMES.index(method)
-    return replace(results, values=values), interrupted
+    return replace(results, values=values.transpose(1, 2, 0)), interrupted
 
 
 def needed_states(model: CompiledModel, problem: Problem) -> IntArray:
@@ -200,9 +191,8 @@ def needed_states(model: CompiledModel, problem: Problem) -> IntArray:
         *zip(chosen.divisor_source, chosen.divisor, strict=True),
     ]
     wanted = [names[Source(kind)][index] for kind, index in rows if index >= 0]
-    seen = equations(model.network).needs(wanted)
-    found = [i for i, name in enumerate(model.state_names) if name in seen]
-    return np.array(found or [0], dtype=np.int64)
+    found = model.needed_states(wanted)
+    return found.copy() if len(found) else np.zeros(1, dtype=np.int64)
 
 
 def subset(problem: Problem, which: IntArray) -> Problem:

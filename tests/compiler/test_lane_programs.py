@@ -154,7 +154,7 @@ def test_what_does_not_know_the_time_has_no_slope_in_it():
 
 
 def test_the_same_network_gives_the_same_text():
-    texts = {cache._generate_lanes(support.CHAIN) for _ in range(3)}
+    texts = {cache._generate_lanes(support.CHAIN, "name") for _ in range(3)}
     assert len(texts) == 1
 
 

@@ -11,48 +11,39 @@ from mir21sim.solvers.problem import Selection, Source
 
 ASSIGNED = types.FunctionType(types.void(ROWS, ROWS, ROWS, ROWS))
 
-_STATE, _ASSIGNED = int(Source.STATE), int(Source.ASSIGNED)
-_RATE, _PARAM = int(Source.RATE), int(Source.PARAM)
 _F1, _I1 = types.Array(types.float64, 1, "C"), types.Array(types.int64, 1, "C")
 _F3 = types.Array(types.float64, 3, "C")
-
-
-@numba.njit(cache=True, error_model="numpy", inline="always")
-def _take(source, index, lane, y, a, v, p):
-    """Return one quantity of one lane."""
-    if source == _STATE:
-        return y[index, lane]
-    if source == _ASSIGNED:
-        return a[index, lane]
-    if source == _RATE:
-        return v[index, lane]
-    return p[index, lane]
 
 
 @numba.njit(
     types.void(
         ASSIGNED, RATES, types.boolean, types.boolean, _I1, _F1, _F3, _I1, ROWS,
-        _I1, _I1, _I1, _I1, _F1, _F3,
+        _I1, _I1, _F1, types.int64, _F3,
     ),
     cache=True,
     nogil=True,
     error_model="numpy",
 )  # fmt: skip
 def _observe(
-    assigned, rates, use_assigned, use_rates, sizes, times, states, need, p0,
-    source, index, divisor_source, divisor, scale, out,
+    assigned, rates, use_assigned, use_rates, first_row, times, states, need, p0,
+    row, divisor_row, scale, first_run, out,
 ):  # fmt: skip
-    """Fill out (run, time, select); the lanes are times of one run."""
+    """Fill out (select, run, time) from `first_run` on; the lanes are times of one run.
+
+    Every quantity is a row of one array (row, lane): states, rule variables, rates,
+    parameters, which begin at the rows `first_row`.
+    """
     n_run, n_time, n_need = states.shape
-    n_state, n_param = sizes[0], p0.shape[1]
-    y = np.zeros((n_state, LANES))
-    scratch = np.zeros((n_state, LANES))
-    p = np.zeros((n_param, LANES))
-    v = np.zeros((sizes[1], LANES))
-    a = np.zeros((sizes[2], LANES))
+    n_select = row.size
+    rows = np.zeros((first_row[4], LANES))
+    y = rows[first_row[0] : first_row[1]]
+    a = rows[first_row[1] : first_row[2]]
+    v = rows[first_row[2] : first_row[3]]
+    p = rows[first_row[3] : first_row[4]]
+    slopes = np.zeros((first_row[1], LANES))
     t = np.zeros((1, LANES))
     for run in range(n_run):
-        for i in range(n_param):
+        for i in range(p.shape[0]):
             p[i, :] = p0[run, i]
         for start in range(0, n_time, LANES):
             count = min(LANES, n_time - start)
@@ -63,15 +54,17 @@ def _observe(
             if use_assigned:
                 assigned(t, y, p, a)
             if use_rates:
-                rates(t, y, p, v, a, scratch)
-            for k in range(source.size):
+                rates(t, y, p, v, a, slopes)
+            for k in range(n_select):
                 for lane in range(count):
-                    value = _take(source[k], index[k], lane, y, a, v, p) * scale[k]
-                    if divisor[k] >= 0:
-                        value /= _take(divisor_source[k], divisor[k], lane, y, a, v, p)
-                    if np.isnan(states[run, start + lane, 0]):
-                        value = np.nan
-                    out[run, start + lane, k] = value
+                    value = rows[row[k], lane] * scale[k]
+                    if divisor_row[k] >= 0:
+                        value /= rows[divisor_row[k], lane]
+                    out[k, first_run + run, start + lane] = value
+            for lane in range(count):
+                # A run that stopped has no states, so parameters are NaN there too.
+                if np.isnan(states[run, start + lane, 0]):
+                    out[:, first_run + run, start + lane] = np.nan
 
 
 def observe(
@@ -82,31 +75,41 @@ def observe(
     times: FloatArray,
     states: FloatArray,
     p: FloatArray,
+    first_run: int,
     out: FloatArray,
 ) -> None:
-    """Fill the selected quantities of a chunk from its needed states.
+    """Fill the selected quantities of a chunk of runs from its needed states.
 
     Parameters
     ----------
-    need : int array, shape (n_need,): which states `states` holds, 1 or more
+    need : int array, shape (n_need,): the states that `states` holds, 1 or more
     states : float array, shape (n_run, n_time, n_need); NaN where a run had stopped
     p : float array, shape (n_run, n_param)
-    out : float array, shape (n_run, n_time, n_select), filled
+    first_run : place of the chunk's first run in `out`
+    out : float array, shape (n_select, all runs, n_time), filled for the chunk
     """
+    sizes = kernels.n_state, kernels.n_a, kernels.n_rate, kernels.n_param
+    first_row = np.cumsum([0, *sizes])
+    place = np.zeros(len(Source), dtype=np.int64)
+    for kind, k in (
+        (Source.STATE, 0), (Source.ASSIGNED, 1), (Source.RATE, 2), (Source.PARAM, 3),
+    ):  # fmt: skip
+        place[kind] = first_row[k]
+    divides = selection.divisor >= 0
+    divisor_row = place[selection.divisor_source] + selection.divisor
     _observe(
         kernels.assigned,
         kernels.rates,
         selection.uses(Source.ASSIGNED),
         selection.uses(Source.RATE),
-        np.array([kernels.n_state, kernels.n_rate, kernels.n_a]),
+        first_row,
         times,
         states,
         need,
         np.array(p, order="C"),
-        selection.source,
-        selection.index,
-        selection.divisor_source,
-        selection.divisor,
+        place[selection.source] + selection.index,
+        np.where(divides, divisor_row, -1),
         selection.scale,
+        first_run,
         out,
     )
