@@ -1,5 +1,6 @@
 """Write a file in one move: to a temporary file beside it, then rename."""
 
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,3 +41,14 @@ def check_writable(path: str | Path, kinds: Sequence[str]) -> Path:
         raise InputError(f"`{path.name}` must end in {' or '.join(kinds)}.")
     prepare_output(path).unlink()
     return path
+
+
+def slug(name: str) -> str:
+    """Return a name as a file may be called.
+
+    Examples
+    --------
+    >>> slug("TRAIL 10 ng/ml")
+    'TRAIL_10_ng-ml'
+    """
+    return re.sub(r"[^\w.+-]+", "-", name.replace(" ", "_"))

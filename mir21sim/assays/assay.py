@@ -1,13 +1,15 @@
-"""What all assays share: the contract, the cells they read, the control.
+"""The contract of every assay: how it is set up, read, drawn, exported and claimed.
 
-A replicate is a well, a blot or a tube from a dish of its own, treated alike; what such
-dishes differ by is in the noise of each assay. Cells and events are no replicates.
+A replicate is a well, a blot or a tube from a dish of its own, treated alike; the
+variation between such dishes is part of the noise of each assay. Cells and events are
+no replicates.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,19 +17,40 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.tables import write_csv
 from mir21sim.assays.experiment import Experiment, Sample, run_experiment
 from mir21sim.assays.noise import Noise
+from mir21sim.assays.signals import replicates_of
 from mir21sim.assays.statistics import Scale, Test
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.errors import InputError
 from mir21sim.model.info import unique
 from mir21sim.simulation.options import Options
 from mir21sim.solvers.problem import Progress
 
 
+# ---------------------------------------------------------------------------- a reading
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How an assay is read.
+
+    Attributes
+    ----------
+    noise : whether measurement noise is added
+    seed : fixes the noise
+    replicates : of each sample; 1 without noise, as all would be equal
+    test : statistical test of the summary; "none" without noise
+    """
+
+    noise: bool
+    seed: int
+    replicates: int
+    test: Test
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What an assay measured.
+    """The result of reading an assay.
 
     Attributes
     ----------
@@ -42,25 +65,142 @@ class Reading:
     summary: pd.DataFrame
     notes: tuple[str, ...] = ()
 
+    def tables(self) -> tuple["NamedTable", ...]:
+        """Return further tables of the reading, for its report and its folder."""
+        return ()
 
-class Assay(Protocol):
-    """An assay: settings that know what to keep, how to read and how to draw."""
+
+@dataclass(frozen=True, slots=True)
+class NamedTable:
+    """A further table of a reading: name of its file, caption and records."""
+
+    name: str
+    caption: str
+    records: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Files written from a reading, and notes on files that could not be written."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------ a claim
+Take: TypeAlias = Callable[[pd.DataFrame, str, tuple[str, ...]], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class AssayClaim:
+    """How one assay is set up for a claim, and which numbers are compared.
+
+    Attributes
+    ----------
+    make : assay from arguments and the time of reading, h
+    take : replicates from raw table, sample and arguments, float array (n_replicate,)
+    arguments : names of the arguments, for messages
+    scale, blocks : how replicates are compared, as in ``compare_groups``
+    floor : least absolute difference that counts, in the unit of the replicates
+    """
+
+    make: Callable[[tuple[str, ...], float], "Assay[Any]"]
+    take: Take
+    arguments: tuple[str, ...] = ()
+    scale: Scale = "log"
+    blocks: bool = False
+    floor: float = 0.0
+
+
+def take_column(name: str, **keys: str | int) -> Take:
+    """Return the function that takes a column of the rows of a sample.
+
+    Parameters
+    ----------
+    name : the column with the numbers
+    keys : column to "sample", or to the place of the argument that it must equal
+    """
+
+    def take(raw: pd.DataFrame, sample: str, given: tuple[str, ...]) -> FloatArray:
+        chosen = np.ones(len(raw), dtype=bool)
+        for column, value in keys.items():
+            wanted = sample if value == "sample" else given[int(value)]
+            chosen &= (raw[column] == wanted).to_numpy()
+        return np.asarray(raw.loc[chosen, name], dtype=float)
+
+    return take
+
+
+# ---------------------------------------------------------------------------- the assay
+ReadingType = TypeVar("ReadingType", bound=Reading)
+
+
+class Assay(ABC, Generic[ReadingType]):
+    """An assay: a frozen dataclass of settings that can read, draw and describe itself.
+
+    A new assay is a subclass, and one line in ``assays.kinds``.
+
+    Attributes
+    ----------
+    kinds : names of the class in study files and claims, mostly one
+    reading_type : class of its readings
+    replicate_word : plural noun for replicates, e.g. "wells"
+    """
+
+    __slots__ = ()
+
+    kinds: ClassVar[tuple[str, ...]]
+    reading_type: ClassVar[type[Reading]] = Reading
+    replicate_word: ClassVar[str]
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        """The assay's name."""
+        """The assay's name, one of ``kinds``."""
 
     @property
+    @abstractmethod
+    def heading(self) -> str:
+        """Heading of its section in a report."""
+
+    @property
+    @abstractmethod
+    def caption(self) -> str:
+        """Caption of its picture."""
+
+    @property
+    @abstractmethod
     def noise(self) -> Noise:
         """The numbers of its noise."""
 
+    @classmethod
+    @abstractmethod
+    def claim(cls, kind: str) -> AssayClaim:
+        """Return how a claim is shown by one of ``kinds``."""
+
+    @abstractmethod
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
-        """Return the model quantities that must be kept."""
+        """Return the model quantities that must be kept.
+
+        Raises
+        ------
+        InputError
+            For a model without them.
+        """
 
     def dishes(
         self, samples: Sequence[Sample], model: CompiledModel
     ) -> tuple[Sample, ...]:
         """Return the dishes it needs besides the samples of the experiment."""
+        return ()
+
+    def group_names(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        """Return the names that its control may have."""
+        return tuple(sample.name for sample in samples)
+
+    def check_samples(self, samples: Sequence[Sample], replicates: int) -> None:
+        """Stop where it cannot hold some samples, before they are run."""
+        return
 
     def read(
         self,
@@ -70,29 +210,71 @@ class Assay(Protocol):
         seed: int = 0,
         replicates: int = 3,
         test: Test = "auto",
-    ) -> Reading:
-        """Return what the assay measures in the cells of an experiment."""
+    ) -> ReadingType:
+        """Return what the assay measures in the cells of an experiment.
+
+        The columns of the tables are described at ``measure``.
+
+        Parameters
+        ----------
+        cells : result of ``run_assays``
+        noise : without it the reading is the model's exactly, with n = 1 and no test
+        seed : fixes the noise, whatever other assays or samples are read before
+        replicates : of each sample
+        test : statistical test of the summary
+
+        Raises
+        ------
+        InputError
+            For dishes, times or quantities that the experiment does not have.
+        """
+        count = replicates_of(noise, replicates)
+        chosen = Conditions(noise, seed, count, test if noise else "none")
+        return self.measure(cells, chosen)
+
+    @abstractmethod
+    def measure(self, cells: xr.Dataset, conditions: Conditions) -> ReadingType:
+        """Return the reading of the cells of an experiment, see ``read``."""
 
     def plot(self, reading: Reading) -> Figure:
-        """Return the picture of a reading of this assay."""
+        """Return the picture of a reading of this assay.
 
+        Raises
+        ------
+        InputError
+            For a reading of another assay.
+        """
+        if not isinstance(reading, self.reading_type) or reading.assay != self.name:
+            raise InputError(
+                f"The assay `{self.name}` draws its own readings, got one of "
+                f"`{reading.assay}`."
+            )
+        return self.draw(reading)
 
-Kind = TypeVar("Kind", bound=Reading)
+    @abstractmethod
+    def draw(self, reading: Any) -> Figure:
+        """Return the picture of a reading of ``reading_type``."""
 
+    def export(self, reading: ReadingType, folder: Path) -> Exported:
+        """Write the tables of a reading and the files of its instrument."""
+        tables = {"raw": reading.raw, "summary": reading.summary}
+        for extra in reading.tables():
+            tables[extra.name] = pd.DataFrame.from_records(list(extra.records))
+        written = [
+            write_csv(table, folder / f"{name}.csv") for name, table in tables.items()
+        ]
+        more = self.export_instrument(reading, folder)
+        return Exported((*written, *more.files), more.notes)
 
-def own(reading: Reading, kind: type[Kind], assay: str) -> Kind:
-    """Return a reading as what an assay draws; that of another assay is an error."""
-    if not isinstance(reading, kind) or reading.assay != assay:
-        raise InputError(
-            f"The assay `{assay}` draws its own readings, got one of `{reading.assay}`."
-        )
-    return reading
+    def export_instrument(self, reading: ReadingType, folder: Path) -> Exported:
+        """Write the files that only this kind of instrument has; by default none."""
+        return Exported(())
 
 
 def run_assays(
     model: CompiledModel,
     experiment: Experiment,
-    assays: Sequence[Assay],
+    assays: Sequence[Assay[Any]],
     *,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -109,113 +291,3 @@ def run_assays(
     observe = unique(name for assay in assays for name in assay.needs(model))
     whole = replace(experiment, samples=(*experiment.samples, *extra))
     return run_experiment(model, whole, observe, options=options, progress=progress)
-
-
-def stream(seed: int, *labels: object) -> np.random.Generator:
-    """Return random numbers that belong to labels, in whatever order others are drawn.
-
-    Examples
-    --------
-    >>> a = stream(1, "western", "PTEN", 0).random()
-    >>> a == stream(1, "western", "PTEN", 0).random()
-    True
-    """
-    if seed < 0:
-        raise InputError(f"`seed` must be 0 or more, got {seed}.")
-    digest = hashlib.sha256("\0".join(map(str, labels)).encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
-
-
-def lognormal(rng: np.random.Generator, cv: float) -> float:
-    """Return a factor of mean 1 with a coefficient of variation."""
-    spread = np.sqrt(np.log1p(cv**2))
-    return float(np.exp(spread * rng.standard_normal() - spread**2 / 2))
-
-
-def replicates_of(noise: bool, replicates: int) -> int:
-    """Return how many replicates to read: without noise all would be equal, so one."""
-    if replicates < 1:
-        raise InputError(f"`replicates` must be 1 or more, got {replicates}.")
-    return replicates if noise else 1
-
-
-def dishes_of(cells: xr.Dataset, dish: str = "") -> xr.Dataset:
-    """Return the samples of one kind of dish; none is an error."""
-    chosen = np.flatnonzero(cells["dish"].values == dish)
-    if not len(chosen):
-        raise InputError(
-            f"The experiment has no dish of the kind `{dish or 'plain'}`: make it with "
-            "`run_assays` and this assay."
-        )
-    return cells.isel(sample=chosen)
-
-
-def at_time(cells: xr.Dataset, time_h: float | None) -> xr.Dataset:
-    """Return the cells at one of the times that were kept; None: at the last."""
-    times = cells["time"].values
-    if time_h is None:
-        return cells.isel(time=-1)
-    nearest = int(np.argmin(np.abs(times - time_h)))
-    if abs(times[nearest] - time_h) > 1e-9 * max(1.0, abs(time_h)):
-        kept = ", ".join(f"{t:g}" for t in times)
-        raise InputError(f"No cells were kept at {time_h:g} h; kept: {kept} h.")
-    return cells.isel(time=nearest)
-
-
-def quantity_of(cells: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
-    """Return the sum of some quantities in each cell."""
-    for name in names:
-        if name not in cells:
-            known = tuple(str(n) for n in cells.data_vars if n != "status")
-            raise UnknownNameError("quantity of the experiment", name, known)
-    total = cells[names[0]]
-    for name in names[1:]:
-        total = total + cells[name]
-    return total
-
-
-def dish_mean(cells: xr.Dataset, names: Sequence[str]) -> FloatArray:
-    """Return the mean over the cells of each dish, float array (n_sample,).
-
-    Cells whose run stopped before are left out; a dish in which all did is an error.
-    """
-    block = quantity_of(cells, names).transpose("sample", "cell").values
-    known = np.isfinite(block)
-    if not known.any(axis=1).all():
-        lost = str(cells["sample"].values[int(np.argmin(known.any(axis=1)))])
-        raise InputError(f"No cell of the sample `{lost}` could be run to its end.")
-    means: FloatArray = np.where(known, block, 0.0).sum(axis=1) / known.sum(axis=1)
-    return means
-
-
-def control_of(names: Sequence[str], control: str | None) -> str:
-    """Return the control's name: the first where none is given."""
-    if control is None:
-        return names[0]
-    if control not in names:
-        raise UnknownNameError("control", control, unique(names))
-    return control
-
-
-def scale_of(signals: Iterable[FloatArray], floor: float) -> Scale:
-    """Return the scale to compare signals on: logarithms where all can be detected.
-
-    The logarithm of what is left of a blank is noise without bounds.
-    """
-    return "log" if all((values > floor).all() for values in signals) else "plain"
-
-
-def nothing_seen(what: str) -> str:
-    """Return the note on a signal that no sample gives."""
-    return (
-        f"No sample gives a signal of {what} that can be told from a blank, so nothing "
-        "is tested: read at another time or dose, or choose a more sensitive assay."
-    )
-
-
-def no_signal(control: str, what: str) -> str:
-    """Return the note on a control that nothing can be divided by."""
-    return (
-        f"The control `{control}` gives no signal of {what}, so there is no ratio to "
-        "it: compare the absolute signals, or choose another control."
-    )

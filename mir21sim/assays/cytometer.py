@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray
-from mir21sim.assays.assay import stream
 from mir21sim.assays.gates import LABELS, QUADRANTS, Gates, compensated, shares_of
 from mir21sim.assays.noise import FlowNoise
+from mir21sim.assays.signals import stream
 from mir21sim.errors import InputError
 
 NAME = "flow"

@@ -1,5 +1,6 @@
 """FCS files of flow cytometry, written and read."""
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,17 @@ from mir21sim._typing import FloatArray
 from mir21sim.assays.cytometer import Tube
 from mir21sim.assays.gates import CHANNELS, LABELS
 from mir21sim.errors import InputError
+
+#: Note of a reading whose tubes could not be written.
+NO_FCS = (
+    "No FCS files were written, as they need the extra `flow`: "
+    'pip install "mir21sim[flow]".'
+)
+
+
+def can_write_fcs() -> bool:
+    """Return whether FCS files can be written."""
+    return importlib.util.find_spec("flowio") is not None
 
 
 def write_fcs(tube: Tube, path: str | Path, spillover: FloatArray) -> Path:

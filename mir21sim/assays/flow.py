@@ -6,8 +6,9 @@ event of that cell is PI positive with that probability.
 """
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,34 +16,30 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.assays.assay import (
-    Reading,
-    at_time,
-    control_of,
-    dishes_of,
-    no_signal,
-    own,
-    replicates_of,
-    stream,
-)
+from mir21sim.assays.assay import Assay, AssayClaim, Conditions, Exported, Reading
 from mir21sim.assays.cytometer import NAME, Cytometer, true_shares
-from mir21sim.assays.experiment import Sample
+from mir21sim.assays.fcs import NO_FCS, can_write_fcs, write_fcs
 from mir21sim.assays.flow_reading import FlowReading, plot_flow
 from mir21sim.assays.gates import QUADRANTS, Gates, quadrants
 from mir21sim.assays.noise import FlowNoise
+from mir21sim.assays.signals import at_time, control_of, dishes_of, no_signal, stream
 from mir21sim.assays.statistics import Test, summary_rows
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
+from mir21sim.files import slug
 from mir21sim.model.info import unique
 
 PS, RUPTURED = "PS_exposed", "membrane_ruptured"
 
+#: Largest number of events of one tube; a cytometer records 10,000 to 100,000.
 MAX_EVENTS = 1_000_000
-"""Events of one tube; a cytometer records 10,000 to 100,000."""
+
+#: %, least difference between two samples that counts for a claim.
+LEAST_PERCENT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class FlowCytometry:
+class FlowCytometry(Assay[FlowReading]):
     """An Annexin V-FITC/PI measurement of every sample.
 
     Parameters
@@ -55,6 +52,10 @@ class FlowCytometry:
     control : sample that ratios are relative to; by default the first
     gates : in place of those set by the controls
     """
+
+    kinds: ClassVar[tuple[str, ...]] = (NAME,)
+    reading_type: ClassVar[type[Reading]] = FlowReading
+    replicate_word: ClassVar[str] = "tubes from dishes of their own"
 
     events: int = 10_000
     positive_ps: float = 0.1
@@ -78,6 +79,27 @@ class FlowCytometry:
         """``flow``."""
         return NAME
 
+    @property
+    def heading(self) -> str:
+        """Heading of its section in a report."""
+        return "Annexin V/PI flow cytometry"
+
+    @property
+    def caption(self) -> str:
+        """Caption of its picture."""
+        return "The first tube of each sample; quadrants are set by stained controls."
+
+    @classmethod
+    def claim(cls, kind: str) -> AssayClaim:
+        """Return the percentages of one quadrant, or of "dead" cells."""
+        return AssayClaim(
+            lambda _, h: cls(time_h=h),
+            _take_quadrant,
+            ("quadrant",),
+            scale="angle",
+            floor=LEAST_PERCENT,
+        )
+
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
         """Return PS exposure and membrane rupture; a model without is an error."""
         for name in (PS, RUPTURED):
@@ -88,21 +110,7 @@ class FlowCytometry:
                 )
         return PS, RUPTURED
 
-    def dishes(
-        self, samples: Sequence[Sample], model: CompiledModel
-    ) -> tuple[Sample, ...]:
-        """Return none: the cytometer reads the samples of the experiment."""
-        return ()
-
-    def read(
-        self,
-        cells: xr.Dataset,
-        *,
-        noise: bool = True,
-        seed: int = 0,
-        replicates: int = 3,
-        test: Test = "auto",
-    ) -> FlowReading:
+    def measure(self, cells: xr.Dataset, conditions: Conditions) -> FlowReading:
         """Return the events of every tube and the share of cells in each quadrant.
 
         ``raw``: sample, replicate, events, gated (cells, without debris), percent in
@@ -124,13 +132,12 @@ class FlowCytometry:
             name: part[name].transpose("sample", "cell").values
             for name in (PS, RUPTURED)
         }
+        noise, seed = conditions.noise, conditions.seed
         cytometer = Cytometer(self.noise, self.events, self.positive_ps)
         spill = cytometer.beads(seed) if noise else np.eye(2)
         gates = self.gates or cytometer.gates(seed, spill, noise=noise)
         tubes, rows = [], []
-        for k, r in itertools.product(
-            range(len(names)), range(replicates_of(noise, replicates))
-        ):
+        for k, r in itertools.product(range(len(names)), range(conditions.replicates)):
             known = np.isfinite(block[PS][k])
             if not known.any():
                 raise InputError(f"No cell of `{names[k]}` could be run to its end.")
@@ -153,7 +160,7 @@ class FlowCytometry:
                 }
             )
         raw = pd.DataFrame(rows)
-        summary, notes = self._summary(raw, names, test, noise=noise)
+        summary, notes = self._summary(raw, names, conditions.test)
         return FlowReading(self.name, raw, summary, notes, tuple(tubes), spill, gates)
 
     def _expected(self, ps: FloatArray, ruptured: FloatArray) -> dict[str, float]:
@@ -168,7 +175,7 @@ class FlowCytometry:
         return {q: 100.0 * float(s) for q, s in zip(QUADRANTS, share, strict=True)}
 
     def _summary(
-        self, raw: pd.DataFrame, names: list[str], test: Test, *, noise: bool
+        self, raw: pd.DataFrame, names: list[str], test: Test
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Return one row a sample and quadrant, percent."""
         control = control_of(names, self.control)
@@ -186,7 +193,7 @@ class FlowCytometry:
             rows += summary_rows(
                 groups,
                 control,
-                test=test if noise else "none",
+                test=test,
                 scale="angle",
                 measurable=measurable,
                 keys={"quadrant": quadrant},
@@ -194,6 +201,30 @@ class FlowCytometry:
             )
         return pd.DataFrame(rows), unique(notes)
 
-    def plot(self, reading: Reading) -> Figure:
+    def draw(self, reading: FlowReading) -> Figure:
         """Draw the first tube of each sample with its quadrants."""
-        return plot_flow(own(reading, FlowReading, self.name))
+        return plot_flow(reading)
+
+    def export_instrument(self, reading: FlowReading, folder: Path) -> Exported:
+        """Write every tube as an FCS file, where ``flowio`` is installed."""
+        if not can_write_fcs():
+            return Exported((), (NO_FCS,))
+        return Exported(
+            tuple(
+                write_fcs(
+                    tube,
+                    folder / f"{slug(tube.sample)}-{tube.replicate}.fcs",
+                    reading.spillover,
+                )
+                for tube in reading.tubes
+            )
+        )
+
+
+def _take_quadrant(
+    raw: pd.DataFrame, sample: str, given: tuple[str, ...]
+) -> FloatArray:
+    """Return the percentages of a sample in a quadrant; "dead": in both apoptotic."""
+    columns = {"dead": ["early apoptotic", "late apoptotic"]}.get(given[0], [given[0]])
+    rows = raw.loc[raw["sample"] == sample, columns]
+    return np.asarray(rows.sum(axis=1), dtype=float)

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.assays.assay import Reading
+from mir21sim.assays.assay import NamedTable, Reading
 from mir21sim.assays.cytometer import Tube
-from mir21sim.assays.gates import Gates, compensated
+from mir21sim.assays.gates import CHANNELS, Gates, compensated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +29,19 @@ class FlowReading(Reading):
     tubes: tuple[Tube, ...] = ()
     spillover: FloatArray = field(default_factory=lambda: np.eye(2))
     gates: Gates = field(default_factory=lambda: Gates(0.0, 0.0, 0.0))
+
+    def tables(self) -> tuple[NamedTable, ...]:
+        """Return the gates, by which the percentages can be found again."""
+        gates = (
+            ("cells", CHANNELS[0], self.gates.scatter),
+            ("Annexin V positive", CHANNELS[2], self.gates.annexin),
+            ("PI positive", CHANNELS[3], self.gates.pi),
+        )
+        records = tuple(
+            {"gate": name, "channel": channel, "least": least}
+            for name, channel, least in gates
+        )
+        return (NamedTable("gates", "Gates (compensated, a.u.)", records),)
 
 
 MAX_DOTS = 4000

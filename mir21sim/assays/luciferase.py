@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,21 +17,19 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim.analysis.plots import OVERLAY_COLOURS
-from mir21sim.assays.assay import (
-    Reading,
+from mir21sim.assays.assay import Assay, AssayClaim, Conditions, Reading, take_column
+from mir21sim.assays.experiment import Sample
+from mir21sim.assays.noise import LuciferaseNoise
+from mir21sim.assays.signals import (
     at_time,
     control_of,
     dish_mean,
     lognormal,
     no_signal,
-    own,
-    replicates_of,
     scale_of,
     stream,
 )
-from mir21sim.assays.experiment import Sample
-from mir21sim.assays.noise import LuciferaseNoise
-from mir21sim.assays.statistics import Test, summary_rows
+from mir21sim.assays.statistics import summary_rows
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
@@ -51,7 +49,7 @@ _DISH = "reporter {target} {construct} {plasmids:g}"
 
 
 @dataclass(frozen=True, slots=True)
-class LuciferaseAssay:
+class LuciferaseAssay(Assay[Reading]):
     """A dual-luciferase assay of the 3'UTRs of some targets of miR-21.
 
     Parameters
@@ -63,6 +61,9 @@ class LuciferaseAssay:
     times_h : when cells are lysed; by default at the last time kept
     control : treatment that ratios are relative to; by default the first
     """
+
+    kinds: ClassVar[tuple[str, ...]] = ("luciferase",)
+    replicate_word: ClassVar[str] = "wells"
 
     targets: tuple[str, ...] = ("PDCD4",)
     plasmids: tuple[float, ...] = (100.0,)
@@ -86,6 +87,28 @@ class LuciferaseAssay:
     def name(self) -> str:
         """``luciferase``."""
         return "luciferase"
+
+    @property
+    def heading(self) -> str:
+        """Heading of its section in a report."""
+        return "Dual-luciferase reporter"
+
+    @property
+    def caption(self) -> str:
+        """Caption of its picture."""
+        return (
+            "Bars: mean firefly over Renilla relative to the control, ± SD; points: "
+            "wells."
+        )
+
+    @classmethod
+    def claim(cls, kind: str) -> AssayClaim:
+        """Return firefly over Renilla with the site of one target, or without."""
+        return AssayClaim(
+            lambda given, h: cls(targets=(given[0],), times_h=(h,)),
+            take_column("ratio", treatment="sample", target=0, construct=1),
+            ("target", "construct"),
+        )
 
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
         """Return the two luciferases; a model without reporters is an error."""
@@ -137,15 +160,7 @@ class LuciferaseAssay:
             dish=dish,
         )
 
-    def read(
-        self,
-        cells: xr.Dataset,
-        *,
-        noise: bool = True,
-        seed: int = 0,
-        replicates: int = 3,
-        test: Test = "auto",
-    ) -> Reading:
+    def measure(self, cells: xr.Dataset, conditions: Conditions) -> Reading:
         """Return light of every well, and the firefly over Renilla of every treatment.
 
         ``raw``: treatment, target, construct, plasmids, time_h, replicate, firefly and
@@ -153,7 +168,7 @@ class LuciferaseAssay:
         of the same reporter and time). ``summary``: one row a treatment and reporter;
         mean and SD are of the ratio.
         """
-        wells = replicates_of(noise, replicates)
+        noise = conditions.noise
         raw, summary, notes = [], [], []
         for time_h, target, plasmids, construct in itertools.product(
             self.times_h or (float(cells["time"][-1]),),
@@ -167,7 +182,7 @@ class LuciferaseAssay:
                 "plasmids": plasmids,
                 "time_h": time_h,
             }
-            light = self._light(at_time(cells, time_h), keys, wells, seed, noise=noise)
+            light = self._light(at_time(cells, time_h), keys, conditions)
             groups = {
                 name: np.array([well["ratio"] for well in rows])
                 for name, rows in light.items()
@@ -182,7 +197,7 @@ class LuciferaseAssay:
             summary += summary_rows(
                 groups,
                 control,
-                test=test if noise and measurable else "none",
+                test=conditions.test if measurable else "none",
                 scale=scale_of(
                     (
                         np.array([[w["firefly"], w["renilla"]] for w in rows])
@@ -206,10 +221,7 @@ class LuciferaseAssay:
         self,
         moment: xr.Dataset,
         keys: dict[str, Any],
-        wells: int,
-        seed: int,
-        *,
-        noise: bool,
+        conditions: Conditions,
     ) -> dict[str, list[dict[str, Any]]]:
         """Return the wells of each treatment with one reporter at one time."""
         construct, plasmids = keys["construct"], keys["plasmids"]
@@ -231,10 +243,10 @@ class LuciferaseAssay:
                 {"treatment": treatment, **keys, "replicate": r + 1}
                 | self._well(
                     (float(firefly[k]), float(renilla[k])),
-                    stream(seed, self.name, treatment, *keys.values(), r),
-                    noise=noise,
+                    stream(conditions.seed, self.name, treatment, *keys.values(), r),
+                    noise=conditions.noise,
                 )
-                for r in range(wells)
+                for r in range(conditions.replicates)
             ]
         return found
 
@@ -258,9 +270,9 @@ class LuciferaseAssay:
         ratio = firefly / renilla if renilla > 0 else math.nan
         return {"firefly": firefly, "renilla": renilla, "ratio": ratio}
 
-    def plot(self, reading: Reading) -> Figure:
+    def draw(self, reading: Reading) -> Figure:
         """Draw the ratio to the control, WT beside MUT, with every well as a point."""
-        return plot_luciferase(own(reading, Reading, self.name))
+        return plot_luciferase(reading)
 
 
 def site_of(model: CompiledModel, gene: str) -> dict[str, float]:

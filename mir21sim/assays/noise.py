@@ -6,11 +6,8 @@ standard deviation over mean, of a lognormal factor.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
-
-import pandas as pd
+from typing import Any, ClassVar
 
 from mir21sim.errors import InputError
 
@@ -27,7 +24,14 @@ def _number(
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Numbers of one assay's noise; each is finite and 0 or more."""
+    """Numbers of one assay's noise; each is finite and 0 or more.
+
+    Attributes
+    ----------
+    assay : the instrument that they belong to, in tables
+    """
+
+    assay: ClassVar[str]
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -41,6 +45,8 @@ class Noise:
 @dataclass(frozen=True, slots=True)
 class LuciferaseNoise(Noise):
     """Noise of a dual-luciferase plate."""
+
+    assay: ClassVar[str] = "luciferase"
 
     transfection_cv: float = _number(
         0.30,
@@ -71,6 +77,8 @@ class LuciferaseNoise(Noise):
 @dataclass(frozen=True, slots=True)
 class WesternNoise(Noise):
     """Noise of a western blot."""
+
+    assay: ClassVar[str] = "western"
 
     loading_cv: float = _number(
         0.10,
@@ -110,6 +118,8 @@ class WesternNoise(Noise):
 @dataclass(frozen=True, slots=True)
 class FlowNoise(Noise):
     """Noise of Annexin V-FITC/PI flow cytometry; fluorescence in arbitrary units."""
+
+    assay: ClassVar[str] = "flow"
 
     annexin_full: float = _number(
         20_000.0, "a.u.", "FITC signal of a cell that exposes all its PS"
@@ -152,6 +162,8 @@ class FlowNoise(Noise):
 class PlateNoise(Noise):
     """Noise of a luminescent plate: caspase-3/7 activity, ATP, or MTT."""
 
+    assay: ClassVar[str] = "plate"
+
     seeding_cv: float = _number(
         0.05, "1", "CV between wells, each a dish of its own, of the cells in them"
     )
@@ -170,34 +182,3 @@ class PlateNoise(Noise):
         0.001, "RLU per molecule", "signal of one active caspase-3 or -7 in the well"
     )
     viability_gain: float = _number(2.0, "RLU per cell", "signal of one living cell")
-
-
-ALL: dict[str, type[Noise]] = {
-    "luciferase": LuciferaseNoise,
-    "western": WesternNoise,
-    "flow": FlowNoise,
-    "plate": PlateNoise,
-}
-
-
-def noise_table(noises: Sequence[Noise] | None = None) -> pd.DataFrame:
-    """Return every noise number as a row: assay, name, value, unit, status, source.
-
-    Parameters
-    ----------
-    noises : those in use; by default the default ones of all assays
-    """
-    chosen = list(noises) if noises is not None else [kind() for kind in ALL.values()]
-    names = {kind: name for name, kind in ALL.items()}
-    rows = [
-        {
-            "assay": names[type(noise)],
-            "name": entry.name,
-            "value": getattr(noise, entry.name),
-            **entry.metadata,
-        }
-        for noise in chosen
-        for entry in fields(noise)
-    ]
-    columns = ["assay", "name", "value", "unit", "status", "source", "meaning"]
-    return pd.DataFrame(rows, columns=columns)

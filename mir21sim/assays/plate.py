@@ -7,7 +7,8 @@ cells in it. A dish is cells of the experiment; wells of one dish differ by nois
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import pandas as pd
 import xarray as xr
@@ -16,7 +17,26 @@ from matplotlib.figure import Figure
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.dose_response import HillFit, fit_hill
 from mir21sim.assays.assay import (
+    Assay,
+    AssayClaim,
+    Conditions,
+    Exported,
     Reading,
+    take_column,
+)
+from mir21sim.assays.experiment import Sample
+from mir21sim.assays.noise import PlateNoise
+from mir21sim.assays.plate_map import (
+    BLANK,
+    EMPTY,
+    ROWS,
+    PlateMap,
+    Well,
+    layout,
+    write_plate_map,
+)
+from mir21sim.assays.plate_reading import PlateReading, plot_plate, z_prime
+from mir21sim.assays.signals import (
     at_time,
     control_of,
     dish_mean,
@@ -24,23 +44,17 @@ from mir21sim.assays.assay import (
     lognormal,
     no_signal,
     nothing_seen,
-    own,
-    replicates_of,
     scale_of,
     stream,
 )
-from mir21sim.assays.experiment import Sample
-from mir21sim.assays.noise import PlateNoise
-from mir21sim.assays.plate_map import BLANK, EMPTY, ROWS, PlateMap, Well, layout
-from mir21sim.assays.plate_reading import PlateReading, plot_plate, z_prime
-from mir21sim.assays.statistics import Test, summary_rows
+from mir21sim.assays.statistics import summary_rows
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
 
 
 @dataclass(frozen=True, slots=True)
-class PlateAssay:
+class PlateAssay(Assay[PlateReading]):
     """Caspase-3/7 activity or viability, well by well.
 
     Parameters
@@ -56,6 +70,10 @@ class PlateAssay:
     edge : share by which wells on the rim read higher, as their medium dries (0: none)
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("caspase", "viability")
+    reading_type: ClassVar[type[Reading]] = PlateReading
+    replicate_word: ClassVar[str] = "wells"
+
     kind: Literal["caspase", "viability"] = "caspase"
     plate: PlateMap | None = None
     size: int = 96
@@ -67,8 +85,8 @@ class PlateAssay:
     noise: PlateNoise = field(default_factory=PlateNoise)
 
     def __post_init__(self) -> None:
-        if self.kind not in ("caspase", "viability"):
-            raise UnknownNameError("plate assay", self.kind, ("caspase", "viability"))
+        if self.kind not in self.kinds:
+            raise UnknownNameError("plate assay", self.kind, self.kinds)
         if self.size not in ROWS:
             raise InputError(f"A plate has 96 or 384 wells, got {self.size}.")
         if self.control is not None and self.control == self.positive:
@@ -87,6 +105,26 @@ class PlateAssay:
         """``caspase`` or ``viability``."""
         return self.kind
 
+    @property
+    def heading(self) -> str:
+        """Heading of its section in a report."""
+        return {"caspase": "Caspase-3/7 activity"}.get(self.kind, "Viability")
+
+    @property
+    def caption(self) -> str:
+        """Caption of its picture."""
+        return "Left: signal of every well; right: signal without blank, ± SD."
+
+    @classmethod
+    def claim(cls, kind: str) -> AssayClaim:
+        """Return the signals of the wells of a sample, without blank."""
+        noise = PlateNoise()
+        return AssayClaim(
+            lambda _, h: cls("caspase" if kind == "caspase" else "viability", time_h=h),
+            take_column("net", sample="sample"),
+            floor=noise.detection_sd * noise.background_sd,
+        )
+
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
         """Return what the wells light up by; a model without is an error."""
         known = (*model.state_names, *model.assigned_names)
@@ -98,13 +136,11 @@ class PlateAssay:
             )
         return found
 
-    def dishes(
-        self, samples: Sequence[Sample], model: CompiledModel
-    ) -> tuple[Sample, ...]:
-        """Return none: the plate reads the samples of the experiment."""
-        return ()
+    def group_names(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        """Return samples and treatments; a treatment means the first of its doses."""
+        return unique(name for s in samples for name in (s.name, s.treatment))
 
-    def check_plate(self, samples: Sequence[Sample], replicates: int) -> None:
+    def check_samples(self, samples: Sequence[Sample], replicates: int) -> None:
         """Stop where the plate does not suit some samples, before they are run.
 
         Raises
@@ -123,15 +159,7 @@ class PlateAssay:
             if well.contents not in (BLANK, EMPTY) and well.sample not in known:
                 raise _unknown_contents(well, known)
 
-    def read(
-        self,
-        cells: xr.Dataset,
-        *,
-        noise: bool = True,
-        seed: int = 0,
-        replicates: int = 3,
-        test: Test = "auto",
-    ) -> PlateReading:
+    def measure(self, cells: xr.Dataset, conditions: Conditions) -> PlateReading:
         """Return the signal of every well and of every sample.
 
         ``raw``: well, row, column, contents, dose, sample, edge, signal (RLU), net
@@ -146,14 +174,14 @@ class PlateAssay:
         """
         part = at_time(dishes_of(cells), self.time_h)
         levels = self._levels(part)
-        wells = replicates_of(noise, replicates)
+        noise = conditions.noise
         plate = self.plate or layout(
             [(name, math.nan if d is None else d) for name, d in levels],
-            wells,
+            conditions.replicates,
             self.size,
         )
         labels = self._labels(part)
-        raw = self._wells(plate, levels, labels, seed, noise=noise)
+        raw = self._wells(plate, levels, labels, conditions.seed, noise=noise)
         used = raw[raw["contents"] != BLANK]
         groups = {
             str(name): table["net"].to_numpy(dtype=float)
@@ -166,7 +194,7 @@ class PlateAssay:
         rows = summary_rows(
             groups,
             control,
-            test=test if noise and seen else "none",
+            test=conditions.test if seen else "none",
             scale=scale_of(groups.values(), floor),
             measurable=measurable,
             keys={},
@@ -275,9 +303,13 @@ class PlateAssay:
         light = signal * math.prod(lognormal(rng, c) for c in cv)
         return light + about.background + about.background_sd * rng.standard_normal()
 
-    def plot(self, reading: Reading) -> Figure:
+    def draw(self, reading: PlateReading) -> Figure:
         """Draw the plate, and its dose series or samples."""
-        return plot_plate(own(reading, PlateReading, self.name))
+        return plot_plate(reading)
+
+    def export_instrument(self, reading: PlateReading, folder: Path) -> Exported:
+        """Write the plate map."""
+        return Exported((write_plate_map(reading.plate, folder / "plate.csv"),))
 
 
 _NEEDS = {

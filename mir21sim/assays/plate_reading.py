@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.dose_response import HillFit
 from mir21sim.analysis.plots import OVERLAY_COLOURS
-from mir21sim.assays.assay import Reading
+from mir21sim.assays.assay import NamedTable, Reading
 from mir21sim.assays.plate_map import BLANK, COLUMNS, ROWS, PlateMap, layout, row_letter
 
 
@@ -29,6 +29,25 @@ class PlateReading(Reading):
     z_prime: float = math.nan
     fits: Mapping[str, HillFit] = field(default_factory=dict)
     unit: str = ""
+
+    def tables(self) -> tuple[NamedTable, ...]:
+        """Return the dose of half effect of each series, or why it has none."""
+        if not self.fits:
+            return ()
+        records = tuple(
+            {
+                "treatment": name,
+                "EC50": fit.ec50,
+                "EC50_low": fit.ec50_low,
+                "EC50_high": fit.ec50_high,
+                "unit": self.unit,
+                "Hill": fit.hill,
+                "R2": fit.r2,
+                "note": fit.reason,
+            }
+            for name, fit in self.fits.items()
+        )
+        return (NamedTable("fits", "Dose of half effect, 95 % interval", records),)
 
 
 def z_prime(negative: FloatArray, positive: FloatArray) -> float:

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.assays.antibodies import LOADING, Antibody, antibodies, antibodies_against
-from mir21sim.assays.assay import (
-    Reading,
+from mir21sim.assays.assay import Assay, AssayClaim, Conditions, Reading, take_column
+from mir21sim.assays.noise import WesternNoise
+from mir21sim.assays.signals import (
     at_time,
     control_of,
     dish_mean,
@@ -27,14 +28,10 @@ from mir21sim.assays.assay import (
     lognormal,
     no_signal,
     nothing_seen,
-    own,
-    replicates_of,
     scale_of,
     stream,
 )
-from mir21sim.assays.experiment import Sample
-from mir21sim.assays.noise import WesternNoise
-from mir21sim.assays.statistics import Test, summary_rows
+from mir21sim.assays.statistics import summary_rows
 from mir21sim.assays.western_reading import WesternReading, plot_western
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
@@ -42,7 +39,7 @@ from mir21sim.model.info import unique
 
 
 @dataclass(frozen=True, slots=True)
-class WesternBlot:
+class WesternBlot(Assay[WesternReading]):
     """A western blot of some proteins, one lane a sample.
 
     Parameters
@@ -53,6 +50,10 @@ class WesternBlot:
     control : sample that ratios are relative to; by default the first
     detection : "ecl" (linear up to full scale, then clipped) or "film" (saturates)
     """
+
+    kinds: ClassVar[tuple[str, ...]] = ("western",)
+    reading_type: ClassVar[type[Reading]] = WesternReading
+    replicate_word: ClassVar[str] = "blots of lysates of their own"
 
     proteins: tuple[str | Antibody, ...] = ("PTEN", "PDCD4", "BCL2", "p-AKT/AKT")
     time_h: float | None = None
@@ -70,6 +71,26 @@ class WesternBlot:
     def name(self) -> str:
         """``western``."""
         return "western"
+
+    @property
+    def heading(self) -> str:
+        """Heading of its section in a report."""
+        return "Western blot"
+
+    @property
+    def caption(self) -> str:
+        """Caption of its picture."""
+        return "The first of the blots, with the densities of all of them."
+
+    @classmethod
+    def claim(cls, kind: str) -> AssayClaim:
+        """Return the densities of one protein, compared blot by blot."""
+        return AssayClaim(
+            lambda given, h: cls(proteins=(given[0],), time_h=h),
+            take_column("scaled", sample="sample", protein=0),
+            ("protein",),
+            blocks=True,
+        )
 
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
         """Return what the antibodies bind.
@@ -111,21 +132,7 @@ class WesternBlot:
         names = [p.name if isinstance(p, Antibody) else p for p in self.proteins]
         return [(name, name.split("/")) for name in unique(names)]
 
-    def dishes(
-        self, samples: Sequence[Sample], model: CompiledModel
-    ) -> tuple[Sample, ...]:
-        """Return none: a blot reads the samples of the experiment."""
-        return ()
-
-    def read(
-        self,
-        cells: xr.Dataset,
-        *,
-        noise: bool = True,
-        seed: int = 0,
-        replicates: int = 3,
-        test: Test = "auto",
-    ) -> WesternReading:
+    def measure(self, cells: xr.Dataset, conditions: Conditions) -> WesternReading:
         """Return the density of every band, and of every protein in every sample.
 
         ``raw``: replicate (blot), lane, sample, protein, kda, signal, loading (band
@@ -150,21 +157,20 @@ class WesternBlot:
         amounts = {
             name: dish_mean(part, antibody.binds) for name, antibody in chosen.items()
         }
-        blots = replicates_of(noise, replicates)
         rows = [
             row
-            for blot in range(blots)
-            for row in self._blot(chosen, amounts, lanes, (seed, blot), noise=noise)
+            for blot in range(conditions.replicates)
+            for row in self._blot(chosen, amounts, lanes, blot, conditions)
         ]
         raw = pd.DataFrame(rows)
-        summary, notes = self._summary(raw, lanes, test, noise=noise)
+        summary, notes = self._summary(raw, lanes, conditions)
         return WesternReading(
             self.name,
             raw,
             summary,
             notes,
             {name: antibody.kda for name, antibody in chosen.items()},
-            seed,
+            conditions.seed,
         )
 
     def _blot(
@@ -172,27 +178,21 @@ class WesternBlot:
         chosen: Mapping[str, Antibody],
         amounts: Mapping[str, FloatArray],
         lanes: Sequence[str],
-        place: tuple[int, int],
-        *,
-        noise: bool,
+        blot: int,
+        conditions: Conditions,
     ) -> list[dict[str, Any]]:
         """Return the bands of one blot."""
-        seed, blot = place
-        if noise:
-            loaded = [
-                lognormal(
-                    stream(seed, self.name, "load", lane, blot), self.noise.loading_cv
-                )
-                for lane in lanes
-            ]
-        else:
-            loaded = [1.0] * len(lanes)
+        loaded = np.ones(len(lanes))
+        if conditions.noise:
+            for k, lane in enumerate(lanes):
+                rng = stream(conditions.seed, self.name, "load", lane, blot)
+                loaded[k] = lognormal(rng, self.noise.loading_cv)
         bands = {
-            name: self._bands(name, values * loaded, lanes, place, noise=noise)
+            name: self._bands(name, values * loaded, lanes, blot, conditions)
             for name, values in {LOADING.name: np.ones(len(lanes)), **amounts}.items()
         }
         loading = bands[LOADING.name]
-        floor = self.noise.detection_sd * self.noise.background_sd if noise else 0.0
+        floor = self._floor(conditions)
         rows = []
         for name in unique((*chosen, *(name for name, _ in self._read_out()))):
             parts = [bands[part] for part in _parts(name, chosen)]
@@ -210,7 +210,7 @@ class WesternBlot:
                     "kda": chosen[name].kda if name in chosen else math.nan,
                     "signal": float(parts[0][k]),
                     "loading": float(loading[k]),
-                    "saturated": bool(noise and parts[0][k] >= _FULL),
+                    "saturated": bool(conditions.noise and parts[0][k] >= _FULL),
                     "density": float(density[k]),
                     "scaled": float(scaled[k]),
                 }
@@ -219,11 +219,11 @@ class WesternBlot:
         return rows
 
     def _summary(
-        self, raw: pd.DataFrame, lanes: list[str], test: Test, *, noise: bool
+        self, raw: pd.DataFrame, lanes: list[str], conditions: Conditions
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Return one row a sample and protein, and what a reader must know."""
         control = control_of(lanes, self.control)
-        floor = self.noise.detection_sd * self.noise.background_sd if noise else 0.0
+        floor = self._floor(conditions)
         rows, notes = [], []
         for name, table in raw.groupby("protein", sort=False):
             groups = {
@@ -242,7 +242,7 @@ class WesternBlot:
             rows += summary_rows(
                 groups,
                 control,
-                test=test if noise and finite and seen else "none",
+                test=conditions.test if finite and seen else "none",
                 scale=scale_of([table[["signal", "loading"]].to_numpy()], floor),
                 blocks=True,
                 measurable=finite and base > floor,
@@ -261,19 +261,17 @@ class WesternBlot:
         name: str,
         amounts: FloatArray,
         lanes: Sequence[str],
-        place: tuple[int, int],
-        *,
-        noise: bool,
+        blot: int,
+        conditions: Conditions,
     ) -> FloatArray:
         """Return the volume of one antibody's band in each lane, share of full scale.
 
         Without noise it is the amount itself.
         """
-        seed, blot = place
         strongest = float(amounts.max(initial=0.0))
-        if not noise:
+        if not conditions.noise:
             return amounts
-        about = self.noise
+        about, seed = self.noise, conditions.seed
         affinity = lognormal(
             stream(seed, self.name, "antibody", name), about.affinity_cv
         )
@@ -294,9 +292,13 @@ class WesternBlot:
             light[k] += about.background_sd / affinity * float(rng.standard_normal())
         return np.minimum(light, _FULL)
 
-    def plot(self, reading: Reading) -> Figure:
+    def _floor(self, conditions: Conditions) -> float:
+        """Return the weakest signal that counts as a band."""
+        return self.noise.detection_sd * self.noise.background_sd * conditions.noise
+
+    def draw(self, reading: WesternReading) -> Figure:
         """Draw the first blot as a membrane, and the densities below it."""
-        return plot_western(own(reading, WesternReading, self.name))
+        return plot_western(reading)
 
 
 _FULL = 1.0

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.assays.antibodies import LOADING
-from mir21sim.assays.assay import Reading, stream
+from mir21sim.assays.assay import Reading
+from mir21sim.assays.signals import stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,11 +14,11 @@ from mir21sim.assays.assay import Assay
 from mir21sim.assays.experiment import Sample, check_sample
 from mir21sim.assays.gates import Gates
 from mir21sim.assays.noise import Noise
-from mir21sim.assays.plate import PlateAssay
 from mir21sim.compiler import cache
 from mir21sim.compiler.load import assemble
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
+from mir21sim.files import slug
 from mir21sim.model import files as model_files
 from mir21sim.model import toml_lines
 from mir21sim.model.info import unique
@@ -32,7 +32,6 @@ from mir21sim.studies.schema import (
     SampleTable,
     Study,
     Table,
-    slug,
 )
 
 Place = toml_lines.TomlPath
@@ -58,7 +57,7 @@ class Planned:
     files: model_files.ModelFiles
     model: CompiledModel
     population: Population
-    assays: tuple[tuple[AssayTable, Assay], ...]
+    assays: tuple[tuple[AssayTable, Assay[Any]], ...]
 
     def dishes(self) -> tuple[Sample, ...]:
         """Return every dish of the study, those that assays add behind the others."""
@@ -360,9 +359,8 @@ def _check_with_model(made: Planned) -> None:
             dishes = made.study.dishes(entry.samples)
             assay.needs(model)
             assay.dishes(dishes, model)
-            if isinstance(assay, PlateAssay):
-                replicates = entry.replicates or made.study.replicates
-                assay.check_plate(dishes, replicates if made.study.noise else 1)
+            replicates = entry.replicates or made.study.replicates
+            assay.check_samples(dishes, replicates if made.study.noise else 1)
 
 
 @contextmanager

@@ -17,44 +17,12 @@ from mir21sim.analysis import model_report
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.tables import TextTable, text_table
 from mir21sim.assays.experiment import Sample
-from mir21sim.assays.noise import noise_table
-from mir21sim.studies.run import (
-    FATE,
-    AssayResult,
-    StudyResult,
-    fit_records,
-    gate_records,
-)
+from mir21sim.assays.kinds import noise_table
+from mir21sim.studies.run import FATE, AssayResult, StudyResult
+from mir21sim.studies.schema import hour_keys
 
 _LEAST_P = 1e-4
 """Below this, p rests on the far tail of a distribution that few replicates show."""
-
-_HEADINGS = {
-    "luciferase": "Dual-luciferase reporter",
-    "western": "Western blot",
-    "flow": "Annexin V/PI flow cytometry",
-    "caspase": "Caspase-3/7 activity",
-    "viability": "Viability",
-}
-_SHOWS = {
-    "luciferase": "Bars: mean firefly over Renilla relative to the control, ± SD; "
-    "points: wells.",
-    "western": "The first of the blots, with the densities of all of them.",
-    "flow": "The first tube of each sample; quadrants are set by stained controls.",
-    "caspase": "Left: signal of every well; right: signal without blank, ± SD.",
-    "viability": "Left: signal of every well; right: signal without blank, ± SD.",
-}
-_REPLICATES = {
-    "luciferase": "wells",
-    "western": "blots of lysates of their own",
-    "flow": "tubes from dishes of their own",
-    "caspase": "wells",
-    "viability": "wells",
-}
-"""What a replicate is."""
-
-_HOURS = ("time", "times", "transfection")
-"""Settings that are times."""
 
 _TITLES = {
     "sd": "SD", "relative": "relative to control", "p_anova": "p (ANOVA)",
@@ -203,29 +171,29 @@ def _fate(done: StudyResult) -> TextTable | None:
 
 def _section(read: AssayResult, done: StudyResult, folder: Path) -> Section:
     """Return what the page says of one assay."""
-    study, table = done.planned.study, read.table
-    kind = read.assay.name
-    heading = _HEADINGS.get(kind, kind)
+    study, table, assay = done.planned.study, read.table, read.assay
     replicates = table.replicates or study.replicates
-    words = f"{replicates} {_REPLICATES[kind]} a sample. " if study.noise else ""
+    words = f"{replicates} {assay.replicate_word} a sample. " if study.noise else ""
     words += test_words(read)
+    hours = hour_keys(table.kind_name)
     settings = [
-        {"setting": name, "value": _setting(value) + " h" * (name in _HOURS)}
+        {"setting": name, "value": _setting(value) + " h" * (name in hours)}
         for name, value in table
         if name not in ("kind", "name", "noise") and value not in (None, (), "")
     ]
-    fits, gates = fit_records(read.reading), gate_records(read.reading)
+    titled = table.title != table.kind_name
     return Section(
-        title=heading if table.title == kind else f"{heading}: {table.title}",
+        title=f"{assay.heading}: {table.title}" if titled else assay.heading,
         words=words,
         figures=tuple(
-            Figure(_data_uri(folder / path), _SHOWS.get(kind, heading))
-            for path in read.pictures
+            Figure(_data_uri(folder / path), assay.caption) for path in read.pictures
         ),
         tables=(
             summary_table(read, "Summary"),
-            *([text_table(fits, "Dose of half effect, 95 % interval")] if fits else []),
-            *([text_table(gates, "Gates (compensated, a.u.)")] if gates else []),
+            *(
+                text_table(extra.records, extra.caption)
+                for extra in read.reading.tables()
+            ),
             text_table(settings, "Settings"),
         ),
         notes=read.reading.notes,

@@ -7,7 +7,6 @@ name is whole.
 
 import datetime as dt
 import hashlib
-import importlib.util
 import platform
 import shutil
 import tempfile
@@ -29,12 +28,7 @@ from mir21sim.assays.experiment import (
     origins,
     run_experiment,
 )
-from mir21sim.assays.fcs import write_fcs
-from mir21sim.assays.flow_reading import FlowReading
-from mir21sim.assays.gates import CHANNELS
-from mir21sim.assays.noise import noise_table
-from mir21sim.assays.plate_map import write_plate_map
-from mir21sim.assays.plate_reading import PlateReading
+from mir21sim.assays.kinds import noise_table
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.model.info import unique
 from mir21sim.simulation import dataset
@@ -43,7 +37,7 @@ from mir21sim.simulation.options import Options
 from mir21sim.simulation.provenance import versions
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies.parse import Planned, at
-from mir21sim.studies.schema import AssayTable, slug
+from mir21sim.studies.schema import AssayTable
 
 REPORT = "report.html"
 CELLS = "cells.nc"
@@ -60,7 +54,7 @@ class AssayResult:
     """
 
     table: AssayTable
-    assay: Assay
+    assay: Assay[Any]
     reading: Reading
     pictures: tuple[Path, ...] = ()
     data: tuple[Path, ...] = ()
@@ -158,19 +152,20 @@ def _observed(planned: Planned) -> tuple[str, ...]:
 
 
 def _reading(
-    planned: Planned, table: AssayTable, assay: Assay, cells: xr.Dataset
+    planned: Planned, table: AssayTable, assay: Assay[Any], cells: xr.Dataset
 ) -> Reading:
     """Return what one assay reads in the dishes that are its own."""
     study = planned.study
     names = {dish.name for dish in study.dishes(table.samples)}
     mine = [k for k, name in enumerate(origins(cells)) if name in names]
-    return assay.read(
+    reading: Reading = assay.read(
         cells.isel(sample=mine),
         noise=study.noise,
         seed=study.seed,
         replicates=table.replicates or study.replicates,
         test=table.test or study.test,
     )
+    return reading
 
 
 # ------------------------------------------------------------------- the folder of it
@@ -230,82 +225,24 @@ def write_data(done: StudyResult, folder: Path) -> tuple[AssayResult, ...]:
     tables.write_csv(noise_table(planned.noises()), folder / "noise.csv")
     numbers = tables.records_frame(model_report.source_rows(planned.files))
     tables.write_csv(numbers, folder / "numbers.csv")
-    return tuple(_write_read(read, folder) for read in done.reads)
+    return tuple(write_result(read, folder) for read in done.reads)
 
 
-def _write_read(read: AssayResult, folder: Path) -> AssayResult:
-    """Write the tables and pictures of one assay."""
-    name = slug(read.table.title)
+def write_result(result: AssayResult, folder: Path) -> AssayResult:
+    """Write the tables, files and picture of one assay."""
+    name = files.slug(result.table.title)
     home = folder / name
     home.mkdir()
-    data = [
-        tables.write_csv(read.reading.raw, home / "raw.csv"),
-        tables.write_csv(read.reading.summary, home / "summary.csv"),
-    ]
-    if isinstance(read.reading, FlowReading) and not has_flowio():
-        notes = (*read.reading.notes, _NO_FCS)
-        read = replace(read, reading=replace(read.reading, notes=notes))
-    elif isinstance(read.reading, FlowReading):
-        for tube in read.reading.tubes:
-            path = home / f"{slug(tube.sample)}-{tube.replicate}.fcs"
-            data.append(write_fcs(tube, path, read.reading.spillover))
-    gates = gate_records(read.reading)
-    if gates:
-        data.append(tables.write_csv(tables.records_frame(gates), home / "gates.csv"))
-    if isinstance(read.reading, PlateReading):
-        data.append(write_plate_map(read.reading.plate, home / "plate.csv"))
-    fits = fit_records(read.reading)
-    if fits:
-        data.append(tables.write_csv(tables.records_frame(fits), home / "fits.csv"))
+    exported = result.assay.export(result.reading, home)
     picture = home / f"{name}.png"
-    plots.save(read.assay.plot(read.reading), picture)
+    plots.save(result.assay.plot(result.reading), picture)
+    notes = (*result.reading.notes, *exported.notes)
     return replace(
-        read,
+        result,
+        reading=replace(result.reading, notes=notes),
         pictures=(picture.relative_to(folder),),
-        data=tuple(path.relative_to(folder) for path in data),
+        data=tuple(path.relative_to(folder) for path in exported.files),
     )
-
-
-_NO_FCS = (
-    "No FCS files were written, as they need the extra `flow`: "
-    'pip install "mir21sim[flow]".'
-)
-
-
-def has_flowio() -> bool:
-    """Say whether FCS files can be written."""
-    return importlib.util.find_spec("flowio") is not None
-
-
-def gate_records(reading: Reading) -> list[dict[str, Any]]:
-    """Return the gates of a cytometer, by which its percentages can be found again."""
-    if not isinstance(reading, FlowReading):
-        return []
-    gates = reading.gates
-    return [
-        {"gate": "cells", "channel": CHANNELS[0], "least": gates.scatter},
-        {"gate": "Annexin V positive", "channel": CHANNELS[2], "least": gates.annexin},
-        {"gate": "PI positive", "channel": CHANNELS[3], "least": gates.pi},
-    ]
-
-
-def fit_records(reading: Reading) -> list[dict[str, Any]]:
-    """Return the dose of half effect of each series of a plate, or why it has none."""
-    if not isinstance(reading, PlateReading):
-        return []
-    return [
-        {
-            "treatment": name,
-            "EC50": fit.ec50,
-            "EC50_low": fit.ec50_low,
-            "EC50_high": fit.ec50_high,
-            "unit": reading.unit,
-            "Hill": fit.hill,
-            "R2": fit.r2,
-            "note": fit.reason,
-        }
-        for name, fit in reading.fits.items()
-    ]
 
 
 def study_provenance(done: StudyResult) -> dict[str, Any]:

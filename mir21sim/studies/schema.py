@@ -36,12 +36,9 @@ from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
 from mir21sim.assays.experiment import Sample, dose_series
-from mir21sim.assays.flow import FlowCytometry
-from mir21sim.assays.luciferase import LuciferaseAssay
-from mir21sim.assays.plate import PlateAssay
+from mir21sim.assays.kinds import KINDS
 from mir21sim.assays.plate_map import PlateMap, read_plate_map
 from mir21sim.assays.statistics import Test
-from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import InputError, hint
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.simulation.axes import parse_values
@@ -268,14 +265,19 @@ class AssayTable(Table):
     @property
     def title(self) -> str:
         """What files and headings call the assay."""
-        return self.name or str(getattr(self, "kind", ""))
+        return self.name or self.kind_name
 
-    def assay(self, folder: Path) -> Assay:
+    @property
+    def kind_name(self) -> str:
+        """Kind of the assay, a key of ``KINDS``."""
+        return str(getattr(self, "kind", ""))
+
+    def assay(self, folder: Path) -> Assay[Any]:
         """Return the assay with the settings of the table; others are its own.
 
         Files that it names lie in `folder`, that of the study file.
         """
-        kind = str(getattr(self, "kind", ""))
+        kind = self.kind_name
         given: dict[str, Any] = {}
         for setting, key in _keys(KINDS[kind]).items():
             if key in self.model_fields_set:
@@ -286,18 +288,8 @@ class AssayTable(Table):
                 elif isinstance(value, Path):
                     value = read_plate_map(folder / value)
                 given[setting] = value
-        assay: Assay = KINDS[kind](**given)
-        return assay
+        return KINDS[kind](**given)
 
-
-KINDS: dict[str, Any] = {
-    "luciferase": LuciferaseAssay,
-    "western": WesternBlot,
-    "flow": FlowCytometry,
-    "caspase": PlateAssay,
-    "viability": PlateAssay,
-}
-"""Kind of assay → its settings, a dataclass; a study's keys are its fields."""
 
 _TIMES: dict[Any, Any] = {
     float: Hours,
@@ -315,7 +307,12 @@ _SETTINGS: dict[Any, Any] = {
 """Type of any other setting → what a study file may say, where that differs."""
 
 
-def _keys(settings: type) -> dict[str, str]:
+def hour_keys(kind: str) -> tuple[str, ...]:
+    """Return the keys of an assay's table that are times, h."""
+    return tuple(key for name, key in _keys(KINDS[kind]).items() if key != name)
+
+
+def _keys(settings: Any) -> dict[str, str]:
     """Return the key of each field: a time in h is written as a time, with a unit."""
     return {f.name: f.name.removesuffix("_h") for f in fields(settings)}
 
@@ -421,17 +418,6 @@ class Study(Table):
             if not names or sample.name in names
             for dish in sample.dishes()
         )
-
-
-def slug(name: str) -> str:
-    """Return a name as a file may be called.
-
-    Examples
-    --------
-    >>> slug("TRAIL 10 ng/ml")
-    'TRAIL_10_ng-ml'
-    """
-    return re.sub(r"[^\w.+-]+", "-", name.replace(" ", "_"))
 
 
 def json_schema() -> dict[str, Any]:

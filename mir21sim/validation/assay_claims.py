@@ -6,23 +6,14 @@ Rows are data (``models/validation/assays.csv``) in the words of ``checks``;
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from mir21sim._typing import FloatArray
 from mir21sim.assays.assay import Assay
 from mir21sim.assays.experiment import Sample
-from mir21sim.assays.flow import FlowCytometry
-from mir21sim.assays.luciferase import LuciferaseAssay
-from mir21sim.assays.noise import PlateNoise
-from mir21sim.assays.plate import PlateAssay
-from mir21sim.assays.statistics import Scale
-from mir21sim.assays.western import WesternBlot
+from mir21sim.assays.kinds import KINDS
 from mir21sim.errors import InputError, ModelError, hint
 from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
@@ -35,7 +26,6 @@ from mir21sim.validation.claims import (
     table_rows,
     tables_folder,
 )
-from mir21sim.validation.validate import FLOORS
 
 RANGING_H = 24.0
 """h after a dose at which a viability plate finds how much of it kills half."""
@@ -47,88 +37,8 @@ FINE = tuple(10.0 ** (k / 12) for k in range(-4, 5))
 """Amounts that join them on the second plate, over the half-way one of the first."""
 
 
-# ----------------------------------------------------------------------- what is read
-Make: TypeAlias = Callable[[tuple[str, ...], float], Assay]
-Take: TypeAlias = Callable[[pd.DataFrame, str, tuple[str, ...]], FloatArray]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How one assay is set up for a claim, and what is taken from its raw table.
-
-    Attributes
-    ----------
-    arguments : their names, for messages
-    make : assay from arguments and the time of reading, h
-    take : replicates from raw table, sample and arguments, float array (n_replicate,)
-    scale, blocks : how its replicates are compared, as in ``compare_groups``
-    floor : least absolute difference that counts
-    """
-
-    arguments: tuple[str, ...]
-    make: Make
-    take: Take
-    scale: Scale = "log"
-    blocks: bool = False
-    floor: float = 0.0
-
-
-def _column(name: str, **keys: str | int) -> Take:
-    """Return what takes a column of the rows of a sample; `keys` name the arguments."""
-
-    def take(raw: pd.DataFrame, sample: str, given: tuple[str, ...]) -> FloatArray:
-        chosen = np.ones(len(raw), dtype=bool)
-        for column, value in keys.items():
-            wanted = sample if value == "sample" else given[int(value)]
-            chosen &= (raw[column] == wanted).to_numpy()
-        return np.asarray(raw.loc[chosen, name], dtype=float)
-
-    return take
-
-
-def _quadrant(raw: pd.DataFrame, sample: str, given: tuple[str, ...]) -> FloatArray:
-    """Return the percentages of a sample in a quadrant; "dead": in both apoptotic."""
-    columns = {"dead": ["early apoptotic", "late apoptotic"]}.get(given[0], [given[0]])
-    rows = raw.loc[raw["sample"] == sample, columns]
-    return np.asarray(rows.sum(axis=1), dtype=float)
-
-
-_LEAST_LIGHT = PlateNoise().detection_sd * PlateNoise().background_sd
-"""RLU, what a plate can tell from a blank."""
-
-KINDS: dict[str, Kind] = {
-    "luciferase": Kind(
-        ("target", "construct"),
-        lambda given, h: LuciferaseAssay(targets=(given[0],), times_h=(h,)),
-        _column("ratio", treatment="sample", target=0, construct=1),
-    ),
-    "western": Kind(
-        ("protein",),
-        lambda given, h: WesternBlot(proteins=(given[0],), time_h=h),
-        _column("scaled", sample="sample", protein=0),
-        blocks=True,
-    ),
-    "flow": Kind(
-        ("quadrant",),
-        lambda given, h: FlowCytometry(time_h=h),
-        _quadrant,
-        scale="angle",
-        floor=100 * FLOORS["cells"],  # percent
-    ),
-    "caspase": Kind(
-        (),
-        lambda given, h: PlateAssay("caspase", time_h=h),
-        _column("net", sample="sample"),
-        floor=_LEAST_LIGHT,
-    ),
-    "viability": Kind(
-        (),
-        lambda given, h: PlateAssay("viability", time_h=h),
-        _column("net", sample="sample"),
-        floor=_LEAST_LIGHT,
-    ),
-}
-"""Assay to how it is read; ``ic50`` is ``viability`` over a series of doses."""
+#: Assay to how it is set up and read; ``ic50`` is ``viability`` over a series of doses.
+CLAIMS = {kind: assay.claim(kind) for kind, assay in KINDS.items()}
 
 _READOUT = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
 
@@ -159,10 +69,10 @@ class AssayReadout:
         )
         if name == "ic50":
             return replace(cls.parse(f"{''.join(inside)}()"), series=True)
-        if name not in KINDS:
-            raise InputError(f"Unknown assay `{name}`. {hint(name, (*KINDS, 'ic50'))}")
-        if len(inside) != len(KINDS[name].arguments):
-            needed = ", ".join(KINDS[name].arguments) or "nothing"
+        if name not in CLAIMS:
+            raise InputError(f"Unknown assay `{name}`. {hint(name, (*CLAIMS, 'ic50'))}")
+        if len(inside) != len(CLAIMS[name].arguments):
+            needed = ", ".join(CLAIMS[name].arguments) or "nothing"
             raise InputError(f"`{name}` takes {needed} in brackets, got `{text}`.")
         return cls(name, inside)
 
@@ -171,9 +81,9 @@ class AssayReadout:
             return f"ic50({self.assay})"
         return f"{self.assay}({', '.join(self.arguments)})"
 
-    def assay_at(self, time_h: float) -> Assay:
+    def assay_at(self, time_h: float) -> Assay[Any]:
         """Return the assay that reads it at a time."""
-        return KINDS[self.assay].make(self.arguments, time_h)
+        return CLAIMS[self.assay].make(self.arguments, time_h)
 
 
 # ------------------------------------------------------------------------ one question
@@ -317,7 +227,7 @@ def _row_checks(
             )
     if (treated.treatment.searched is None) != (against.treatment.searched is None):
         raise ModelError(f"{place}: both sides, or none, have a dose `?`.")
-    if readout.assay == "western" and treated.end_h != against.end_h:
+    if CLAIMS[readout.assay].blocks and treated.end_h != against.end_h:
         raise ModelError(f"{place}: the lanes of one blot are lysed at one time.")
     return [
         AssayCheck(

@@ -34,8 +34,8 @@ from mir21sim.simulation.perturbations import NONE, Perturbations
 from mir21sim.simulation.population import Population
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.assay_claims import (
+    CLAIMS,
     COARSE,
-    KINDS,
     AssayCheck,
     AssayReadout,
     Side,
@@ -220,7 +220,7 @@ class _Dishes:
             against, treated = self._replicates(row)
         except InputError as error:  # e.g. no cell of a dish could be run
             return _outcome(row, reason=str(error))
-        floor = KINDS[row.treated.readout.assay].floor
+        floor = CLAIMS[row.treated.readout.assay].floor
         if row.treated.readout.series:
             floor = 0.0
         value, reference = float(treated.mean()), float(against.mean())
@@ -260,7 +260,7 @@ class _Dishes:
             replicates=self.replicates,
             test="none",
         )
-        take = KINDS[side.readout.assay].take
+        take = CLAIMS[side.readout.assay].take
         return [take(reading.raw, name, side.readout.arguments) for name in names]
 
     def _halves(self, side: Side) -> FloatArray:
@@ -313,7 +313,7 @@ def _p(against: FloatArray, treated: FloatArray, readout: AssayReadout) -> float
     groups = {"against": against, "treated": treated}
     if not all(np.isfinite(values).all() for values in groups.values()):
         return math.nan
-    kind = KINDS[readout.assay]
+    kind = CLAIMS[readout.assay]
     found = compare_groups(
         groups,
         "against",

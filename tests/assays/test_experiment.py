@@ -8,8 +8,9 @@ import pytest
 import support
 
 from mir21sim.assays.antibodies import Antibody
-from mir21sim.assays.assay import run_assays, stream
+from mir21sim.assays.assay import run_assays
 from mir21sim.assays.experiment import Experiment, Sample, dose_series, run_experiment
+from mir21sim.assays.signals import stream
 from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.simulation import steady_state as resting
@@ -70,8 +71,11 @@ def test_a_dish_is_what_simulate_population_gives(cascade, found):
     assert np.array_equal(found["B"].values[1], alone["B"].values)
 
 
-def test_the_rest_of_the_cells_is_sought_once_for_all_doses(cascade, monkeypatch):
+def test_the_rest_of_the_cells_is_sought_once_for_all_doses(
+    cascade, monkeypatch, tmp_path
+):
     sought = []
+    monkeypatch.setenv("MIR21SIM_CACHE", str(tmp_path))  # no rest of a run before
 
     def counted(model, y0, *others, **options):
         sought.append(len(y0))

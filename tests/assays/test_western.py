@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from mir21sim.assays.antibodies import Antibody, antibodies
-from mir21sim.assays.assay import stream
 from mir21sim.assays.noise import WesternNoise
+from mir21sim.assays.signals import stream
 from mir21sim.assays.western import WesternBlot
 from mir21sim.assays.western_reading import membrane
 from mir21sim.compiler.load import load

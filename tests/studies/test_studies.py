@@ -18,7 +18,7 @@ import xarray as xr
 from scipy import stats
 
 from mir21sim import cli
-from mir21sim.assays import experiment
+from mir21sim.assays import experiment, flow
 from mir21sim.assays.fcs import read_fcs
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.plate import PlateAssay
@@ -715,7 +715,7 @@ def tubes():
 
 
 def test_tubes_are_written_with_the_gates_that_give_their_percentages(tubes, tmp_path):
-    written = run._write_read(tubes, tmp_path)
+    written = run.write_result(tubes, tmp_path)
     names = {path.name for path in written.data}
     assert {"control-1.fcs", "control-2.fcs", "control-3.fcs", "gates.csv"} <= names
     gates = pd.read_csv(tmp_path / "flow" / "gates.csv").set_index("channel")["least"]
@@ -730,8 +730,8 @@ def test_tubes_are_written_with_the_gates_that_give_their_percentages(tubes, tmp
 def test_without_flowio_the_report_says_why_there_are_no_tubes(
     tubes, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run, "has_flowio", lambda: False)
-    written = run._write_read(tubes, tmp_path)
+    monkeypatch.setattr(flow, "can_write_fcs", lambda: False)
+    written = run.write_result(tubes, tmp_path)
     assert not list(tmp_path.rglob("*.fcs"))
     assert 'pip install "mir21sim[flow]"' in written.reading.notes[-1]
 
@@ -794,7 +794,3 @@ def test_an_interrupt_is_told(tmp_path, monkeypatch, capsys):
         f"no dish was done, and `{tmp_path / 'r'}` is as it was"
         in capsys.readouterr().err
     )
-
-
-def test_names_become_file_names():
-    assert schema.slug("TRAIL 10 ng/ml") == "TRAIL_10_ng-ml"

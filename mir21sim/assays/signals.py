@@ -1,0 +1,122 @@
+"""Steps that assays share: choose dishes and times, mean signals, controls, noise."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from mir21sim._typing import FloatArray
+from mir21sim.assays.statistics import Scale
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.info import unique
+
+
+def stream(seed: int, *labels: object) -> np.random.Generator:
+    """Return random numbers that belong to labels, in whatever order others are drawn.
+
+    Examples
+    --------
+    >>> a = stream(1, "western", "PTEN", 0).random()
+    >>> a == stream(1, "western", "PTEN", 0).random()
+    True
+    """
+    if seed < 0:
+        raise InputError(f"`seed` must be 0 or more, got {seed}.")
+    digest = hashlib.sha256("\0".join(map(str, labels)).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+
+
+def lognormal(rng: np.random.Generator, cv: float) -> float:
+    """Return a factor of mean 1 with a coefficient of variation."""
+    spread = np.sqrt(np.log1p(cv**2))
+    return float(np.exp(spread * rng.standard_normal() - spread**2 / 2))
+
+
+def replicates_of(noise: bool, replicates: int) -> int:
+    """Return how many replicates to read: without noise all would be equal, so one."""
+    if replicates < 1:
+        raise InputError(f"`replicates` must be 1 or more, got {replicates}.")
+    return replicates if noise else 1
+
+
+def dishes_of(cells: xr.Dataset, dish: str = "") -> xr.Dataset:
+    """Return the samples of one kind of dish; none is an error."""
+    chosen = np.flatnonzero(cells["dish"].values == dish)
+    if not len(chosen):
+        raise InputError(
+            f"The experiment has no dish of the kind `{dish or 'plain'}`: make it with "
+            "`run_assays` and this assay."
+        )
+    return cells.isel(sample=chosen)
+
+
+def at_time(cells: xr.Dataset, time_h: float | None) -> xr.Dataset:
+    """Return the cells at one of the times that were kept; None: at the last."""
+    times = cells["time"].values
+    if time_h is None:
+        return cells.isel(time=-1)
+    nearest = int(np.argmin(np.abs(times - time_h)))
+    if abs(times[nearest] - time_h) > 1e-9 * max(1.0, abs(time_h)):
+        kept = ", ".join(f"{t:g}" for t in times)
+        raise InputError(f"No cells were kept at {time_h:g} h; kept: {kept} h.")
+    return cells.isel(time=nearest)
+
+
+def quantity_of(cells: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
+    """Return the sum of some quantities in each cell."""
+    for name in names:
+        if name not in cells:
+            known = tuple(str(n) for n in cells.data_vars if n != "status")
+            raise UnknownNameError("quantity of the experiment", name, known)
+    total = cells[names[0]]
+    for name in names[1:]:
+        total = total + cells[name]
+    return total
+
+
+def dish_mean(cells: xr.Dataset, names: Sequence[str]) -> FloatArray:
+    """Return the mean over the cells of each dish, float array (n_sample,).
+
+    Cells whose run stopped before are left out; a dish in which all did is an error.
+    """
+    block = quantity_of(cells, names).transpose("sample", "cell").values
+    known = np.isfinite(block)
+    if not known.any(axis=1).all():
+        lost = str(cells["sample"].values[int(np.argmin(known.any(axis=1)))])
+        raise InputError(f"No cell of the sample `{lost}` could be run to its end.")
+    means: FloatArray = np.where(known, block, 0.0).sum(axis=1) / known.sum(axis=1)
+    return means
+
+
+def control_of(names: Sequence[str], control: str | None) -> str:
+    """Return the control's name: the first where none is given."""
+    if control is None:
+        return names[0]
+    if control not in names:
+        raise UnknownNameError("control", control, unique(names))
+    return control
+
+
+def scale_of(signals: Iterable[FloatArray], floor: float) -> Scale:
+    """Return the scale to compare signals on: logarithms where all can be detected.
+
+    The logarithm of what is left of a blank is noise without bounds.
+    """
+    return "log" if all((values > floor).all() for values in signals) else "plain"
+
+
+def nothing_seen(what: str) -> str:
+    """Return the note on a signal that no sample gives."""
+    return (
+        f"No sample gives a signal of {what} that can be told from a blank, so nothing "
+        "is tested: read at another time or dose, or choose a more sensitive assay."
+    )
+
+
+def no_signal(control: str, what: str) -> str:
+    """Return the note on a control that nothing can be divided by."""
+    return (
+        f"The control `{control}` gives no signal of {what}, so there is no ratio to "
+        "it: compare the absolute signals, or choose another control."
+    )
