@@ -15,17 +15,9 @@ from mir21sim.assays.assay import Assay
 from mir21sim.assays.experiment import Sample
 from mir21sim.assays.kinds import KINDS
 from mir21sim.errors import InputError, ModelError, hint
-from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.simulation.treatment import Treatment
-from mir21sim.validation.claims import (
-    cell_lines,
-    check_comparison,
-    check_known,
-    parsed,
-    table_rows,
-    tables_folder,
-)
+from mir21sim.validation.rows import cell_lines, check_comparison, parsed, read_rows
 
 RANGING_H = 24.0
 """h after a dose at which a viability plate finds how much of it kills half."""
@@ -141,7 +133,7 @@ def _sample(treatment: Treatment, label: str) -> Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class AssayCheck:
+class AssayRow:
     """One row of the table in one context: two sides and how they must compare."""
 
     id: str
@@ -153,7 +145,7 @@ class AssayCheck:
     conflict: str
     place: str
 
-    def joined(self, extra: Treatment) -> "AssayCheck":
+    def joined(self, extra: Treatment) -> "AssayRow":
         """Return the row with more done on both sides."""
 
         def more(side: Side) -> Side:
@@ -174,39 +166,24 @@ class AssayCheck:
         return self.against, self.treated
 
 
-def assay_checks(
+def assay_rows(
     model: str | Path = DEFAULT_MODEL,
     *,
     only: Sequence[str] | None = None,
     contexts: Sequence[str] | None = None,
     folder: str | Path | None = None,
-) -> list[AssayCheck]:
-    """Return the rows of ``assays.csv``, checked, one a context.
+) -> list[AssayRow]:
+    """Return the rows of ``assays.csv``, one a cell line.
 
-    Raises
-    ------
-    ModelError
-        For an unknown column, assay, comparison or context, by file and line.
+    Parameters and errors are those of ``rows.read_rows``.
     """
-    available = (*model_files.contexts(model), model_files.BASE)
-    found = [
-        check
-        for place, row in table_rows(tables_folder(folder) / "assays.csv")
-        for check in _row_checks(place, row, available)
-    ]
-    check_known("id", only, [check.id for check in found])
-    check_known("context", contexts, available)
-    return [
-        check
-        for check in found
-        if (not only or check.id in only)
-        and (not contexts or check.context in contexts)
-    ]
+    readers = {"assays.csv": _rows_of}
+    return read_rows(readers, model, only=only, contexts=contexts, folder=folder)
 
 
-def _row_checks(
+def _rows_of(
     place: str, row: Mapping[str, str], available: tuple[str, ...]
-) -> list[AssayCheck]:
+) -> list[AssayRow]:
     check_comparison(place, row["comparison"])
     readout = parsed(place, AssayReadout.parse, row["readout"])
     other = row["against_readout"] or row["readout"]
@@ -230,7 +207,7 @@ def _row_checks(
     if CLAIMS[readout.assay].blocks and treated.end_h != against.end_h:
         raise ModelError(f"{place}: the lanes of one blot are lysed at one time.")
     return [
-        AssayCheck(
+        AssayRow(
             id=row["id"],
             what=row["what"],
             context=context,

@@ -4,22 +4,17 @@ Rows are data (``models/validation``): what is done to the cell in the words of 
 command line, what is read, and what it is compared with.
 """
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from mir21sim.errors import InputError, Mir21simError, ModelError, hint
-from mir21sim.model import files as model_files
+from mir21sim.errors import ModelError, hint
 from mir21sim.model.files import DEFAULT_MODEL
-from mir21sim.model.info import unique
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.readouts import Readout
+from mir21sim.validation.rows import cell_lines, check_comparison, parsed, read_rows
 
-COMPARISONS = ("up", "down", "same", "near")
 UNITS = {
     "molecule": 1.0, "fraction": 1.0, "%": 100.0, "fold": 1.0, "h": 1.0, "min": 60.0,
     "nM": 1.0, "ng/ml": 1.0,
@@ -29,19 +24,6 @@ UNITS = {
 USES = ("fit", "test", "context")
 """Use of an observation, set before any fit: parameters are fitted to a ``fit`` row and
 never to a ``test`` row; a ``context`` row conflicts with others and has no verdict."""
-
-CLAIM_COLUMNS = (
-    "id", "what", "context", "treatment", "readout", "comparison", "against",
-    "against_context", "against_readout", "effect_of", "conflict",
-)  # fmt: skip
-ASSAY_COLUMNS = (
-    "id", "what", "context", "treatment", "readout", "comparison", "against",
-    "against_readout", "conflict",
-)  # fmt: skip
-OBSERVATION_COLUMNS = (
-    "id", "what", "context", "treatment", "readout", "against", "observed", "error",
-    "unit", "use", "source", "note",
-)  # fmt: skip
 
 
 # ------------------------------------------------------------------------ one question
@@ -55,7 +37,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ValidationRow:
     """One row of a table in one context.
 
     Attributes
@@ -88,6 +70,11 @@ class Check:
     place: str
     use: str = ""
 
+    @property
+    def context(self) -> str:
+        """The cell line."""
+        return self.case.context
+
     def cases(self) -> list[Case]:
         """Return every case that must be run."""
         plain = [case for case in (self.case, self.against) if case is not None]
@@ -99,103 +86,24 @@ class Check:
         ]
 
 
-def checks(
+def validation_rows(
     model: str | Path = DEFAULT_MODEL,
     *,
     only: Sequence[str] | None = None,
     contexts: Sequence[str] | None = None,
     folder: str | Path | None = None,
-) -> list[Check]:
-    """Return the rows of the validation tables, checked, one a context.
+) -> list[ValidationRow]:
+    """Return the rows of ``claims.csv`` and ``observations.csv``, one a cell line.
 
-    Parameters
-    ----------
-    only : ids to keep; contexts : cell lines to keep
-    folder : where ``claims.csv``, ``observations.csv`` and ``quantities.csv`` are
-
-    Raises
-    ------
-    ModelError
-        For an unknown column, read-out, unit, comparison or context, by file and line.
+    Parameters and errors are those of ``rows.read_rows``.
     """
-    root = tables_folder(folder)
-    available = (*model_files.contexts(model), model_files.BASE)
-    found = [
-        check
-        for name, reader in (
-            ("claims.csv", _claim_checks),
-            ("observations.csv", _observation_checks),
-        )
-        for place, row in table_rows(root / name)
-        for check in reader(place, row, available)
-    ]
-    check_known("id", only, [check.id for check in found])
-    check_known("context", contexts, available)
-    return [
-        check
-        for check in found
-        if (not only or check.id in only)
-        and (not contexts or check.case.context in contexts)
-    ]
+    readers = {"claims.csv": _claim_rows, "observations.csv": _observation_rows}
+    return read_rows(readers, model, only=only, contexts=contexts, folder=folder)
 
 
-def tables_folder(folder: str | Path | None = None) -> Path:
-    """Return where the tables of a validation are, by default the shipped ones."""
-    return Path(folder) if folder else model_files.models_folder() / "validation"
-
-
-def check_known(kind: str, wanted: Sequence[str] | None, known: Iterable[str]) -> None:
-    """Stop at the first wanted name that is not known, with the near one."""
-    known = unique(known)
-    for name in wanted or ():
-        if name not in known:
-            raise InputError(f"Unknown {kind} `{name}`. {hint(name, known)}")
-
-
-def vocabulary(folder: str | Path | None = None) -> dict[str, str]:
-    """Return the names that rows may use although a model lacks them, with meanings."""
-    root = tables_folder(folder)
-    return {row["id"]: row["meaning"] for _, row in table_rows(root / "quantities.csv")}
-
-
-def table_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
-    """Return the rows of a table with their places; a missing file has none."""
-    columns = {
-        "claims.csv": CLAIM_COLUMNS,
-        "observations.csv": OBSERVATION_COLUMNS,
-        "quantities.csv": ("id", "meaning"),
-        "assays.csv": ASSAY_COLUMNS,
-    }[path.name]
-    if not path.is_file():
-        return []
-    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-    titles = tuple(reader.fieldnames or ())
-    if titles != columns:
-        raise ModelError(
-            f"{path.name}, line 1: the columns must be {', '.join(columns)}; got "
-            f"{', '.join(titles)}."
-        )
-    rows = []
-    for row in reader:
-        place = f"{path.name}, line {reader.line_num}"
-        if None in row or None in row.values():
-            raise ModelError(f"{place}: {len(columns)} entries are needed.")
-        rows.append((place, {key: value.strip() for key, value in row.items()}))
-    return rows
-
-
-def check_comparison(place: str, comparison: str) -> None:
-    """Stop at a comparison that does not exist."""
-    if comparison not in COMPARISONS:
-        raise ModelError(
-            f"{place}: unknown comparison `{comparison}`. "
-            f"{hint(comparison, COMPARISONS)}"
-        )
-
-
-def _claim_checks(
+def _claim_rows(
     place: str, row: Mapping[str, str], available: tuple[str, ...]
-) -> list[Check]:
+) -> list[ValidationRow]:
     check_comparison(place, row["comparison"])
     made = []
     for context in cell_lines(place, row["context"], available):
@@ -207,7 +115,7 @@ def _claim_checks(
         )
         effect = parsed(place, Treatment.parse, row["effect_of"])
         made.append(
-            Check(
+            ValidationRow(
                 id=row["id"],
                 kind="claim",
                 what=row["what"],
@@ -228,9 +136,9 @@ def _claim_checks(
     return made
 
 
-def _observation_checks(
+def _observation_rows(
     place: str, row: Mapping[str, str], available: tuple[str, ...]
-) -> list[Check]:
+) -> list[ValidationRow]:
     if row["unit"] not in UNITS:
         raise ModelError(
             f"{place}: unknown unit `{row['unit']}`. "
@@ -248,7 +156,7 @@ def _observation_checks(
         if row["unit"] == "fold" and row["against"]:
             against = _case(place, context, row["against"], row["readout"])
         made.append(
-            Check(
+            ValidationRow(
                 id=row["id"],
                 kind="observation",
                 what=row["what"],
@@ -288,21 +196,6 @@ def _measured(place: str, observed: str, error: str) -> tuple[float, float, floa
     return value, low, high
 
 
-def cell_lines(place: str, text: str, available: tuple[str, ...]) -> list[str]:
-    """Return the cell lines of ``A|B``; one that exists nowhere is an error."""
-    names = [name.strip() for name in text.split("|")]
-    everywhere = {
-        p.stem for p in (model_files.models_folder() / "contexts").glob("*.toml")
-    }
-    for name in names:
-        if name not in available and name not in everywhere:
-            raise ModelError(
-                f"{place}: unknown context `{name}`. "
-                f"{hint(name, unique((*available, *sorted(everywhere))))}"
-            )
-    return names
-
-
 def _case(place: str, context: str, treatment: str, readout: str) -> Case:
     read = parsed(place, Readout.parse, readout)
     done = parsed(place, Treatment.parse, treatment)
@@ -311,13 +204,3 @@ def _case(place: str, context: str, treatment: str, readout: str) -> Case:
     if (read.feature == "threshold") != (done.searched is not None):
         raise ModelError(f"{place}: a threshold, and only a threshold, needs one `?`.")
     return Case(context, done, read)
-
-
-def parsed(place: str, parse: Callable[[str], Any], text: str) -> Any:
-    """Return what a text means, or raise with the file and line."""
-    try:
-        return parse(text)
-    except Mir21simError as error:
-        raise ModelError(f"{place}: {error}") from error
-    except ValueError as error:
-        raise ModelError(f"{place}: `{text}` cannot be read ({error}).") from error

@@ -1,4 +1,4 @@
-"""What is read from a run: quantities, and one number from each."""
+"""Read-outs: which quantities of a run are read, and by which feature."""
 
 import math
 import re
@@ -10,26 +10,9 @@ import xarray as xr
 from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, hint
+from mir21sim.validation.features import FEATURES, Feature, RunCurves
 
 _READOUT = re.compile(r"\s*(\w+)\s*\((.*)\)\s*")
-_SINGLE = {
-    "end": 1, "at": 2, "rest": 1, "peak": 1, "area": 1, "time_to": 1, "rise_time": 1,
-    "lag": 2, "level": 2, "threshold": 1, "most": 1, "switch_time": 1, "after": 3,
-    "hold": 1,
-}  # fmt: skip
-_MANY = {
-    "dead": 1, "alive": 1, "mean": 1, "mean_time": 1, "cv_time": 1, "mean_switch": 1,
-    "mean_after": 3, "mean_without": 2,
-}  # fmt: skip
-_TIMED = ("at", "after", "mean_after")
-FEATURES = {**_SINGLE, **_MANY}
-"""Read-out to its number of arguments; those of populations are ``dead``, …"""
-
-NATIVE = {
-    "time_to": "h", "rise_time": "h", "lag": "h", "mean_time": "h", "dead": "fraction",
-    "alive": "fraction", "cv_time": "fraction", "threshold": "", "switch_time": "h",
-    "mean_switch": "h", "hold": "h",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +90,48 @@ class Readout:
             raise InputError(
                 f"Unknown read-out `{feature}`. {hint(feature, tuple(FEATURES))}"
             )
+        known = FEATURES[feature]
         parts = [part.strip() for part in inside.split(",")]
-        if len(parts) != FEATURES[feature]:
+        if len(parts) != known.arity:
             raise InputError(
-                f"`{feature}` takes {FEATURES[feature]} argument(s), got `{inside}`."
+                f"`{feature}` takes {known.arity} argument(s), got `{inside}`."
             )
         number = math.nan
-        if feature in _TIMED:
+        if known.timed:
             number = units.seconds(parts.pop(), f"the time of `{feature}`") / 3600.0
         return cls(feature, tuple(Quantity.parse(part) for part in parts), number)
 
     @property
+    def definition(self) -> Feature:
+        """The feature that is read."""
+        return FEATURES[self.feature]
+
+    @property
     def many(self) -> bool:
         """Whether it reads a population."""
-        return self.feature in _MANY
+        return self.definition.many
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every model quantity it needs."""
         return tuple(name for q in self.quantities for name in q.names)
+
+    def of(self, result: xr.Dataset, since: float) -> float:
+        """Return the number from a run; a time that never comes is infinite.
+
+        Parameters
+        ----------
+        since : h, time of the last dose; from the start where it is not in the run
+
+        Raises
+        ------
+        InputError
+            For a feature that is searched over many runs.
+        """
+        read = self.definition.read
+        if read is None:
+            raise InputError(f"`{self.feature}` is searched, not read from one run.")
+        times = result["time"].values
+        curves = tuple(quantity.of(result) for quantity in self.quantities)
+        start = since if since < times[-1] else float(times[0])
+        return read(RunCurves(times, curves, start, self.number))

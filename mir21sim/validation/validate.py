@@ -13,9 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from mir21sim._typing import FloatArray
-from mir21sim.analysis.cell_death import DEAD, crossing_times
-from mir21sim.analysis.curves import curve_features
+from mir21sim.analysis.cell_death import DEAD
 from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, SolverError, hint
@@ -30,8 +28,8 @@ from mir21sim.simulation.population import Population, simulate_population
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.solve import MANY
-from mir21sim.validation.claims import UNITS, Case, Check, checks, vocabulary
-from mir21sim.validation.readouts import NATIVE, Readout
+from mir21sim.validation.claims import UNITS, Case, ValidationRow, validation_rows
+from mir21sim.validation.rows import vocabulary
 from mir21sim.validation.verdicts import Outcome, Verdict
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -89,20 +87,20 @@ def validate(
     ModelError
         For a row that cannot be understood, by file and line.
     """
-    rows = checks(model, only=only, contexts=contexts, folder=folder)
+    rows = validation_rows(model, only=only, contexts=contexts, folder=folder)
     known = vocabulary(folder)
-    bench = _Bench(
+    runs = _Runs(
         model, perturb or Perturbations(), cells, options or Options(method=MANY), rows
     )
     outcomes = []
-    for k, check in enumerate(rows):
-        outcomes.append(_outcome(bench, check, known))
+    for k, row in enumerate(rows):
+        outcomes.append(_outcome(runs, row, known))
         if progress:
             progress(k + 1, len(rows))
     return outcomes
 
 
-class _Bench:
+class _Runs:
     """Loaded cell lines and finished runs of one validation."""
 
     def __init__(
@@ -111,7 +109,7 @@ class _Bench:
         perturb: Perturbations,
         cells: int | None,
         options: Options,
-        rows: Sequence[Check],
+        rows: Sequence[ValidationRow],
     ) -> None:
         self.model, self.cells, self.options = model, cells, options
         self.extra = Treatment(perturb=perturb)
@@ -138,8 +136,10 @@ class _Bench:
             ready = replace(case, treatment=treatment)
             self.values[key] = (
                 _threshold(self, ready)
-                if case.readout.feature == "threshold"
-                else _read(self.run(ready.context, treatment), treatment, case.readout)
+                if case.readout.definition.read is None
+                else case.readout.of(
+                    self.run(ready.context, treatment), treatment.stimulus_h
+                )
             )
         return self.values[key]
 
@@ -192,17 +192,17 @@ def _present(model: CompiledModel, names: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _threshold(bench: _Bench, case: Case) -> float:
+def _threshold(runs: _Runs, case: Case) -> float:
     """Return the amount at which the quantity starts, or stops, reaching one half.
 
     Infinite where the whole range does not reach it, 0 where the lowest amount does.
     """
-    model = bench.context(case.context)
+    model = runs.context(case.context)
     (quantity,) = case.readout.quantities
 
     def reached(log_amount: float) -> bool:
         treatment = replace(case.treatment.with_amount(math.exp(log_amount)), points=49)
-        result = run_treatment(model, treatment, quantity.names, bench.options)
+        result = run_treatment(model, treatment, quantity.names, runs.options)
         return bool(quantity.of(result).max() >= DEAD)
 
     searched = case.treatment.searched
@@ -220,163 +220,51 @@ def _threshold(bench: _Bench, case: Case) -> float:
     return math.exp((low + high) / 2)
 
 
-def _read(result: xr.Dataset, treatment: Treatment, readout: Readout) -> float:
-    """Return one number from a run; a time that never comes is infinite."""
-    if readout.feature == "constant":
-        return readout.number
-    times = result["time"].values
-    curves = [quantity.of(result) for quantity in readout.quantities]
-    since = treatment.stimulus_h if treatment.stimulus_h < times[-1] else times[0]
-    if readout.feature == "mean":
-        return float(curves[0][:, -1].mean())
-    if readout.feature in _OF_CELLS:
-        return _OF_CELLS[readout.feature](times, curves, since, readout.number)
-    if readout.many:
-        crossing = crossing_times(times, curves[0], DEAD, since)
-        return _of_population(readout.feature, crossing)
-    return _SCALARS[readout.feature](times, curves, since, readout.number)
-
-
-def _of_population(feature: str, crossing: FloatArray) -> float:
-    """Return what a population reads, of the cells alive when the last dose comes."""
-    crossing = crossing[crossing > 0]
-    if not crossing.size:
-        return math.nan
-    died = np.isfinite(crossing)
-    if feature in ("dead", "alive"):
-        share = float(died.mean())
-        return share if feature == "dead" else 1.0 - share
-    if died.sum() < 3:
-        return math.nan
-    mean = float(crossing[died].mean())
-    return mean if feature == "mean_time" else float(crossing[died].std(ddof=1)) / mean
-
-
-def _feature(name: str, times: FloatArray, curve: FloatArray, since: float) -> float:
-    value = curve_features(times, curve, since)[name]
-    return math.inf if math.isnan(value) and np.isfinite(curve).all() else value
-
-
-def _level(
-    times: FloatArray, curves: list[FloatArray], since: float, _number: float
-) -> float:
-    """Return the share of its maximum that a curve has at half of another one."""
-    when = since + _feature("t_half_h", times, curves[1], since)
-    if not math.isfinite(when):
-        return math.nan
-    return float(np.interp(when, times, curves[0]) / curves[0].max())
-
-
-def _switch_times(times: FloatArray, curves: FloatArray, since: float) -> FloatArray:
-    """Return the time from 10 to 90 % of absolute fractions, infinite without 90 %."""
-    low, high = (crossing_times(times, curves, x, since) for x in (0.1, 0.9))
-    return np.where(np.isfinite(high), high - np.where(np.isfinite(low), low, 0), high)
-
-
-def _after(
-    times: FloatArray, curves: list[FloatArray], since: float, wait: float
-) -> FloatArray:
-    """Return each curve of A a while after B crosses one half, NaN where none is."""
-    when = np.atleast_1d(crossing_times(times, curves[1], DEAD, since)) + since + wait
-    values = np.atleast_2d(curves[0])
-    known = np.isfinite(when) & (when <= times[-1])
-    pairs = zip(when, values, known, strict=True)
-    return np.array([np.interp(t, times, v) if ok else np.nan for t, v, ok in pairs])
-
-
-def _hold(
-    times: FloatArray, curves: list[FloatArray], since: float, _number: float
-) -> float:
-    """Return for how long a curve stays above half of its peak after `since`, in h."""
-    fine = np.linspace(since, times[-1], 4001)
-    curve = np.interp(fine, times, curves[0])
-    above = np.flatnonzero(curve >= curve.max() / 2)
-    return float(fine[above[-1]] - fine[above[0]])
-
-
-def _mean(values: FloatArray) -> float:
-    """Return the mean of the finite numbers; NaN where fewer than three are finite."""
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size >= 3 else math.nan
-
-
-def _mean_without(
-    times: FloatArray, curves: list[FloatArray], since: float, _number: float
-) -> float:
-    never = np.isinf(crossing_times(times, curves[1], DEAD, since))
-    return _mean(curves[0][never, -1])
-
-
-_Scalar: TypeAlias = Callable[[FloatArray, list[FloatArray], float, float], float]
-_SCALARS: dict[str, _Scalar] = {
-    "end": lambda t, c, s, x: float(c[0][-1]),
-    "at": lambda t, c, s, x: float(np.interp(x, t, c[0])),
-    "rest": lambda t, c, s, x: float(c[0][0]),
-    "most": lambda t, c, s, x: float(c[0].max()),
-    "peak": lambda t, c, s, x: _feature("peak", t, c[0], s),
-    "area": lambda t, c, s, x: _feature("area_h", t, c[0], s),
-    "rise_time": lambda t, c, s, x: _feature("switch_time_h", t, c[0], s),
-    "time_to": lambda t, c, s, x: float(crossing_times(t, c[0], DEAD, s)),
-    "lag": lambda t, c, s, x: (
-        _feature("t_half_h", t, c[1], s) - _feature("t_half_h", t, c[0], s)
-    ),
-    "level": _level,
-    "switch_time": lambda t, c, s, x: float(_switch_times(t, c[0], s)),
-    "after": lambda t, c, s, x: float(_after(t, c, s, x)[0]),
-    "hold": _hold,
-}
-_OF_CELLS: dict[str, _Scalar] = {
-    "mean_switch": lambda t, c, s, x: _mean(_switch_times(t, c[0], s)),
-    "mean_after": lambda t, c, s, x: _mean(_after(t, c, s, x)),
-    "mean_without": _mean_without,
-}
-
-
-def _outcome(bench: _Bench, check: Check, known: Mapping[str, str]) -> Outcome:
+def _outcome(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> Outcome:
     """Return the verdict on a check; what cannot be shown fails with the reason."""
-    lacking = _lacking(bench, check, known)
+    lacking = _lacking(runs, row, known)
     if lacking:
-        return _made(check, math.nan, math.nan, "fail", lacking)
+        return _made(row, math.nan, math.nan, "fail", lacking)
     try:
-        predicted, reference = _numbers_of(bench, check)
+        predicted, reference = _numbers_of(runs, row)
     except SolverError as error:
-        return _made(check, math.nan, math.nan, "fail", str(error))
+        return _made(row, math.nan, math.nan, "fail", str(error))
     except InputError as error:
-        raise ModelError(f"{check.place}: {error}") from error
-    if check.kind == "claim":
-        floor = _floor(bench.context(check.case.context), check)
-        holds, reason = claim_holds(check.comparison, predicted, reference, floor)
+        raise ModelError(f"{row.place}: {error}") from error
+    if row.kind == "claim":
+        floor = _floor(runs.context(row.case.context), row)
+        holds, reason = claim_holds(row.comparison, predicted, reference, floor)
     else:
-        if check.against is not None:
+        if row.against is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 predicted = float(np.divide(predicted, reference))
-        native = NATIVE.get(check.case.readout.feature, "")
-        if check.unit in ("min", "%"):
-            predicted *= UNITS[check.unit]
-        holds = check.low <= predicted <= check.high
-        reason = "" if holds else _miss(predicted, check, native)
-    if check.conflict:
-        return _made(check, predicted, reference, "conflict", check.conflict)
-    return _made(check, predicted, reference, "pass" if holds else "fail", reason)
+        if row.unit in ("min", "%"):
+            predicted *= UNITS[row.unit]
+        holds = row.low <= predicted <= row.high
+        reason = "" if holds else _miss(predicted, row)
+    if row.conflict:
+        return _made(row, predicted, reference, "conflict", row.conflict)
+    return _made(row, predicted, reference, "pass" if holds else "fail", reason)
 
 
-def _miss(predicted: float, check: Check, native: str) -> str:
+def _miss(predicted: float, row: ValidationRow) -> str:
     """Return by how much a prediction misses the accepted range."""
     if math.isnan(predicted):
-        return "too few cells cross one half" if native else "it is not a number"
-    edge = check.low if predicted < check.low else check.high
-    side = "below" if predicted < check.low else "above"
-    return f"{side} {edge:.4g} {check.unit}".rstrip()
+        many = row.case.readout.many
+        return "too few cells cross one half" if many else "it is not a number"
+    edge = row.low if predicted < row.low else row.high
+    side = "below" if predicted < row.low else "above"
+    return f"{side} {edge:.4g} {row.unit}".rstrip()
 
 
-def _numbers_of(bench: _Bench, check: Check) -> tuple[float, float]:
+def _numbers_of(runs: _Runs, row: ValidationRow) -> tuple[float, float]:
     """Return the number of a check and the one that it is held against."""
-    values = [bench.value(case) for case in check.cases()]
-    n_plain = 1 if check.against is None else 2
+    values = [runs.value(case) for case in row.cases()]
+    n_plain = 1 if row.against is None else 2
     plain, treated = values[:n_plain], values[n_plain:]
     if treated:
         plain = [b / a if a else math.nan for a, b in zip(plain, treated, strict=True)]
-    return plain[0], plain[1] if check.against is not None else math.nan
+    return plain[0], plain[1] if row.against is not None else math.nan
 
 
 def claim_holds(
@@ -404,25 +292,25 @@ def claim_holds(
     return False, f"changes by {change:+.1%}"
 
 
-def _floor(model: CompiledModel, check: Check) -> float:
+def _floor(model: CompiledModel, row: ValidationRow) -> float:
     """Return the least absolute change that counts for what a claim reads."""
-    readout = check.case.readout
+    readout = row.case.readout
     if readout.many:
         return FLOORS["cells"]
     ratio = any(quantity.below for quantity in readout.quantities)
-    timed = NATIVE.get(readout.feature) in ("h", "")
-    if check.effect_of is not None or timed or ratio:
+    timed = readout.definition.unit in ("h", "dose")
+    if row.effect_of is not None or timed or ratio:
         return 0.0
     outputs, _ = select_outputs(model, readout.names[:1])
     return FLOORS.get(outputs[0].unit, FLOORS["dimensionless"])
 
 
-def _lacking(bench: _Bench, check: Check, known: Mapping[str, str]) -> str:
-    """Return what a model lacks for a check, "" where it lacks nothing."""
-    for case in check.cases():
-        if case.context not in bench.available:
+def _lacking(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> str:
+    """Return what a model lacks for a row, "" where it lacks nothing."""
+    for case in row.cases():
+        if case.context not in runs.available:
             return f"the model has no context `{case.context}`"
-        model = bench.context(case.context)
+        model = runs.context(case.context)
         outputs = (*model.state_names, *model.assigned_names)
         genes = tuple(model.info.genes)
         pools = {
@@ -439,7 +327,7 @@ def _lacking(bench: _Bench, check: Check, known: Mapping[str, str]) -> str:
                     continue
                 if name not in known and name not in outputs:
                     raise ModelError(
-                        f"{check.place}: unknown {kind} `{name}`. "
+                        f"{row.place}: unknown {kind} `{name}`. "
                         f"{hint(name, unique((*pools[kind], *known)))}"
                     )
                 what = "gene " if kind == "gene" else ""
@@ -448,24 +336,28 @@ def _lacking(bench: _Bench, check: Check, known: Mapping[str, str]) -> str:
 
 
 def _made(
-    check: Check, predicted: float, reference: float, verdict: Verdict, reason: str
+    row: ValidationRow,
+    predicted: float,
+    reference: float,
+    verdict: Verdict,
+    reason: str,
 ) -> Outcome:
     return Outcome(
-        id=check.id,
-        kind=check.kind,
-        what=check.what,
-        context=check.case.context,
+        id=row.id,
+        kind=row.kind,
+        what=row.what,
+        context=row.case.context,
         predicted=predicted,
         reference=reference,
-        comparison=check.comparison,
-        observed=check.observed,
-        low=check.low,
-        high=check.high,
-        unit=check.unit,
+        comparison=row.comparison,
+        observed=row.observed,
+        low=row.low,
+        high=row.high,
+        unit=row.unit,
         verdict=verdict,
         reason=reason,
-        source=check.source,
-        use=check.use,
+        source=row.source,
+        use=row.use,
     )
 
 

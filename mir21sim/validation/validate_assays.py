@@ -36,10 +36,10 @@ from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.assay_claims import (
     CLAIMS,
     COARSE,
-    AssayCheck,
     AssayReadout,
+    AssayRow,
     Side,
-    assay_checks,
+    assay_rows,
 )
 from mir21sim.validation.validate import SEED, Progress, claim_holds
 from mir21sim.validation.verdicts import Outcome, Verdict
@@ -90,7 +90,7 @@ def validate_assays(
     """
     if replicates < 2:
         raise InputError(f"A test needs 2 replicates or more, got {replicates}.")
-    rows = assay_checks(model, only=only, contexts=contexts, folder=folder)
+    rows = assay_rows(model, only=only, contexts=contexts, folder=folder)
     extra = Treatment(perturb=perturb or NONE)
     lines = unique(row.context for row in rows)
     found: dict[int, Outcome] = {}
@@ -126,7 +126,7 @@ class _Dishes:
 
     def outcomes(
         self,
-        rows: Sequence[AssayCheck],
+        rows: Sequence[AssayRow],
         options: Options | None,
         progress: Progress | None,
     ) -> list[Outcome]:
@@ -151,7 +151,7 @@ class _Dishes:
             for k, row in enumerate(rows)
         ]
 
-    def _placed(self, row: AssayCheck) -> AssayCheck:
+    def _placed(self, row: AssayRow) -> AssayRow:
         """Return a row with the doses that the first plates showed to matter.
 
         A series becomes finer around its half. For any other read-out the half-lethal
@@ -211,7 +211,7 @@ class _Dishes:
                 self.cells.setdefault(origin, []).append(cells.isel(sample=[k]))
             started += len(mine)
 
-    def _judged(self, row: AssayCheck) -> Outcome:
+    def _judged(self, row: AssayRow) -> Outcome:
         """Return the verdict on one row."""
         if row.ranged:
             reason = f"no dose from {COARSE[0]:g} to {COARSE[-1]:g} is half-lethal"
@@ -238,7 +238,7 @@ class _Dishes:
             p=_p(against, treated, row.treated.readout),
         )
 
-    def _replicates(self, row: AssayCheck) -> tuple[FloatArray, FloatArray]:
+    def _replicates(self, row: AssayRow) -> tuple[FloatArray, FloatArray]:
         """Return the replicates of the reference and of the treated."""
         a, b = row.sides
         if a.readout.series:
@@ -296,7 +296,7 @@ def _dishes(model: CompiledModel, side: Side) -> tuple[Sample, ...]:
     return added or samples
 
 
-def _lacking(model: CompiledModel, row: AssayCheck) -> str:
+def _lacking(model: CompiledModel, row: AssayRow) -> str:
     """Return what a model lacks for a row, "" where it lacks nothing."""
     try:
         for side in row.sides:
@@ -323,7 +323,7 @@ def _p(against: FloatArray, treated: FloatArray, readout: AssayReadout) -> float
     return float(found["treated"]["p"])
 
 
-def _outcome(row: AssayCheck, *, reason: str = "", **given: Any) -> Outcome:
+def _outcome(row: AssayRow, *, reason: str = "", **given: Any) -> Outcome:
     """Return the outcome of a row; by default it failed for a reason."""
     nothing = dict.fromkeys(
         ("predicted", "reference", "observed", "low", "high"), math.nan

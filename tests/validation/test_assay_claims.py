@@ -10,11 +10,10 @@ from scipy import stats
 
 from mir21sim import cli
 from mir21sim.errors import InputError, ModelError
-from mir21sim.validation import assay_claims as assay_checks
-from mir21sim.validation import claims as checks
-from mir21sim.validation import validate, verdicts
-from mir21sim.validation import validate_assays as assay_verdicts
+from mir21sim.validation import assay_claims, validate, validate_assays, verdicts
 from mir21sim.validation.assay_claims import AssayReadout
+from mir21sim.validation.claims import validation_rows
+from mir21sim.validation.rows import ASSAY_COLUMNS, tables_folder
 
 MIMIC = '--dose "miR21_mimic=50 nM@0h"'
 CLAIM = {
@@ -31,7 +30,7 @@ CLAIM = {
 def write(folder, *rows):
     """Write a table of claims and return its folder."""
     with (folder / "assays.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, checks.ASSAY_COLUMNS, restval="")
+        table = csv.DictWriter(file, ASSAY_COLUMNS, restval="")
         table.writeheader()
         table.writerows(rows)
     return folder
@@ -39,7 +38,7 @@ def write(folder, *rows):
 
 def judged(tmp_path, *rows, **options):
     folder = write(tmp_path, *rows)
-    return assay_verdicts.validate_assays(
+    return validate_assays.validate_assays(
         "mir21_core", folder=folder, cells=4, **options
     )
 
@@ -103,14 +102,14 @@ def test_ids_contexts_and_replicates_are_checked(tmp_path):
 
 
 def test_the_shipped_table_has_every_claim_that_names_an_assay():
-    rows = assay_checks.assay_checks()
+    rows = assay_claims.assay_rows()
     asked = {row.id for row in rows}
     blot = {"Q1", "Q5", "Q8", "Q9", "Q11", "Q12", "Q18", "Q19", "Q23"}
     assert blot <= asked
     assert {"Q6", "Q15", "Q17", "Q20", "Q21", "Q22", "Q24", "Q25"} <= asked
     used = {row.treated.readout.assay for row in rows}
-    assert used == set(assay_checks.CLAIMS)
-    whole = {(r.id, r.case.context) for r in checks.checks() if r.kind == "claim"}
+    assert used == set(assay_claims.CLAIMS)
+    whole = {(r.id, r.case.context) for r in validation_rows() if r.kind == "claim"}
     assert {(row.id, row.context) for row in rows} <= whole
 
 
@@ -170,9 +169,9 @@ def test_what_is_done_besides_is_done_on_both_sides(tmp_path):
 def test_p_is_that_of_the_assays_test(readout, expected):
     a, b = np.array([1.0, 1.1, 0.9]), np.array([2.0, 2.3, 1.8])
     asked = AssayReadout.parse(readout)
-    assert assay_verdicts._p(a, b, asked) == pytest.approx(expected(a, b), rel=1e-9)
+    assert validate_assays._p(a, b, asked) == pytest.approx(expected(a, b), rel=1e-9)
     b[0] = math.inf
-    assert math.isnan(assay_verdicts._p(a, b, asked))
+    assert math.isnan(validate_assays._p(a, b, asked))
 
 
 def welch(a, b):
@@ -201,7 +200,7 @@ def test_the_table_is_written_by_the_command(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_claim_is_shown_through_each_assay(tmp_path):
-    shipped = checks.tables_folder(None) / "assays.csv"
+    shipped = tables_folder(None) / "assays.csv"
     wanted = {
         "western(PDCD4)", "luciferase(PDCD4, WT)", "luciferase(PDCD4, MUT)",
         "caspase()", "flow(early apoptotic)", "flow(late apoptotic)", "ic50(viability)",
@@ -213,7 +212,7 @@ def test_a_claim_is_shown_through_each_assay(tmp_path):
             if "HeLa" in row["context"] and row["readout"] in wanted
         }
     assert set(first) == wanted
-    found = assay_verdicts.validate_assays(
+    found = validate_assays.validate_assays(
         folder=write(tmp_path, *first.values()), contexts=["HeLa"], cells=30
     )
     assert [(o.id, o.what, o.reason) for o in found if o.verdict == "fail"] == []

@@ -18,9 +18,11 @@ from mir21sim.model import metadata as model_metadata
 from mir21sim.model import read as model_read
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.treatment import Treatment
-from mir21sim.validation import claims as checks
 from mir21sim.validation import pathway_arms, validate, verdicts
+from mir21sim.validation.claims import validation_rows
+from mir21sim.validation.features import FEATURES, RunCurves, switch_times
 from mir21sim.validation.readouts import Quantity, Readout
+from mir21sim.validation.rows import CLAIM_COLUMNS, OBSERVATION_COLUMNS, vocabulary
 
 CLAIM = {
     "id": "C1",
@@ -49,8 +51,8 @@ OBSERVED = {
 def write(folder, claims=(), observations=(), words=()):
     """Write validation tables and return their folder."""
     for name, columns, rows in (
-        ("claims.csv", checks.CLAIM_COLUMNS, claims),
-        ("observations.csv", checks.OBSERVATION_COLUMNS, observations),
+        ("claims.csv", CLAIM_COLUMNS, claims),
+        ("observations.csv", OBSERVATION_COLUMNS, observations),
         ("quantities.csv", ("id", "meaning"), [{"id": w} for w in words]),
     ):
         with (folder / name).open("w", newline="", encoding="utf-8") as file:
@@ -107,13 +109,11 @@ def test_readouts_of_absolute_levels(text, expected):
         {"time": TIMES_H},
     )
     treatment = Treatment.parse('--dose "TRAIL=1 ng/ml@0h" --end 10h')
-    assert validate._read(result, treatment, readout) == pytest.approx(
-        expected, abs=0.01
-    )
+    assert readout.of(result, treatment.stimulus_h) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_switch_that_never_reaches_90_percent_takes_forever():
-    assert validate._switch_times(TIMES_H, CELLS[3], 0.0) == np.inf
+    assert switch_times(RunCurves(TIMES_H, (CELLS[3],), 0.0)) == np.inf
 
 
 def test_observations_are_counted_by_their_use(tmp_path):
@@ -155,7 +155,7 @@ def test_treatments_use_the_words_of_the_command_line():
 
 
 def test_shipped_tables_ask_every_claim_and_calibration_row():
-    rows = checks.checks()
+    rows = validation_rows()
     claims = {row.id for row in rows if row.kind == "claim"}
     assert claims == {f"Q{k}" for k in range(1, 27)}
     seen = [r for r in rows if r.kind == "observation" and not r.conflict]
@@ -193,10 +193,14 @@ def test_curve_features_of_a_readout():
     curve = np.clip((times - 2.0) / 4.0, 0.0, 1.0)
     assert crossing_times(times, curve, since=1.0) == pytest.approx(3.0)
     assert crossing_times(times, 0.1 * curve) == math.inf
-    crossing = np.array([0.0, 1.0, 2.0, 3.0, math.inf])  # one was dead before
-    assert validate._of_population("dead", crossing) == 0.75
-    assert validate._of_population("mean_time", crossing) == 2.0
-    assert validate._of_population("cv_time", crossing) == 0.5
+
+
+def test_features_of_a_population_count_the_cells_alive_at_the_last_dose():
+    times = np.linspace(0.0, 4.0, 401)
+    death = np.array([-1.0, 1.0, 2.0, 3.0, math.inf])[:, np.newaxis]  # one died before
+    run = RunCurves(times, (np.clip(times - death + 0.5, 0.0, 1.0),), 0.0)
+    read = {name: FEATURES[name].read(run) for name in ("dead", "mean_time", "cv_time")}
+    assert read == pytest.approx({"dead": 0.75, "mean_time": 2.0, "cv_time": 0.5})
 
 
 def test_mean_reads_all_cells_at_the_end():
@@ -205,7 +209,7 @@ def test_mean_reads_all_cells_at_the_end():
     result = xr.Dataset({"A": (("cell", "time"), curves)}, coords={"time": times})
     read = Readout.parse("mean(A)")
     assert read.many
-    assert validate._read(result, Treatment(), read) == pytest.approx(0.4)
+    assert read.of(result, 0.0) == pytest.approx(0.4)
 
 
 def test_verdicts_pass_fail_and_conflict(tmp_path):
@@ -277,24 +281,24 @@ def test_mistakes_in_a_table_are_named_by_file_and_line(
 def test_mistakes_name_the_file_first(tmp_path):
     (write(tmp_path) / "claims.csv").write_text("id,claim\n", encoding="utf-8")
     with pytest.raises(ModelError, match=r"claims.csv, line 1: the columns must be"):
-        checks.checks("mir21_core", folder=tmp_path)
+        validation_rows("mir21_core", folder=tmp_path)
 
 
 def test_unknown_ids_and_contexts_are_named_with_the_near_one():
     with pytest.raises(InputError, match=r"id `Q27`. Did you mean `Q"):
-        checks.checks(only=["Q27"])
+        validation_rows(only=["Q27"])
     with pytest.raises(InputError, match=r"context `HeLaa`. Did you mean `HeLa`"):
-        checks.checks(contexts=["HeLaa"])
+        validation_rows(contexts=["HeLaa"])
 
 
 # ------------------------------------------------------------- the shipped model, shown
 def test_the_shipped_model_lacks_nothing_that_a_claim_needs():
-    rows = [row for row in checks.checks() if row.kind == "claim"]
-    bench = validate._Bench(
+    rows = [row for row in validation_rows() if row.kind == "claim"]
+    runs = validate._Runs(
         model_files.DEFAULT_MODEL, Perturbations(), None, validate.Options(), rows
     )
-    known = checks.vocabulary()
-    assert [r.id for r in rows if validate._lacking(bench, r, known)] == []
+    known = vocabulary()
+    assert [r.id for r in rows if validate._lacking(runs, r, known)] == []
 
 
 @pytest.mark.slow
