@@ -1,0 +1,107 @@
+"""Dishes of cells whose activity and time of death are known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from mir21sim.analysis.dish import RESAMPLES, dish
+from mir21sim.analysis.dish_plot import WIDTHS, plot_dish
+from mir21sim.errors import InputError, UnknownNameError
+
+TIMES = np.linspace(0.0, 10.0, 101)
+DOSES = np.array([0.0, 1.0, 10.0, 100.0])
+
+
+def cells_of(deaths, doses=DOSES):
+    """Return cells that have one unit of each caspase from their death on."""
+    deaths = np.asarray(deaths, float)
+    past = (deaths[..., np.newaxis] <= TIMES).astype(float)
+    names = ("dose", "cell", "time")
+    data = dict.fromkeys(("CASP3_active", "CASP7_active", "PS"), (names, past))
+    result = xr.Dataset(data, {"dose": doses, "time": ("time", TIMES, {"units": "h"})})
+    result["CASP3_active"].attrs["units"] = "molecule"
+    result["dose"].attrs.update(units="nM", long_name="drug")
+    return result
+
+
+def quarter_by_dose(n=40):
+    """Return deaths at 5 h of 0, 1/4, 1/2 and 3/4 of the cells."""
+    cells = np.arange(n) / n
+    return np.array(
+        [np.where(cells < share, 5.0, np.inf) for share in np.arange(4) / 4]
+    )
+
+
+def both(result, **given):
+    return dish(result, ["CASP3_active", "CASP7_active"], "PS", **given)
+
+
+def test_means_are_over_the_cells_of_a_dish():
+    found = both(cells_of(quarter_by_dose()))
+    np.testing.assert_allclose(found["dead_end"], [0, 25, 50, 75])
+    np.testing.assert_allclose(found["peak"], [0.0, 0.5, 1.0, 1.5])
+    np.testing.assert_allclose(found["integrated"], 5.05 * found["peak"], rtol=1e-12)
+    assert found["activity"].sel(after=4.9, method="nearest").max() == 0
+    assert found["integrated"].attrs["units"] == "molecule h"
+
+
+def test_the_band_is_that_of_drawing_cells():
+    """The share of dead cells among n has the standard deviation of a binomial."""
+    found = both(cells_of(quarter_by_dose(400)))
+    width = (found["dead_end_high"] - found["dead_end_low"]).values
+    share = np.arange(4) / 4
+    expected = 2 * 1.96 * 100 * np.sqrt(share * (1 - share) / 400)
+    np.testing.assert_allclose(width, expected, rtol=4 / np.sqrt(RESAMPLES))
+    assert (found["dead_end_low"] <= found["dead_end"]).all()
+    assert (found["dead_end"] <= found["dead_end_high"]).all()
+
+
+def test_a_cell_without_a_result_is_left_out_and_counted():
+    result = cells_of(quarter_by_dose())
+    result["CASP3_active"][1, 0, 50:] = np.nan
+    found = both(result)
+    assert found["left_out"].values.tolist() == [0, 1, 0, 0]
+    assert np.isfinite(found["activity"]).all()
+    np.testing.assert_allclose(found["dead_end"][1], 100 * 9 / 39)
+
+
+def test_times_are_counted_from_the_stimulus_and_dead_cells_left_out():
+    deaths = np.array([[2.0, 6.0, np.inf, np.inf]])
+    found = both(cells_of(deaths, [1.0]), since="4 h")
+    assert float(found["after"][0]) == pytest.approx(0.0)
+    np.testing.assert_allclose(found["dead_end"], [100 / 3])
+    np.testing.assert_allclose(found["activity"][0, 0], 0.5)  # of the cell dead before
+
+
+def test_the_same_result_gives_the_same_band():
+    result = cells_of(quarter_by_dose())
+    xr.testing.assert_identical(both(result), both(result))
+
+
+def test_one_dish_has_no_swept_dose():
+    found = both(cells_of(quarter_by_dose()).isel(dose=2, drop=True))
+    assert found["dead_end"].item() == 50
+    with pytest.raises(InputError, match="needs one swept dose"):
+        plot_dish(found)
+
+
+def test_what_is_missing_is_named():
+    result = cells_of(quarter_by_dose())
+    with pytest.raises(InputError, match=r"lacks CASP6_active.*`observe`"):
+        dish(result, ["CASP6_active"], "PS")
+    with pytest.raises(InputError, match="dimension `cell`"):
+        both(result.isel(cell=0, drop=True))
+    with pytest.raises(InputError, match="one swept dose, got dose, other"):
+        both(result.expand_dims("other").transpose("dose", "other", "cell", "time"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_picture_has_the_width_of_a_column(width):
+    figure = plot_dish(both(cells_of(quarter_by_dose())), "peak", width=width)
+    assert figure.get_size_inches()[0] == WIDTHS[width]
+    axes = figure.axes[:3]
+    assert len(axes[0].lines) == len(DOSES)
+    assert axes[2].get_xscale() == "log"
+    assert "drug (nM)" in axes[2].get_xlabel()
+    with pytest.raises(UnknownNameError, match="response"):
+        plot_dish(both(cells_of(quarter_by_dose())), "peek")
