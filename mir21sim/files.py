@@ -1,15 +1,90 @@
 """Write a file in one move: to a temporary file beside it, then rename."""
 
+import contextlib
+import hashlib
+import os
 import re
 import secrets
-from collections.abc import Sequence
+import socket
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mir21sim.errors import InputError
 
+_ABANDONED_S = 86_400.0
+"""Age at which a temporary file is taken for one of a process that died."""
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """Give the path of a temporary file; the file takes the name when all went well.
+
+    The file is on the disk before it is renamed, so that a crash leaves the old file
+    or the new one. After an error the temporary file is deleted.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written: no folder, no permission, a full disk.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with writing(path) as part:
+    ...     _ = part.write_text("whole")
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('whole', 1)
+    """
+    path = Path(path)
+    part = prepare_output(path)
+    try:
+        yield part
+        _synchronize(part)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be written: {reason(error)}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file (UTF-8, lines end in LF) in one move.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written.
+    """
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write a file in one move.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written.
+    """
+    with writing(path) as part:
+        part.write_bytes(data)
+    return Path(path)
+
+
+def reason(error: OSError) -> str:
+    """Return in a few words why a file could not be read or written."""
+    if error.errno is not None:
+        return os.strerror(error.errno)
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+
 
 def prepare_output(path: Path) -> Path:
     """Return a temporary file beside a path that can be written, folders made.
+
+    Temporary files that a killed process left for the same path are deleted.
 
     Raises
     ------
@@ -17,14 +92,18 @@ def prepare_output(path: Path) -> Path:
         When the folder cannot be made or written, before any work is lost.
     """
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # raises OSError for a name that is too long
         if path.is_dir():
             raise InputError(f"`{path}` is a folder, not a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent, f".{path.name[:40]}.")
         # Not by tempfile, whose files nobody else may read when they are renamed.
-        part = path.parent / f"{secrets.token_hex(8)}.part"
+        unique = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+        part = path.parent / f".{path.name[:40]}.{unique}.part"
         part.touch(exist_ok=False)
     except OSError as error:
-        raise InputError(f"`{path}` cannot be written: {error.strerror}.") from error
+        raise InputError(f"`{path}` cannot be written: {reason(error)}.") from error
     return part
 
 
@@ -39,7 +118,7 @@ def check_writable(path: str | Path, kinds: Sequence[str]) -> Path:
     path = Path(path)
     if path.suffix.lower() not in kinds:
         raise InputError(f"`{path.name}` must end in {' or '.join(kinds)}.")
-    prepare_output(path).unlink()
+    prepare_output(path).unlink(missing_ok=True)
     return path
 
 
@@ -52,3 +131,50 @@ def slug(name: str) -> str:
     'TRAIL_10_ng-ml'
     """
     return re.sub(r"[^\w.+-]+", "-", name.replace(" ", "_"))
+
+
+def remove_abandoned(folder: Path, prefix: str = ".") -> None:
+    """Delete the temporary files of processes that died, and those a day old."""
+    for part in folder.iterdir():
+        if part.name.startswith(prefix) and part.name.endswith(".part"):
+            with contextlib.suppress(OSError):
+                if _is_abandoned(part):
+                    part.unlink()
+
+
+def _is_abandoned(part: Path) -> bool:
+    """Say whether the process that writes a temporary file is gone."""
+    if time.time() - part.stat().st_mtime > _ABANDONED_S:
+        return True
+    where, _, rest = part.name.removesuffix(".part").rpartition(".")[2].partition("-")
+    pid = rest.partition("-")[0]
+    return where == machine() and pid.isdecimal() and not is_alive(int(pid))
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process of this machine runs; True where that cannot be known."""
+    if os.name == "nt":  # os.kill would end the process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def machine() -> str:
+    """Return 8 digits for this machine and, in a container, its numbering of processes.
+
+    Process numbers mean nothing outside of it.
+    """
+    names = "/proc/self/ns/pid"
+    space = Path(names).readlink().name if Path(names).is_symlink() else ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+
+
+def _synchronize(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,5 +1,6 @@
 """What every test shares: a cache of its own and a few models with closed forms."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -41,6 +42,26 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if not _KEPT:
         shutil.rmtree(_CACHE, ignore_errors=True)
+
+
+@pytest.fixture
+def small_files():
+    """Return a context manager in which no file can grow past a size: a full disk."""
+    import resource
+    import signal
+
+    @contextlib.contextmanager
+    def limited(size):
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, handler)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -401,12 +401,8 @@ def save(figure: Figure | Axes, path: str | Path) -> Path:
     """
     path = files.check_writable(path, dataset.PICTURE_KINDS)
     figure = _figure_of(figure) if isinstance(figure, Axes) else figure
-    part = files.prepare_output(path)
-    try:
+    with files.writing(path) as part:
         figure.savefig(part, format=path.suffix[1:].lower(), dpi=150, facecolor="white")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -161,9 +161,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
         When the path cannot be written.
     """
     path = Path(path)
-    part = files.prepare_output(path)
-    frame.to_csv(part, index=False)
-    part.replace(path)
+    with files.writing(path) as part:
+        frame.to_csv(part, index=False)
     return path
 
 

@@ -41,19 +41,14 @@ def write_fcs(tube: Tube, path: str | Path, spillover: FloatArray) -> Path:
         "$SMNO": _text(tube.sample),
         "$SPILLOVER": f"2,{CHANNELS[2]},{CHANNELS[3]},{numbers}",
     }
-    part = files.prepare_output(path)
-    try:
-        with part.open("wb") as file:
-            flowio.create_fcs(
-                file,
-                tube.events.astype(np.float32).ravel().tolist(),
-                list(CHANNELS),
-                list(LABELS),
-                about,
-            )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.writing(path) as part, part.open("wb") as file:
+        flowio.create_fcs(
+            file,
+            tube.events.astype(np.float32).ravel().tolist(),
+            list(CHANNELS),
+            list(LABELS),
+            about,
+        )
     return path
 
 

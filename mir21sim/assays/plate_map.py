@@ -265,12 +265,13 @@ def _well(cells: Mapping[str, str], place: str) -> Well:
 def write_plate_map(plate: PlateMap, path: str | Path) -> Path:
     """Write a plate map as CSV, which ``read_plate_map`` reads back the same."""
     path = files.check_writable(path, (".csv",))
-    part = files.prepare_output(path)
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with (
+        files.writing(path) as part,
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(MAP_COLUMNS)
         for well in plate.wells:
             dose = "" if math.isnan(well.dose) else repr(well.dose)
             writer.writerow([well.row, well.column, well.contents, dose])
-    part.replace(path)
     return path

@@ -58,10 +58,7 @@ def convert(source: str | Path, target: str | Path, context: str | None = None) 
         raise InputError(f"`{source.name}` and `{target.name}` are both Antimony.")
     else:
         made = _written(understand(find(source, context))[0], target)
-    part = files.prepare_output(target)
-    part.write_text(made, encoding="utf-8", newline="\n")
-    part.replace(target)
-    return target
+    return files.write_text(target, made)
 
 
 def _written(network: Network, target: Path) -> str:

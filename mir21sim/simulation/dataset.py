@@ -17,7 +17,8 @@ import xarray as xr
 
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, SolverStatus
-from mir21sim.files import check_writable, prepare_output
+from mir21sim.files import check_writable, writing
+from mir21sim.simulation.netcdf import write_netcdf
 from mir21sim.solvers.problem import METHOD_NAMES, Solution
 
 CONVENTIONS = "mir21sim-1"
@@ -115,25 +116,14 @@ def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Pat
         When the path cannot be written.
     """
     path = check_writable(path, (".nc",))
-    part = prepare_output(path)
     encoding = {
-        name: {"zlib": True, "complevel": 4}
+        str(name): {"zlib": True, "complevel": 4}
         for name, variable in result.data_vars.items()
         if variable.ndim and variable.dtype.kind == "f"
     }
-    try:
-        result.to_netcdf(part, engine="h5netcdf", encoding=encoding)
-        texts = {
-            role: ((), np.array(text, dtype=object)) for role, text in source.items()
-        }
-        xr.Dataset(texts).to_netcdf(
-            part, engine="h5netcdf", mode="a", group=SOURCE_GROUP
-        )
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"`{path}` cannot be written: {error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    texts = {role: ((), np.array(text, dtype=object)) for role, text in source.items()}
+    with writing(path) as part:
+        write_netcdf(part, {None: result, SOURCE_GROUP: xr.Dataset(texts)}, encoding)
     return path
 
 

@@ -75,13 +75,14 @@ def save_archive(result: xr.Dataset, model: CompiledModel, path: str | Path) -> 
     """
     path = output_files.check_writable(Path(path), (".omex",))
     files = archive_files(result, model)
-    part = output_files.prepare_output(path)
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        output_files.writing(path) as part,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for name, text in files.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, text)
-    part.replace(path)
     return path
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from mir21sim import files
 from mir21sim.analysis import tables
 from mir21sim.compiler import cache
 from mir21sim.model import files as model_files
@@ -74,9 +75,9 @@ def _finish(
     with run.new_folder(folder) as part:
         reads = run.write_data(done, part)
         text = report.render(done, reads, part, made)
-        (part / run.REPORT).write_text(text, encoding="utf-8", newline="\n")
+        files.write_text(part / run.REPORT, text)
         record = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
-        (part / run.PROVENANCE).write_text(record, encoding="utf-8", newline="\n")
+        files.write_text(part / run.PROVENANCE, record)
     return done
 
 

@@ -14,10 +14,7 @@ def new_study(path: str | Path) -> Path:
         raise InputError(f"`{path.name}` must end in .toml.")
     if path.exists():
         raise InputError(f"`{path}` exists; give another name.")
-    part = output_files.prepare_output(path)
-    part.write_text(example_text(), encoding="utf-8", newline="\n")
-    part.replace(path)
-    return path
+    return output_files.write_text(path, example_text())
 
 
 def example_text() -> str:

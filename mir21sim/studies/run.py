@@ -199,7 +199,12 @@ def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Give a folder to fill; it takes the name when all went well, else it is gone."""
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(
+            f"`{folder}` cannot be written: {files.reason(error)}."
+        ) from error
     try:
         yield part
         part.chmod(0o755)
@@ -210,6 +215,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             part.replace(folder)
+    except OSError as error:
+        raise InputError(
+            f"`{folder}` cannot be written: {files.reason(error)}."
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -220,7 +229,7 @@ def write_data(done: StudyResult, folder: Path) -> tuple[AssayResult, ...]:
     The same study and seed give the same bytes.
     """
     planned = done.planned
-    (folder / "study.toml").write_text(planned.text, encoding="utf-8", newline="\n")
+    files.write_text(folder / "study.toml", planned.text)
     dataset.save(done.cells, folder / CELLS, planned.model.source)
     tables.write_csv(noise_table(planned.noises()), folder / "noise.csv")
     numbers = tables.records_frame(model_report.source_rows(planned.files))

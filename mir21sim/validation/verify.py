@@ -384,15 +384,15 @@ def save(found: Verification, path: str | Path) -> Path:
         When the path cannot be written.
     """
     path = files.check_writable(Path(path), (".json", ".csv"))
-    part = files.prepare_output(path)
     if path.suffix == ".json":
-        part.write_text(json.dumps(_plain(asdict(found)), indent=1), encoding="utf-8")
-    else:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, [field.name for field in fields(Check)])
-            table.writeheader()
-            table.writerows(asdict(check) for check in found.checks)
-    part.replace(path)
+        return files.write_text(path, json.dumps(_plain(asdict(found)), indent=1))
+    with (
+        files.writing(path) as part,
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.DictWriter(file, [field.name for field in fields(Check)])
+        table.writeheader()
+        table.writerows(asdict(check) for check in found.checks)
     return path
 
 
