@@ -1,5 +1,6 @@
 """The main picture: activity of a dish, dead cells and dose–response, with bands."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -22,6 +23,12 @@ FONT = 7.0
 
 LABELLED_LINES = 6
 """Lines that are labelled one by one; more lines take a colour bar."""
+
+LETTERS = 20
+"""Letters of this size that fit into an inch."""
+
+LABEL_WIDTH = 34
+"""Letters in one line of an axis label."""
 
 ZERO = "0.35"
 """Grey of the untreated dish."""
@@ -63,7 +70,8 @@ def plot_dish(
         for letter, ax in zip("abc", axes, strict=True):
             ax.set_title(letter, loc="left", weight="bold")
             ax.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(_headline(found), fontsize=FONT, x=0.01, ha="left")
+        headline = textwrap.fill(_headline(found), int(LETTERS * WIDTHS[width]))
+        figure.suptitle(headline, fontsize=FONT, x=0.01, ha="left")
         figure.supxlabel(
             f"Bands: {found['dead'].attrs['band']}.",
             fontsize=FONT,
@@ -125,11 +133,10 @@ def _draw_curves(ax: Axes, found: xr.Dataset, name: str) -> None:
             color=colour,
             lw=1.1,
             ls="--" if dose == 0 else "-",
-            label=f"{dose:.3g}",
+            label=f"{dose:g}" if dose >= 1000 else f"{dose:.3g}",
         )
     unit = str(found[name].attrs["units"])
-    shown = {"molecule": "active caspase-3 and -7,\nmolecules per cell"}.get(unit, unit)
-    ax.set_ylabel(f"{LABELS[name]}\n({shown})" if "\n" in shown else _axis(found, name))
+    ax.set_ylabel(_axis(found, name))
     ax.set_xlabel(f"time after {_event(found)} (h)")
     ax.set_xlim(float(after[0]), float(after[-1]))
     ax.set_ylim(0, 102 if unit == "%" else None)
@@ -138,7 +145,9 @@ def _draw_curves(ax: Axes, found: xr.Dataset, name: str) -> None:
 def _axis(found: xr.Dataset, name: str) -> str:
     """Return a label with its unit."""
     unit = str(found[name].attrs.get("units", ""))
-    return f"{LABELS[name]} ({unit})" if unit else LABELS[name]
+    unit = unit.replace("molecule", "active caspase molecules per cell")
+    label = f"{LABELS[name]} ({unit})" if unit else LABELS[name]
+    return textwrap.fill(label, LABEL_WIDTH)
 
 
 def _event(found: xr.Dataset) -> str:
