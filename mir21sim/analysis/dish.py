@@ -5,13 +5,14 @@ result depends on which cells happen to be in the dish, not how well the model's
 numbers are known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from mir21sim import units
-from mir21sim._typing import BoolArray, FloatArray
+from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.errors import InputError
 from mir21sim.units import SECONDS_PER_HOUR
@@ -55,8 +56,8 @@ def dish(
 
     Parameters
     ----------
-    result : from ``simulate_population``: the dimensions ``cell`` and ``time``, and one
-        swept dimension at most; the same cells at every dose
+    result : from ``simulate_population``: the dimensions ``cell`` and ``time``, and any
+        swept dimensions; the same cells at every dose
     activity : quantities whose sum is the activity of a cell, such as ``CASP3_active``
         and ``CASP7_active``
     death : quantity that crosses one half when a cell dies
@@ -64,54 +65,103 @@ def dish(
 
     Returns
     -------
-    Dataset with the swept dimension and ``after`` (h after `since`): ``activity`` (mean
-    over cells), ``dead`` (%), and per dose ``peak``, ``integrated`` and ``dead_end``;
-    each with ``_low`` and ``_high``, the ends of the band; ``left_out`` and ``cells``
+    Dataset with the swept dimensions and ``after`` (h after `since`): ``activity``
+    (mean over cells), ``dead`` (%), and per dose ``peak``, ``integrated`` and
+    ``dead_end``; each with ``_low`` and ``_high``, the ends of the band; ``left_out``
 
     Raises
     ------
     InputError
-        For a result without cells, more than one swept dimension, or an unknown name.
+        For a result without cells or without one of the quantities.
     """
-    start = units.seconds(since, "since") / SECONDS_PER_HOUR
-    dose, sums = _checked(result, activity, death)
-    after = result["time"].values - start
-    keep = after >= -1e-9
-    values = sums.transpose(dose, "cell", "time").values[..., keep]
-    died = death_times(result, death, since=since)
-    died = died.expand_dims(_ALONE) if dose == _ALONE else died
-    times = died.transpose(dose, "cell").values
-    good = np.isfinite(values).all(axis=-1) & ~np.isnan(times)
-    alive = good & (times > 0)
-    after = after[keep]
-    dead_by = np.where(times[..., np.newaxis] <= after, 100.0, 0.0)
-    weights = _weights(good.shape[1])
-    active, dead = _means(values, good, weights), _means(dead_by, alive, weights)
-    found = {
-        "activity": active,
-        "dead": dead,
-        "peak": [curves.max(axis=-1) for curves in active],
-        "integrated": [np.trapezoid(curves, after, axis=-1) for curves in active],
-        "dead_end": [curves[..., -1] for curves in dead],
+    drawn = resample(result, activity, death, since=since)
+    unit = str(result[activity[0]].attrs.get("units", ""))
+    units_of = {"activity": unit, "peak": unit, "integrated": f"{unit} h"}
+    table = xr.Dataset(coords={"after": ("after", drawn.after, {"units": "h"})})
+    for name, (point, dishes) in drawn.quantities().items():
+        low, high = np.nanpercentile(dishes, BAND, axis=0)
+        dims = (*drawn.dims, "after") if name in ("activity", "dead") else drawn.dims
+        table[name] = (dims, point)
+        table[f"{name}_low"], table[f"{name}_high"] = (dims, low), (dims, high)
+        table[name].attrs = {
+            "units": units_of.get(name, "%"),
+            "long_name": LABELS[name],
+            "band": BAND_TEXT,
+        }
+    table["left_out"] = (drawn.dims, drawn.left_out)
+    table.attrs = {
+        **result.attrs,
+        "cells": result.sizes["cell"],
+        "activity": list(activity),
     }
-    table = _labelled(
-        found, dose, after, str(result[activity[0]].attrs.get("units", ""))
+    return table.assign_coords({name: result[name] for name in drawn.dims})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resampled:
+    """Means over the cells of a dish, and over those of each resampled dish.
+
+    Attributes
+    ----------
+    dims : names of the swept dimensions, shape (…) below
+    after : float array, shape (n_after,), h
+    activity, dead : pairs of float arrays, shapes (…, n_after) and
+        (n_resample, …, n_after)
+    left_out : int array, shape (…), cells left out
+    """
+
+    dims: tuple[str, ...]
+    after: FloatArray
+    activity: tuple[FloatArray, FloatArray]
+    dead: tuple[FloatArray, FloatArray]
+    left_out: IntArray
+
+    def quantities(self) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Return curves and responses by name, each a point and its resamplings."""
+        (curve, curves), (dead, deaths) = self.activity, self.dead
+        return {
+            "activity": self.activity,
+            "dead": self.dead,
+            "peak": (curve.max(axis=-1), curves.max(axis=-1)),
+            "integrated": (
+                np.trapezoid(curve, self.after, axis=-1),
+                np.trapezoid(curves, self.after, axis=-1),
+            ),
+            "dead_end": (dead[..., -1], deaths[..., -1]),
+        }
+
+
+def resample(
+    result: xr.Dataset,
+    activity: Sequence[str],
+    death: str,
+    *,
+    since: float | str = 0.0,
+) -> Resampled:
+    """Return the means of a dish and of resampled dishes; parameters as in ``dish``."""
+    sums = _activity(result, activity, death)
+    dims = tuple(str(d) for d in sums.dims if d not in ("cell", "time"))
+    after = result["time"].values - units.seconds(since, "since") / SECONDS_PER_HOUR
+    keep = after >= -1e-9
+    shape = tuple(result.sizes[name] for name in dims)
+    values = sums.transpose(*dims, "cell", "time").values[..., keep]
+    values = values.reshape(-1, *values.shape[-2:])
+    died = death_times(result, death, since=since).transpose(*dims, "cell").values
+    died = died.reshape(-1, died.shape[-1])
+    good = np.isfinite(values).all(axis=-1) & ~np.isnan(died)
+    dead_by = np.where(died[..., np.newaxis] <= after[keep], 100.0, 0.0)
+    weights = _weights(good.shape[1])
+    return Resampled(
+        dims,
+        after[keep],
+        _means(values, good, weights, shape),
+        _means(dead_by, good & (died > 0), weights, shape),
+        (~good).sum(axis=1).reshape(shape),
     )
-    table["left_out"] = (dose, (~good).sum(axis=1))
-    table.attrs = {**result.attrs, "cells": good.shape[1], "activity": list(activity)}
-    if dose == _ALONE:
-        return table.isel({_ALONE: 0})
-    return table.assign_coords({dose: result[dose]})
 
 
-_ALONE = "_dish"
-"""Name of the swept dimension of a result that has none."""
-
-
-def _checked(
-    result: xr.Dataset, activity: Sequence[str], death: str
-) -> tuple[str, xr.DataArray]:
-    """Return the swept dimension and the activity of each cell, after checks."""
+def _activity(result: xr.Dataset, activity: Sequence[str], death: str) -> xr.DataArray:
+    """Return the activity of each cell, after checks."""
     missing = [name for name in (*activity, death) if name not in result]
     if missing or not activity:
         raise InputError(
@@ -127,15 +177,7 @@ def _checked(
             "The result holds one cell a run; a dish needs the dimension `cell`: run "
             "`simulate_population`, or `sweep` with `cells` of 2 or more."
         )
-    swept = [str(d) for d in sums.dims if d not in ("cell", "time")]
-    if len(swept) > 1:
-        raise InputError(
-            f"A dish picture shows one swept dose, got {', '.join(swept)}: select a "
-            "value of the others first, or use `combine`."
-        )
-    if not swept:
-        return _ALONE, sums.expand_dims(_ALONE)
-    return swept[0], sums
+    return sums
 
 
 def _weights(n_cell: int) -> FloatArray:
@@ -151,7 +193,7 @@ def _weights(n_cell: int) -> FloatArray:
 
 
 def _means(
-    values: FloatArray, keep: BoolArray, weights: FloatArray
+    values: FloatArray, keep: BoolArray, weights: FloatArray, shape: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray]:
     """Return means over the kept cells, and over those of each resampled dish.
 
@@ -159,37 +201,17 @@ def _means(
     ----------
     values : shape (n_dose, n_cell, n_time)
     keep : shape (n_dose, n_cell)
+    shape : of the swept dimensions, n_dose in all
 
     Returns
     -------
-    means of shape (n_dose, n_time) and (n_resample, n_dose, n_time); NaN where no cell
-    is left
+    means of shape (…, n_time) and (n_resample, …, n_time); NaN where no cell is left
     """
     kept = np.where(keep[..., np.newaxis], values, 0.0)
     count = keep.astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
         point = kept.sum(axis=1) / count.sum(axis=1)[:, np.newaxis]
         drawn = np.stack([weights @ block for block in kept], axis=1)
-        return point, drawn / (weights @ count.T)[..., np.newaxis]
-
-
-def _labelled(
-    found: Mapping[str, Sequence[FloatArray]],
-    dose: str,
-    after: FloatArray,
-    unit: str,
-) -> xr.Dataset:
-    """Return the Dataset of a dish from points and resampled values by name."""
-    units_of = {"activity": unit, "peak": unit, "integrated": f"{unit} h"}
-    table = xr.Dataset(coords={"after": ("after", after, {"units": "h"})})
-    for name, (point, drawn) in found.items():
-        low, high = np.nanpercentile(drawn, BAND, axis=0)
-        dims = (dose, "after") if point.ndim == 2 else (dose,)
-        table[name] = (dims, point)
-        table[f"{name}_low"], table[f"{name}_high"] = (dims, low), (dims, high)
-        table[name].attrs = {
-            "units": units_of.get(name, "%"),
-            "long_name": LABELS[name],
-            "band": BAND_TEXT,
-        }
-    return table
+        drawn /= (weights @ count.T)[..., np.newaxis]
+    n_time = values.shape[-1]
+    return point.reshape(*shape, n_time), drawn.reshape(-1, *shape, n_time)

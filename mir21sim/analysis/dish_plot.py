@@ -60,7 +60,8 @@ def plot_dish(
     if width not in WIDTHS:
         raise UnknownNameError("width", width, tuple(WIDTHS))
     if len(found["peak"].dims) != 1:
-        raise InputError("The picture of a dish needs one swept dose, got none.")
+        got = ", ".join(map(str, found["peak"].dims)) or "none"
+        raise InputError(f"The picture of a dish needs one swept dose, got {got}.")
     with mpl.rc_context({"font.size": FONT, "axes.titlesize": FONT}):
         figure, axes = _panels(width)
         _draw_curves(axes[0], found, "activity")

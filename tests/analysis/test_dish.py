@@ -91,8 +91,17 @@ def test_what_is_missing_is_named():
         dish(result, ["CASP6_active"], "PS")
     with pytest.raises(InputError, match="dimension `cell`"):
         both(result.isel(cell=0, drop=True))
-    with pytest.raises(InputError, match="one swept dose, got dose, other"):
-        both(result.expand_dims("other").transpose("dose", "other", "cell", "time"))
+
+
+def test_two_swept_doses_are_a_surface():
+    one = cells_of(quarter_by_dose())
+    two = xr.concat(
+        [one, one.isel(dose=[3, 3, 3, 3]).assign_coords(dose=DOSES)], "other"
+    )
+    found = both(two.assign_coords(other=[0.0, 5.0]))
+    assert found["dead_end"].sel(other=5.0).values.tolist() == [75] * 4
+    with pytest.raises(InputError, match="one swept dose, got other, dose"):
+        plot_dish(found)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
