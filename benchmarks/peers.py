@@ -124,8 +124,9 @@ def batch_alone(model, runs, method, rtol):
     failed run again), as the peers' times are without what is done with theirs.
     """
     from mir21sim.solvers.batch import integrate as batch
-    from mir21sim.solvers.batch.tableaus import TABLEAUX
-    from mir21sim.solvers.problem import Tolerances
+    from mir21sim.solvers.batch.rodas4 import RODAS4
+    from mir21sim.solvers.batch.rodas5p import RODAS5P
+    from mir21sim.solvers.settings import Settings
 
     n = len(model.state_names)
     values = np.empty((len(runs), len(runs.times), n))
@@ -137,8 +138,8 @@ def batch_alone(model, runs, method, rtol):
     found, _ = batch.integrate_runs(
         cache.lane_kernels(model.network),
         runs,
-        Tolerances(rtol, np.full(n, rtol), MAX_STEPS, 600.0),
-        tableau=TABLEAUX[method],
+        Settings(method, rtol, np.full(n, rtol), MAX_STEPS),
+        tableau={"Rodas4": RODAS4, "Rodas5P": RODAS5P}[method],
         need=np.arange(n),
         keep=keep,
     )
@@ -641,8 +642,8 @@ def profile(name, file):
 def kernel_times(model, runs, rtol):
     """Return microseconds and operations in each part of a step of eight lanes."""
     from mir21sim.compiler.llvm_lanes import LANES
-    from mir21sim.solvers.batch import driver
-    from mir21sim.solvers.batch.tableaus import RODAS5P
+    from mir21sim.solvers.batch.rodas5p import RODAS5P
+    from mir21sim.solvers.batch.tableau import chained_stages
 
     kernels, programs = cache.lane_kernels(model.network), _programs(model)
     middle = benchmark.timed(model, subset(runs, np.arange(LANES)), "Rodas5P", rtol)
@@ -653,7 +654,7 @@ def kernel_times(model, runs, rtol):
     v, a, w, one, out = (np.zeros((size, LANES)) for size in sizes)
     hg = np.full((y.shape[0], LANES), 0.1)
     stages = np.zeros((s, n, LANES))  # sums of zeros stay what they are
-    chained = driver.chained_stages("Rodas5P")
+    chained = chained_stages(RODAS5P)
     A, C = np.array(RODAS5P.A), np.array(RODAS5P.C)
     fill, first = _without_factors(programs["matrix"])
     filling = _us(fill, one, y, p, a, w, hg)

@@ -17,8 +17,8 @@ from mir21sim.model import network as ir
 from mir21sim.simulation import translate as arrange
 from mir21sim.simulation.plan import make_plan
 from mir21sim.simulation.run import check_tolerances
-from mir21sim.solvers.problem import Tolerances
-from mir21sim.solvers.single.integrate import integrate_runs
+from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.solve import solve
 
 HOUR = (("second", 1.0, 0, 3600.0),)
 ITEM = (("item", 1.0, 0, 1.0),)
@@ -542,9 +542,9 @@ def integrate(
     doses=(),
     over=None,
     observe=None,
-    max_steps=100_000,
-    timeout=600.0,
-    **how,
+    n_jobs=1,
+    progress=None,
+    **limits,
 ):
     """Run a model below the labels, so that the work counts are at hand."""
     plan = make_plan(
@@ -559,10 +559,13 @@ def integrate(
         initials={},
         over={k: (np.asarray(v, float), "") for k, v in (over or {}).items()},
     )
-    limits = Tolerances(rtol, check_tolerances(model, rtol, atol), max_steps, timeout)
+    atols = check_tolerances(model, rtol, atol)
     problem = arrange.arrange(model, plan).problem
-    results, interrupted = integrate_runs(
-        model.kernels, problem, limits, method=method, **how
+    results, interrupted = solve(
+        model,
+        problem,
+        Settings(method, rtol, atols, **limits),
+        Workers(n_jobs, progress=progress),
     )
     return Solved(results.values, results, interrupted)
 

@@ -89,12 +89,12 @@ def validate(
 ) -> None:
     """Hold a model against every claim and observation, one verdict a row."""
     from mir21sim.simulation.options import Options
-    from mir21sim.solvers import solve as integrate
+    from mir21sim.solvers.methods import MANY
     from mir21sim.validation import validate as validating
     from mir21sim.validation import verdicts
 
     check_outputs(output, plot, kinds=(".csv",))
-    options = Options(method=method or integrate.MANY, rtol=rtol)
+    options = Options(method=method or MANY.name, rtol=rtol)
     if arms:
         _print_arms(model, name_list(context), options, output)
         return

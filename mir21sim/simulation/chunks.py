@@ -24,8 +24,10 @@ from mir21sim.errors import ModelWarning
 from mir21sim.model import files as model_files
 from mir21sim.simulation.checkpoint import PartialResults
 from mir21sim.solvers.interrupt import ctrl_c_sets
-from mir21sim.solvers.problem import PER_RUN, Problem, Solution, Tolerances
-from mir21sim.solvers.solve import BATCH_METHODS, Workers, integrate, subset
+from mir21sim.solvers.methods import is_batch
+from mir21sim.solvers.problem import PER_RUN, Problem, Solution
+from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.solve import solve, subset
 
 CHUNK = 128
 """Runs that a batch part has for each thread; as many as a thread takes at a time."""
@@ -36,18 +38,16 @@ SCIPY_PART = 8
 
 def part_size(method: str, n_jobs: int) -> int:
     """Return the runs per part: what an interruption may cost."""
-    return CHUNK * n_jobs if method in BATCH_METHODS else SCIPY_PART
+    return CHUNK * n_jobs if is_batch(method) else SCIPY_PART
 
 
 def integrate_in_parts(
     model: CompiledModel,
     problem: Problem,
-    tolerances: Tolerances,
+    settings: Settings,
     *,
-    method: str,
     workers: Workers,
     store: PartialResults | None = None,
-    allow_negative: bool = False,
 ) -> tuple[Solution, bool]:
     """Integrate every run; with a store, part by part onto disk.
 
@@ -62,22 +62,15 @@ def integrate_in_parts(
     """
     executor = workers.executor
     if store is None and executor is None:
-        return integrate(
-            model,
-            problem,
-            tolerances,
-            method=method,
-            workers=workers,
-            allow_negative=allow_negative,
-        )
+        return solve(model, problem, settings, workers)
     total = store.results if store is not None else Solution.empty(problem)
-    size = store.part_size if store is not None else part_size(method, 1)
+    size = store.part_size if store is not None else part_size(settings.method, 1)
     blocks = [
         np.arange(start, min(len(problem), start + size))
         for start in range(0, len(problem), size)
     ]
     todo = [k for k in range(len(blocks)) if store is None or not store.is_done(k)]
-    job = _Job(model, problem, tolerances, method, allow_negative)
+    job = _Job(model, problem, settings)
     shared = _Shared(total, store, blocks, todo, workers)
     shared.tell()
     stop = threading.Event()
@@ -98,25 +91,17 @@ class _Job:
     """What every part of a sweep has in common."""
 
     def __init__(
-        self,
-        model: CompiledModel,
-        problem: Problem,
-        tolerances: Tolerances,
-        method: str,
-        allow_negative: bool,
+        self, model: CompiledModel, problem: Problem, settings: Settings
     ) -> None:
-        self.model, self.problem, self.tolerances = model, problem, tolerances
-        self.method, self.allow_negative = method, allow_negative
+        self.model, self.problem, self.settings = model, problem, settings
 
     def here(self, block: IntArray, workers: Workers) -> tuple[Solution, bool]:
         """Run a part in this process."""
-        return integrate(
+        return solve(
             self.model,
             subset(self.problem, block),
-            self.tolerances,
-            method=self.method,
-            workers=replace(workers, executor=None, progress=None),
-            allow_negative=self.allow_negative,
+            self.settings,
+            replace(workers, executor=None, progress=None),
         )
 
     def sent(self, executor: Executor, block: IntArray) -> "Future[Solution]":
@@ -132,9 +117,7 @@ class _Job:
             source,
             backend,
             subset(self.problem, block),
-            tolerances=self.tolerances,
-            method=self.method,
-            allow_negative=self.allow_negative,
+            settings=self.settings,
         )
 
 
@@ -206,19 +189,10 @@ def remote_part(
     backend: cache.Backend,
     problem: Problem,
     *,
-    tolerances: Tolerances,
-    method: str,
-    allow_negative: bool,
+    settings: Settings,
 ) -> Solution:
     """Integrate one part in a worker, which finds the model's kernels in its cache."""
-    made, interrupted = integrate(
-        _model(source, backend),
-        problem,
-        tolerances,
-        method=method,
-        workers=Workers(),
-        allow_negative=allow_negative,
-    )
+    made, interrupted = solve(_model(source, backend), problem, settings)
     if interrupted:
         raise KeyboardInterrupt
     return made

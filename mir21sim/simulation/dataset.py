@@ -19,7 +19,8 @@ from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.files import check_writable, writing
 from mir21sim.simulation.netcdf import write_netcdf
-from mir21sim.solvers.problem import METHOD_NAMES, Solution
+from mir21sim.solvers.methods import NAMES
+from mir21sim.solvers.problem import Solution
 
 CONVENTIONS = "mir21sim-1"
 PICTURE_KINDS = (".png", ".svg", ".pdf")
@@ -85,7 +86,7 @@ def dataset(
         )
     data["status"] = (names, results.status.reshape(shape), status_attributes())
     data["message"] = (names, np.array(messages, dtype=object).reshape(shape))
-    used = np.array([*METHOD_NAMES, ""], dtype=object)[results.method]
+    used = np.array([*NAMES, ""], dtype=object)[results.method]
     data["method"] = (names, used.reshape(shape))
     data["n_steps"] = (names, results.n_steps.reshape(shape), {"units": "1"})
     data["n_events"] = (

@@ -28,15 +28,9 @@ from mir21sim.simulation.provenance import plan_from
 from mir21sim.simulation.run import prepare
 from mir21sim.simulation.snapshot import snapshot
 from mir21sim.simulation.translate import Arranged
+from mir21sim.solvers.methods import method_of
 from mir21sim.solvers.problem import Source
 
-KISAO = {
-    "LSODA": "KISAO:0000088",
-    "BDF": "KISAO:0000288",
-    "Radau": "KISAO:0000304",
-    "Rodas5P": "KISAO:0000033",  # Rosenbrock method
-    "Rodas4": "KISAO:0000033",
-}
 _RTOL, _ATOL, _MAX_STEPS = "KISAO:0000209", "KISAO:0000211", "KISAO:0000415"
 _SEDML = "http://sed-ml.org/sed-ml/level1/version4"
 _OMEX = "http://identifiers.org/combine.specifications"
@@ -176,7 +170,7 @@ def _time_course(
         numberOfSteps=str(len(steps)),
     )
     method = options.method or ""
-    algorithm = _add(item, "algorithm", kisaoID=KISAO[method], name=method)
+    algorithm = _add(item, "algorithm", kisaoID=method_of(method).kisao, name=method)
     listed = ET.SubElement(algorithm, "listOfAlgorithmParameters")
     rtol = options.relative_tolerance
     atol = float(check_tolerances(model, rtol, options.atol).min(initial=1.0))

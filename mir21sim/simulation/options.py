@@ -6,14 +6,8 @@ from dataclasses import dataclass
 import numpy.typing as npt
 
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import UnknownNameError
+from mir21sim.solvers.methods import MANY, ONE, method_of, usable
 from mir21sim.solvers.problem import Progress
-from mir21sim.solvers.solve import (
-    MANY,
-    METHODS,
-    SINGLE,
-    usable_method,
-)
 
 RTOL = 1e-6
 """Relative tolerance of runs where none is asked for; ``population`` has its own."""
@@ -68,8 +62,5 @@ def choose_method(model: CompiledModel, method: str | None, kind: str) -> str:
     Upper and lower case do not matter. Where the batch solver cannot run the model,
     LSODA takes its place; the result says which method ran.
     """
-    wanted = method or (SINGLE if kind == "simulate" else MANY)
-    by_lower = {name.lower(): name for name in METHODS}
-    if wanted.lower() not in by_lower:
-        raise UnknownNameError("method", wanted, METHODS)
-    return usable_method(model, by_lower[wanted.lower()])
+    default = ONE if kind == "simulate" else MANY
+    return usable(model, method_of(method) if method else default).name

@@ -23,11 +23,8 @@ from mir21sim.simulation.plan import Plan, check_tolerances
 from mir21sim.simulation.provenance import _attributes, _provenance
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.translate import Arranged, arrange
-from mir21sim.solvers.problem import Tolerances
-from mir21sim.solvers.solve import (
-    BATCH_METHODS,
-    Workers,
-)
+from mir21sim.solvers.methods import is_batch
+from mir21sim.solvers.settings import Settings, Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,11 +87,17 @@ def execute(
     found, interrupted = integrate_in_parts(
         model,
         arranged.problem,
-        Tolerances(rtol, atol, options.max_steps, options.timeout),
-        method=method,
+        Settings(
+            method,
+            rtol,
+            atol,
+            options.max_steps,
+            options.timeout,
+            equilibrate,
+            options.allow_negative,
+        ),
         workers=workers,
         store=store,
-        allow_negative=options.allow_negative,
     )
     found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
@@ -124,7 +127,7 @@ def _workers(options: Options, method: str, n_run: int) -> Workers:
     """Return who does the work: a thread per core where that pays."""
     n_jobs = options.n_jobs
     if n_jobs is None:
-        n_jobs = os.cpu_count() or 1 if method in BATCH_METHODS else 1
+        n_jobs = os.cpu_count() or 1 if is_batch(method) else 1
     if n_jobs < 1:
         raise InputError(f"`n_jobs` must be 1 or more, got {n_jobs}.")
     return Workers(min(n_jobs, max(1, n_run)), options.executor, options.progress)

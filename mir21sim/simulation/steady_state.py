@@ -16,10 +16,11 @@ from mir21sim.compiler import cache
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.solvers.blas_threads import one_blas_thread
-from mir21sim.solvers.problem import Problem, Schedule, Selection, Tolerances
-from mir21sim.solvers.settings import RETRIED
+from mir21sim.solvers.methods import is_batch
+from mir21sim.solvers.problem import Problem, Schedule, Selection
+from mir21sim.solvers.settings import RETRIED, Settings, Workers
 from mir21sim.solvers.single.reduction import moving_states
-from mir21sim.solvers.solve import BATCH_METHODS, Workers, integrate
+from mir21sim.solvers.solve import solve
 
 HORIZON_S = 1e8
 """s (3 years) of undisturbed life before a state counts as settled."""
@@ -73,7 +74,7 @@ def resting_states(
             "resting state without them; start from the given initial amounts "
             "(`equilibrate=False`, on the command line `--no-equilibrate`)."
         )
-    method = method if method in BATCH_METHODS else "BDF"
+    method = method if is_batch(method) else "BDF"
     if len(y0) > 1 and y0.strides[0] == p.strides[0] == 0:  # one row, broadcast
         rest, status = resting_states(model, y0[:1], p[:1], method, frozen)
         return np.broadcast_to(rest, y0.shape), np.broadcast_to(status, len(y0))
@@ -139,18 +140,16 @@ def settle(
         amounts=np.isfinite(model.y0) & (model.y0 >= 0),
         frozen=frozen,
     )
-    limits = Tolerances(
-        SETTLE_RTOL, np.array(model.atol), max_steps=MOST_STEPS, timeout=120.0
-    )
-    results, interrupted = integrate(
-        model,
-        problem,
-        limits,
-        method=method,
-        workers=Workers(n_jobs),
+    settings = Settings(
+        method,
+        SETTLE_RTOL,
+        np.array(model.atol),
+        max_steps=MOST_STEPS,
+        timeout=120.0,
         allow_negative=True,
         retried=RETRIED - {SolverStatus.MAX_STEPS},
     )
+    results, interrupted = solve(model, problem, settings, Workers(n_jobs))
     if interrupted:
         raise KeyboardInterrupt
     status = results.status.copy()

@@ -1,7 +1,7 @@
-"""What every method integrates and what it gives back: arrays only.
+"""Initial value problems and their solutions: arrays only.
 
-This is the seam between the science and the numerics: SciPy (``scipy_ivp``) and the
-batch solver take the same ``Problem`` and return the same ``Solution``.
+Every method takes a ``Problem`` and returns a ``Solution``; names, units and labels
+stay outside.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,6 @@ from mir21sim.errors import SolverStatus
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (runs finished, runs in all), in the main thread."""
-
-
-METHOD_NAMES = ("Rodas5P", "Rodas4", "LSODA", "BDF", "Radau")
 
 
 class Action(IntEnum):
@@ -119,20 +116,6 @@ def negative_slack(rtol: float, atol: FloatArray) -> tuple[float, FloatArray]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tolerances:
-    """Accuracy and limits of one run.
-
-    The local error of an accepted step is below ``atol + rtol*abs(y)``, in the norm of
-    the method. ``timeout`` is in s of wall time.
-    """
-
-    rtol: float
-    atol: FloatArray
-    max_steps: int
-    timeout: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Solution:
     """What came of each run; NaN after the moment at which a run stopped.
 
@@ -144,7 +127,7 @@ class Solution:
     n_steps, n_rejected, n_rhs, n_jac : work of each run
     n_events : events executed
     culprit : int array, shape (n_run,), the event at which a run failed, -1 for none
-    method : int array, shape (n_run,), index into ``METHOD_NAMES``, −1 for none
+    method : int array, shape (n_run,), index into ``methods.METHODS``, −1 for none
     """
 
     values: FloatArray

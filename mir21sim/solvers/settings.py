@@ -1,9 +1,11 @@
 """How to integrate: method, accuracy and limits, with nothing left open."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from mir21sim._typing import FloatArray
 from mir21sim.errors import SolverStatus
+from mir21sim.solvers.problem import Progress
 
 RETRIED = frozenset(
     {SolverStatus.MAX_STEPS, SolverStatus.STEP_TOO_SMALL, SolverStatus.NON_FINITE}
@@ -38,3 +40,12 @@ class Settings:
     equilibrate: bool = False
     allow_negative: bool = False
     retried: frozenset[SolverStatus] = RETRIED
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workers:
+    """Number of threads, optional executor (for ``chunks``) and progress callback."""
+
+    n_jobs: int = 1
+    executor: Executor | None = None
+    progress: Progress | None = None

@@ -27,8 +27,9 @@ from mir21sim.model import files as model_files
 from mir21sim.simulation.plan import make_plan
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.translate import arrange
-from mir21sim.solvers.problem import Problem, Schedule, Tolerances
-from mir21sim.solvers.solve import Workers, integrate, subset
+from mir21sim.solvers.problem import Problem, Schedule
+from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.solve import solve, subset
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -129,16 +130,15 @@ def timed(
     n_jobs: int = 1,
 ) -> Timing:
     """Integrate a set of runs at ``atol = rtol``, or another `atol`, by the clock."""
-    limits = Tolerances(
+    settings = Settings(
+        method,
         rtol,
         np.full(len(model.state_names), rtol if atol is None else atol),
         max_steps=1_000_000,
         timeout=600.0,
     )
     wall, cpu = time.perf_counter(), time.process_time()
-    found, interrupted = integrate(
-        model, problem, limits, method=method, workers=Workers(n_jobs)
-    )
+    found, interrupted = solve(model, problem, settings, Workers(n_jobs))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if interrupted:
         raise KeyboardInterrupt
@@ -205,7 +205,7 @@ imported = time.perf_counter()
 from mir21sim.solvers.batch import integrate
 driver = time.perf_counter()
 model = load.load(sys.argv[1], sys.argv[2])
-cache.lane_kernels(model.network)
+model.lane_kernels
 kernels = time.perf_counter()
 from mir21sim.validation import benchmark
 benchmark.timed(model, benchmark.cells(model, 8), "Rodas5P", 1e-5)

@@ -27,7 +27,7 @@ from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import Population, simulate_population
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.treatment import Treatment
-from mir21sim.solvers.solve import MANY
+from mir21sim.solvers.methods import MANY
 from mir21sim.validation.claims import UNITS, Case, ValidationRow, validation_rows
 from mir21sim.validation.rows import vocabulary
 from mir21sim.validation.verdicts import Outcome, Verdict
@@ -90,7 +90,11 @@ def validate(
     rows = validation_rows(model, only=only, contexts=contexts, folder=folder)
     known = vocabulary(folder)
     runs = _Runs(
-        model, perturb or Perturbations(), cells, options or Options(method=MANY), rows
+        model,
+        perturb or Perturbations(),
+        cells,
+        options or Options(method=MANY.name),
+        rows,
     )
     outcomes = []
     for k, row in enumerate(rows):

@@ -26,7 +26,7 @@ from mir21sim.simulation.plan import Plan, check_tolerances, make_plan
 from mir21sim.simulation.run import execute, prepare
 from mir21sim.simulation.snapshot import snapshot
 from mir21sim.simulation.translate import Arranged
-from mir21sim.solvers.solve import METHODS
+from mir21sim.solvers.methods import NAMES
 from mir21sim.validation import simulators
 
 TIGHTER = 10.0
@@ -166,7 +166,7 @@ def verify(
     checks.append(views.tightened(method, reference))
     checks += [
         views.by_method(other, reference)
-        for other in METHODS
+        for other in NAMES
         if other != method and choose_method(model, other, "simulate") == other
     ]
     checks += [
@@ -230,7 +230,7 @@ class _Views:
     def reference(self, method: str) -> tuple[FloatArray, list[Check]]:
         """Return the curves by the method, or by the first other one that can."""
         failed: list[Check] = []
-        for name in (method, *(m for m in METHODS if m != method)):
+        for name in (method, *(m for m in NAMES if m != method)):
             try:
                 curves = self._run(replace(self.tight, method=name))
             except SolverError as error:

@@ -17,7 +17,9 @@ from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import CodegenError
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.sweep import sweep
-from mir21sim.solvers.solve import usable_method
+from mir21sim.solvers import methods
+from mir21sim.solvers.batch import rodas5p
+from mir21sim.solvers.single import scipy_methods
 
 HG = 3.7
 """1/(hγ) at which systems are solved unless a test says otherwise."""
@@ -568,8 +570,9 @@ def factorial():
 
 
 def test_a_model_without_vector_code_runs_by_lsoda(factorial):
-    assert usable_method(factorial, "Rodas5P") == "LSODA"
-    assert usable_method(factorial, "BDF") == "BDF"
+    assert "factorial" in rodas5p.METHOD.supports(factorial)
+    assert methods.usable(factorial, rodas5p.METHOD).name == "LSODA"
+    assert methods.usable(factorial, scipy_methods.BDF).name == "BDF"
 
 
 @pytest.mark.parametrize("method", [None, "Rodas5P", "Rodas4"])
@@ -583,6 +586,7 @@ def test_its_result_says_so(factorial, method):
 
 def test_plain_python_runs_by_lsoda(decay):
     assert decay.kernels.backend == "numpy"
-    assert usable_method(decay, "Rodas5P") == "LSODA"
+    assert "numpy" in rodas5p.METHOD.supports(decay)
+    assert methods.usable(decay, rodas5p.METHOD).name == "LSODA"
     result = sweep(decay, {"k": [0.1, 0.2]}, times=[0.0, 1.0])
     assert result.attrs["method"] == "LSODA"

@@ -11,7 +11,7 @@ from mir21sim.simulation import steady_state as resting
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
-from mir21sim.solvers.problem import METHOD_NAMES
+from mir21sim.solvers.methods import NAMES
 
 AT_REST = Options(equilibrate=True)
 
@@ -126,11 +126,11 @@ def test_what_oscillates_is_given_up_by_its_steps_and_tried_once(method, monkeyp
     tried = []
 
     def counted(*given, **options):
-        tried.append(integrate_of_now(*given, **options))
+        tried.append(solve_of_now(*given, **options))
         return tried[-1]
 
-    integrate_of_now = resting.integrate
-    monkeypatch.setattr(resting, "integrate", counted)
+    solve_of_now = resting.solve
+    monkeypatch.setattr(resting, "solve", counted)
     model = support.compiled(OSCILLATING)
     y, p = model.y0[np.newaxis], model.p0[np.newaxis]
     states, status = resting.resting_states(model, y, p, method)
@@ -138,7 +138,7 @@ def test_what_oscillates_is_given_up_by_its_steps_and_tried_once(method, monkeyp
     assert np.isnan(states).all()
     ((results, _),) = tried
     assert results.n_steps.tolist() == [500]
-    assert METHOD_NAMES[results.method[0]] == method
+    assert NAMES[results.method[0]] == method
 
 
 def test_a_run_of_a_sweep_without_rest_is_nan_and_the_others_are_not(birth_death):

@@ -21,12 +21,15 @@ from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import make_plan
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
-from mir21sim.solvers import solve as integrate
+from mir21sim.solvers import solve as solving
 from mir21sim.solvers.batch import driver
 from mir21sim.solvers.batch import integrate as batch
-from mir21sim.solvers.batch.tableaus import TABLEAUX
-from mir21sim.solvers.problem import METHOD_NAMES, Tolerances
+from mir21sim.solvers.batch.rodas4 import RODAS4
+from mir21sim.solvers.batch.rodas5p import RODAS5P
+from mir21sim.solvers.methods import NAMES
+from mir21sim.solvers.settings import Settings, Workers
 
+TABLEAUX = {t.name: t for t in (RODAS5P, RODAS4)}
 METHODS = tuple(TABLEAUX)
 RTOL, ATOL = 1e-7, 1e-7
 TIMES = np.linspace(0.0, 8.0, 17)
@@ -56,19 +59,15 @@ def arranged(model, times=TIMES, *, over=None, doses=(), observe=None):
     return dataclasses.replace(problem, y0=np.array(problem.y0), p=np.array(problem.p))
 
 
-def limits(model, rtol=RTOL, atol=ATOL, max_steps=100_000, timeout=600.0):
+def how_to(model, method, rtol=RTOL, atol=ATOL, **limits):
     atols = plan.check_tolerances(model, rtol, atol)
-    return Tolerances(rtol, atols, max_steps, timeout)
+    return Settings(method, rtol, atols, **limits)
 
 
 def solve(model, problem, *, method="Rodas5P", n_jobs=1, **accuracy):
     """Return the results as a user gets them: what was selected, failures retried."""
-    results, _ = integrate.integrate(
-        model,
-        problem,
-        limits(model, **accuracy),
-        method=method,
-        workers=integrate.Workers(n_jobs),
+    results, _ = solving.solve(
+        model, problem, how_to(model, method, **accuracy), Workers(n_jobs)
     )
     return results
 
@@ -91,7 +90,7 @@ def drive(model, problem, *, method="Rodas5P", n_jobs=1, progress=None, **accura
     results, _ = batch.integrate_runs(
         lane_kernels(model.network),
         problem,
-        limits(model, **accuracy),
+        how_to(model, method, **accuracy),
         tableau=TABLEAUX[method],
         need=np.arange(len(model.y0)),
         keep=keep,
@@ -116,7 +115,7 @@ def assert_same(one, other, which=slice(None), *, others=slice(None)):
 
 
 def some(problem, which):
-    return integrate.subset(problem, np.asarray(which, dtype=np.int64))
+    return solving.subset(problem, np.asarray(which, dtype=np.int64))
 
 
 # ------------------------------------------------------- a population with bad cells
@@ -643,7 +642,7 @@ def test_a_failed_run_has_a_second_try_by_radau(retried):
     first, both = retried["alone"], retried["Rodas4"]
     assert list(first.status) == [SolverStatus.MAX_STEPS, SolverStatus.OK]
     assert list(both.status) == [SolverStatus.OK, SolverStatus.OK]
-    assert [METHOD_NAMES[m] for m in both.method] == ["Radau", "Rodas4"]
+    assert [NAMES[m] for m in both.method] == ["Radau", "Rodas4"]
     want = 1.0 + 2.0 * (1.0 - (1.0 + TIMES) * np.exp(-TIMES))
     assert scaled_error(both.values[0, :, 0], want, rtol=1e-9, atol=1e-9) < 10
 
@@ -657,7 +656,7 @@ def test_the_work_of_a_second_try_is_that_of_radau(retried, name):
 def test_a_negative_amount_is_not_tried_again(faulty):
     results = solve(faulty, arranged(faulty, over={"z": [50.0]}))
     assert results.status[0] == SolverStatus.NEGATIVE
-    assert METHOD_NAMES[results.method[0]] == "Rodas5P"
+    assert NAMES[results.method[0]] == "Rodas5P"
 
 
 def test_a_second_try_changes_no_bit_of_the_others(faulty, cells):
@@ -741,7 +740,7 @@ def test_a_run_that_needs_pivots_gets_them_in_its_second_try(hidden):
     problem = arranged(hidden, over={"P": HUGE[[0, 3]]}, observe=["y"])
     found = solve(hidden, problem, rtol=1e-6, atol=1e-6, max_steps=10_000)
     assert found.status.tolist() == [SolverStatus.OK] * 2
-    assert [METHOD_NAMES[k] for k in found.method] == ["Rodas5P", "Radau"]
+    assert [NAMES[k] for k in found.method] == ["Rodas5P", "Radau"]
     got = found.values[:, :, 0]
     assert scaled_error(got, hidden_y(TIMES), rtol=1e-6, atol=1e-6) < 5.0
 

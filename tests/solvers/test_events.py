@@ -20,6 +20,7 @@ from mir21sim.errors import (
     SolverError,
     SolverStatus,
 )
+from mir21sim.model import files as model_files
 from mir21sim.model import lint, unit_check
 from mir21sim.model import network as ir
 from mir21sim.simulation.dataset import status_attributes
@@ -516,7 +517,7 @@ def test_events_of_antimony_are_read():
 
 def test_info_lists_events():
     net = clock(event("kick", "x > 3", "x = 0", delay=2))
-    files = ms.library.ModelFiles("tiny", {"sbml": support.to_sbml(net)})
+    files = model_files.ModelFiles("tiny", {"sbml": support.to_sbml(net)})
     shown = report.model_text(files)
     assert "1 event" in shown
     assert "at x>3, 2 later: x = 0" in shown

@@ -19,8 +19,7 @@ from mir21sim.model import network as ir
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
-from mir21sim.solvers.problem import METHOD_NAMES
-from mir21sim.solvers.single.integrate import METHODS
+from mir21sim.solvers.methods import NAMES
 
 RTOL, ATOL = 1e-7, 1e-7
 TIMES = np.linspace(0.0, 8.0, 17)
@@ -30,6 +29,7 @@ TIMES = np.linspace(0.0, 8.0, 17)
 # changes with the step size: it alone needs more than 10 tolerances.
 BUDGET = {"LSODA": 5.0, "BDF": 15.0, "Radau": 1.0}
 
+METHODS = ("LSODA", "BDF", "Radau")
 each_method = pytest.mark.parametrize("method", METHODS)
 
 ROOT = Path(__file__).parents[2]
@@ -370,7 +370,7 @@ def test_a_sweep_raises_on_request_with_the_run(dividing):
 
 def test_a_run_that_fails_is_tried_again_by_radau(dividing):
     done = integrate(dividing, TIMES, method="BDF", over={"K": [1.0, 0.0]})
-    assert [METHOD_NAMES[m] for m in done.results.method] == ["BDF", "Radau"]
+    assert [NAMES[m] for m in done.results.method] == ["BDF", "Radau"]
 
 
 # ------------------------------------------------------------------ threads, Ctrl-C

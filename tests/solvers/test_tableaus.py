@@ -13,9 +13,12 @@ from mir21sim.compiler import load as library
 from mir21sim.compiler.cache import lane_kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch import integrate as batch
-from mir21sim.solvers.batch.tableaus import TABLEAUX
-from mir21sim.solvers.problem import Problem, Schedule, Selection, Tolerances
+from mir21sim.solvers.batch.rodas4 import RODAS4
+from mir21sim.solvers.batch.rodas5p import RODAS5P
+from mir21sim.solvers.problem import Problem, Schedule, Selection
+from mir21sim.solvers.settings import Settings
 
+TABLEAUX = {t.name: t for t in (RODAS5P, RODAS4)}
 METHODS = tuple(TABLEAUX)
 each_method = pytest.mark.parametrize("name", METHODS)
 
@@ -211,11 +214,11 @@ def runs_of(model, times, *, stops=()):
 def drive(model, problem, rtol, atol, *, name="Rodas5P"):
     """Return the states of the first run at the output times, and the work."""
     found = []
-    limits = Tolerances(rtol, np.zeros(len(model.y0)) + atol, 100_000, 600.0)
+    settings = Settings(name, rtol, np.zeros(len(model.y0)) + atol)
     results, _ = batch.integrate_runs(
         lane_kernels(model.network),
         problem,
-        limits,
+        settings,
         tableau=TABLEAUX[name],
         need=np.arange(len(model.y0)),
         keep=lambda first, last, states, results: found.append(states[0]),

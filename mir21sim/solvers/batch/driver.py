@@ -14,18 +14,14 @@ units changes, and past ``GROWN`` the step is refused. Shorter steps make the di
 larger; a run that stays stuck fails, and Radau, which pivots, has the second try.
 """
 
-from functools import cache
-
 import numba
 import numpy as np
 from numba import types
 
-from mir21sim._typing import IntArray
 from mir21sim.compiler.build_lane_kernels import MATRIX, RATES, ROWS, SOLVE, TIME
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch import stages as rows
-from mir21sim.solvers.batch.tableaus import TABLEAUX
 from mir21sim.solvers.problem import Action
 
 GROWN = 1e-12
@@ -406,14 +402,3 @@ def drive(
                 _leave(y_end, r, y, lane)
                 run[lane] = -1
                 busy -= 1
-
-
-@cache
-def chained_stages(tableau_name: str) -> IntArray:
-    """Return 1 where a stage's argument is the last one plus the last stage."""
-    tableau = TABLEAUX[tableau_name]
-    flags = np.zeros(len(tableau.alpha), np.int64)
-    for i in range(2, len(flags)):
-        same = np.array_equal(tableau.A[i, : i - 1], tableau.A[i - 1, : i - 1])
-        flags[i] = int(same and tableau.A[i, i - 1] == 1.0)
-    return flags

@@ -18,15 +18,15 @@ import numpy as np
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.llvm_lanes import LANES
-from mir21sim.solvers.batch.driver import chained_stages, drive
-from mir21sim.solvers.batch.tableaus import Tableau
+from mir21sim.solvers.batch.driver import drive
+from mir21sim.solvers.batch.tableau import Tableau, chained_stages
 from mir21sim.solvers.problem import (
     Problem,
     Progress,
     Solution,
-    Tolerances,
     negative_slack,
 )
+from mir21sim.solvers.settings import Settings
 
 CHUNK = 128
 """Runs that a thread takes at a time: enough to keep eight lanes busy, few enough to
@@ -148,7 +148,7 @@ class _Chunk:
 def integrate_runs(
     kernels: LaneKernels,
     problem: Problem,
-    tolerances: Tolerances,
+    settings: Settings,
     *,
     tableau: Tableau,
     need: IntArray,
@@ -159,7 +159,7 @@ def integrate_runs(
 ) -> tuple[Solution, bool]:
     """Integrate every run in chunks, which threads share.
 
-    A run that takes longer than ``tolerances.timeout`` ends with TIMEOUT, late by no
+    A run that takes longer than ``settings.timeout`` ends with TIMEOUT, late by no
     more than a tenth of that time or a second.
 
     Parameters
@@ -175,7 +175,7 @@ def integrate_runs(
     interrupted : bool
     """
     results = Solution.empty(problem)
-    stop, watch = threading.Event(), _Watch(tolerances.timeout)
+    stop, watch = threading.Event(), _Watch(settings.timeout)
     n_run = len(problem)
     # Small sweeps are shared out as well, in whole groups of lanes.
     share = -(-n_run // (n_jobs * LANES)) * LANES
@@ -189,7 +189,7 @@ def integrate_runs(
         states = np.full((end - start, len(problem.times), len(need)), np.nan)
         bounds = (start, end)
         with watch.over(end - start) as chunk:
-            task = (kernels, problem, tolerances, tableau, need, bounds)
+            task = (kernels, problem, settings, tableau, need, bounds)
             trail = _drive_recorded(task, states, results, chunk, recorder)
         keep(start, end, states, results)
         if recorder is not None:
@@ -216,7 +216,7 @@ def integrate_runs(
 
 
 def _drive_recorded(
-    task: tuple[LaneKernels, Problem, Tolerances, Tableau, IntArray, tuple[int, int]],
+    task: tuple[LaneKernels, Problem, Settings, Tableau, IntArray, tuple[int, int]],
     states: FloatArray,
     results: Solution,
     chunk: _Chunk,
@@ -241,7 +241,7 @@ def _drive_recorded(
 def _drive(
     kernels: LaneKernels,
     problem: Problem,
-    tolerances: Tolerances,
+    settings: Settings,
     tableau: Tableau,
     need: IntArray,
     bounds: tuple[int, int],
@@ -259,20 +259,20 @@ def _drive(
         if problem.frozen is None
         else np.flatnonzero(problem.frozen)
     )
-    share, room = negative_slack(tolerances.rtol, tolerances.atol)
+    share, room = negative_slack(settings.rtol, settings.atol)
     floor = np.where(problem.amounts, room, np.inf)
     # Not below what rounding leaves of an error estimate.
-    relative = max(TOLERANCE_SHARE * tolerances.rtol, min(tolerances.rtol, 2e-13))
+    relative = max(TOLERANCE_SHARE * settings.rtol, min(settings.rtol, 2e-13))
     drive(
         kernels.rates, kernels.matrix, kernels.solve, kernels.time, kernels.has_time,
         np.array(tableau.A), np.array(tableau.C), np.array(tableau.alpha),
         np.array(tableau.D), np.array(tableau.H).ravel(), tableau.gamma, tableau.order,
-        chained_stages(tableau.name),
+        chained_stages(tableau),
         np.array(problem.y0[block], order="C"), np.array(problem.p[block], order="C"),
         problem.times, need, schedule.time, schedule.state,
         schedule.kind, np.ascontiguousarray(schedule.value[block]),
-        np.array([relative, share]), tolerances.atol * TOLERANCE_SHARE, floor,
-        tolerances.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,
+        np.array([relative, share]), settings.atol * TOLERANCE_SHARE, floor,
+        settings.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,
         results.status[block], results.t_end[block], results.y_end[block],
         results.n_steps[block], results.n_rejected[block], chunk.begun, chunk.halt,
         trail.t, trail.h, trail.y, trail.n,

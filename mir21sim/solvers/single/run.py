@@ -16,7 +16,8 @@ import scipy.integrate
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.problem import Action, Problem, Tolerances, negative_slack
+from mir21sim.solvers.problem import Action, Problem, negative_slack
+from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.single import lsoda as at_once
 from mir21sim.solvers.single.events import SAME_TIME, EventQueue, States
 from mir21sim.solvers.single.outputs import Outputs
@@ -49,13 +50,12 @@ class OneRun:
         kernels: Kernels,
         problem: Problem,
         run: int,
-        tolerances: Tolerances,
-        method: str,
-        allow_negative: bool,
+        settings: Settings,
+        solver: str,
         stop: threading.Event,
     ) -> None:
-        self.kernels, self.tolerances, self.stop = kernels, tolerances, stop
-        self.method = method
+        self.kernels, self.settings, self.stop = kernels, settings, stop
+        self.solver = solver
         self.p = problem.p[run].copy()
         self.y = problem.y0[run].copy()
         self.times, self.schedule = problem.times, problem.schedule
@@ -70,10 +70,14 @@ class OneRun:
         self.next_output = 0
         self.next_dose = int(np.searchsorted(self.schedule.time, self.t))
         self.n_steps = self.n_rhs = self.n_jac = 0
-        self.deadline = time.monotonic() + tolerances.timeout
+        self.deadline = time.monotonic() + settings.timeout
         self.peak = np.abs(self.y)
-        share, floor = negative_slack(tolerances.rtol, tolerances.atol)
-        watched = np.zeros_like(problem.amounts) if allow_negative else problem.amounts
+        share, floor = negative_slack(settings.rtol, settings.atol)
+        watched = (
+            np.zeros_like(problem.amounts)
+            if settings.allow_negative
+            else problem.amounts
+        )
         self.share, self.floor = share, np.where(watched, floor, np.inf)
         self.moving: Moving | None = None
         self.pattern: tuple[bytes, bytes] | None = None
@@ -163,7 +167,7 @@ class OneRun:
         moving = self._moving()
         if not len(moving):
             return self._wait(end)
-        if self.events is None and self.method == "LSODA":
+        if self.events is None and self.solver == "LSODA":
             for some in (self._tied(), moving):
                 if some is not None and self._at_once(self._stretch(some), end):
                     return SolverStatus.OK
@@ -213,9 +217,9 @@ class OneRun:
             peak=peak,
             share=self.share,
             floor=self.floor[index],
-            rtol=self.tolerances.rtol,
-            atol=self.tolerances.atol[index],
-            max_steps=self.tolerances.max_steps - self.n_steps,
+            rtol=self.settings.rtol,
+            atol=self.settings.atol[index],
+            max_steps=self.settings.max_steps - self.n_steps,
             # What it gives up is done again in the time that is left.
             until=now + _SHARE_AT_ONCE * (self.deadline - now),
         )
@@ -259,14 +263,14 @@ class OneRun:
 
     def _solver(self, stretch: Stretch, end: float) -> Any:
         """Return an integrator of SciPy for a stretch."""
-        sparse = len(stretch) >= SPARSE_FROM and self.method != "LSODA"
-        return getattr(scipy.integrate, self.method)(
+        sparse = len(stretch) >= SPARSE_FROM and self.solver != "LSODA"
+        return getattr(scipy.integrate, self.solver)(
             stretch.slope,
             self.t,
             self.y[stretch.index],
             end,
-            rtol=self.tolerances.rtol,
-            atol=self.tolerances.atol[stretch.index],
+            rtol=self.settings.rtol,
+            atol=self.settings.atol[stretch.index],
             jac=stretch.sparse_matrix if sparse else stretch.matrix,
             max_step=self._longest_step(),
             first_step=self._first_step(end),
@@ -390,7 +394,7 @@ class OneRun:
             return SolverStatus.NEGATIVE
         if self.events is not None and self.events.culprit >= 0:
             return SolverStatus.EVENT_UNDEFINED
-        if self.n_steps >= self.tolerances.max_steps and self.t < self.times[-1]:
+        if self.n_steps >= self.settings.max_steps and self.t < self.times[-1]:
             return SolverStatus.MAX_STEPS
         if self.stop.is_set():
             return SolverStatus.INTERRUPTED
