@@ -1,0 +1,328 @@
+"""Runs with exact derivatives: the entry point for fits and sensitivity analysis.
+
+Two ways to the same derivatives. *Tangents* (``solve_tangents``) carry directions
+forward: a column is a direction in parameters, start values and doses together, so a
+scale, a condition or an initial assignment is a seed. *The adjoint* (``record``, then
+``Recorded.adjoint``) gives the gradient of one number of the outputs by everything, for
+the cost of a few runs whatever the number of parameters. Both are derivatives of the
+steps that were taken and agree to rounding.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.compiler import cache
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import InputError, SolverStatus
+from mir21sim.solvers.batch.tableaus import TABLEAUX
+from mir21sim.solvers.problem import (
+    METHOD_NAMES,
+    PER_RUN,
+    Problem,
+    Solution,
+    Tolerances,
+)
+from mir21sim.solvers.settings import Settings
+from mir21sim.solvers.solve import Workers, needed_states, solve, subset
+
+if TYPE_CHECKING:
+    from mir21sim.compiler.build_lane_kernels import LaneKernels
+    from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
+    from mir21sim.solvers.batch.integrate import Trail
+
+Use: TypeAlias = "Callable[[int, int, Trail, FloatArray, BoolArray], None]"
+"""Called with (first, last, steps, states at the output times, which runs ended well)
+in the working thread."""
+
+TRAIL_RUNS = 32
+"""Runs in a chunk whose steps are kept: their states are to fit into memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seeds:
+    """Directions in which the numbers of each run change, one a column.
+
+    Any array may be a view that repeats one row (``numpy.broadcast_to``).
+
+    Attributes
+    ----------
+    p : float array, shape (n_run, n_column, n_param), dp/dθ
+    y0 : float array, shape (n_run, n_column, n_state), dy0/dθ; a start value that is a
+        formula of parameters has its derivative here (``start_seeds``)
+    dose : float array, shape (n_run, n_column, n_action), change of
+        ``problem.schedule.value``
+    dose_time : float array, shape (n_run, n_column, n_action), change of
+        ``problem.schedule.time``
+    """
+
+    p: FloatArray
+    y0: FloatArray
+    dose: FloatArray
+    dose_time: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        p: FloatArray | None = None,
+        y0: FloatArray | None = None,
+        dose: FloatArray | None = None,
+        dose_time: FloatArray | None = None,
+    ) -> "Seeds":
+        """Return seeds with zeros for the parts that are not given.
+
+        A part of shape (n_column, …) holds for all runs.
+        """
+        given = [part for part in (p, y0, dose, dose_time) if part is not None]
+        if not given:
+            raise InputError("Seeds need a direction: p, y0, dose or dose_time.")
+        n_column = given[0].shape[-2]
+        n_action = len(problem.schedule.time)
+        sizes = (problem.p.shape[1], problem.y0.shape[1], n_action, n_action)
+        parts = []
+        for part, size in zip((p, y0, dose, dose_time), sizes, strict=True):
+            whole = np.zeros((1, 1)) if part is None else np.asarray(part, float)
+            parts.append(np.broadcast_to(whole, (len(problem), n_column, size)))
+        return cls(*parts)
+
+    @property
+    def n_column(self) -> int:
+        """Number of columns."""
+        return int(self.p.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TangentSolution:
+    """Runs with the tangents of their selected quantities.
+
+    Attributes
+    ----------
+    solution : Solution, as without tangents
+    tangents : float array, shape (n_run, n_time, n_select, n_column); NaN for a run
+        that did not end well by the batch solver
+    reasons : per run "", or the reason why its tangents are NaN
+    """
+
+    solution: Solution
+    tangents: FloatArray
+    reasons: tuple[str, ...]
+
+
+def solve_tangents(
+    model: CompiledModel,
+    problem: Problem,
+    settings: Settings,
+    seeds: Seeds,
+    workers: Workers | None = None,
+) -> TangentSolution:
+    """Integrate every run and the tangents of its selected quantities.
+
+    Parameters
+    ----------
+    settings : the method must be one of the batch solver (Rodas5P, Rodas4)
+    seeds : the directions, one a column
+
+    Raises
+    ------
+    InputError
+        For another method, whose steps have no tangents.
+    CodegenError
+        For a model with a function that has no derivative in vector code.
+    """
+    run = _Recorded.of(model, problem, settings, states=False)
+    made = model_kernels(model)
+    found = np.full((*run.shape, seeds.n_column), np.nan)
+    worker = _TangentWorker(run, made, seeds, found)
+    solution = run.solve(workers or Workers(), worker.use)
+    return TangentSolution(solution, found, reasons(solution, settings.method))
+
+
+def model_kernels(model: CompiledModel) -> "SensitivityKernels":
+    """Return the kernels for derivatives of a model."""
+    return cache.sensitivity_kernels(model.network)
+
+
+def reasons(solution: Solution, method: str) -> tuple[str, ...]:
+    """Return why the derivatives of each run are NaN, "" where they are not."""
+    number = METHOD_NAMES.index(method)
+    return tuple(
+        _reason(SolverStatus(int(status)), METHOD_NAMES[int(by)], rescued=by != number)
+        for status, by in zip(solution.status, solution.method, strict=True)
+    )
+
+
+def _reason(status: SolverStatus, by: str, *, rescued: bool) -> str:
+    if status != SolverStatus.OK:
+        return f"The run failed: {status.message}"
+    if rescued:
+        return (
+            f"The run was repeated by {by}, whose steps have no derivatives; loosen "
+            "`rtol` or look at its parameters."
+        )
+    return ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recorded:
+    """A problem for the batch solver whose accepted steps are kept."""
+
+    model: CompiledModel
+    problem: Problem
+    settings: Settings
+    need: IntArray
+    lanes: "LaneKernels"
+    states: bool
+
+    @classmethod
+    def of(
+        cls, model: CompiledModel, problem: Problem, settings: Settings, *, states: bool
+    ) -> "_Recorded":
+        """Check that the batch solver can run a problem."""
+        if settings.method not in TABLEAUX:
+            raise InputError(
+                f"Exact derivatives need a method of the batch solver "
+                f"({', '.join(TABLEAUX)}), got `{settings.method}`."
+            )
+        lanes = model.lane_kernels
+        if lanes is None:
+            raise InputError(
+                f"{model.id} cannot run in the batch solver, so it has no exact "
+                f"derivatives: {model.lane_refusal}"
+            )
+        need = needed_states(model, problem)
+        return cls(model, problem, settings, need, lanes, states)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(n_run, n_time, n_select)."""
+        problem = self.problem
+        return len(problem), len(problem.times), len(problem.selection.source)
+
+    def solve(self, workers: Workers, use: "Use") -> Solution:
+        """Integrate all runs; `use` gets the steps and states of every chunk."""
+        from mir21sim.solvers.batch import integrate as batch
+        from mir21sim.solvers.batch.outputs import observe
+
+        n_run, n_time, n_select = self.shape
+        values = np.full((n_select, n_run, n_time), np.nan)
+        kept: dict[int, tuple[FloatArray, BoolArray]] = {}
+        problem, settings = self.problem, self.settings
+
+        def keep(first: int, last: int, states: FloatArray, found: Solution) -> None:
+            kept[first] = states, found.status[first:last] == SolverStatus.OK
+            observe(
+                self.lanes,
+                problem.selection,
+                self.need,
+                times=problem.times,
+                states=states,
+                p=problem.p[first:last],
+                first_run=first,
+                out=values,
+            )
+
+        def after(first: int, last: int, trail: batch.Trail) -> None:
+            use(first, last, trail, *kept.pop(first))
+
+        amounts = np.zeros_like(problem.amounts)
+        found, interrupted = batch.integrate_runs(
+            self.lanes,
+            replace(problem, amounts=amounts) if settings.allow_negative else problem,
+            Tolerances(
+                settings.rtol, settings.atol, settings.max_steps, settings.timeout
+            ),
+            tableau=TABLEAUX[settings.method],
+            need=self.need,
+            keep=keep,
+            n_jobs=workers.n_jobs,
+            progress=workers.progress,
+            recorder=batch.Recorder(after, self.states, TRAIL_RUNS),
+        )
+        if interrupted:
+            raise KeyboardInterrupt
+        found.method[:] = METHOD_NAMES.index(settings.method)
+        found = replace(found, values=values.transpose(1, 2, 0))
+        self._rescue(found)
+        return found
+
+    def _rescue(self, found: Solution) -> None:
+        """Give failed runs their second try by Radau; they have no derivatives."""
+        settings = self.settings
+        again = np.flatnonzero(
+            np.isin(found.status, [int(s) for s in settings.retried])
+        )
+        if again.size:
+            second, interrupted = solve(
+                self.model,
+                subset(self.problem, again),
+                replace(settings, method="Radau"),
+            )
+            if interrupted:
+                raise KeyboardInterrupt
+            for name in PER_RUN:
+                getattr(found, name)[again] = getattr(second, name)
+
+
+class _TangentWorker:
+    """Repeats the steps of a chunk with tangents, in the thread that made them."""
+
+    def __init__(
+        self, run: _Recorded, made: "SensitivityKernels", seeds: Seeds, out: FloatArray
+    ) -> None:
+        self.run, self.made, self.seeds, self.out = run, made, seeds, out
+        self.terms = np.concatenate([made.by_param, made.by_param_extra])
+
+    def use(
+        self, first: int, last: int, trail: "Trail", states: FloatArray, ok: BoolArray
+    ) -> None:
+        """Fill the tangents of the runs `first` to `last`."""
+        from mir21sim.solvers.batch import output_tangents, replay, tangents
+
+        problem, seeds, need = self.run.problem, self.seeds, self.run.need
+        block = slice(first, last)
+        parts = (seeds.p, seeds.y0, seeds.dose, seeds.dose_time)
+        directions = tangents.Directions(
+            *(np.array(part[block], order="C") for part in parts)
+        )
+        jobs = tangents.jobs(
+            ok,
+            seeds.n_column,
+            need,
+            self.made.by_param,
+            shifts=bool(directions.dose_time.any()),
+        )
+        inner = np.full(
+            (last - first, seeds.n_column, len(problem.times), len(need)), np.nan
+        )
+        steps = replay.steps(problem, first, last, trail.t, trail.h, trail.n)
+        names = ("partials", "linear", "second", "inner", "bend")
+        lanes = self.run.lanes
+        tangents.replay_tangents(
+            lanes.rates,
+            lanes.matrix,
+            lanes.solve,
+            lanes.time,
+            *(self.made[name] for name in names),
+            replay.sizes(lanes, self.made),
+            replay.method(TABLEAUX[self.run.settings.method]),
+            steps,
+            directions,
+            jobs,
+            inner,
+        )
+        output_tangents.observe_tangents(
+            lanes,
+            self.made,
+            problem,
+            block,
+            need,
+            states=states,
+            tangents=inner,
+            seeds=directions.p,
+            terms=self.terms,
+            out=self.out[block],
+        )
