@@ -123,7 +123,7 @@ def label_results(results: Results) -> dict[str, xr.Dataset]:
 
 
 def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:
-    """Return one quantity of a result or raise UnknownNameError with what it holds."""
+    """Return one quantity of a result or raise UnknownNameError with near names."""
     known = tuple(str(n) for n in result.data_vars if n not in BOOKKEEPING)
     if observe not in known:
         raise UnknownNameError("quantity in the result", observe, known)
@@ -139,7 +139,7 @@ def dose_records(result: xr.Dataset) -> list[Mapping[str, Any]]:
 
 
 def stimulus_time(result: xr.Dataset) -> float | None:
-    """Return the time of the last dose that is not swept, h: what curves count from.
+    """Return the time of the last dose that is not swept, h: the origin of features.
 
     Where all doses are swept it is the last of them; None without a dose in the run.
     """
@@ -190,7 +190,7 @@ def _features(
 
 
 def _note(row: Mapping[str, float], curve: FloatArray) -> str:
-    """Return what a reader must know about one curve, mostly nothing."""
+    """Return a note on one curve, mostly ""."""
     if np.isnan(curve).any():
         return "the run failed"
     return "no rise" if math.isnan(row["t_half_h"]) else ""

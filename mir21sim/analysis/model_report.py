@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def model_text(files: model_files.ModelFiles) -> str:
-    """Return what a model is, as text: purpose, size, inputs, observables, papers."""
+    """Return a model as text: purpose, size, inputs, observables, papers."""
     network, info = read.understand(files)
     rules = Counter(rule.kind for rule in network.rules)
     available = ", ".join((*model_files.contexts(files.name), model_files.BASE))
@@ -70,7 +70,7 @@ def model_text(files: model_files.ModelFiles) -> str:
 
 
 def _event_text(event: Event) -> str:
-    """Return one line on when an event happens and what it does."""
+    """Return the trigger, delay and assignments of an event in one line."""
     delay = f", {text(event.delay)} later" if event.delay is not None else ""
     sets = ", ".join(f"{a.variable} = {text(a.math)}" for a in event.assignments)
     return f"  {event.id:24s} at {text(event.trigger)}{delay}: {sets or 'nothing'}"

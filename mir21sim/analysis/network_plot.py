@@ -72,7 +72,7 @@ def crossings(
 
 
 def plot_network(network: Network, info: ModelInfo) -> Figure:
-    """Draw the modules of a network as boxes and what passes between them as arrows.
+    """Draw the modules of a network as boxes and the influences between them as arrows.
 
     Boxes stand around a frame in the order of the `.toml`, clockwise from the top
     left, so that no arrow runs through one. An arrow is as wide as the number of

@@ -461,7 +461,7 @@ def _span(coordinate: xr.DataArray) -> str:
 
 
 def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
-    """Draw a thin line at each fixed dose within the run and say what it is."""
+    """Draw a thin line at each fixed dose within the run, with its label."""
     start, end = float(result["time"][0]), float(result["time"][-1])
     for dose in dose_records(result):
         if dose["target"] in skip or not start < dose["time"] < end:

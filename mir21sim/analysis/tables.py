@@ -15,9 +15,10 @@ from mir21sim.analysis.curves import FEATURES, quantity
 from mir21sim.analysis.dose_response import FIT_NAMES
 from mir21sim.units import SECONDS_PER_HOUR
 
+#: Dimensions of every population.
 _OWN = ("cell", "time")
+#: Columns of ``death_records`` that are times, h.
 _TIMES = ("mean_h", "p10_h", "half_h", "p90_h")
-"""Dimensions of every population, and what its deaths are told in hours by."""
 
 
 def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

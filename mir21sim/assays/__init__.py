@@ -1,4 +1,4 @@
-"""Assays: what the laboratory would read from the cells of one experiment.
+"""Virtual assays: readings of a laboratory, from the cells of one experiment.
 
 The contract. An experiment is run once, and every assay reads the same Dataset::
 

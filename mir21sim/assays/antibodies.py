@@ -1,4 +1,4 @@
-"""Antibodies: what each binds in a model, and where its band runs."""
+"""Antibodies: model quantities that each binds, and the mass of its band."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from mir21sim.compiler.model import CompiledModel
 
 @dataclass(frozen=True, slots=True)
 class Antibody:
-    """What an antibody binds, and where the band runs.
+    """An antibody: the quantities that it binds, and the mass of its band.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ FORMS = (
     Antibody("BID", ("BID",), 22),
     Antibody("tBID", ("tBID_total",), 15),
 )
-"""Antibodies that tell forms of one protein apart; masses are recalled."""
+"""Antibodies specific for one form of a protein; masses are recalled."""
 
 KDA = {
     "PTEN": 54, "PDCD4": 54, "BCL2": 26, "TIMP3": 24, "SPRY1": 35, "SPRY2": 35,
@@ -57,7 +57,7 @@ LOADING = Antibody("β-actin", (), 42)
 
 
 def antibodies(model: CompiledModel) -> dict[str, Antibody]:
-    """Return every antibody that has something to bind in a model, by name."""
+    """Return every antibody that binds a quantity of a model, by name."""
     genes = {name: gene.protein for name, gene in model.info.genes.items()}
     return antibodies_against({*model.state_names, *model.assigned_names}, genes)
 

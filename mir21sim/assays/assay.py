@@ -211,7 +211,7 @@ class Assay(ABC, Generic[ReadingType]):
         replicates: int = 3,
         test: Test = "auto",
     ) -> ReadingType:
-        """Return what the assay measures in the cells of an experiment.
+        """Return the reading of the cells of an experiment.
 
         The columns of the tables are described at ``measure``.
 

@@ -20,12 +20,12 @@ CONTROL_EVENTS = 5000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tube:
-    """The events of one tube as the cytometer saw them, not compensated.
+    """The events of one tube as recorded, not compensated.
 
     Attributes
     ----------
     events : float array, shape (n_event, 4), in the order of ``CHANNELS``
-    true_annexin, true_pi : bool arrays, shape (n_event,): what the event really is
+    true_annexin, true_pi : bool arrays, shape (n_event,): the true state of each event
     is_cell : bool array, shape (n_event,), False for debris
     """
 
@@ -175,7 +175,7 @@ class Cytometer:
         stain: FloatArray,
         auto: FloatArray | float = 1.0,
     ) -> FloatArray:
-        """Return what the two detectors see of some stains, (n_event, 2)."""
+        """Return the signals of the two detectors for some stains, (n_event, 2)."""
         about = self.noise
         n = len(stain)
         overlap = np.array([[1.0, about.fitc_into_pi], [about.pi_into_fitc, 1.0]])

@@ -1,8 +1,8 @@
-"""The virtual bench: dishes of the same cells, each treated in its own way.
+"""Virtual experiments: dishes of the same cells, each with another treatment.
 
 One experiment is one Dataset, which all assays read (``mir21sim.assays``). So a blot, a
 plate and a flow plot of one experiment agree with each other: cell 7 of one dish is
-cell 7 of every other, up to what was done to it.
+cell 7 of every other, apart from its treatment.
 """
 
 import importlib.metadata
@@ -43,13 +43,13 @@ class Sample:
     Attributes
     ----------
     name : unlike that of every other sample
-    doses : what is given and when; texts as on the command line will do
+    doses : amounts and times; texts as on the command line are taken
     perturb : clamps, knock-downs, over-expression, missing sites
     parameters : overrides, in the model's units; the same in all cells
     treatment : name shared by the dishes that were treated alike but for the dose or
         the reporter; by default `name`
     dose : amount that plates and kill curves plot, in `dose_unit`; NaN for none
-    dish : what kind of dish: "" for plain cells, which blot, cytometer and plate read;
+    dish : kind of dish: "" for plain cells, which blot, cytometer and plate read;
         "reporter …" for cells with a plasmid, which only luciferase reads
     """
 
@@ -100,9 +100,9 @@ def dose_series(
 
     Parameters
     ----------
-    dose : what is given in rising amounts, e.g. ``"TRAIL=1 ng/ml@24h"``; its own amount
+    dose : the dose whose amount is varied, e.g. ``"TRAIL=1 ng/ml@24h"``; its own amount
         does not matter
-    doses : what all samples get besides
+    doses : further doses of all samples
 
     Examples
     --------
@@ -177,7 +177,7 @@ def run_experiment(
 
     Parameters
     ----------
-    observe : what to keep: the union of the assays' ``needs``
+    observe : quantities to keep: the union of the assays' ``needs``
     options : method, tolerances; by default Rodas5P at rtol 1e-3
     progress : called with (cells done, cells in all dishes)
     store : where each dish is kept as it is done, and from where it is taken when it
@@ -257,7 +257,7 @@ def _dish(
     *,
     options: Options,
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Return what is seen of a dish.
+    """Run one dish and return the kept quantities.
 
     Returns
     -------
@@ -265,7 +265,7 @@ def _dish(
     """
     result = simulate_population(
         model,
-        # What a sample sets does not differ between its cells.
+        # Parameters that a sample sets are equal in all its cells.
         {name: v for name, v in cells.items() if name not in sample.parameters},
         times=times_h,
         observe=observe,
@@ -369,7 +369,7 @@ def _attributes(model: CompiledModel, experiment: Experiment) -> dict[str, Any]:
 def check_sample(
     model: CompiledModel, sample: Sample, times_h: Sequence[float]
 ) -> None:
-    """Stop at what a model cannot do with a sample, without running it.
+    """Stop at a treatment that a model does not support, without running it.
 
     Raises
     ------

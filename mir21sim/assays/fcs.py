@@ -107,7 +107,7 @@ def read_fcs(
         event = int(np.argmin(np.isfinite(events).all(axis=1)))
         raise InputError(
             f"`{path}`: the event {event + 1} of {len(events)} is not a number; export "
-            "the file anew, without what was not measured."
+            "the file anew, without values that were not measured."
         )
     return events, _spillover_of(data.text, channels, path)
 

@@ -1,4 +1,4 @@
-"""What the cytometer read, and the picture of its tubes."""
+"""Readings of the cytometer, and the picture of its tubes."""
 
 import math
 from collections.abc import Mapping

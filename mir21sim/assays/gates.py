@@ -20,7 +20,7 @@ class Gates:
 
     Attributes
     ----------
-    scatter : least FSC of a cell; what is below is debris
+    scatter : least FSC of a cell; events below are debris
     annexin, pi : least FITC and PI signal of a positive cell
     """
 
@@ -79,6 +79,6 @@ def quadrants(
 
 
 def shares_of(annexin: BoolArray, pi: BoolArray) -> dict[str, float]:
-    """Return the percentage in each quadrant of what is positive for the dyes."""
+    """Return the percentage of events in each quadrant, from their positivity."""
     parts = (~annexin & ~pi, annexin & ~pi, annexin & pi, ~annexin & pi)
     return {q: 100.0 * float(p.mean()) for q, p in zip(QUADRANTS, parts, strict=True)}

@@ -17,7 +17,7 @@ ASSUMED = "assumed"
 def _number(
     value: float, unit: str, meaning: str, source: str = "", status: str = ASSUMED
 ) -> Any:
-    """Return a field of a noise class: a number with what must be known of it."""
+    """Return the field of one noise number, with unit, meaning, status and source."""
     about = {"unit": unit, "meaning": meaning, "status": status, "source": source}
     return field(default=value, metadata=about)
 

@@ -61,7 +61,7 @@ class PlateAssay(Assay[PlateReading]):
     ----------
     kind : "caspase" (DEVD cleaved by free active caspase-3 and -7, alike) or
         "viability" (ATP or MTT: cells that neither expose PS nor are ruptured)
-    plate : what is where; by default ``layout`` of all samples
+    plate : contents of the wells; by default ``layout`` of all samples
     size : wells of the plate that is laid out
     time_h : when it is read; by default at the last time kept
     control : treatment that ratios are relative to; by default the first
@@ -126,7 +126,7 @@ class PlateAssay(Assay[PlateReading]):
         )
 
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
-        """Return what the wells light up by; a model without is an error."""
+        """Return the quantities that make the signal of a well."""
         known = (*model.state_names, *model.assigned_names)
         found = tuple(name for name in _NEEDS[self.kind] if name in known)
         if not found or (self.kind == "viability" and len(found) < 2):
@@ -338,7 +338,7 @@ def _keys(part: xr.Dataset) -> list[tuple[str, float | None]]:
 def _unknown_contents(
     well: Well, levels: Mapping[tuple[str, float | None], float]
 ) -> InputError:
-    """Return the error for a well with what the experiment does not have."""
+    """Return the error for a well whose contents the experiment lacks."""
     treatments = unique(name for name, _ in levels)
     if well.contents not in treatments:
         return UnknownNameError(

@@ -20,7 +20,7 @@ BLANK, EMPTY = "blank", "empty"
 
 @dataclass(frozen=True, slots=True)
 class Well:
-    """One well: where it is and what is in it.
+    """One well: its place and contents.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Well:
 
 @dataclass(frozen=True, slots=True)
 class PlateMap:
-    """What is in every well of a 96- or 384-well plate.
+    """The contents of every well of a 96- or 384-well plate.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def layout(
 ) -> PlateMap:
     """Return a plate with replicates side by side and as many blanks, off the rim.
 
-    The rim is used where the inside is too small; what is left is empty.
+    The rim is used where the inside is too small; remaining wells are empty.
 
     Parameters
     ----------

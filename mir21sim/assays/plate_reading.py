@@ -1,4 +1,4 @@
-"""What a plate read: signals, Z′ factor, fits, and the picture."""
+"""Readings of a plate: signals, Z′ factor, fits, and the picture."""
 
 import math
 from collections.abc import Mapping
@@ -137,7 +137,7 @@ def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
             ax.plot(x, fit(x), color=colour, lw=1.5, label=label)
     ax.set_xscale("log")
     if (given == 0).any():
-        # What lies between is no dose: the axis is broken there.
+        # The axis is broken between dose 0 and the smallest dose.
         least, most = zero * 5, float(given.max())
         decades = [10.0**k for k in range(-12, 13) if least <= 10.0**k <= most]
         ax.minorticks_off()

@@ -101,7 +101,7 @@ def control_of(names: Sequence[str], control: str | None) -> str:
 def scale_of(signals: Iterable[FloatArray], floor: float) -> Scale:
     """Return the scale to compare signals on: logarithms where all can be detected.
 
-    The logarithm of what is left of a blank is noise without bounds.
+    The logarithm of a signal near the blank is noise without bounds.
     """
     return "log" if all((values > floor).all() for values in signals) else "plain"
 

@@ -3,7 +3,7 @@
 All tests are SciPy's. Two groups: Welch's t-test (unequal variances). More: one-way
 ANOVA, and of each group against the control Dunnett's test, or of all pairs Tukey's.
 
-ANOVA and what follows it take the scatter of all groups as one. So tests are done on
+ANOVA and its post-hoc tests take the scatter of all groups as one. So tests are done on
 the scale on which it is: light, densities and ratios scatter in proportion to their
 size, and are compared by their logarithms; percentages scatter less near 0 and 100 and
 are compared by the arcsine of their square roots. On their own scale, groups that
@@ -11,12 +11,12 @@ hardly give a signal would make those with a strong one look far too exact. Mean
 are those of the values themselves; ``test`` names the scale.
 
 Lanes of one blot share its exposure. So blots are blocks: two lanes are compared by the
-t-test of pairs, more by ANOVA and Dunnett's or Tukey's test with what blots differ by
-taken out, and with it their degrees of freedom.
+t-test of pairs, more by ANOVA and Dunnett's or Tukey's test with the differences
+between blots, and their degrees of freedom, taken out.
 
 A replicate is a well, blot or tube from a dish of its own: n counts these, not cells or
-events. All dishes of an experiment hold the same virtual cells, so p is about what
-varies between dishes and measurements (``assays.noise``), not about which cells were
+events. All dishes of an experiment hold the same virtual cells, so p is about the
+variation between dishes and measurements (``assays.noise``), not about which cells were
 drawn; another seed of the population answers that.
 """
 
@@ -43,7 +43,7 @@ NAMES = {
 }
 
 Scale: TypeAlias = Literal["plain", "log", "angle"]
-"""What is compared: the values, their logarithms, or the angles of percentages."""
+"""Scale of a comparison: values, their logarithms, or angles of percentages."""
 
 _SCALED = {"plain": "", "log": " of logarithms", "angle": " of arcsine square roots"}
 
@@ -129,7 +129,7 @@ def compare_groups(
 def _on_scale(
     groups: Mapping[str, FloatArray], scale: Scale
 ) -> tuple[Mapping[str, FloatArray], Scale]:
-    """Return what is compared, and the scale that it is on."""
+    """Return the values to compare, and the scale that they are on."""
     if scale == "angle":
         shares = {name: np.clip(v / 100.0, 0.0, 1.0) for name, v in groups.items()}
         return {name: np.arcsin(np.sqrt(v)) for name, v in shares.items()}, scale

@@ -93,12 +93,12 @@ class WesternBlot(Assay[WesternReading]):
         )
 
     def needs(self, model: CompiledModel) -> tuple[str, ...]:
-        """Return what the antibodies bind.
+        """Return the quantities that the antibodies bind.
 
         Raises
         ------
         UnknownNameError
-            For an antibody against what the model does not have.
+            For an antibody against a quantity that the model lacks.
         """
         chosen = self._chosen(antibodies(model))
         quantities = (*model.state_names, *model.assigned_names)
@@ -221,7 +221,7 @@ class WesternBlot(Assay[WesternReading]):
     def _summary(
         self, raw: pd.DataFrame, lanes: list[str], conditions: Conditions
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Return one row a sample and protein, and what a reader must know."""
+        """Return one row a sample and protein, and notes."""
         control = control_of(lanes, self.control)
         floor = self._floor(conditions)
         rows, notes = [], []

@@ -1,4 +1,4 @@
-"""What a blot read, and the picture of its membrane."""
+"""Readings of a blot, and the picture of its membrane."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from mir21sim.assays.signals import stream
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WesternReading(Reading):
-    """A reading of a blot, with what its picture needs: kDa by band, in order."""
+    """A reading of a blot, with the masses (kDa) of its bands, in order."""
 
     masses: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -135,7 +135,7 @@ def plot_western(reading: WesternReading) -> Figure:
 def _densities(
     reading: WesternReading, protein: str, lanes: Sequence[str]
 ) -> list[str]:
-    """Return what stands under the lanes of a protein; nothing under the loading."""
+    """Return the numbers below the lanes of a protein; "" for the loading control."""
     table = reading.summary[reading.summary["protein"] == protein]
     if table.empty:
         return [""] * len(lanes)

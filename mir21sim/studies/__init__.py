@@ -1,1 +1,1 @@
-"""Studies: one file that says what is done and read, one folder with what came out."""
+"""Studies: one TOML file → one folder with data, pictures and a report."""

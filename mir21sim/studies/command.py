@@ -1,4 +1,4 @@
-"""What `mir21sim study` does: run a study file to its folder, tell of it."""
+"""Functions behind `mir21sim study`: run a study file, describe plan and result."""
 
 import json
 from pathlib import Path
@@ -69,7 +69,7 @@ def _finish(
     options: Options | None,
     progress: Progress | None,
 ) -> run.StudyResult:
-    """Run what is not done yet, and write the folder."""
+    """Run the dishes that are missing, and write the folder."""
     done = run.run(planned, options=options, progress=progress, store=store)
     made = run.study_provenance(done)
     with run.new_folder(folder) as part:
@@ -82,7 +82,7 @@ def _finish(
 
 
 def left_text(folder: Path) -> str:
-    """Return what a study that was stopped has left, for who stopped it."""
+    """Return a sentence on the results that a stopped study has left."""
     part = folder_for(folder)
     if not part.is_dir():
         return f"no dish was done, and `{folder}` is as it was"
@@ -93,7 +93,7 @@ def left_text(folder: Path) -> str:
 
 
 def study_text(done: run.StudyResult) -> str:
-    """Return what every assay found, as text: its groups against their control."""
+    """Return the summaries of all assays as text."""
     return "\n".join(
         line
         for read in done.reads
@@ -107,7 +107,7 @@ def study_text(done: run.StudyResult) -> str:
 
 
 def plan_text(planned: Planned) -> str:
-    """Return what a study would do, as text."""
+    """Return the plan of a study as text."""
     study = planned.study
     lines = [
         f"{planned.name}: {study.title}",

@@ -45,7 +45,7 @@ class Planned:
 
     Attributes
     ----------
-    study, text, name : what the file says, its text, and its name
+    study, text, name : content, text and name of the file
     files, model : the model in its cell line
     population : the cells
     assays : the table and the settings of each assay
@@ -80,7 +80,7 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
     InputError
         When the file does not exist or is no text.
     ModelError
-        For what a study cannot say: the first mistake, by file, line and near name.
+        For the first mistake in the file, with line and near name.
     """
     path = Path(path)
     if path.is_dir():
@@ -116,7 +116,7 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
 
 
 def parse(text: str, name: str = "study.toml") -> Study:
-    """Return the study that a text describes; `name` is what messages call it.
+    """Return the study that a text describes; `name` is used in messages.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def parse(text: str, name: str = "study.toml") -> Study:
     raise ModelError(f"{place}: {_sentence(table, first)}{tail}")
 
 
-# ------------------------------------------------------- what does not fit its key
+# ---------------------------------------------------- values that do not fit their keys
 def _path(table: Any, loc: Sequence[str | int]) -> Place:
     """Return the keys of a place in a file, without the names of alternatives."""
     path: Place = ()
@@ -168,7 +168,7 @@ def _follows(mistake: Any) -> bool:
 
 
 def _sentence(table: Any, mistake: Any) -> str:
-    """Return what is wrong and what to do, in one sentence."""
+    """Return the mistake and its remedy in one sentence."""
     kind, loc, came = mistake["type"], mistake["loc"], mistake["input"]
     key = str(loc[-1]) if loc else ""
     where = _called(_path(table, loc))
@@ -202,7 +202,7 @@ _SHAPES = {
     "dict_type": "a table",
     "path_type": "the name of a file",
 }
-"""What pydantic calls a type → what a TOML file calls it."""
+"""Name of a type in pydantic → its name in TOML."""
 
 
 def _words(listed: str) -> list[str]:
@@ -236,9 +236,9 @@ def _called(loc: Sequence[str | int]) -> str:
     return f"`{', '.join(words)}`" if words else ""
 
 
-# --------------------------------------------------- what contradicts something else
+# --------------------------------------------------- contradictions between parts
 def _contradictions(study: Study) -> Iterator[tuple[Place, str]]:
-    """Yield what is wrong between the parts of a study, and where."""
+    """Yield contradictions between the parts of a study, with their places."""
     yield from _twice([s.name for s in study.samples], "samples", "sample")
     yield from _twice([a.title for a in study.assays], "assays", "assay")
     if len(set(study.times)) < len(study.times):
@@ -276,7 +276,7 @@ def _late_doses(study: Study) -> Iterator[tuple[Place, str]]:
 
 
 def _in_assay(study: Study, table: AssayTable, k: int) -> Iterator[tuple[Place, str]]:
-    """Yield what an assay says against samples, times and replicates of the study."""
+    """Yield contradictions of an assay to samples, times and replicates."""
     names = [sample.name for sample in study.samples]
     for j, name in enumerate(table.samples):
         if name not in names:
@@ -311,7 +311,7 @@ def _in_assay(study: Study, table: AssayTable, k: int) -> Iterator[tuple[Place, 
 def _in_time(
     study: Study, table: AssayTable, k: int, dishes: Sequence[Sample]
 ) -> Iterator[tuple[Place, str]]:
-    """Yield what is wrong with the times at which an assay reads."""
+    """Yield mistakes in the times at which an assay reads."""
     times = _times(table) or (max(study.times),)
     for time in times:
         if time not in study.times:
@@ -336,7 +336,7 @@ def _times(table: AssayTable) -> tuple[float, ...]:
     return getattr(table, "times", ()) if time is None else (float(time),)
 
 
-# ---------------------------------------------------- what only the model can tell
+# ---------------------------------------------------- checks that need the model
 def _check_with_model(made: Planned) -> None:
     """Stop at the first name that the model lacks, by file and line."""
     text, name, model = made.text, made.name, made.model

@@ -34,7 +34,7 @@ _SAID_ONCE = ("relative_sd", "control", "test", "contents")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture as a data URI, with what it shows."""
+    """A picture as a data URI, with its caption."""
 
     uri: str
     caption: str
@@ -92,7 +92,7 @@ def render(
         numbers_words=(
             f"{len(rows)} numbers, by status: "
             f"{model_report.status_shares(row['status'] for row in rows)}. "
-            "What is assumed or fitted was not measured."
+            "Assumed and fitted numbers were not measured."
         ),
         papers=info.references,
         made=_made(made),
@@ -100,7 +100,7 @@ def render(
 
 
 def _summary(done: StudyResult) -> str:
-    """Return in one sentence what the study is made of."""
+    """Return the content of the study in one sentence."""
     planned, study = done.planned, done.planned.study
     line = planned.model.context or "the model file's own numbers"
     return (
@@ -118,7 +118,7 @@ def _hours(times: Sequence[float]) -> str:
 
 
 def _samples(dishes: Sequence[Sample]) -> TextTable:
-    """Return what is done to each sample."""
+    """Return the treatment of each sample."""
     rows = []
     for dish in dishes:
         p = dish.perturb
@@ -170,7 +170,7 @@ def _fate(done: StudyResult) -> TextTable | None:
 
 
 def _section(read: AssayResult, done: StudyResult, folder: Path) -> Section:
-    """Return what the page says of one assay."""
+    """Return the section of one assay."""
     study, table, assay = done.planned.study, read.table, read.assay
     replicates = table.replicates or study.replicates
     words = f"{replicates} {assay.replicate_word} a sample. " if study.noise else ""

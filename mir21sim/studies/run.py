@@ -1,8 +1,8 @@
 """A planned study → one folder: data, pictures, and a report that stands alone.
 
 The population is run once, and every assay reads it. All files are written to a folder
-beside the one asked for, which takes its name in one move at the end: what bears the
-name is whole.
+beside the one asked for, which takes its name in one move at the end: a folder
+of that name is complete.
 """
 
 import datetime as dt
@@ -43,7 +43,7 @@ REPORT = "report.html"
 CELLS = "cells.nc"
 PROVENANCE = "provenance.json"
 FATE = "PS_exposed"
-"""What shows that a cell has died, where a model has it."""
+"""Quantity that marks dead cells, where a model has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class AssayResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyResult:
-    """A study that was run: the cells, what assays read, and what to warn of."""
+    """A study that was run: cells, readings of the assays, and warnings."""
 
     planned: Planned
     cells: xr.Dataset
@@ -116,7 +116,7 @@ def unfinished(
 ) -> PartialDishes:
     """Return where the dishes of a study are kept until its folder is whole.
 
-    What must be the same to resume is what decides the cells; how assays read them may
+    To resume, all settings that decide the cells must be equal; settings of assays may
     differ.
 
     Raises
@@ -144,7 +144,7 @@ def _experiment(planned: Planned) -> Experiment:
 
 
 def _observed(planned: Planned) -> tuple[str, ...]:
-    """Return what to keep: what the assays need, and the fate of the cells."""
+    """Return the quantities to keep: needs of the assays, and the mark of death."""
     names = [n for _, assay in planned.assays for n in assay.needs(planned.model)]
     if FATE in (*planned.model.assigned_names, *planned.model.state_names):
         names.append(FATE)
@@ -154,7 +154,7 @@ def _observed(planned: Planned) -> tuple[str, ...]:
 def _reading(
     planned: Planned, table: AssayTable, assay: Assay[Any], cells: xr.Dataset
 ) -> Reading:
-    """Return what one assay reads in the dishes that are its own."""
+    """Return the reading of one assay in its dishes."""
     study = planned.study
     names = {dish.name for dish in study.dishes(table.samples)}
     mine = [k for k, name in enumerate(origins(cells)) if name in names]
@@ -224,7 +224,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_data(done: StudyResult, folder: Path) -> tuple[AssayResult, ...]:
-    """Write the cells and what every assay read; return the readings with their files.
+    """Write the cells and all readings; return the readings with their files.
 
     The same study and seed give the same bytes.
     """

@@ -1,8 +1,8 @@
-"""What a study file may say: its tables, keys and what each must be.
+"""The schema of study files: tables, keys, types and ranges.
 
 Everything that can be judged without the model is judged here: names, times, doses in
 the words of the command line, numbers in their range. `studies.read` adds the file and
-line, and what only the model can tell.
+line, and checks names against the model.
 """
 
 import inspect
@@ -173,7 +173,7 @@ class PopulationTable(Table):
 
 
 class SampleTable(Table):
-    """One dish, or a series of dishes: what is done to the cells."""
+    """One dish, or a series of dishes, and their treatment."""
 
     name: Name = Field(description="name in tables, pictures and assays")
     doses: tuple[DoseText, ...] = Field(
@@ -249,7 +249,7 @@ class SampleTable(Table):
 
 # ------------------------------------------------------------------------------ assays
 class AssayTable(Table):
-    """What the table of every assay may say, besides the settings of its own."""
+    """Keys that the tables of all assays share."""
 
     name: Name | None = Field(
         default=None, description="its folder and heading; by default its kind"
@@ -264,7 +264,7 @@ class AssayTable(Table):
 
     @property
     def title(self) -> str:
-        """What files and headings call the assay."""
+        """Name of the assay in files and headings."""
         return self.name or self.kind_name
 
     @property
@@ -282,7 +282,7 @@ class AssayTable(Table):
         for setting, key in _keys(KINDS[kind]).items():
             if key in self.model_fields_set:
                 value = getattr(self, key)
-                if isinstance(value, Table):  # noise: what is left out is the default
+                if isinstance(value, Table):  # noise: missing keys take their defaults
                     numbers = get_type_hints(KINDS[kind])[setting]
                     value = numbers(**value.model_dump(exclude_unset=True))
                 elif isinstance(value, Path):
@@ -296,7 +296,7 @@ _TIMES: dict[Any, Any] = {
     float | None: Hours | None,
     tuple[float, ...]: tuple[Hours, ...],
 }
-"""Type of a setting that is a time in h → what a study file may say for it."""
+"""Type of a setting that is a time in h → its type in a study file."""
 
 _SETTINGS: dict[Any, Any] = {
     int: Count,
@@ -304,7 +304,7 @@ _SETTINGS: dict[Any, Any] = {
     tuple[float, ...]: tuple[Number, ...],
     PlateMap | None: Path | None,
 }
-"""Type of any other setting → what a study file may say, where that differs."""
+"""Type of any other setting → its type in a study file, where that differs."""
 
 
 def hour_keys(kind: str) -> tuple[str, ...]:
@@ -367,7 +367,7 @@ def _title(described: type) -> str:
 
 
 def _words(settings: type) -> dict[str, str]:
-    """Return what a docstring says of each parameter, ``name : words``."""
+    """Return the description of each parameter in a docstring, ``name : words``."""
     text = inspect.getdoc(settings) or ""
     _, _, listed = text.partition("Parameters\n----------\n")
     found = re.findall(r"^(\w+) : (.*(?:\n    .*)*)", listed, flags=re.MULTILINE)
@@ -377,7 +377,7 @@ def _words(settings: type) -> dict[str, str]:
 ASSAYS: dict[str, type[AssayTable]] = {
     kind: _table_of(kind, settings) for kind, settings in KINDS.items()
 }
-"""Kind of assay → what its table in a study file may say."""
+"""Kind of assay → its table in a study file."""
 
 if TYPE_CHECKING:
     _AnyAssay: TypeAlias = AssayTable
@@ -387,10 +387,10 @@ else:
 
 # ------------------------------------------------------------------------------- study
 class Study(Table):
-    """A study: cells, what is done to them, when they are read, and by which assays."""
+    """A study: cells, treatments, reading times and assays."""
 
     title: str = Field(default="A study", description="heading of the report")
-    description: str = Field(default="", description="what the study is for")
+    description: str = Field(default="", description="purpose of the study")
     model: str = Field(default=DEFAULT_MODEL, description="name or file, as `simulate`")
     context: str | None = Field(
         default=None, description="cell line; by default the model's own"
@@ -406,7 +406,7 @@ class Study(Table):
     test: Test = Field(default="auto", description="statistical test")
     population: PopulationTable = Field(default_factory=PopulationTable)
     samples: tuple[SampleTable, ...] = Field(
-        min_length=1, description="what is done to the cells; the first is the control"
+        min_length=1, description="treatments of the cells; the first is the control"
     )
     assays: tuple[_AnyAssay, ...] = Field(min_length=1, description="how they are read")
 

@@ -1,4 +1,4 @@
-"""Claims as a laboratory would show them: which assay reads what of which dishes.
+"""Claims as a laboratory would show them: assay, quantity and dishes of each claim.
 
 Rows are data (``models/validation/assays.csv``) in the words of ``checks``;
 ``assay_verdicts`` runs and judges them.
@@ -37,7 +37,7 @@ _READOUT = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
 
 @dataclass(frozen=True, slots=True)
 class AssayReadout:
-    """What is read by which assay: ``western(PTEN)`` or ``luciferase(PDCD4, WT)``.
+    """Assay and quantity of a claim: ``western(PTEN)`` or ``luciferase(PDCD4, WT)``.
 
     ``ic50(viability)`` is the amount, of the dose written ``?``, at which the signal of
     an assay is half way down. With any other read-out ``?`` stands for the amount that
@@ -81,7 +81,7 @@ class AssayReadout:
 # ------------------------------------------------------------------------ one question
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: what is done, and what is read at its end."""
+    """One side of a comparison: a treatment, and the read-out at its end."""
 
     treatment: Treatment
     readout: AssayReadout
@@ -94,7 +94,7 @@ class Side:
         return self.treatment.end_h
 
     def ranging(self) -> "Side":
-        """Return what finds the half-lethal amount of its dose ``?`` within a day."""
+        """Return the viability plate that finds the half-lethal amount of its ``?``."""
         end_h = max(self.end_h, self.treatment.stimulus_h + RANGING_H)
         return replace(
             self,

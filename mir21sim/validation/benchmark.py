@@ -1,4 +1,4 @@
-"""What this machine does: compile times, runs per second, error reached.
+"""Speed of this machine: compile times, runs per second, error reached.
 
 A population of unlike cells is integrated by the batch solver and by SciPy's LSODA at a
 ladder of tolerances. Methods are compared at the error that they reach, never at equal
@@ -259,7 +259,7 @@ def measure(
 
     Parameters
     ----------
-    say : called with what comes next; it takes about half a minute in all
+    say : called with a description of each step; it takes about half a minute in all
     """
     say = say or (lambda _: None)
     compiled = load(model, context)

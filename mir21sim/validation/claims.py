@@ -1,7 +1,7 @@
-"""What a validation asks: the rows of its tables.
+"""Claims and observations: the rows of the validation tables.
 
-Rows are data (``models/validation``): what is done to the cell in the words of the
-command line, what is read, and what it is compared with.
+Rows are data (``models/validation``): treatment in the syntax of the
+command line, read-out, and reference.
 """
 
 import math
@@ -19,7 +19,7 @@ UNITS = {
     "molecule": 1.0, "fraction": 1.0, "%": 100.0, "fold": 1.0, "h": 1.0, "min": 60.0,
     "nM": 1.0, "ng/ml": 1.0,
 }  # fmt: skip
-"""Units of a row, and what one native unit (h, fraction, molecule) is in them."""
+"""Units of a row; value: one native unit (h, fraction, molecule) in that unit."""
 
 USES = ("fit", "test", "context")
 """Use of an observation, set before any fit: parameters are fitted to a ``fit`` row and
@@ -29,7 +29,7 @@ never to a ``test`` row; a ``context`` row conflicts with others and has no verd
 # ------------------------------------------------------------------------ one question
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A treatment of one cell line and what is read from it."""
+    """A treatment of one cell line and the read-out."""
 
     context: str
     treatment: Treatment
@@ -43,8 +43,8 @@ class ValidationRow:
     Attributes
     ----------
     kind : "claim" or "observation"
-    case : what is predicted
-    against : what it is divided by or compared with, or None
+    case : the prediction
+    against : the reference that it is divided by or compared with, or None
     effect_of : treatment whose effect (ratio with it to without) is read, or None
     comparison : "up", "down", "same", "near" for a claim; "" for an observation
     observed, low, high : measured value and accepted range, in `unit`; NaN for a claim

@@ -53,7 +53,7 @@ class Feature:
     ----------
     name : as read-outs spell it
     unit : "h", "1" (a fraction), "dose" (an amount that is searched), or "quantity"
-        (the unit of what is read)
+        (the unit of the quantity)
     arity : number of arguments
     read : the number from the curves of a run; None where runs must be searched
     many : whether it reads the cells of a population

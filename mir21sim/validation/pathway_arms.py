@@ -65,8 +65,8 @@ def pathway_arms(
 
     A target is made insensitive by holding its free and its RISC-bound mRNA at their
     resting levels. Bcl-2 is driven by Akt as well as by miR-21, so the Bcl-2 arm alone
-    is the cell without inhibitor whose Bcl-2 synthesis is set so that Bcl-2 is what it
-    is under the inhibitor from the stimulus on.
+    is the cell without inhibitor whose Bcl-2 synthesis is set so that its Bcl-2
+    equals that under the inhibitor from the stimulus on.
 
     Parameters
     ----------

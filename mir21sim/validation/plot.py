@@ -24,7 +24,7 @@ def plot_validation(outcomes: Sequence[Outcome]) -> Figure:
     """Draw the verdicts: observations against their range, claims by cell line.
 
     Observations are drawn relative to the measured value, so that all fit one axis;
-    what lies outside the axis stands at its edge.
+    points outside the axis are drawn at its edge.
     """
     measured = [o for o in outcomes if o.kind == "observation"]
     claims = [o for o in outcomes if o.kind == "claim"]
@@ -108,7 +108,7 @@ def _draw_measured(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 
 
 def _scale(o: Outcome) -> float:
-    """Return what a share's difference is divided by; 0 for ratios."""
+    """Return the divisor of a share's difference; 0 for ratios."""
     return 0.25 if o.unit == "fraction" or o.low <= 0 or o.observed <= 0 else 0.0
 
 

@@ -153,7 +153,7 @@ def cell_lines(place: str, text: str, available: tuple[str, ...]) -> list[str]:
 
 
 def parsed(place: str, parse: Callable[[str], Any], text: str) -> Any:
-    """Return what a text means, or raise with the file and line."""
+    """Return the parsed text, or raise with file and line."""
     try:
         return parse(text)
     except Mir21simError as error:

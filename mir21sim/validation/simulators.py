@@ -33,7 +33,7 @@ def run(
     rtol: float,
     atol: float,
 ) -> FloatArray:
-    """Return what another simulator makes of a network.
+    """Return the curves that another simulator computes for a network.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _roadrunner(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off the terminal what C code says: CVODE warns of each event."""
+    """Suppress output of C code on the terminal: CVODE warns of each event."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = {fd: os.dup(fd) for fd in (1, 2)}
@@ -160,7 +160,7 @@ def _copasi(
 def _copasi_outputs(
     copasi: Any, model: Any, names: Sequence[str]
 ) -> tuple[Any, FloatArray]:
-    """Return what collects quantities, and the factors that make amounts of counts."""
+    """Return the collector of quantities, and the factors from counts to amounts."""
     per_count = 1.0 / model.getQuantity2NumberFactor()
     pools = {item.getSBMLId(): item for item in model.getMetabolites()}
     others = {item.getSBMLId(): item for item in model.getModelValues()}

@@ -77,7 +77,7 @@ def validate(
     model : name or path, as in ``load``
     only, contexts : ids and cell lines to keep; by default all
     folder : the tables, by default those that are shipped
-    perturb : done to every run besides what the row says
+    perturb : done to every run in addition to the treatment of the row
     cells : size of every population, in place of the rows' own
     options : method and tolerances of every run; by default the batch solver, whose
         single run costs a tenth of one by SciPy
@@ -131,7 +131,7 @@ class _Runs:
         return self.loaded[name]
 
     def value(self, case: Case) -> float:
-        """Return what a case reads, each case worked out once."""
+        """Return the number of a case; each case is computed once."""
         key = repr(case)
         if key not in self.values:
             treatment = case.treatment.joined(self.extra)
@@ -225,7 +225,7 @@ def _threshold(runs: _Runs, case: Case) -> float:
 
 
 def _outcome(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> Outcome:
-    """Return the verdict on a check; what cannot be shown fails with the reason."""
+    """Return the verdict on a row; a row that cannot be shown fails with the reason."""
     lacking = _lacking(runs, row, known)
     if lacking:
         return _made(row, math.nan, math.nan, "fail", lacking)
@@ -297,7 +297,7 @@ def claim_holds(
 
 
 def _floor(model: CompiledModel, row: ValidationRow) -> float:
-    """Return the least absolute change that counts for what a claim reads."""
+    """Return the least absolute change that counts for the read-out of a claim."""
     readout = row.case.readout
     if readout.many:
         return FLOORS["cells"]
@@ -310,7 +310,7 @@ def _floor(model: CompiledModel, row: ValidationRow) -> float:
 
 
 def _lacking(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> str:
-    """Return what a model lacks for a row, "" where it lacks nothing."""
+    """Return the name that a model lacks for a row, or ""."""
     for case in row.cases():
         if case.context not in runs.available:
             return f"the model has no context `{case.context}`"

@@ -48,7 +48,7 @@ CELLS = 300
 """Cells of a population, where none is asked for."""
 
 REPLICATES = 3
-"""Replicates of every assay: what the field reports most."""
+"""Replicates of every assay: the most common number in publications."""
 
 
 def validate_assays(
@@ -71,7 +71,7 @@ def validate_assays(
     model : name or path, as in ``load``
     only, contexts : ids and cell lines to keep; by default all
     folder : where the table is, by default the shipped one
-    perturb : done to every dish besides what the row says
+    perturb : done to every dish in addition to the treatment of the row
     cells : size of every population
     replicates : of every assay, 2 or more
     seed : of the measurement noise; the cells are always the same ones
@@ -130,7 +130,7 @@ class _Dishes:
         options: Options | None,
         progress: Progress | None,
     ) -> list[Outcome]:
-        """Return a verdict on each row; what cannot be shown fails with the reason."""
+        """Return a verdict on each row, with the reason where it cannot be shown."""
         if self.context not in (*model_files.contexts(self.name), model_files.BASE):
             reason = f"the model has no context `{self.context}`"
             return [_outcome(row, reason=reason) for row in rows]
@@ -297,7 +297,7 @@ def _dishes(model: CompiledModel, side: Side) -> tuple[Sample, ...]:
 
 
 def _lacking(model: CompiledModel, row: AssayRow) -> str:
-    """Return what a model lacks for a row, "" where it lacks nothing."""
+    """Return the name that a model lacks for a row, or ""."""
     try:
         for side in row.sides:
             side.readout.assay_at(side.end_h).needs(model)

@@ -78,7 +78,7 @@ def _by_use(outcomes: Sequence[Outcome]) -> list[str]:
 
 def outcome_text(outcomes: Sequence[Outcome]) -> str:
     """Return the verdicts as one table to read, with a summary below."""
-    tested = any(o.n for o in outcomes)  # then p stands beside what was read
+    tested = any(o.n for o in outcomes)  # then the table has n and p
     titles = ("id", "what", "context", "predicted", "observed")
     titles += (*(("n", "p") if tested else ()), "verdict", "reason")
     rows = [

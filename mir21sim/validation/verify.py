@@ -1,8 +1,8 @@
 """Is this curve the model's, or the method's? One run, looked at from all sides.
 
 Layer 10. The run is repeated at tighter tolerances, by every method and, where they are
-installed, by other simulators; what must be conserved and what must not be negative is
-looked at in the numbers.
+installed, by other simulators; conservation and
+non-negativity are checked in the numbers.
 """
 
 import csv
@@ -39,7 +39,7 @@ FLOOR = 1e-3
 """Differences are relative to the value, or to this share of its peak if larger."""
 
 FOR_TOOLS = 1e3
-"""What the absolute tolerance of other simulators is smaller by. They have one for all
+"""Factor by which `atol` is tightened for other simulators. They have one for all
 species, and CVODE holds the mean error over these, where LSODA holds the largest."""
 
 CONSERVED = 1e-6
@@ -52,12 +52,12 @@ class Check:
 
     Attributes
     ----------
-    check : what was compared
+    check : name of the comparison
     verdict : "agrees", "parts", "failed" or "not installed"
     difference : the largest one, relative; NaN where there is none
     quantity, time_h : where it is
     parts_from_h : h, first output time at which it is above the tolerance; NaN for none
-    note : what a tool or solver said
+    note : message of a tool or solver
     """
 
     check: str
@@ -223,7 +223,7 @@ class _Views:
         pools = {s.id for s in model.network.species}
         per_amount = model.molecules_per_amount or 1.0
         self.scale = np.array([per_amount if n in pools else 1.0 for n in names])
-        # What is far below the scale of a state is no more than rounding.
+        # Values far below the scale of a state are rounding errors.
         least = dict(zip(model.state_names, 1e4 * model.atol, strict=True))
         self.least = np.array([least.get(n, 0.0) for n in names]) * self.scale
 
