@@ -32,6 +32,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Turn the cache away from the user's before anything, doctests too, compiles."""
     os.environ["MIR21SIM_CACHE"] = str(_CACHE)
+    # Tests count searches of resting states, so none may be left of an earlier run.
+    shutil.rmtree(_CACHE / "resting", ignore_errors=True)
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(_CACHE / "hypothesis")
     hypothesis.settings.register_profile(
         "mir21sim", database=None, deadline=None, derandomize=True

@@ -15,8 +15,9 @@ from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
 from mir21sim.model import network as ir
 from mir21sim.simulation import translate as arrange
-from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.run import check_tolerances
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.solve import solve
 
@@ -547,16 +548,11 @@ def integrate(
     **limits,
 ):
     """Run a model below the labels, so that the work counts are at hand."""
-    plan = make_plan(
+    plan = Plan.of(
         model,
-        start=0.0,
-        end=None,
-        points=2,
-        times=times,
+        Treatment.of(list(doses)),
+        checked_times(times),
         observe=observe or list(model.state_names),
-        doses=list(doses),
-        parameters={},
-        initials={},
         over={k: (np.asarray(v, float), "") for k, v in (over or {}).items()},
     )
     atols = check_tolerances(model, rtol, atol)

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,13 @@ from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
 from mir21sim.model.info import unique
 from mir21sim.simulation.checkpoint import PartialDishes
 from mir21sim.simulation.dataset import status_attributes
-from mir21sim.simulation.doses import Dose, DosesLike, Protocol
+from mir21sim.simulation.doses import Dose, DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit, select_outputs
-from mir21sim.simulation.perturbations import NONE, Perturbations
-from mir21sim.simulation.plan import make_plan, output_times
+from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.population import Population, cell_options, simulate_population
 from mir21sim.simulation.translate import arrange
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.problem import Progress
 
 MAX_BYTES = 2**30
@@ -40,24 +40,26 @@ MAX_BYTES = 2**30
 class Sample:
     """One treated dish.
 
-    Attributes
+    Parameters
     ----------
     name : unlike that of every other sample
-    doses : amounts and times; texts as on the command line are taken
-    perturb : clamps, knock-downs, over-expression, missing sites
-    parameters : overrides, in the model's units; the same in all cells
-    treatment : name shared by the dishes that were treated alike but for the dose or
+    treatment : doses, parameters and perturbations of the dish; doses or their texts
+        alone will do. Overrides are the same in all cells
+    group : name shared by the dishes that were treated alike but for the dose or
         the reporter; by default `name`
     dose : amount that plates and kill curves plot, in `dose_unit`; NaN for none
     dish : kind of dish: "" for plain cells, which blot, cytometer and plate read;
         "reporter …" for cells with a plasmid, which only luciferase reads
+
+    Examples
+    --------
+    >>> Sample("mimic", "miR21_mimic=50 nM@0h").done.last_dose_h
+    0.0
     """
 
     name: str
-    doses: DosesLike = ()
-    perturb: Perturbations = NONE
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    treatment: str = ""
+    treatment: Treatment | DosesLike = ()
+    group: str = ""
     dose: float = math.nan
     dose_unit: str = ""
     dish: str = ""
@@ -65,22 +67,25 @@ class Sample:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise InputError("A sample must have a name.")
-        object.__setattr__(self, "doses", Protocol.of(self.doses))
-        object.__setattr__(self, "treatment", self.treatment or self.name)
+        object.__setattr__(self, "treatment", self.done)
+        object.__setattr__(self, "group", self.group or self.name)
 
     @property
-    def protocol(self) -> Protocol:
-        """The doses of this dish."""
-        return Protocol.of(self.doses)
+    def done(self) -> Treatment:
+        """The treatment of this dish."""
+        given = self.treatment
+        return given if isinstance(given, Treatment) else Treatment.of(given)
 
     def to_record(self) -> dict[str, Any]:
         """Return plain values, for a file."""
+        done = self.done
         return {
             "name": self.name,
-            "doses": [str(dose) for dose in self.protocol.doses],
-            "perturb": self.perturb.to_record(),
-            "parameters": dict(self.parameters),
-            "treatment": self.treatment,
+            "doses": [str(dose) for dose in done.doses],
+            "perturb": done.perturbations.to_record(),
+            "parameters": dict(done.parameters),
+            "initials": dict(done.initials),
+            "treatment": self.group,
             "dose": None if math.isnan(self.dose) else self.dose,
             "dose_unit": self.dose_unit,
             "dish": self.dish,
@@ -88,21 +93,20 @@ class Sample:
 
 
 def dose_series(
-    treatment: str,
+    group: str,
     dose: Dose | str,
     amounts: Sequence[float],
     *,
-    doses: DosesLike = (),
-    perturb: Perturbations = NONE,
-    parameters: Mapping[str, float] | None = None,
+    treatment: Treatment | DosesLike = (),
 ) -> tuple[Sample, ...]:
     """Return one sample for each amount of one dose.
 
     Parameters
     ----------
-    dose : the dose whose amount is varied, e.g. ``"TRAIL=1 ng/ml@24h"``; its own amount
-        does not matter
-    doses : further doses of all samples
+    group : name of the series
+    dose : the dose that is given in rising amounts, e.g. ``"TRAIL=1 ng/ml@24h"``; its
+        own amount does not matter
+    treatment : of all samples besides
 
     Examples
     --------
@@ -110,14 +114,14 @@ def dose_series(
     ['TRAIL 0 ng/ml', 'TRAIL 10 ng/ml']
     """
     pattern = dose if isinstance(dose, Dose) else Dose.parse(dose)
-    shared = Protocol.of(doses).doses
+    shared = treatment if isinstance(treatment, Treatment) else Treatment.of(treatment)
     return tuple(
         Sample(
-            name=f"{treatment} {amount:g} {pattern.unit}".strip(),
-            doses=(*shared, replace(pattern, amount=float(amount))),
-            perturb=perturb,
-            parameters=parameters or {},
-            treatment=treatment,
+            name=f"{group} {amount:g} {pattern.unit}".strip(),
+            treatment=replace(
+                shared, doses=(*shared.doses, replace(pattern, amount=float(amount)))
+            ),
+            group=group,
             dose=float(amount),
             dose_unit=pattern.unit,
         )
@@ -157,7 +161,7 @@ class Experiment:
         times = np.array(self.times_h, dtype=float).ravel()
         if len(times) and times[0] > 0:
             times = np.concatenate([[0.0], times])
-        checked = output_times(0.0, 0.0, 2, times)
+        checked = checked_times(times)
         object.__setattr__(self, "times_h", tuple(float(t) for t in checked))
 
 
@@ -263,15 +267,16 @@ def _dish(
     -------
     ``values``, shape (n_observe, n_cell, n_time), and ``status``, shape (n_cell,)
     """
+    done = sample.done
+    fixed = {*done.parameters, *done.initials}  # the same in all cells of a dish
     result = simulate_population(
         model,
-        # Parameters that a sample sets are equal in all its cells.
-        {name: v for name, v in cells.items() if name not in sample.parameters},
+        {name: values for name, values in cells.items() if name not in fixed},
         times=times_h,
         observe=observe,
-        doses=sample.protocol,
-        parameters=sample.parameters,
-        perturb=sample.perturb,
+        doses=done.doses,
+        parameters=done.parameters,
+        perturb=done.perturbations,
         options=options,
     )
     return {
@@ -335,7 +340,7 @@ def _coordinates(experiment: Experiment) -> dict[str, Any]:
 
     return {
         "sample": ("sample", text([s.name for s in samples])),
-        "treatment": ("sample", text([s.treatment for s in samples])),
+        "treatment": ("sample", text([s.group for s in samples])),
         "dose": ("sample", np.array([s.dose for s in samples], dtype=float)),
         "dose_unit": ("sample", text([s.dose_unit for s in samples])),
         "dish": ("sample", text([s.dish for s in samples])),
@@ -376,19 +381,7 @@ def check_sample(
     InputError
         For an unknown name, a unit that does not convert, a dose outside the times.
     """
-    asked = make_plan(
-        model,
-        start=0.0,
-        end=None,
-        points=2,
-        times=times_h,
-        observe=None,
-        doses=sample.protocol,
-        parameters=sample.parameters,
-        initials=None,
-        over={},
-        perturb=sample.perturb,
-    )
+    asked = Plan.of(model, sample.done, checked_times(times_h))
     arrange(model, asked)
 
 

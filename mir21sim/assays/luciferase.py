@@ -34,6 +34,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
 from mir21sim.simulation.doses import Dose
+from mir21sim.simulation.treatment import Treatment
 
 SITE = {
     "kr_RISC_reporter": "kr_RISC_{gene}",
@@ -150,13 +151,13 @@ class LuciferaseAssay(Assay[Reading]):
             Dose(self.transfection_h, amount, PLASMIDS[key])
             for key, amount in given.items()
         ]
+        plasmid = Treatment(tuple(doses), site_of(model, target))
         dish = _DISH.format(target=target, construct=construct, plasmids=plasmids)
         return replace(
             sample,
             name=f"{sample.name}, {dish}",
-            doses=(*doses, *sample.protocol.doses),
-            parameters={**site_of(model, target), **sample.parameters},
-            treatment=sample.name,
+            treatment=plasmid.joined(sample.done),
+            group=sample.name,
             dish=dish,
         )
 

@@ -138,7 +138,7 @@ class PlateAssay(Assay[PlateReading]):
 
     def group_names(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return samples and treatments; a treatment means the first of its doses."""
-        return unique(name for s in samples for name in (s.name, s.treatment))
+        return unique(name for s in samples for name in (s.name, s.group))
 
     def check_samples(self, samples: Sequence[Sample], replicates: int) -> None:
         """Stop where the plate does not suit some samples, before they are run.
@@ -150,10 +150,10 @@ class PlateAssay(Assay[PlateReading]):
             that do not fit on the plate that is laid out.
         """
         known = {
-            (s.treatment, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
+            (s.group, None if math.isnan(s.dose) else s.dose): 0.0 for s in samples
         }
         if self.plate is None:
-            layout([(s.treatment, s.dose) for s in samples], replicates, self.size)
+            layout([(s.group, s.dose) for s in samples], replicates, self.size)
             return
         for well in self.plate.wells:
             if well.contents not in (BLANK, EMPTY) and well.sample not in known:

@@ -239,7 +239,7 @@ def population(
         result = populations.simulate_population(
             loaded,
             members,
-            times=output_times(0.0, end or loaded.info.end_h, points, None),
+            times=output_times(loaded, 0.0, end, points),
             observe=[dies, *(n for n in name_list(observe) or () if n != dies)],
             doses=dose_texts(dose),
             parameters=fixed,

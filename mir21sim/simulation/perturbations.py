@@ -115,6 +115,15 @@ class Perturbations:
         """Return the clamps by name."""
         return {name: Clamp.of(level, name) for name, level in self.clamp.items()}
 
+    def joined(self, other: "Perturbations") -> "Perturbations":
+        """Return both at once; `other` wins where both name one gene."""
+        return Perturbations(
+            {**self.clamp, **other.clamp},
+            {**self.knockdown, **other.knockdown},
+            {**self.overexpress, **other.overexpress},
+            (*self.no_site, *other.no_site),
+        )
+
     def to_record(self) -> dict[str, Any]:
         """Return plain values, for a file."""
         return {

@@ -1,7 +1,7 @@
 """A plan: treatment, times, outputs and axes of a set of runs, defaults filled in."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.doses import DosesLike, Protocol
 from mir21sim.simulation.outputs import default_outputs
-from mir21sim.simulation.perturbations import NONE, Perturbations
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.units import SECONDS_PER_HOUR
 
 ATOL_AT_RTOL = 1e-6
@@ -41,28 +41,58 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What to run, as the user said it; ``arrange`` turns it into arrays.
+    """A set of runs in the user's units; ``translate`` makes the solver's arrays.
 
     Attributes
     ----------
+    treatment : of all runs; the doses of a swept target give the times only
     times_h : float array, shape (n_time,), h
-    protocol : the doses; those of a swept target give times only
-    over : swept name to (values, unit or "")
-    parameters, initials : fixed overrides, model units
     observe : names to keep
-    perturb : clamps, knock-downs, over-expression, missing sites
-    cells : parameter or species to float array, shape (n_cell,): what each cell has;
-        cells are the first dimension
+    over : swept name to (values, unit or "")
+    cells : parameter or species to float array, shape (n_cell,): the values of each
+        cell; cells are the first dimension
     """
 
+    treatment: Treatment
     times_h: FloatArray
-    protocol: Protocol
-    over: Mapping[str, tuple[FloatArray, str]]
-    parameters: Mapping[str, float]
-    initials: Mapping[str, float]
     observe: tuple[str, ...]
-    perturb: Perturbations = NONE
+    over: Mapping[str, tuple[FloatArray, str]] = field(default_factory=dict)
     cells: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        model: CompiledModel,
+        treatment: Treatment,
+        times_h: FloatArray,
+        *,
+        observe: Sequence[str] | str | None = None,
+        over: Mapping[str, tuple[FloatArray, str]] | None = None,
+        cells: Mapping[str, FloatArray] | None = None,
+    ) -> "Plan":
+        """Return a plan that observes the model's default outputs if none is named."""
+        over = over or {}
+        if isinstance(observe, str):
+            observe = [observe]
+        kept = observe or [n for n in default_outputs(model) if n not in over]
+        return cls(treatment, times_h, tuple(kept), over, cells or {})
+
+
+def doses_or_default(
+    model: CompiledModel, doses: DosesLike | None, over: Iterable[str] = ()
+) -> Protocol:
+    """Return the doses given, or those of the model where none is given or swept.
+
+    Where doses are swept, the model's own doses of the swept targets give the times;
+    its other doses are left out, since nobody asked for them.
+    """
+    if doses is not None:
+        return Protocol.of(doses)
+    own = Protocol.of(model.info.doses)
+    swept = {n for n in over if n in model.info.inputs or n in own.targets()}
+    if not swept:
+        return own
+    return Protocol(tuple(dose for dose in own.doses if dose.target in swept))
 
 
 def check_tolerances(
@@ -87,20 +117,30 @@ def check_tolerances(
     return np.broadcast_to(given, model.atol.shape).copy()
 
 
+def checked_times(times: npt.ArrayLike) -> FloatArray:
+    """Return explicit output times in h after checking that they ascend."""
+    result = np.atleast_1d(np.asarray(times, dtype=float))
+    if result.ndim != 1 or result.size < 2 or not np.isfinite(result).all():
+        raise InputError("`times` must be 1-D and finite, with 2 times or more.")
+    if not (np.diff(result) > 0).all():
+        raise InputError("`times` must be strictly increasing.")
+    return result
+
+
 def output_times(
+    model: CompiledModel,
     start: float | str,
-    end: float | str,
+    end: float | str | None,
     points: int,
-    times: npt.ArrayLike | None,
+    times: npt.ArrayLike | None = None,
 ) -> FloatArray:
-    """Return the output times in h from a range or an explicit list."""
+    """Return the output times in h from a range or an explicit list.
+
+    Without an end, the range ends at the default end of the model.
+    """
     if times is not None:
-        result = np.atleast_1d(np.asarray(times, dtype=float))
-        if result.ndim != 1 or result.size < 2 or not np.isfinite(result).all():
-            raise InputError("`times` must be 1-D and finite, with 2 times or more.")
-        if not (np.diff(result) > 0).all():
-            raise InputError("`times` must be strictly increasing.")
-        return result
+        return checked_times(times)
+    end = model.info.end_h if end is None else end
     first = units.seconds(start, "start") / SECONDS_PER_HOUR
     last = units.seconds(end, "end") / SECONDS_PER_HOUR
     if not last > first:
@@ -108,35 +148,3 @@ def output_times(
     if points < 2:
         raise InputError(f"`points` must be 2 or more, got {points}.")
     return np.linspace(first, last, points)
-
-
-def make_plan(
-    model: CompiledModel,
-    *,
-    start: float | str,
-    end: float | str | None,
-    points: int,
-    times: npt.ArrayLike | None,
-    observe: Sequence[str] | str | None,
-    doses: DosesLike | None,
-    parameters: Mapping[str, float] | None,
-    initials: Mapping[str, float] | None,
-    over: Mapping[str, tuple[FloatArray, str]],
-    perturb: Perturbations | None = None,
-    cells: Mapping[str, FloatArray] | None = None,
-) -> Plan:
-    """Fill in the model's defaults for what the user left open."""
-    if isinstance(observe, str):
-        observe = [observe]
-    return Plan(
-        times_h=output_times(
-            start, model.info.end_h if end is None else end, points, times
-        ),
-        protocol=Protocol.of(model.info.doses if doses is None else doses),
-        over=over,
-        parameters=dict(parameters or {}),
-        initials=dict(initials or {}),
-        observe=tuple(observe or (n for n in default_outputs(model) if n not in over)),
-        perturb=perturb or NONE,
-        cells=cells or {},
-    )

@@ -22,9 +22,10 @@ from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import NONE, Perturbations, clamped_states
-from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.run import execute
 from mir21sim.simulation.steady_state import resting_states
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.simulation.varied import varied
 
 RTOL = 1e-3
@@ -269,6 +270,7 @@ def simulate_population(
     observe: Sequence[str] | str | None = None,
     doses: DosesLike | None = None,
     parameters: Mapping[str, float] | None = None,
+    initials: Mapping[str, float] | None = None,
     perturb: Perturbations | None = None,
     over: Mapping[str, SweptValues] | None = None,
     options: Options | None = None,
@@ -300,21 +302,17 @@ def simulate_population(
     for row in clamped_states(model, perturb or NONE):
         held = model.state_names[row]  # a fixed start of its own would contradict
         cells = {held: np.full(n, start[held]), **cells}
-    initials = {name: value for name, value in start.items() if name not in cells}
-    plan = make_plan(
-        model,
-        start=0.0,
-        end=end,
-        points=201,
-        times=times,
-        observe=observe,
-        doses=doses,
+    given = {**start, **(initials or {})}
+    initials = {name: x for name, x in given.items() if name not in cells}
+    axes = {name: axis_values(name, values) for name, values in (over or {}).items()}
+    treatment = Treatment.of(
+        doses_or_default(model, doses, axes),
         parameters=parameters,
         initials=initials,
-        over={name: axis_values(name, values) for name, values in (over or {}).items()},
         perturb=perturb,
-        cells=cells,
     )
+    times = output_times(model, 0.0, end, 201, times)
+    plan = Plan.of(model, treatment, times, observe=observe, over=axes, cells=cells)
     done = execute(model, plan, cell_options(options), "sweep")
     if done.interrupted:
         raise KeyboardInterrupt

@@ -12,11 +12,10 @@ import numpy as np
 
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.simulation.doses import Protocol
 from mir21sim.simulation.options import Options
-from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.translate import Arranged
+from mir21sim.simulation.treatment import Treatment
 
 CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
@@ -73,16 +72,16 @@ def _provenance(
         "context": model.context,
         "backend": model.kernels.backend,
         "times_h": plan.times_h.tolist(),
-        "doses": Protocol(arranged.protocol.doses).to_records(),
+        "doses": arranged.protocol.to_records(),
         "over": {
             axis.name: {"values": axis.values.tolist(), "unit": plan.over[axis.name][1]}
             for axis in arranged.axes
             if axis.kind != "cell"
         },
         "cells": {name: _packed(values) for name, values in plan.cells.items()},
-        "perturb": plan.perturb.to_record(),
-        "parameters": dict(plan.parameters),
-        "initials": dict(plan.initials),
+        "perturb": plan.treatment.perturbations.to_record(),
+        "parameters": dict(plan.treatment.parameters),
+        "initials": dict(plan.treatment.initials),
         "observe": list(plan.observe),
         "method": method,
         "rtol": options.relative_tolerance,
@@ -113,16 +112,13 @@ def _unpacked(text: str) -> FloatArray:
 def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
     """Return the plan and options that a provenance record was made from."""
     plan = Plan(
+        treatment=Treatment.from_record(record),
         times_h=np.array(record["times_h"], dtype=float),
-        protocol=Protocol.from_records(record["doses"]),
         over={
             name: (np.array(entry["values"], dtype=float), entry["unit"])
             for name, entry in record["over"].items()
         },
-        parameters=record["parameters"],
-        initials=record["initials"],
         observe=tuple(record["observe"]),
-        perturb=Perturbations.from_record(record.get("perturb", {})),
         cells={name: _unpacked(text) for name, text in record.get("cells", {}).items()},
     )
     options = Options(

@@ -153,7 +153,7 @@ def prepare(
     if equilibrate:
         y0, status = resting_states(model, y0, problem.p, method, n_jobs=n_jobs)
     if problem.frozen is not None:
-        y0 = perturbing.clamped(model, plan.perturb, y0)
+        y0 = perturbing.clamped(model, plan.treatment.perturbations, y0)
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(

@@ -12,8 +12,9 @@ from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.run import Executed, execute
+from mir21sim.simulation.treatment import Treatment
 
 
 def simulate(
@@ -74,19 +75,14 @@ def simulate(
     >>> bool(result["L"][-1] < result["L"][0])  # the receptor takes up ligand
     True
     """
-    plan = make_plan(
-        model,
-        start=start,
-        end=end,
-        points=points,
-        times=times,
-        observe=observe,
-        doses=doses,
+    treatment = Treatment.of(
+        doses_or_default(model, doses),
         parameters=parameters,
         initials=initials,
         perturb=perturb,
-        over={},
     )
+    times = output_times(model, start, end, points, times)
+    plan = Plan.of(model, treatment, times, observe=observe)
     done = execute(model, plan, options or Options(), "simulate")
     if done.interrupted:
         raise KeyboardInterrupt

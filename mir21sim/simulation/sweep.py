@@ -24,8 +24,9 @@ from mir21sim.simulation.checkpoint import folder_for
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.run import Executed, execute
+from mir21sim.simulation.treatment import Treatment
 
 
 def sweep(
@@ -88,19 +89,15 @@ def sweep(
         raise UnknownNameError("on_failure", on_failure, ("mask", "raise"))
     if not over:
         raise InputError("`over` must name one quantity to sweep or more, got none.")
-    plan = make_plan(
-        model,
-        start=start,
-        end=end,
-        points=points,
-        times=times,
-        observe=observe,
-        doses=doses,
+    treatment = Treatment.of(
+        doses_or_default(model, doses, over),
         parameters=parameters,
         initials=initials,
         perturb=perturb,
-        over={name: axis_values(name, values) for name, values in over.items()},
     )
+    times = output_times(model, start, end, points, times)
+    axes = {name: axis_values(name, values) for name, values in over.items()}
+    plan = Plan.of(model, treatment, times, observe=observe, over=axes)
     if output is not None:
         output = files.check_writable(output, (".nc",))
         _refuse_to_overwrite(output, resume)

@@ -32,8 +32,9 @@ class Arranged:
 
 def arrange(model: CompiledModel, plan: Plan) -> Arranged:
     """Check a plan against a model and lay it out as arrays, runs in C order."""
+    protocol = Protocol(plan.treatment.doses)
     axes = tuple(
-        _axis(model, name, values, unit, plan.protocol)
+        _axis(model, name, values, unit, protocol)
         for name, (values, unit) in plan.over.items()
     )
     if plan.cells:
@@ -46,7 +47,8 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
         axis.name: column.ravel() for axis, column in zip(axes, grid, strict=True)
     }
     by_kind: dict[str, dict[str, FloatArray]] = {"parameter": {}, "initial": {}}
-    for kind, fixed in (("parameter", plan.parameters), ("initial", plan.initials)):
+    done = plan.treatment
+    for kind, fixed in (("parameter", done.parameters), ("initial", done.initials)):
         for name, value in fixed.items():
             by_kind[kind][name] = np.full(n_run, _checked(model, kind, name, value))
     for axis in axes:
@@ -56,7 +58,7 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
         kind = "initial" if name in model.state_names else "parameter"
         _checked(model, kind, name, float(values.min()))
         by_kind[kind][name] = values[columns[CELL].astype(int)]
-    changed = perturb.parameter_columns(model, plan.perturb, by_kind["parameter"])
+    changed = perturb.parameter_columns(model, done.perturbations, by_kind["parameter"])
     by_kind["parameter"] |= changed
     y0, p = model.start_values(n_run, by_kind["parameter"], by_kind["initial"])
     swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
@@ -95,7 +97,8 @@ def _cell_axis(plan: Plan) -> Axis:
     sizes = {values.shape for values in plan.cells.values()}
     if len(sizes) != 1 or len(next(iter(sizes))) != 1:
         raise InputError(f"All cells must have all numbers, got shapes {sizes}.")
-    both = set(plan.cells) & {*plan.over, *plan.parameters, *plan.initials, CELL}
+    done = plan.treatment
+    both = set(plan.cells) & {*plan.over, *done.parameters, *done.initials, CELL}
     if both or CELL in plan.over:
         raise InputError(
             f"`{min(both or {CELL})}` cannot differ between cells and be set for all."
@@ -112,7 +115,7 @@ def _frozen(
     doses: IntArray,
 ) -> BoolArray | None:
     """Return which states are held; what is held takes no dose or start of its own."""
-    mask = perturb.frozen(model, plan.perturb)
+    mask = perturb.frozen(model, plan.treatment.perturbations)
     if mask is None:
         return None
     for row in np.flatnonzero(mask):
@@ -192,9 +195,9 @@ def _with_swept_targets(plan: Plan, swept: Mapping[str, Axis]) -> Protocol:
     extra = [
         Dose(start, 0.0, name, axis.unit)
         for name, axis in swept.items()
-        if name not in plan.protocol.targets()
+        if name not in Protocol(plan.treatment.doses).targets()
     ]
-    return Protocol((*plan.protocol.doses, *extra))
+    return Protocol((*plan.treatment.doses, *extra))
 
 
 def _schedule(

@@ -1,175 +1,194 @@
-"""What is done to a cell, in the words of the command line."""
+"""Treatment: doses, overrides and perturbations of a cell, and their one parser.
+
+The command line, claims and studies use the same words: ``--dose``, ``--set``,
+``--init``, ``--clamp``, ``--knockdown``, ``--overexpress`` and ``--no-site``.
+"""
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from mir21sim import units
-from mir21sim.errors import InputError, hint
-from mir21sim.simulation.doses import Dose
-from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.simulation.doses import Dose, DosesLike, Protocol
+from mir21sim.simulation.perturbations import NONE, Perturbations
 
-POINTS = 361
-"""Output times from the last dose to the end, where a treatment does not say."""
+OPTIONS = (
+    "--dose", "--set", "--init", "--clamp", "--knockdown", "--overexpress", "--no-site",
+)  # fmt: skip
+"""Options of the command line that describe a treatment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What is done to a cell, in the words of the command line.
+    """Doses, overrides and perturbations of a cell.
 
-    ``cells`` is the size of a population, whose cells are alike in the genes that are
-    ``uniform``. ``searched`` is what carries the ``?`` of a threshold: ``("dose", k)``
-    for the k-th dose, or an option's name and the gene.
+    Parameters
+    ----------
+    doses : in the order in which equal times act
+    parameters, initials : overrides by name, in the units of the model
+    perturbations : clamps, knock-downs, over-expression, missing miR-21 sites
+
+    Examples
+    --------
+    >>> treatment = Treatment.parse('--dose "TRAIL=50 ng/ml@24h" --knockdown XIAP=0.5')
+    >>> treatment.last_dose_h, dict(treatment.perturbations.knockdown)
+    (24.0, {'XIAP': 0.5})
     """
 
     doses: tuple[Dose, ...] = ()
     parameters: Mapping[str, float] = field(default_factory=dict)
     initials: Mapping[str, float] = field(default_factory=dict)
-    perturb: Perturbations = field(default_factory=Perturbations)
-    end_h: float | None = None
-    points: int = POINTS
-    cells: int = 0
-    uniform: tuple[str, ...] = ()
-    searched: tuple[str, int | str] | None = None
+    perturbations: Perturbations = NONE
+
+    @classmethod
+    def of(
+        cls,
+        doses: DosesLike = (),
+        *,
+        parameters: Mapping[str, float] | None = None,
+        initials: Mapping[str, float] | None = None,
+        perturb: Perturbations | None = None,
+    ) -> "Treatment":
+        """Return a treatment from doses, dose texts and optional overrides."""
+        return cls(
+            Protocol.of(doses).doses,
+            dict(parameters or {}),
+            dict(initials or {}),
+            perturb or NONE,
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> "Treatment":
+        """Read ``--dose "TRAIL=50 ng/ml@24h" --clamp PTEN=0.1x``."""
+        return cls.from_options(split_options(text, OPTIONS))
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Sequence[str]]) -> "Treatment":
+        """Return a treatment from option values: ``{"--clamp": ["PTEN=0.1x"]}``.
+
+        Raises
+        ------
+        InputError
+            When a value does not have the form of its option.
+        """
+        clamps = (split_pair(c, "--clamp", "LEVEL") for c in given.get("--clamp", ()))
+        return cls(
+            tuple(Dose.parse(dose) for dose in given.get("--dose", ())),
+            numbers(given.get("--set", ()), "--set"),
+            numbers(given.get("--init", ()), "--init"),
+            Perturbations(
+                clamp=dict(clamps),
+                knockdown=numbers(given.get("--knockdown", ()), "--knockdown"),
+                overexpress=numbers(given.get("--overexpress", ()), "--overexpress"),
+                no_site=names(given.get("--no-site", ())),
+            ),
+        )
 
     def __str__(self) -> str:
-        perturb = self.perturb
+        done = self.perturbations
         words = [f'--dose "{dose}"' for dose in self.doses]
         for option, given in (
             ("--set", self.parameters),
             ("--init", self.initials),
-            ("--clamp", perturb.clamp),
-            ("--knockdown", perturb.knockdown),
-            ("--overexpress", perturb.overexpress),
+            ("--clamp", done.clamp),
+            ("--knockdown", done.knockdown),
+            ("--overexpress", done.overexpress),
         ):
             words += [f"{option} {name}={value}" for name, value in given.items()]
-        words += [f"--no-site {gene}" for gene in perturb.no_site]
-        words += [f"--uniform {gene}" for gene in self.uniform]
-        words += [f"--end {self.end_h:g}h"] if self.end_h is not None else []
-        words += [f"--points {self.points}"] if self.points != POINTS else []
-        words += [f"--cells {self.cells}"] if self.cells else []
+        words += [f"--no-site {gene}" for gene in done.no_site]
         return " ".join(words) or "untreated"
 
-    @classmethod
-    def parse(cls, text: str) -> "Treatment":
-        """Read ``--dose "TRAIL=50 ng/ml@24h" --clamp PTEN=0.1x --end 48h``."""
-        words = shlex.split(text)
-        if len(words) % 2 or any(not w.startswith("--") for w in words[::2]):
-            raise InputError(f"A treatment is a list of --option VALUE, got `{text}`.")
-        given: dict[str, list[str]] = {}
-        for option, value in zip(words[::2], words[1::2], strict=True):
-            if option not in _OPTIONS:
-                raise InputError(
-                    f"Unknown option `{option}` of a treatment. "
-                    f"{hint(option, _OPTIONS)}"
-                )
-            given.setdefault(option, []).append(value)
-        searched = _searched(given)
-        end = given.get("--end")
-        return cls(
-            doses=tuple(
-                Dose.parse(d.replace("?", "1")) for d in given.get("--dose", ())
-            ),
-            parameters=_numbers(given, "--set"),
-            initials=_numbers(given, "--init"),
-            perturb=Perturbations(
-                clamp=dict(map(_pair, given.get("--clamp", ()))),
-                knockdown=_numbers(given, "--knockdown"),
-                overexpress=_numbers(given, "--overexpress"),
-                no_site=tuple(given.get("--no-site", ())),
-            ),
-            end_h=units.seconds(end[-1], "end") / 3600.0 if end else None,
-            points=int(given.get("--points", [str(POINTS)])[-1]),
-            cells=int(given.get("--cells", ["0"])[-1]),
-            uniform=tuple(given.get("--uniform", ())),
-            searched=searched,
-        )
-
-    def with_amount(self, value: float) -> "Treatment":
-        """Return the treatment with a number in place of its ``?``."""
-        assert self.searched is not None
-        kind, key = self.searched
-        if kind == "dose":
-            doses = tuple(
-                replace(dose, amount=value) if k == key else dose
-                for k, dose in enumerate(self.doses)
-            )
-            return replace(self, doses=doses, searched=None)
-        perturb = replace(
-            self.perturb,
-            overexpress={**self.perturb.overexpress, str(key): value},
-        )
-        return replace(self, perturb=perturb, searched=None)
-
     def joined(self, other: "Treatment") -> "Treatment":
-        """Return both treatments at once; the other's end wins where it has one."""
-        mine, its = self.perturb, other.perturb
-        return replace(
-            self,
-            doses=(*self.doses, *other.doses),
-            parameters={**self.parameters, **other.parameters},
-            initials={**self.initials, **other.initials},
-            perturb=Perturbations(
-                {**mine.clamp, **its.clamp},
-                {**mine.knockdown, **its.knockdown},
-                {**mine.overexpress, **its.overexpress},
-                (*mine.no_site, *its.no_site),
-            ),
-            end_h=self.end_h if other.end_h is None else other.end_h,
-            cells=max(self.cells, other.cells),
-            uniform=(*self.uniform, *other.uniform),
+        """Return both treatments at once; `other` wins where both set one name."""
+        return Treatment(
+            (*self.doses, *other.doses),
+            {**self.parameters, **other.parameters},
+            {**self.initials, **other.initials},
+            self.perturbations.joined(other.perturbations),
         )
 
     @property
-    def stimulus_h(self) -> float:
-        """Time of the last dose, h: what features count from."""
+    def last_dose_h(self) -> float:
+        """Time of the last dose, h; 0 without doses."""
         return max((t for dose in self.doses for t in dose.times()), default=0.0)
 
     def names(self) -> dict[str, tuple[str, ...]]:
-        """Return the names it uses, by what they must be in the model."""
-        p = self.perturb
+        """Return the names used, by their kind in the model."""
+        done = self.perturbations
         return {
             "species": (*(d.target for d in self.doses), *self.initials),
             "parameter": tuple(self.parameters),
-            "species or gene": tuple(p.clamp),
-            "gene": (*p.knockdown, *p.overexpress, *p.no_site, *self.uniform),
+            "species or gene": tuple(done.clamp),
+            "gene": (*done.knockdown, *done.overexpress, *done.no_site),
         }
 
+    def to_record(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return {
+            "doses": Protocol(self.doses).to_records(),
+            "parameters": dict(self.parameters),
+            "initials": dict(self.initials),
+            "perturb": self.perturbations.to_record(),
+        }
 
-_OPTIONS = (
-    "--dose", "--set", "--init", "--clamp", "--knockdown", "--overexpress", "--no-site",
-    "--end", "--points", "--cells", "--uniform",
-)  # fmt: skip
-
-
-def _searched(given: Mapping[str, list[str]]) -> tuple[str, int | str] | None:
-    """Return what carries the ``?``; it must be one dose or over-expression."""
-    found: list[tuple[str, int | str]] = [
-        ("dose", k) for k, d in enumerate(given.get("--dose", ())) if "?" in d
-    ]
-    found += [
-        ("overexpress", item.removesuffix("=?"))
-        for item in given.get("--overexpress", ())
-        if item.endswith("=?")
-    ]
-    if len(found) > 1:
-        raise InputError("A treatment can have one `?`.")
-    return found[0] if found else None
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Treatment":
+        """Return the treatment that ``to_record`` wrote."""
+        return cls(
+            Protocol.from_records(record["doses"]).doses,
+            record["parameters"],
+            record["initials"],
+            Perturbations.from_record(record.get("perturb", {})),
+        )
 
 
-def _pair(item: str) -> tuple[str, str]:
-    name, equals, value = item.partition("=")
-    if not equals:
-        raise InputError(f"An option of a treatment reads NAME=VALUE, got `{item}`.")
+UNTREATED = Treatment()
+
+
+def split_options(text: str, known: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values of each option of ``--option VALUE --option VALUE``.
+
+    Raises
+    ------
+    InputError
+        For a text of another form or an unknown option.
+    """
+    words = shlex.split(text)
+    if len(words) % 2 or any(not w.startswith("--") for w in words[::2]):
+        raise InputError(f"A treatment is a list of --option VALUE, got `{text}`.")
+    given: dict[str, list[str]] = {}
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        if option not in known:
+            raise UnknownNameError("option of a treatment", option, known)
+        given.setdefault(option, []).append(value)
+    return given
+
+
+def split_pair(text: str, option: str, form: str = "VALUE") -> tuple[str, str]:
+    """Return name and value of ``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise InputError(f"{option} must read NAME={form}, got `{text}`.")
     return name.strip(), value.strip()
 
 
-def _numbers(given: Mapping[str, list[str]], option: str) -> dict[str, float]:
+def numbers(items: Sequence[str], option: str) -> dict[str, float]:
+    """Return numbers by name from ``NAME=NUMBER`` items."""
     values = {}
-    for item in given.get(option, ()):
-        name, text = _pair(item)
+    for item in items:
+        name, text = split_pair(item, option)
         try:
-            values[name] = float(text.replace("?", "1"))
+            values[name] = float(text)
         except ValueError as error:
-            raise InputError(f"{option} {name} must be a number: `{text}`.") from error
+            raise InputError(
+                f"{option} {name} must be a number, got `{text}`."
+            ) from error
     return values
+
+
+def names(items: Sequence[str]) -> tuple[str, ...]:
+    """Return names from repeated options and comma lists."""
+    return tuple(
+        name.strip() for item in items for name in item.split(",") if name.strip()
+    )

@@ -289,7 +289,7 @@ def _in_assay(study: Study, table: AssayTable, k: int) -> Iterator[tuple[Place, 
     dishes = study.dishes(table.samples)
     known = [dish.name for dish in dishes]
     if isinstance(table, (ASSAYS["caspase"], ASSAYS["viability"])):
-        known += [dish.treatment for dish in dishes]  # first of its doses
+        known += [dish.group for dish in dishes]  # first of its doses
     for role in ("control", "positive"):
         wanted = getattr(table, role, None)
         if wanted is not None and wanted not in known:
@@ -321,7 +321,7 @@ def _in_time(
                 f"study's `times`: {kept}."
             )
             yield ("assays", k), sentence
-    given = [dose.time for dish in dishes for dose in dish.protocol.doses]
+    given = [dose.time for dish in dishes for dose in dish.done.doses]
     if given and max(times) <= min(given):
         sentence = (
             f"the assay `{table.title}` reads at {max(times):g} h, before anything is "

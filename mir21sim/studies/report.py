@@ -121,18 +121,18 @@ def _samples(dishes: Sequence[Sample]) -> TextTable:
     """Return the treatment of each sample."""
     rows = []
     for dish in dishes:
-        p = dish.perturb
+        p = dish.done.perturbations
         done = [
             *(f"{n} held at {level}" for n, level in p.clamps().items()),
             *(f"{n} knocked down by {x:.0%}" for n, x in p.knockdown.items()),
             *(f"{n} over-expressed {x:g} times" for n, x in p.overexpress.items()),
             *(f"{n} without a site of miR-21" for n in p.no_site),
-            *(f"{n} = {x:g}" for n, x in dish.parameters.items()),
+            *(f"{n} = {x:g}" for n, x in dish.done.parameters.items()),
         ]
         rows.append(
             {
                 "sample": dish.name,
-                "doses": "; ".join(map(str, dish.protocol.doses)) or "none",
+                "doses": "; ".join(map(str, dish.done.doses)) or "none",
                 "besides": "; ".join(done) or "–",
             }
         )

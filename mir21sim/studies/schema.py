@@ -45,6 +45,7 @@ from mir21sim.simulation.axes import parse_values
 from mir21sim.simulation.doses import Dose
 from mir21sim.simulation.perturbations import Clamp, Perturbations
 from mir21sim.simulation.population import CV, LogNormal, Population
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.units import SECONDS_PER_HOUR
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -230,20 +231,23 @@ class SampleTable(Table):
 
     def dishes(self) -> tuple[Sample, ...]:
         """Return the dishes of the table: one, or one for each amount of a series."""
-        perturb = Perturbations(
+        perturbations = Perturbations(
             self.clamp, self.knockdown, self.overexpress, self.no_site
+        )
+        done = Treatment(
+            self.doses, parameters=self.parameters, perturbations=perturbations
         )
         series = self.series()
         if series is None:
-            return (Sample(self.name, self.doses, perturb, self.parameters),)
+            return (Sample(self.name, done),)
         pattern, amounts = series
         return dose_series(
             self.name,
             pattern,
             amounts.tolist(),
-            doses=[dose for dose in self.doses if dose.target != pattern.target],
-            perturb=perturb,
-            parameters=self.parameters,
+            treatment=replace(
+                done, doses=tuple(d for d in self.doses if d.target != pattern.target)
+            ),
         )
 
 

@@ -16,8 +16,8 @@ from mir21sim.assays.experiment import Sample
 from mir21sim.assays.kinds import KINDS
 from mir21sim.errors import InputError, ModelError, hint
 from mir21sim.model.files import DEFAULT_MODEL
-from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.rows import cell_lines, check_comparison, parsed, read_rows
+from mir21sim.validation.trial import Trial
 
 RANGING_H = 24.0
 """h after a dose at which a viability plate finds how much of it kills half."""
@@ -83,22 +83,22 @@ class AssayReadout:
 class Side:
     """One side of a comparison: a treatment, and the read-out at its end."""
 
-    treatment: Treatment
+    trial: Trial
     readout: AssayReadout
     amounts: tuple[float, ...] = COARSE
 
     @property
     def end_h(self) -> float:
         """When it is read, h."""
-        assert self.treatment.end_h is not None  # the table reader sees to it
-        return self.treatment.end_h
+        assert self.trial.end_h is not None  # the table reader sees to it
+        return self.trial.end_h
 
     def ranging(self) -> "Side":
         """Return the viability plate that finds the half-lethal amount of its ``?``."""
-        end_h = max(self.end_h, self.treatment.stimulus_h + RANGING_H)
+        end_h = max(self.end_h, self.trial.last_dose_h + RANGING_H)
         return replace(
             self,
-            treatment=replace(self.treatment, end_h=end_h),
+            trial=replace(self.trial, end_h=end_h),
             readout=AssayReadout("viability", (), series=True),
         )
 
@@ -109,27 +109,21 @@ class Side:
 
     def at(self, amount: float) -> "Side":
         """Return the side with an amount in place of its ``?``."""
-        return replace(self, treatment=self.treatment.with_amount(amount))
+        return replace(self, trial=self.trial.with_amount(amount))
 
     def samples(self) -> tuple[Sample, ...]:
         """Return its dish, or one for each dose of its series."""
-        if self.treatment.searched is None:
-            return (_sample(self.treatment, ""),)
+        if self.trial.searched is None:
+            return (_sample(self.trial, ""),)
         return tuple(
-            _sample(self.treatment.with_amount(dose), f"{dose:g}")
-            for dose in self.amounts
+            _sample(self.trial.with_amount(dose), f"{dose:g}") for dose in self.amounts
         )
 
 
-def _sample(treatment: Treatment, label: str) -> Sample:
-    """Return a dish, named after all that is done to it but for when it is read."""
-    done = replace(treatment, end_h=None, searched=None)
-    return Sample(
-        name=f"{done} {label}".strip(),
-        doses=treatment.doses,
-        perturb=treatment.perturb,
-        parameters=treatment.parameters,
-    )
+def _sample(trial: Trial, label: str) -> Sample:
+    """Return a dish, named after its treatment and, in a series, its dose."""
+    done = replace(trial, end_h=None, searched=None)
+    return Sample(f"{done} {label}".strip(), trial.treatment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +139,18 @@ class AssayRow:
     conflict: str
     place: str
 
-    def joined(self, extra: Treatment) -> "AssayRow":
+    def joined(self, extra: Trial) -> "AssayRow":
         """Return the row with more done on both sides."""
 
         def more(side: Side) -> Side:
-            return replace(side, treatment=side.treatment.joined(extra))
+            return replace(side, trial=side.trial.joined(extra))
 
         return replace(self, treated=more(self.treated), against=more(self.against))
 
     @property
     def ranged(self) -> bool:
         """Whether it is read at the half-lethal amount for the reference."""
-        return self.against.treatment.searched is not None and not (
+        return self.against.trial.searched is not None and not (
             self.treated.readout.series
         )
 
@@ -187,22 +181,22 @@ def _rows_of(
     check_comparison(place, row["comparison"])
     readout = parsed(place, AssayReadout.parse, row["readout"])
     other = row["against_readout"] or row["readout"]
-    treated = Side(parsed(place, Treatment.parse, row["treatment"]), readout)
+    treated = Side(parsed(place, Trial.parse, row["treatment"]), readout)
     against = Side(
-        parsed(place, Treatment.parse, row["against"]),
+        parsed(place, Trial.parse, row["against"]),
         parsed(place, AssayReadout.parse, other),
     )
     for side in (treated, against):
-        if side.treatment.end_h is None:
+        if side.trial.end_h is None:
             raise ModelError(f"{place}: a treatment needs --end, when it is read.")
-        if side.readout.series and side.treatment.searched is None:
+        if side.readout.series and side.trial.searched is None:
             raise ModelError(f"{place}: an ic50 needs one dose `?`.")
-        if side.treatment.cells or side.treatment.uniform or side.treatment.initials:
+        if side.trial.cells or side.trial.uniform or side.trial.treatment.initials:
             raise ModelError(
                 f"{place}: all assays read one population: no --cells, --uniform or "
                 "--init here."
             )
-    if (treated.treatment.searched is None) != (against.treatment.searched is None):
+    if (treated.trial.searched is None) != (against.trial.searched is None):
         raise ModelError(f"{place}: both sides, or none, have a dose `?`.")
     if CLAIMS[readout.assay].blocks and treated.end_h != against.end_h:
         raise ModelError(f"{place}: the lanes of one blot are lysed at one time.")

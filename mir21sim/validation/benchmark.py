@@ -24,9 +24,10 @@ from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus
 from mir21sim.model import files as model_files
-from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.translate import arrange
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.problem import Problem, Schedule
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.solve import solve, subset
@@ -83,18 +84,9 @@ def cells(model: CompiledModel, n_cell: int, seed: int = 0) -> Problem:
     """
     if n_cell < 1:
         raise InputError(f"The number of cells must be 1 or more, got {n_cell}.")
-    plan = make_plan(
-        model,
-        start=0.0,
-        end=None,
-        points=POINTS,
-        times=None,
-        observe=model.state_names,
-        doses=None,
-        parameters=None,
-        initials=None,
-        over={},
-    )
+    treatment = Treatment.of(doses_or_default(model, None))
+    times = output_times(model, 0.0, None, POINTS)
+    plan = Plan.of(model, treatment, times, observe=model.state_names)
     one = arrange(model, plan).problem
     y = one.y0
     if model.info.equilibrate:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mir21sim.errors import ModelError, hint
 from mir21sim.model.files import DEFAULT_MODEL
-from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.readouts import Readout
 from mir21sim.validation.rows import cell_lines, check_comparison, parsed, read_rows
+from mir21sim.validation.trial import Trial
 
 UNITS = {
     "molecule": 1.0, "fraction": 1.0, "%": 100.0, "fold": 1.0, "h": 1.0, "min": 60.0,
@@ -32,7 +32,7 @@ class Case:
     """A treatment of one cell line and the read-out."""
 
     context: str
-    treatment: Treatment
+    trial: Trial
     readout: Readout
 
 
@@ -58,7 +58,7 @@ class ValidationRow:
     what: str
     case: Case
     against: Case | None
-    effect_of: Treatment | None
+    effect_of: Trial | None
     comparison: str
     observed: float
     low: float
@@ -81,8 +81,7 @@ class ValidationRow:
         if self.effect_of is None:
             return plain
         return plain + [
-            replace(case, treatment=case.treatment.joined(self.effect_of))
-            for case in plain
+            replace(case, trial=case.trial.joined(self.effect_of)) for case in plain
         ]
 
 
@@ -113,7 +112,7 @@ def _claim_rows(
         against = _case(
             place, other, row["against"], row["against_readout"] or row["readout"]
         )
-        effect = parsed(place, Treatment.parse, row["effect_of"])
+        effect = parsed(place, Trial.parse, row["effect_of"])
         made.append(
             ValidationRow(
                 id=row["id"],
@@ -198,7 +197,7 @@ def _measured(place: str, observed: str, error: str) -> tuple[float, float, floa
 
 def _case(place: str, context: str, treatment: str, readout: str) -> Case:
     read = parsed(place, Readout.parse, readout)
-    done = parsed(place, Treatment.parse, treatment)
+    done = parsed(place, Trial.parse, treatment)
     if read.many and not done.cells:
         raise ModelError(f"{place}: `{read.feature}` needs --cells in the treatment.")
     if (read.feature == "threshold") != (done.searched is not None):

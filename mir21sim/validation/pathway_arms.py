@@ -24,7 +24,8 @@ from mir21sim.simulation.doses import Dose, Protocol
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.treatment import Treatment
-from mir21sim.validation.validate import run_treatment
+from mir21sim.validation.trial import Trial
+from mir21sim.validation.validate import run_trial
 
 ARMS = {"PTEN": "PTEN/Akt", "PDCD4": "PDCD4", "BCL2": "Bcl-2"}
 """Gene to the name of its arm."""
@@ -91,7 +92,7 @@ def _names(model: str | Path) -> tuple[str, ...]:
 
 def _resting_input(model: CompiledModel, options: Options | None) -> float:
     _check(model)
-    result = run_treatment(model, Treatment(end_h=1.0, points=2), [INPUT], options)
+    result = run_trial(model, Trial(end_h=1.0, points=2), [INPUT], options)
     return float(result[INPUT][0])
 
 
@@ -112,13 +113,13 @@ def _arms_of(model: CompiledModel, options: Options | None) -> list[Arm]:
     _check(model)
     quantity = death_quantity(model)
     stimulus = Protocol.of(model.info.doses).doses
-    plain = Treatment(doses=stimulus)
-    treated = replace(plain, doses=(INHIBITOR, *stimulus))
+    plain = Trial(Treatment(stimulus))
+    treated = Trial(Treatment((INHIBITOR, *stimulus)))
 
-    def dead(treatment: Treatment) -> float:
-        many = replace(treatment, cells=CELLS)
-        result = run_treatment(model, many, [quantity], options)
-        since, end = treatment.stimulus_h, float(result["time"][-1])
+    def dead(trial: Trial) -> float:
+        many = replace(trial, cells=CELLS)
+        result = run_trial(model, many, [quantity], options)
+        since, end = trial.last_dose_h, float(result["time"][-1])
         return float(fraction_dead(result, end - since, quantity, since=since)[0])
 
     without, full = dead(plain), dead(treated)
@@ -129,7 +130,7 @@ def _arms_of(model: CompiledModel, options: Options | None) -> list[Arm]:
         if gene == "BCL2":
             level = _change(model, gene, treated, options)
             more = Perturbations(overexpress={gene: level})
-            alone = dead(replace(plain, perturb=more))
+            alone = dead(plain.joined(Trial(Treatment(perturbations=more))))
         else:
             others = [g for g in model.info.genes if g != gene]
             alone = dead(_holding(model, treated, others))
@@ -146,13 +147,11 @@ def _arms_of(model: CompiledModel, options: Options | None) -> list[Arm]:
     return found
 
 
-def _holding(
-    model: CompiledModel, treatment: Treatment, genes: Sequence[str]
-) -> Treatment:
-    """Return a treatment under which the mRNA of some genes does not change."""
+def _holding(model: CompiledModel, trial: Trial, genes: Sequence[str]) -> Trial:
+    """Return a trial under which the mRNA of some genes does not change."""
     names = [n for gene in genes for n in _messages(model, model.info.genes[gene])]
     held = Perturbations(clamp=dict.fromkeys(names, "1x"))
-    return replace(treatment, perturb=held)
+    return trial.joined(Trial(Treatment(perturbations=held)))
 
 
 def _messages(model: CompiledModel, gene: Gene) -> list[str]:
@@ -162,7 +161,7 @@ def _messages(model: CompiledModel, gene: Gene) -> list[str]:
 
 
 def _change(
-    model: CompiledModel, gene: str, treated: Treatment, options: Options | None
+    model: CompiledModel, gene: str, treated: Trial, options: Options | None
 ) -> float:
     """Return the protein under the inhibitor over the protein without.
 
@@ -174,9 +173,9 @@ def _change(
     treated : with the inhibitor and the stimulus
     """
     protein = model.info.genes[gene].protein
-    only = replace(treated, doses=(INHIBITOR,), end_h=model.info.end_h)
-    result = run_treatment(model, only, protein, options)
-    after = result["time"].values >= treated.stimulus_h
+    only = Trial(replace(treated.treatment, doses=(INHIBITOR,)), end_h=model.info.end_h)
+    result = run_trial(model, only, protein, options)
+    after = result["time"].values >= treated.last_dose_h
     total = np.sum([result[name].values for name in protein], axis=0)
     return float(total[after].mean() / total[0])
 

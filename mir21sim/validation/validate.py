@@ -20,7 +20,6 @@ from mir21sim.errors import InputError, ModelError, SolverError, hint
 from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.model.info import unique
-from mir21sim.simulation.doses import Protocol
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import select_outputs
 from mir21sim.simulation.perturbations import Perturbations
@@ -30,6 +29,7 @@ from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.methods import MANY
 from mir21sim.validation.claims import UNITS, Case, ValidationRow, validation_rows
 from mir21sim.validation.rows import vocabulary
+from mir21sim.validation.trial import Trial
 from mir21sim.validation.verdicts import Outcome, Verdict
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -116,7 +116,7 @@ class _Runs:
         rows: Sequence[ValidationRow],
     ) -> None:
         self.model, self.cells, self.options = model, cells, options
-        self.extra = Treatment(perturb=perturb)
+        self.extra = Trial(Treatment.of(perturb=perturb))
         self.available = (*model_files.contexts(model), model_files.BASE)
         self.loaded: dict[str, CompiledModel] = {}
         self.runs: dict[str, xr.Dataset] = {}
@@ -134,57 +134,57 @@ class _Runs:
         """Return the number of a case; each case is computed once."""
         key = repr(case)
         if key not in self.values:
-            treatment = case.treatment.joined(self.extra)
-            if self.cells and treatment.cells:
-                treatment = replace(treatment, cells=self.cells)
-            ready = replace(case, treatment=treatment)
+            trial = case.trial.joined(self.extra)
+            if self.cells and trial.cells:
+                trial = replace(trial, cells=self.cells)
+            ready = replace(case, trial=trial)
             self.values[key] = (
                 _threshold(self, ready)
                 if case.readout.definition.read is None
-                else case.readout.of(
-                    self.run(ready.context, treatment), treatment.stimulus_h
-                )
+                else case.readout.of(self.run(ready.context, trial), trial.last_dose_h)
             )
         return self.values[key]
 
-    def run(self, context: str, treatment: Treatment) -> xr.Dataset:
-        """Return the run of a treatment, each done once, with all that rows read."""
-        key = f"{context} {treatment!r}"
+    def run(self, context: str, trial: Trial) -> xr.Dataset:
+        """Return the run of a trial, each done once, with all that rows read."""
+        key = f"{context} {trial!r}"
         if key not in self.runs:
             model = self.context(context)
-            self.runs[key] = run_treatment(
-                model, treatment, _present(model, self.wanted), self.options
+            self.runs[key] = run_trial(
+                model, trial, _present(model, self.wanted), self.options
             )
         return self.runs[key]
 
 
-def run_treatment(
+def run_trial(
     model: CompiledModel,
-    treatment: Treatment,
+    trial: Trial,
     observe: Sequence[str],
     options: Options | None = None,
 ) -> xr.Dataset:
-    """Return the run of a treatment, or of a population under it.
+    """Return the run of a trial, or of a population under it.
 
     Half of the output times lie after the last dose.
     """
-    end = model.info.end_h if treatment.end_h is None else treatment.end_h
-    since = min(treatment.stimulus_h, end)
-    after = np.linspace(since, end, treatment.points) if since < end else [end]
+    end = model.info.end_h if trial.end_h is None else trial.end_h
+    since = min(trial.last_dose_h, end)
+    after = np.linspace(since, end, trial.points) if since < end else [end]
     before = np.linspace(0.0, since, 49) if since > 0 else [0.0]
+    done = trial.treatment
     common: dict[str, Any] = {
         "times": np.union1d(before, after),
         "observe": observe,
-        "doses": Protocol(treatment.doses),
-        "parameters": treatment.parameters,
-        "perturb": treatment.perturb,
+        "doses": done.doses,
+        "parameters": done.parameters,
+        "initials": done.initials,
+        "perturb": done.perturbations,
         "options": options,
     }
-    if not treatment.cells:
-        return simulate(model, initials=treatment.initials, **common)
-    cells = Population(treatment.cells, seed=SEED).cells(model)
-    fixed = {*treatment.parameters, *treatment.initials}
-    for gene in treatment.uniform:
+    if not trial.cells:
+        return simulate(model, **common)
+    cells = Population(trial.cells, seed=SEED).cells(model)
+    fixed = {*done.parameters, *done.initials}
+    for gene in trial.uniform:
         fixed |= {*model.info.genes[gene].synthesis, *model.info.genes[gene].protein}
     kept = {name: values for name, values in cells.items() if name not in fixed}
     return simulate_population(model, kept, **common)
@@ -205,11 +205,11 @@ def _threshold(runs: _Runs, case: Case) -> float:
     (quantity,) = case.readout.quantities
 
     def reached(log_amount: float) -> bool:
-        treatment = replace(case.treatment.with_amount(math.exp(log_amount)), points=49)
-        result = run_treatment(model, treatment, quantity.names, runs.options)
+        trial = replace(case.trial.with_amount(math.exp(log_amount)), points=49)
+        result = run_trial(model, trial, quantity.names, runs.options)
         return bool(quantity.of(result).max() >= DEAD)
 
-    searched = case.treatment.searched
+    searched = case.trial.searched
     assert searched is not None  # the table reader sees to it
     low, high = map(math.log, DOSES if searched[0] == "dose" else FACTORS)
     at_low, at_high = reached(low), reached(high)
@@ -324,7 +324,7 @@ def _lacking(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> str:
             "species or gene": (*model.state_names, *genes),
             "gene": genes,
         }
-        used = {"quantity": case.readout.names, **case.treatment.names()}
+        used = {"quantity": case.readout.names, **case.trial.names()}
         for kind, names in used.items():
             for name in names:
                 if name in pools[kind]:

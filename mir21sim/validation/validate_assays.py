@@ -30,7 +30,7 @@ from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.model.info import unique
 from mir21sim.simulation.options import Options
-from mir21sim.simulation.perturbations import NONE, Perturbations
+from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import Population
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.assay_claims import (
@@ -41,6 +41,7 @@ from mir21sim.validation.assay_claims import (
     Side,
     assay_rows,
 )
+from mir21sim.validation.trial import Trial
 from mir21sim.validation.validate import SEED, Progress, claim_holds
 from mir21sim.validation.verdicts import Outcome, Verdict
 
@@ -91,7 +92,7 @@ def validate_assays(
     if replicates < 2:
         raise InputError(f"A test needs 2 replicates or more, got {replicates}.")
     rows = assay_rows(model, only=only, contexts=contexts, folder=folder)
-    extra = Treatment(perturb=perturb or NONE)
+    extra = Trial(Treatment.of(perturb=perturb))
     lines = unique(row.context for row in rows)
     found: dict[int, Outcome] = {}
     for k, line in enumerate(lines):
@@ -167,7 +168,10 @@ class _Dishes:
             return row
         rounded = float(f"{amount:.1e}")  # two digits, as one would pipette it
         against = row.against.at(rounded)
-        doses = zip(against.treatment.doses, row.against.treatment.doses, strict=True)
+        new_doses, old_doses = (
+            side.trial.treatment.doses for side in (against, row.against)
+        )
+        doses = zip(new_doses, old_doses, strict=True)
         changed = next((str(new) for new, old in doses if new != old), f"{rounded:g}")
         return replace(
             row,

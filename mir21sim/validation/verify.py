@@ -22,10 +22,16 @@ from mir21sim.simulation import dataset
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options, choose_method
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.plan import Plan, check_tolerances, make_plan
+from mir21sim.simulation.plan import (
+    Plan,
+    check_tolerances,
+    doses_or_default,
+    output_times,
+)
 from mir21sim.simulation.run import execute, prepare
 from mir21sim.simulation.snapshot import snapshot
 from mir21sim.simulation.translate import Arranged
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.methods import NAMES
 from mir21sim.validation import simulators
 
@@ -146,19 +152,14 @@ def verify(
         raise InputError(f"`tolerance` must be between 0 and 1, got {tolerance}.")
     _check_tools(tools)
     names = _quantities(model)
-    plan = make_plan(
-        model,
-        start=start,
-        end=end,
-        points=points,
-        times=None,
-        observe=names,
-        doses=doses,
+    treatment = Treatment.of(
+        doses_or_default(model, doses),
         parameters=parameters,
         initials=initials,
-        over={},
         perturb=perturb,
     )
+    times = output_times(model, start, end, points)
+    plan = Plan.of(model, treatment, times, observe=names)
     method = choose_method(model, options.method, "simulate")
     views = _Views(model, plan, names, options, tolerance)
     reference, checks = views.reference(method)

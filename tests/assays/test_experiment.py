@@ -17,6 +17,7 @@ from mir21sim.simulation import steady_state as resting
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import RTOL, Population, simulate_population
+from mir21sim.simulation.treatment import Treatment
 
 GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'
 CELLS = Population(4, seed=2)
@@ -32,8 +33,8 @@ def found(cascade):
     samples = (
         Sample("plain"),
         Sample("more B", "B=50 molecule@0h"),
-        Sample("less A", perturb=Perturbations(knockdown={"A": 0.5})),
-        Sample("all alike", parameters={"k_A": 2.0}),
+        Sample("less A", Treatment.of(perturb=Perturbations(knockdown={"A": 0.5}))),
+        Sample("all alike", Treatment(parameters={"k_A": 2.0})),
     )
     return run_experiment(cascade, Experiment(samples, CELLS, (0, 1, 5)), ["A", "B"])
 
@@ -108,10 +109,12 @@ def test_the_record_says_what_was_done(found):
 
 
 def test_a_dose_series_shares_its_treatment():
-    series = dose_series("TRAIL", "TRAIL=1 ng/ml@24h", [0, 10], doses="anti=5 nM@0h")
+    series = dose_series(
+        "TRAIL", "TRAIL=1 ng/ml@24h", [0, 10], treatment="anti=5 nM@0h"
+    )
     assert [s.dose for s in series] == [0.0, 10.0]
-    assert {s.treatment for s in series} == {"TRAIL"}
-    assert [d.target for d in series[1].protocol.doses] == ["anti", "TRAIL"]
+    assert {s.group for s in series} == {"TRAIL"}
+    assert [d.target for d in series[1].done.doses] == ["anti", "TRAIL"]
 
 
 def test_times_are_kept_from_the_start():

@@ -104,11 +104,11 @@ def test_each_sample_gets_each_reporter_with_the_site_of_its_target(model):
     samples = (Sample("nc"), Sample("mimic", ["miR21_mimic=50 nM@0h"]))
     dishes = assay.dishes(samples, model)
     assert len(dishes) == 2 * 2 * 2
-    doses = {d.target: d.amount for d in dishes[0].protocol.doses}
+    doses = {d.target: d.amount for d in dishes[0].done.doses}
     assert doses == {"reporter_WT": 50.0, "reporter_MUT": 10.0}
     names = dict(zip(model.param_names, model.p0, strict=True))
-    assert dishes[0].parameters["kr_RISC_reporter"] == names["kr_RISC_PTEN"]
-    assert dishes[-1].treatment == "mimic"
+    assert dishes[0].done.parameters["kr_RISC_reporter"] == names["kr_RISC_PTEN"]
+    assert dishes[-1].group == "mimic"
     assert not assay.dishes(dishes, model)  # reporter dishes are not transfected again
 
 

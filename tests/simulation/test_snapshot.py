@@ -16,9 +16,10 @@ from mir21sim.model import network as ir
 from mir21sim.model.formats.sbml_writer import write_sbml
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.plan import Plan, output_times
 from mir21sim.simulation.run import prepare
 from mir21sim.simulation.snapshot import snapshot
+from mir21sim.simulation.treatment import Treatment
 
 EXACT = Options(method="Radau", rtol=1e-10, equilibrate=False)
 DECAY = support.network({"A": 10.0}, {"k": 0.5}, [reaction("r1", "A ->", "k*A")])
@@ -37,16 +38,11 @@ DOSES = {
 
 def frozen(model, doses, *, options=EXACT, start=0.0, **how):
     """Return the model that a run of another one is."""
-    plan = make_plan(
+    plan = Plan.of(
         model,
-        start=start,
-        end=3.0,
-        points=13,
-        times=None,
+        Treatment.of(doses, **how),
+        output_times(model, start, 3.0, 13),
         observe=list(model.state_names),
-        doses=doses,
-        over={},
-        **{"parameters": None, "initials": None} | how,
     )
     arranged, _ = prepare(model, plan, options, "Radau")
     text = write_sbml(snapshot(model, arranged))
@@ -137,10 +133,9 @@ def test_own_events_stay_and_doses_come_first():
 
 def test_a_sweep_makes_no_model():
     model = support.compiled(DECAY)
-    plan = make_plan(
-        model, start=0.0, end=1.0, points=2, times=None, observe=["A"], doses=[],
-        parameters=None, initials=None, over={"k": (np.array([1.0, 2.0]), "")},
-    )  # fmt: skip
+    swept = {"k": (np.array([1.0, 2.0]), "")}
+    times = output_times(model, 0.0, 1.0, 2)
+    plan = Plan.of(model, Treatment(), times, observe="A", over=swept)
     arranged, _ = prepare(model, plan, EXACT, "LSODA")
     with pytest.raises(InputError, match="One run makes a model, got 2"):
         snapshot(model, arranged)

@@ -18,9 +18,10 @@ from mir21sim.simulation import plan
 from mir21sim.simulation import steady_state as resting
 from mir21sim.simulation import translate as arrange
 from mir21sim.simulation.options import Options
-from mir21sim.simulation.plan import make_plan
+from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
+from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers import solve as solving
 from mir21sim.solvers.batch import driver
 from mir21sim.solvers.batch import integrate as batch
@@ -40,16 +41,11 @@ each_method = pytest.mark.parametrize("method", METHODS)
 def arranged(model, times=TIMES, *, over=None, doses=(), observe=None):
     """Return the runs of a sweep, their arrays free to be changed."""
     names = model.state_names
-    plan = make_plan(
+    plan = Plan.of(
         model,
-        start=0.0,
-        end=None,
-        points=2,
-        times=times,
+        Treatment.of(list(doses)),
+        checked_times(times),
         observe=observe or [f"[{s}]" if s in (over or ()) else s for s in names],
-        doses=list(doses),
-        parameters={},
-        initials={},
         over={
             name: (np.atleast_1d(values).astype(float), "molecule" * (name == "A"))
             for name, values in (over or {}).items()

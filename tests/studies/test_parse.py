@@ -40,8 +40,8 @@ def test_a_series_is_one_dish_for_each_amount():
     dishes = read.parse(text).samples[1].dishes()
     assert [dish.dose for dish in dishes] == [0.0, 10.0, 100.0]
     assert dishes[2].name == "mimic 100 nM"
-    assert {dish.treatment for dish in dishes} == {"mimic"}
-    assert {len(dish.protocol.doses) for dish in dishes} == {2}
+    assert {dish.group for dish in dishes} == {"mimic"}
+    assert {len(dish.done.doses) for dish in dishes} == {2}
 
 
 def test_proteins_and_correlations_make_the_population():

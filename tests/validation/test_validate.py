@@ -17,12 +17,12 @@ from mir21sim.model import files as model_files
 from mir21sim.model import metadata as model_metadata
 from mir21sim.model import read as model_read
 from mir21sim.simulation.perturbations import Perturbations
-from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation import pathway_arms, validate, verdicts
 from mir21sim.validation.claims import validation_rows
 from mir21sim.validation.features import FEATURES, RunCurves, switch_times
 from mir21sim.validation.readouts import Quantity, Readout
 from mir21sim.validation.rows import CLAIM_COLUMNS, OBSERVATION_COLUMNS, vocabulary
+from mir21sim.validation.trial import Trial
 
 CLAIM = {
     "id": "C1",
@@ -108,8 +108,8 @@ def test_readouts_of_absolute_levels(text, expected):
         },
         {"time": TIMES_H},
     )
-    treatment = Treatment.parse('--dose "TRAIL=1 ng/ml@0h" --end 10h')
-    assert readout.of(result, treatment.stimulus_h) == pytest.approx(expected, abs=0.01)
+    treatment = Trial.parse('--dose "TRAIL=1 ng/ml@0h" --end 10h')
+    assert readout.of(result, treatment.last_dose_h) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_switch_that_never_reaches_90_percent_takes_forever():
@@ -135,23 +135,23 @@ def test_observations_are_counted_by_their_use(tmp_path):
     ],
 )
 def test_a_treatment_reads_as_it_is_written(words):
-    treatment = Treatment.parse(words)
-    assert Treatment.parse(str(treatment)) == treatment
+    treatment = Trial.parse(words)
+    assert Trial.parse(str(treatment)) == treatment
 
 
 def test_treatments_use_the_words_of_the_command_line():
-    treatment = Treatment.parse(
+    treatment = Trial.parse(
         '--dose "TRAIL=? ng/ml@24h" --clamp PTEN=0.1x --knockdown PDCD4=0.8 '
         "--overexpress BCL2=3 --no-site BCL2 --end 48h --cells 10"
     )
     assert treatment.searched == ("dose", 0)
-    assert treatment.with_amount(7.0).doses[0].amount == 7.0
+    assert treatment.with_amount(7.0).treatment.doses[0].amount == 7.0
     assert treatment.end_h == 48.0
-    assert treatment.perturb == Perturbations(
+    assert treatment.treatment.perturbations == Perturbations(
         {"PTEN": "0.1x"}, {"PDCD4": 0.8}, {"BCL2": 3.0}, ("BCL2",)
     )
-    with pytest.raises(InputError, match=r"option `--dos`.*Did you mean `--dose`"):
-        Treatment.parse("--dos A=1@0h")
+    with pytest.raises(InputError, match=r"`--dos`.*Did you mean `--dose`"):
+        Trial.parse("--dos A=1@0h")
 
 
 def test_shipped_tables_ask_every_claim_and_calibration_row():
