@@ -109,7 +109,9 @@ def test_readouts_of_absolute_levels(text, expected):
         {"time": TIMES_H},
     )
     treatment = Trial.parse('--dose "TRAIL=1 ng/ml@0h" --end 10h')
-    assert readout.of(result, treatment.last_dose_h) == pytest.approx(expected, abs=0.01)
+    assert readout.of(result, treatment.last_dose_h) == pytest.approx(
+        expected, abs=0.01
+    )
 
 
 def test_a_switch_that_never_reaches_90_percent_takes_forever():
