@@ -18,16 +18,13 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler import cache
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
-from mir21sim.solvers.batch.tableaus import TABLEAUX
-from mir21sim.solvers.problem import (
-    METHOD_NAMES,
-    PER_RUN,
-    Problem,
-    Solution,
-    Tolerances,
-)
-from mir21sim.solvers.settings import Settings
-from mir21sim.solvers.solve import Workers, needed_states, solve, subset
+from mir21sim.solvers.batch.rodas4 import RODAS4
+from mir21sim.solvers.batch.rodas5p import RODAS5P
+from mir21sim.solvers.batch.rosenbrock import needed_states
+from mir21sim.solvers.methods import NAMES, SECOND_TRY
+from mir21sim.solvers.problem import PER_RUN, Problem, Solution
+from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.solve import solve, subset
 
 if TYPE_CHECKING:
     from mir21sim.compiler.build_lane_kernels import LaneKernels
@@ -37,6 +34,9 @@ if TYPE_CHECKING:
 Use: TypeAlias = "Callable[[int, int, Trail, FloatArray, BoolArray], None]"
 """Called with (first, last, steps, states at the output times, which runs ended well)
 in the working thread."""
+
+TABLEAUX = {tableau.name: tableau for tableau in (RODAS5P, RODAS4)}
+"""Methods whose steps have derivatives."""
 
 TRAIL_RUNS = 32
 """Runs in a chunk whose steps are kept: their states are to fit into memory."""
@@ -148,9 +148,9 @@ def model_kernels(model: CompiledModel) -> "SensitivityKernels":
 
 def reasons(solution: Solution, method: str) -> tuple[str, ...]:
     """Return why the derivatives of each run are NaN, "" where they are not."""
-    number = METHOD_NAMES.index(method)
+    number = NAMES.index(method)
     return tuple(
-        _reason(SolverStatus(int(status)), METHOD_NAMES[int(by)], rescued=by != number)
+        _reason(SolverStatus(int(status)), NAMES[int(by)], rescued=by != number)
         for status, by in zip(solution.status, solution.method, strict=True)
     )
 
@@ -232,9 +232,7 @@ class _Recorded:
         found, interrupted = batch.integrate_runs(
             self.lanes,
             replace(problem, amounts=amounts) if settings.allow_negative else problem,
-            Tolerances(
-                settings.rtol, settings.atol, settings.max_steps, settings.timeout
-            ),
+            settings,
             tableau=TABLEAUX[settings.method],
             need=self.need,
             keep=keep,
@@ -244,7 +242,7 @@ class _Recorded:
         )
         if interrupted:
             raise KeyboardInterrupt
-        found.method[:] = METHOD_NAMES.index(settings.method)
+        found.method[:] = NAMES.index(settings.method)
         found = replace(found, values=values.transpose(1, 2, 0))
         self._rescue(found)
         return found
@@ -259,7 +257,7 @@ class _Recorded:
             second, interrupted = solve(
                 self.model,
                 subset(self.problem, again),
-                replace(settings, method="Radau"),
+                replace(settings, method=SECOND_TRY.name),
             )
             if interrupted:
                 raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch import driver
-from mir21sim.solvers.batch.tableaus import Tableau
+from mir21sim.solvers.batch.tableau import Tableau, chained_stages
 from mir21sim.solvers.problem import Action, Problem
 
 _prepare, _HELD = driver._prepare, driver._HELD
@@ -105,7 +105,7 @@ def method(tableau: Tableau) -> Method:
         np.array(tableau.D),
         np.array(tableau.H),
         tableau.gamma,
-        driver.chained_stages(tableau.name),
+        chained_stages(tableau),
     )
 
 
