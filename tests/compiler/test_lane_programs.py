@@ -570,7 +570,7 @@ def factorial():
 
 
 def test_a_model_without_vector_code_runs_by_lsoda(factorial):
-    assert "factorial" in rodas5p.METHOD.supports(factorial)
+    assert "Factorial" in rodas5p.METHOD.supports(factorial)
     assert methods.usable(factorial, rodas5p.METHOD).name == "LSODA"
     assert methods.usable(factorial, scipy_methods.BDF).name == "BDF"
 

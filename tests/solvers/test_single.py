@@ -423,6 +423,15 @@ def test_an_interrupt_keeps_the_finished_runs(binding, alone, n_jobs):
     assert (done.results.status[~finished] == SolverStatus.NOT_RUN).all()
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Set Python's own handler: a background job starts with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_key_that_a_callback_swallows_interrupts_all_the_same(binding, n_jobs):
     def swallow(done, total):
