@@ -1,0 +1,1 @@
+"""Data and a model → parameters, their uncertainty, and predictions with bands."""

@@ -1,0 +1,140 @@
+"""The function that a fit minimises: minus log-likelihood and log-prior.
+
+One call gives the value, its gradient and the Fisher information, all at one tolerance.
+The argument ``x`` holds the estimated parameters on their scales.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mir21sim._typing import FloatArray
+from mir21sim.errors import SolverStatus
+from mir21sim.estimation.engine import Engine
+from mir21sim.estimation.likelihood import Fit, Likelihood
+from mir21sim.estimation.problem import FitProblem
+from mir21sim.estimation.runs import Runs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """The objective at one point.
+
+    Attributes
+    ----------
+    value : minus the log-posterior, or infinity where a run failed
+    gradient : float array, shape (n_free,), NaN where there is none
+    hessian : float array, shape (n_free, n_free), Fisher information and curvature of
+        the prior
+    reason : why there is no value; "" where there is one
+    """
+
+    value: float
+    gradient: FloatArray | None
+    hessian: FloatArray | None
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value."""
+        return not self.reason
+
+
+class Objective:
+    """Minus log-likelihood and log-prior of a problem.
+
+    Parameters
+    ----------
+    problem : FitProblem
+    engine : how runs are integrated
+    priors : with the priors of the parameters
+    """
+
+    def __init__(
+        self, problem: FitProblem, engine: Engine, *, priors: bool = True
+    ) -> None:
+        self.problem, self.engine, self.priors = problem, engine, priors
+        self.runs = Runs(problem, engine)
+        self.likelihood = Likelihood(problem, self.runs.model)
+        self.n_calls = 0
+
+    @property
+    def n_free(self) -> int:
+        """Number of estimated parameters."""
+        return len(self.problem.free)
+
+    def fit(self, x: FloatArray, *, slopes: bool = False) -> tuple[Fit, str]:
+        """Return the likelihood of every row and why a run failed, "" for none."""
+        theta = self.problem.natural(np.asarray(x, float))
+        at = self.runs.at_data(theta, slopes=slopes)
+        failed = at.status != SolverStatus.OK
+        reason = ""
+        if failed.any():
+            row = int(np.flatnonzero(failed)[0])
+            name = self.problem.experiments[self.problem.data.experiment[row]].id
+            message = SolverStatus(int(at.status[row])).message
+            reason = f"experiment `{name}`: {message}"
+        return self.likelihood.evaluate(at, theta, slopes=slopes), reason
+
+    def __call__(self, x: FloatArray, *, slopes: bool = True) -> Evaluation:
+        """Return the objective at values on the scales of the parameters."""
+        self.n_calls += 1
+        x = np.asarray(x, float)
+        fit, reason = self.fit(x, slopes=slopes)
+        value = float(np.sum(fit.nll))
+        if not reason and not np.isfinite(value):
+            row = int(np.flatnonzero(~np.isfinite(fit.nll))[0])
+            name = self.problem.observables[self.problem.data.observable[row]].id
+            reason = (
+                f"`{name}` has no likelihood at data row {row + 1}: simulated "
+                f"{fit.simulated[row]:g}, noise {fit.noise[row]:g}"
+            )
+        if reason:
+            return self._failed(reason, slopes=slopes)
+        prior, slope, bend = self.prior_terms(x)
+        value -= prior
+        if not slopes:
+            return Evaluation(value, None, None)
+        assert fit.gradient is not None
+        assert fit.fim is not None
+        per = self.problem.natural_slopes(x)
+        gradient = fit.gradient * per - slope
+        hessian = fit.fim * np.outer(per, per) + np.diag(bend)
+        if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
+            return self._failed("the gradient is not a number", slopes=True)
+        return Evaluation(value, gradient, hessian)
+
+    def _failed(self, reason: str, *, slopes: bool) -> Evaluation:
+        n = self.n_free
+        if not slopes:
+            return Evaluation(np.inf, None, None, reason)
+        return Evaluation(np.inf, np.full(n, np.nan), np.full((n, n), np.nan), reason)
+
+    def prior_terms(self, x: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Return the log-prior, its derivatives by x, and their curvatures ≥ 0."""
+        theta, per = self.problem.natural(x), self.problem.natural_slopes(x)
+        total, slope, bend = 0.0, np.zeros(len(x)), np.zeros(len(x))
+        if not self.priors:
+            return total, slope, bend
+        for k, parameter in enumerate(self.problem.free):
+            if parameter.prior is None:
+                continue
+            value, first, second = parameter.prior.terms(float(theta[k]))
+            total += value
+            slope[k] = first * per[k]
+            # d²θ/dx² of the logarithmic scales is θ' times ln of the base.
+            base = {"lin": 0.0, "log": 1.0, "log10": np.log(10.0)}[parameter.scale]
+            bend[k] = max(second * per[k] ** 2 - first * per[k] * base, 0.0)
+        return total, slope, bend
+
+    def log_jacobian(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """Return ln |dθ/dx| and its derivatives, for densities over x."""
+        per = self.problem.natural_slopes(x)
+        base = {"lin": 0.0, "log": 1.0, "log10": float(np.log(10.0))}
+        slope = np.array(
+            [
+                0.0 if p.prior is None or p.prior.on_scale else base[p.scale]
+                for p in self.problem.free
+            ]
+        )
+        return float(np.sum(np.log(np.abs(per))[slope != 0.0])), slope

@@ -1,0 +1,45 @@
+"""A PEtab file of either version → FitProblem."""
+
+from pathlib import Path
+
+from mir21sim.compiler import cache
+from mir21sim.errors import InputError
+from mir21sim.estimation.problem import FitProblem
+
+EXTRA = "the package `petab` (pip install 'mir21sim[petab]')"
+
+
+def read(path: str | Path, backend: cache.Backend = "numba") -> FitProblem:
+    """Read a PEtab problem from its YAML file.
+
+    Raises
+    ------
+    InputError
+        For a missing file or extra, a version other than 1 or 2, or bad tables.
+    """
+    path = Path(path)
+    if version(path) == 1:
+        from mir21sim.estimation import petab_v1
+
+        return petab_v1.read(path, backend)
+    from mir21sim.estimation import petab_v2
+
+    return petab_v2.read(path, backend)
+
+
+def version(path: Path) -> int:
+    """Return the major version that a PEtab file says."""
+    if not path.is_file():
+        raise InputError(f"The PEtab file `{path}` does not exist.")
+    try:
+        import yaml
+        from petab.versions import get_major_version
+    except ImportError as error:
+        raise InputError(f"PEtab problems need {EXTRA}.") from error
+    try:
+        found = int(get_major_version(path))
+    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise InputError(f"`{path}` is not a PEtab problem: {error}") from error
+    if found not in (1, 2):
+        raise InputError(f"`{path}` is PEtab version {found}; 1 and 2 are supported.")
+    return found

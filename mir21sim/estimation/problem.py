@@ -1,0 +1,242 @@
+"""The one description of a fit, in the shape of PEtab v2: frozen records.
+
+Every source (PEtab v1, PEtab v2, a table of measured curves) becomes a ``FitProblem``,
+and only that is evaluated.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TypeAlias
+
+import numpy as np
+
+from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.estimation.priors import Prior
+from mir21sim.model import expressions as ex
+
+SCALES = ("lin", "log", "log10")
+"""Scales on which an optimiser sees a parameter."""
+
+REST = float("-inf")
+"""Start time of a period that ends at the steady state."""
+
+
+class Carry(IntEnum):
+    """What a period takes over from the one before it.
+
+    Attributes
+    ----------
+    NOTHING : the period starts from the model's initial values
+    STATES : states continue; parameters start again from the model's values (PEtab v1)
+    ALL : states and parameters continue; only the changes apply (PEtab v2)
+    """
+
+    NOTHING = 0
+    STATES = 1
+    ALL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the problem.
+
+    Attributes
+    ----------
+    id : its name in formulas
+    value : the nominal value, on the linear scale
+    lower, upper : bounds on the linear scale
+    scale : ``lin``, ``log`` or ``log10``
+    estimated : False for a fixed number
+    prior : density, None for none
+    unit : text for tables
+    """
+
+    id: str
+    value: float
+    lower: float
+    upper: float
+    scale: str = "lin"
+    estimated: bool = True
+    prior: Prior | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observable:
+    """A measured quantity and its noise.
+
+    Attributes
+    ----------
+    id : its name
+    formula : over ids of the model and parameters; the id of a species means its
+        concentration, or its amount where the model says ``hasOnlySubstanceUnits``
+    noise : formula of the standard deviation (normal) or scale (Laplace)
+    family : ``normal`` or ``laplace``
+    scale : ``lin``, ``log`` or ``log10``: where residuals are formed
+    placeholders : names in ``formula`` that every row replaces
+    noise_placeholders : the same for ``noise``
+    """
+
+    id: str
+    formula: ex.Expr
+    noise: ex.Expr
+    family: str = "normal"
+    scale: str = "lin"
+    placeholders: tuple[str, ...] = ()
+    noise_placeholders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time that starts with changes of values.
+
+    Attributes
+    ----------
+    start : model time; ``REST`` for a period that ends at the steady state
+    changes : (id in the model, formula of its new value); all use the old values
+    carry : what is taken over from the period before
+    """
+
+    start: float
+    changes: tuple[tuple[str, ex.Expr], ...] = ()
+    carry: Carry = Carry.ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One sequence of periods."""
+
+    id: str
+    periods: tuple[Period, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurements:
+    """Rows of data.
+
+    Attributes
+    ----------
+    observable, experiment : int arrays, shape (n_row,), indices into the problem
+    time : float array, shape (n_row,), model time; infinity for the steady state
+    value : float array, shape (n_row,)
+    overrides : per row the formulas that replace the placeholders of the observable
+    noise_overrides : the same for the noise
+    """
+
+    observable: IntArray
+    experiment: IntArray
+    time: FloatArray
+    value: FloatArray
+    overrides: tuple[tuple[ex.Expr, ...], ...]
+    noise_overrides: tuple[tuple[ex.Expr, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitProblem:
+    """Model, data and parameters of a fit.
+
+    Attributes
+    ----------
+    id : name for reports
+    model : the compiled model
+    parameters : estimated and fixed ones, in the order of their table
+    observables, experiments, data : see the records
+    notes : remarks of the reader that a user must see
+    source : mapping of file name to text, for the record
+    time_unit : unit of ``data.time`` in pictures
+    """
+
+    id: str
+    model: CompiledModel
+    parameters: tuple[Parameter, ...]
+    observables: tuple[Observable, ...]
+    experiments: tuple[Experiment, ...]
+    data: Measurements
+    notes: tuple[str, ...] = ()
+    time_unit: str = ""
+    time_scale: float = 1.0
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def free(self) -> tuple[Parameter, ...]:
+        """The estimated parameters, in order."""
+        return tuple(p for p in self.parameters if p.estimated)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Ids of the estimated parameters."""
+        return tuple(p.id for p in self.free)
+
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Bounds of the estimated parameters on their scales, shape (n_free,) each."""
+        scales = [p.scale for p in self.free]
+        return (
+            scaled([p.lower for p in self.free], scales),
+            scaled([p.upper for p in self.free], scales),
+        )
+
+    @property
+    def nominal(self) -> FloatArray:
+        """Nominal values on their scales; float array, shape (n_free,)."""
+        return scaled([p.value for p in self.free], [p.scale for p in self.free])
+
+    def natural(self, x: FloatArray) -> FloatArray:
+        """Return values on the linear scale."""
+        return natural(x, [p.scale for p in self.free])
+
+    def natural_slopes(self, x: FloatArray) -> FloatArray:
+        """Return d(linear value)/dx of each estimated parameter."""
+        values = self.natural(x)
+        factors = {"lin": None, "log": 1.0, "log10": np.log(10.0)}
+        return np.array(
+            [
+                1.0 if (f := factors[p.scale]) is None else f * v
+                for p, v in zip(self.free, values, strict=True)
+            ]
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that decides the objective."""
+        data = self.data
+        parts = (
+            self.model.digest,
+            self.parameters,
+            self.observables,
+            self.experiments,
+            [a.tobytes() for a in (data.observable, data.experiment)],
+            [a.tobytes() for a in (data.time, data.value)],
+            data.overrides,
+            data.noise_overrides,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def scaled(values: Sequence[float], scales: Sequence[str]) -> FloatArray:
+    """Return linear values on the scales of their parameters."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.array(
+            [_TO[scale](value) for value, scale in zip(values, scales, strict=True)],
+            dtype=np.float64,
+        )
+
+
+def natural(x: FloatArray, scales: Sequence[str]) -> FloatArray:
+    """Return values on the linear scale."""
+    with np.errstate(over="ignore"):
+        return np.array(
+            [_FROM[scale](value) for value, scale in zip(x, scales, strict=True)],
+            dtype=np.float64,
+        )
+
+
+_Change: TypeAlias = Callable[[float], float]
+
+_TO: dict[str, _Change] = {"lin": float, "log": np.log, "log10": np.log10}
+_FROM: dict[str, _Change] = {"lin": float, "log": np.exp, "log10": lambda v: 10.0**v}

@@ -1,0 +1,574 @@
+"""Experiments → runs of the model, each integrated once, and values at the data.
+
+Experiments that begin with the same periods share their runs: the periods form a tree,
+and all periods of one depth are integrated in one call of the solver.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.errors import InputError, SolverStatus
+from mir21sim.estimation.duals import Dual
+from mir21sim.estimation.engine import Batch, Engine, Seeds, States, triggers
+from mir21sim.estimation.problem import REST, Carry, FitProblem, Period
+from mir21sim.estimation.starts import Cells, ModelValues, Values
+from mir21sim.model import expressions as ex
+
+JUST_BEFORE = 1e-11
+"""Relative time before a change at which a run of a model with events ends, so that
+events of that moment act after the change."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One period of one experiment or of several that are alike so far.
+
+    Attributes
+    ----------
+    depth : number of periods before it
+    parent : index of the node before it at the depth above, −1 for none
+    period : the period
+    end : model time at which it ends
+    times : model times of data rows within it
+    rows : data rows within it
+    has_next : whether another period follows
+    """
+
+    depth: int
+    parent: int
+    period: Period
+    end: float
+    times: set[float] = field(default_factory=set)
+    rows: list[int] = field(default_factory=list)
+    has_next: bool = False
+
+
+def tree(problem: FitProblem) -> list[list[Node]]:
+    """Return the periods of all experiments by depth, equal beginnings shared.
+
+    Raises
+    ------
+    InputError
+        For a data row outside the time of its experiment.
+    """
+    data = problem.data
+    levels: list[list[Node]] = []
+    known: dict[tuple[int, int, Period, float], int] = {}
+    for e, experiment in enumerate(problem.experiments):
+        rows = np.flatnonzero(data.experiment == e)
+        if not len(rows):
+            continue
+        finite = data.time[rows][np.isfinite(data.time[rows])]
+        starts = [p.start for p in experiment.periods]
+        _check_rows(problem, rows, starts)
+        last = float(finite.max(initial=starts[-1] if starts[-1] != REST else 0.0))
+        ends = [
+            b if a != REST else REST
+            for a, b in zip(starts, [*starts[1:], max(last, starts[-1])], strict=True)
+        ]
+        parent = -1
+        for depth, (period, end) in enumerate(
+            zip(experiment.periods, ends, strict=True)
+        ):
+            if depth == len(levels):
+                levels.append([])
+            final = depth == len(starts) - 1
+            # Runs without a following period may be longer for one than for another.
+            key = (depth, parent, period, np.inf if final else end)
+            if key not in known:
+                known[key] = len(levels[depth])
+                levels[depth].append(Node(depth, parent, period, end))
+            node = levels[depth][known[key]]
+            node.end = max(node.end, end)
+            node.has_next |= not final
+            _place_rows(node, data.time, rows, final=final, end=end)
+            parent = known[key]
+    return levels
+
+
+def _check_rows(problem: FitProblem, rows: IntArray, starts: list[float]) -> None:
+    """Raise for data before the start of the experiment."""
+    first = next((s for s in starts if s != REST), REST)
+    early = rows[problem.data.time[rows] < first] if first != REST else rows[:0]
+    if len(early):
+        row = int(early[0])
+        name = problem.experiments[problem.data.experiment[row]].id
+        raise InputError(
+            f"Data row {row + 1} is at time {problem.data.time[row]:g}, before the "
+            f"start of the experiment `{name}` at {first:g}: move the row or the start."
+        )
+
+
+def _place_rows(
+    node: Node, time: FloatArray, rows: IntArray, *, final: bool, end: float
+) -> None:
+    at = time[rows]
+    if node.period.start == REST:
+        inside = np.ones(len(rows), bool) if final else np.zeros(len(rows), bool)
+    elif final:
+        inside = at >= node.period.start
+    else:
+        inside = (at >= node.period.start) & (at < end)
+    node.rows += rows[inside].tolist()
+    node.times |= {float(t) for t in at[inside]}
+
+
+@dataclass(slots=True, eq=False)
+class _Level:
+    """What was computed for the nodes of one depth.
+
+    Attributes
+    ----------
+    cells : start values of each node
+    end_y, end_p : states and parameters at the end of each node
+    end_y_slope, end_p_slope : their derivatives, shape (n_node, n_direction, …)
+    truths : triggers at the end of each node
+    status : of each node
+    """
+
+    cells: Cells
+    end_y: FloatArray
+    end_p: FloatArray
+    end_y_slope: FloatArray | None
+    end_p_slope: FloatArray | None
+    truths: list[BoolArray | None]
+    status: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AtData:
+    """Quantities of the model at the data rows.
+
+    Attributes
+    ----------
+    y, p : stored quantities by id; Dual of shape (n_row,)
+    status : int array, shape (n_row,), of the run that each row is in
+    n_steps : steps of all runs
+    """
+
+    y: Mapping[str, Dual]
+    p: Mapping[str, Dual]
+    status: IntArray
+    n_steps: int
+
+
+class Runs:
+    """The runs of a problem: prepared once, evaluated at many parameter values."""
+
+    def __init__(self, problem: FitProblem, engine: Engine) -> None:
+        self.problem, self.engine = problem, engine
+        self.model = ModelValues(problem.model)
+        self.levels = tree(problem)
+        self.targets = [list(map(self._targets, level)) for level in self.levels]
+        self.needed = self._needed()
+        self.dynamic = self._dynamic()
+
+    def _targets(self, node: Node) -> dict[str, ex.Expr]:
+        """Return what is set at the start of a node: id → formula."""
+        targets: dict[str, ex.Expr] = {}
+        if node.period.carry != Carry.ALL:
+            for parameter in self.problem.parameters:
+                if self.model.has(parameter.id):
+                    targets[parameter.id] = ex.Symbol(parameter.id)
+        return targets | dict(node.period.changes)
+
+    def _needed(self) -> IntArray:
+        """Return the states that the observables depend on."""
+        names: set[str] = set()
+        data = self.problem.data
+        for o, observable in enumerate(self.problem.observables):
+            if not (data.observable == o).any():
+                continue
+            placed = {*observable.placeholders, *observable.noise_placeholders}
+            placed |= {other.id for other in self.problem.observables}
+            for formula in (observable.formula, observable.noise):
+                known = _without(formula, placed)
+                names |= self.model.symbols_of(known, self.problem)
+        states = self.problem.model.state_names
+        found = [i for i, name in enumerate(states) if name in names]
+        return np.array(found or [0][: len(states)], np.int64)
+
+    def _dynamic(self) -> IntArray:
+        """Return the estimated parameters that runs depend on."""
+        used = {
+            name
+            for level in self.targets
+            for targets in level
+            for formula in targets.values()
+            for name in ex.symbols(formula)
+        }
+        free = self.problem.names
+        return np.array([i for i, n in enumerate(free) if n in used], np.int64)
+
+    # ------------------------------------------------------------------- evaluation
+    def at_data(self, theta: FloatArray, *, slopes: bool) -> AtData:
+        """Return the model's quantities at every data row.
+
+        Parameters
+        ----------
+        theta : float array, shape (n_free,), on the linear scale
+        slopes : with derivatives by the estimated parameters
+        """
+        values = Values.of(self.problem, theta)
+        collect = _Rows(self, len(self.problem.data), len(theta), slopes=slopes)
+        if slopes:
+            collect.sizes = _step_sizes(theta[self.dynamic])
+        previous: _Level | None = None
+        steps = 0
+        for depth, level in enumerate(self.levels):
+            previous, used = self._level(depth, level, previous, values, collect)
+            steps += used
+        return collect.finished(steps)
+
+    def _level(
+        self,
+        depth: int,
+        nodes: list[Node],
+        before: _Level | None,
+        values: Values,
+        collect: "_Rows",
+    ) -> tuple[_Level, int]:
+        cells, truths, status = self._begin(depth, nodes, before, values)
+        level = self._blank(nodes, cells, truths, status, collect.slopes)
+        steps = 0
+        for members in self._groups(nodes, truths):
+            steps += self._integrate(members, nodes, level, values.n_free, collect)
+        return level, steps
+
+    def _begin(
+        self, depth: int, nodes: list[Node], before: _Level | None, values: Values
+    ) -> tuple[Cells, list[BoolArray | None], IntArray]:
+        """Return the start values of all nodes of a depth."""
+        n = len(nodes)
+        names = list(dict.fromkeys(k for t in self.targets[depth] for k in t))
+        targets = {
+            name: [t.get(name) for t in self.targets[depth]]
+            for name in names
+            if not self._is_noop(name, depth)
+        }
+        if before is None:
+            cells = self.model.start(targets, values, n)
+            return cells, [None] * n, np.zeros(n, np.int64)
+        parents = np.array([node.parent for node in nodes])
+        carried = self._carried(before, parents, values.n_free)
+        time = np.array([_start_of(node) for node in nodes])
+        if any(node.period.carry == Carry.STATES for node in nodes):
+            fresh = self.model.start(targets, values, n)
+            cells = self._restarted(carried, fresh, depth, time, values)
+        else:
+            cells = self.model.changed(carried, targets, values, time)
+        truths = [before.truths[k] for k in parents]
+        return cells, truths, before.status[parents]
+
+    def _is_noop(self, name: str, depth: int) -> bool:
+        return all(t.get(name) is None for t in self.targets[depth])
+
+    def _restarted(
+        self,
+        carried: Cells,
+        fresh: Cells,
+        depth: int,
+        time: FloatArray,
+        values: Values,
+    ) -> Cells:
+        """Return carried states with fresh parameters, and states that are set."""
+        y = dict(carried.y)
+        for name in y:
+            rows = np.array([name in t for t in self.targets[depth]])
+            if rows.any():
+                y[name] = _merged(rows, fresh.y[name], carried.y[name])
+        return Cells(y, fresh.p)
+
+    def _carried(self, before: _Level, parents: IntArray, n_free: int) -> Cells:
+        model = self.problem.model
+        y = {
+            name: Dual(
+                before.end_y[parents, i],
+                self._wide(before.end_y_slope, parents, i, n_free),
+            )
+            for i, name in enumerate(model.state_names)
+        }
+        p = {
+            name: Dual(
+                before.end_p[parents, i],
+                self._wide(before.end_p_slope, parents, i, n_free),
+            )
+            for i, name in enumerate(model.param_names)
+        }
+        return Cells(y, p)
+
+    def _wide(
+        self, slope: FloatArray | None, rows: IntArray, i: int, n_free: int
+    ) -> FloatArray | None:
+        """Return derivatives by all estimated parameters from those that matter."""
+        if slope is None or not slope[rows, :, i].any():
+            return None
+        wide = np.zeros((len(rows), n_free))
+        wide[:, self.dynamic] = slope[rows, :, i]
+        return wide
+
+    def _blank(
+        self,
+        nodes: list[Node],
+        cells: Cells,
+        truths: list[BoolArray | None],
+        status: IntArray,
+        slopes: bool,
+    ) -> _Level:
+        n = len(nodes)
+        y = _matrix(cells.y, n)
+        p = _matrix(cells.p, n)
+        m = self.dynamic
+        return _Level(
+            cells,
+            y,
+            p,
+            _tensor(cells.y, n, m) if slopes else None,
+            _tensor(cells.p, n, m) if slopes else None,
+            list(truths),
+            status.copy(),
+        )
+
+    def _groups(
+        self, nodes: list[Node], truths: list[BoolArray | None]
+    ) -> Iterator[IntArray]:
+        """Yield the nodes that one call of the solver integrates."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for k, node in enumerate(nodes):
+            truth = truths[k]
+            mark = None if truth is None else truth.tobytes()
+            key = (node.period.start, node.end, node.has_next, mark)
+            groups.setdefault(key, []).append(k)
+        for members in groups.values():
+            yield np.array(members)
+
+    def _integrate(
+        self,
+        members: IntArray,
+        nodes: list[Node],
+        level: _Level,
+        n_free: int,
+        collect: "_Rows",
+    ) -> int:
+        """Integrate some nodes that start and end together."""
+        alive = members[level.status[members] == SolverStatus.OK]
+        for k in np.setdiff1d(members, alive):
+            collect.fail(nodes[k], int(level.status[k]))
+        if not len(alive):
+            return 0
+        y0, p = level.end_y[alive], level.end_p[alive]
+        seeds = None
+        if collect.slopes and len(self.dynamic):
+            assert level.end_y_slope is not None
+            assert level.end_p_slope is not None
+            seeds = Seeds(
+                level.end_y_slope[alive], level.end_p_slope[alive], collect.sizes
+            )
+        first = nodes[alive[0]]
+        batch = Batch(y0, p, seeds, level.truths[alive[0]])
+        if first.period.start == REST:
+            return self._settled(alive, nodes, level, batch, collect)
+        times = self._times([nodes[k] for k in alive], first)
+        inner = first.has_next
+        keep = np.arange(y0.shape[1]) if inner else self.needed
+        states = self.engine.run(batch, times, keep)
+        level.status[alive] = states.status
+        for position, k in enumerate(alive):
+            taken = _Taken(times, states, position, keep)
+            collect.take(nodes[k], taken, level, int(k))
+        if inner:
+            self._finish(alive, level, states, float(times[-1]))
+        else:
+            self._late_rows(alive, nodes, level, collect)
+        return states.n_steps
+
+    def _times(self, nodes: list[Node], first: Node) -> FloatArray:
+        """Return the output times of a group."""
+        inside = {t for node in nodes for t in node.times if np.isfinite(t)}
+        end = first.end
+        if first.has_next and self.problem.model.kernels.events is not None:
+            end -= JUST_BEFORE * max(abs(end), abs(first.period.start))
+        return np.array(sorted({first.period.start, end, *inside}))
+
+    def _finish(
+        self, members: IntArray, level: _Level, states: States, end: float
+    ) -> None:
+        """Write the states at the end of a period, where the next one starts."""
+        n = level.end_y.shape[1]
+        moved = self.engine.moved
+        level.end_y[members] = states.values[:, -1, :n]
+        level.end_p[np.ix_(members, moved)] = states.values[:, -1, n:]
+        if states.slopes is not None:
+            assert level.end_y_slope is not None
+            assert level.end_p_slope is not None
+            turned = np.moveaxis(states.slopes[:, -1], 1, 2)  # (run, direction, kept)
+            level.end_y_slope[members] = turned[:, :, :n]
+            for j, index in enumerate(moved):
+                level.end_p_slope[members, :, index] = turned[:, :, n + j]
+        for k in members:
+            level.truths[k] = triggers(
+                self.problem.model, end, level.end_y[k], level.end_p[k]
+            )
+
+    def _settled(
+        self,
+        members: IntArray,
+        nodes: list[Node],
+        level: _Level,
+        batch: Batch,
+        collect: "_Rows",
+    ) -> int:
+        states = self.engine.rest(batch)
+        level.status[members] = states.status
+        self._finish(members, level, states, 0.0)
+        keep = np.arange(batch.y0.shape[1])
+        for position, k in enumerate(members):
+            collect.take(nodes[k], _Taken(None, states, position, keep), level, int(k))
+        return states.n_steps
+
+    def _late_rows(
+        self, members: IntArray, nodes: list[Node], level: _Level, collect: "_Rows"
+    ) -> None:
+        """Read the rows at infinite time from the steady state of the last period."""
+        late = np.array([k for k in members if np.inf in nodes[k].times], np.int64)
+        if not len(late):
+            return
+        seeds = None
+        if collect.slopes and len(self.dynamic):
+            assert level.end_y_slope is not None
+            assert level.end_p_slope is not None
+            seeds = Seeds(
+                level.end_y_slope[late], level.end_p_slope[late], collect.sizes
+            )
+        rest = self.engine.rest(Batch(level.end_y[late], level.end_p[late], seeds))
+        level.status[late] = np.maximum(level.status[late], rest.status)
+        keep = np.arange(level.end_y.shape[1])
+        for position, k in enumerate(late):
+            taken = _Taken(np.array([np.inf]), rest, position, keep)
+            collect.take(nodes[k], taken, level, int(k))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Taken:
+    """One run among those of a call of the engine.
+
+    Attributes
+    ----------
+    times : output times; None for a steady state, which serves every row
+    states : of all runs of the call
+    run : index of the run
+    keep : states that were kept
+    """
+
+    times: FloatArray | None
+    states: States
+    run: int
+    keep: IntArray
+
+
+class _Rows:
+    """Gathers the quantities of the model at the data rows."""
+
+    def __init__(self, runs: Runs, n_row: int, n_free: int, *, slopes: bool) -> None:
+        self.runs, self.n_free, self.slopes = runs, n_free, slopes
+        model = runs.problem.model
+        self.moved = {int(i): j for j, i in enumerate(runs.engine.moved)}
+        self.needed = runs.needed
+        m = len(runs.dynamic) if slopes else 0
+        self.y = np.full((n_row, len(self.needed)), np.nan)
+        self.y_slope = np.zeros((n_row, len(self.needed), m))
+        self.p = np.full((n_row, len(model.param_names)), np.nan)
+        self.p_slope = np.zeros((n_row, m, len(model.param_names)))
+        self.status = np.full(n_row, SolverStatus.NOT_RUN, np.int64)
+        self.sizes = np.ones(m)
+
+    def fail(self, node: Node, status: int) -> None:
+        """Note that the run of a node failed before it."""
+        self.status[node.rows] = status
+
+    def take(self, node: Node, taken: _Taken, level: _Level, k: int) -> None:
+        """Take the rows of a node whose times are among those of a run."""
+        if not node.rows:
+            return
+        rows, states, run = np.array(node.rows), taken.states, taken.run
+        index = np.zeros(len(rows), np.int64)
+        if taken.times is not None:
+            at = self.runs.problem.data.time[rows]
+            rows = rows[np.isin(at, taken.times)]
+            index = np.searchsorted(taken.times, self.runs.problem.data.time[rows])
+        columns = np.searchsorted(taken.keep, self.needed)
+        self.y[rows] = states.values[run][np.ix_(index, columns)]
+        self.p[rows] = level.end_p[k]
+        self.status[rows] = states.status[run]
+        for parameter, j in self.moved.items():
+            self.p[rows, parameter] = states.values[run, index, len(taken.keep) + j]
+        if states.slopes is None:
+            return
+        assert level.end_p_slope is not None
+        self.y_slope[rows] = states.slopes[run][np.ix_(index, columns)]
+        self.p_slope[rows] = level.end_p_slope[k]
+        for parameter, j in self.moved.items():
+            column = states.slopes[run, index, len(taken.keep) + j]
+            self.p_slope[rows, :, parameter] = column
+
+    def finished(self, steps: int) -> AtData:
+        """Return the quantities by id."""
+        model = self.runs.problem.model
+        y = {
+            model.state_names[state]: Dual(self.y[:, j], self._wide(self.y_slope[:, j]))
+            for j, state in enumerate(self.needed)
+        }
+        p = {
+            name: Dual(self.p[:, i], self._wide(self.p_slope[:, :, i]))
+            for i, name in enumerate(model.param_names)
+        }
+        return AtData(y, p, self.status, steps)
+
+    def _wide(self, slope: FloatArray) -> FloatArray | None:
+        if not self.slopes or not slope.any():
+            return None
+        wide = np.zeros((len(slope), self.n_free))
+        wide[:, self.runs.dynamic] = slope
+        return wide
+
+
+def _step_sizes(theta: FloatArray) -> FloatArray:
+    """Return the natural size of a step in each parameter, for differences."""
+    sizes = np.abs(theta)
+    return np.where(sizes > 0.0, sizes, 1e-3)
+
+
+def _without(formula: ex.Expr, names: set[str]) -> ex.Expr:
+    """Return a formula in which some ids are numbers."""
+    return ex.substitute(formula, {name: ex.Number(1.0) for name in names})
+
+
+def _start_of(node: Node) -> float:
+    return 0.0 if node.period.start == REST else node.period.start
+
+
+def _merged(rows: BoolArray, a: Dual, b: Dual) -> Dual:
+    value = np.where(rows, a.value, b.value)
+    slopes = [s for s in (a.slope, b.slope) if s is not None]
+    if not slopes:
+        return Dual(value)
+    m = slopes[0].shape[1]
+    return Dual(value, np.where(rows[:, np.newaxis], a.dense(m), b.dense(m)))
+
+
+def _matrix(columns: Mapping[str, Dual], n: int) -> FloatArray:
+    if not columns:
+        return np.empty((n, 0))
+    return np.stack([dual.value for dual in columns.values()], axis=1).astype(float)
+
+
+def _tensor(columns: Mapping[str, Dual], n: int, which: IntArray) -> FloatArray:
+    """Return derivatives, shape (n, n_direction, n_column)."""
+    made = np.zeros((n, len(which), len(columns)))
+    for i, dual in enumerate(columns.values()):
+        if dual.slope is not None:
+            made[:, :, i] = dual.slope[:, which]
+    return made

@@ -1,0 +1,364 @@
+"""Estimated parameters → start values and parameters of every run, with derivatives.
+
+All formulas of the model that act at the start of a run (initial assignments, initial
+concentrations, assignment rules they use) are evaluated for all experiments at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.equations import Equations, equations
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import InputError, UnknownNameError, UnsupportedFeatureError
+from mir21sim.estimation.duals import Dual, constant, evaluate
+from mir21sim.estimation.problem import FitProblem
+from mir21sim.model import expressions as ex
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Values:
+    """Theta: the parameters of the problem by id, as columns of length one.
+
+    Attributes
+    ----------
+    known : id → Dual of shape (1,)
+    n_free : number of estimated parameters
+    """
+
+    known: Mapping[str, Dual]
+    n_free: int
+
+    @classmethod
+    def of(cls, problem: FitProblem, theta: FloatArray) -> "Values":
+        """Return the parameters at linear values of the estimated ones."""
+        known: dict[str, Dual] = {}
+        place = 0
+        for parameter in problem.parameters:
+            if parameter.estimated:
+                slope = np.zeros((1, len(theta)))
+                slope[0, place] = 1.0
+                known[parameter.id] = Dual(theta[place : place + 1], slope)
+                place += 1
+            else:
+                known[parameter.id] = constant(parameter.value, 1)
+        return cls(known, len(theta))
+
+    def column(self, name: str, n: int) -> Dual:
+        """Return a parameter repeated for n rows."""
+        dual = self.known[name]
+        slope = dual.slope
+        return Dual(
+            np.broadcast_to(dual.value, (n,)),
+            None if slope is None else np.broadcast_to(slope, (n, self.n_free)),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Cells:
+    """Stored quantities of some runs of one model at one moment.
+
+    Attributes
+    ----------
+    y : state id → Dual, shape (n_run,), amounts
+    p : parameter id → Dual, shape (n_run,)
+    """
+
+    y: dict[str, Dual]
+    p: dict[str, Dual]
+
+
+class ModelValues:
+    """Values of ids of a model in formulas: concentrations, rules, parameters."""
+
+    def __init__(self, model: CompiledModel) -> None:
+        self.model = model
+        self.equations: Equations = equations(model.network)
+        self.states = frozenset(self.equations.states)
+        self.params = frozenset(self.equations.params)
+        self.rates = {r.name: r.math for r in self.equations.rates}
+
+    def lookup(
+        self, cells: Cells, theta: Values, time: FloatArray, extra: Mapping[str, Dual]
+    ) -> "_Lookup":
+        """Return the function that formulas of the problem read their ids from."""
+        return _Lookup(self, cells, theta, time, extra)
+
+    def symbols_of(self, expr: ex.Expr, problem: FitProblem) -> set[str]:
+        """Return the stored quantities of the model that a formula depends on.
+
+        Raises
+        ------
+        UnknownNameError
+            For an id that neither the model nor the problem has.
+        """
+        own = {p.id for p in problem.parameters}
+        model_ids = [n for n in ex.symbols(expr) if self.has(n)]
+        for name in ex.symbols(expr):
+            if name not in own and not self.has(name):
+                known = (*problem.model.network.ids(), *own)
+                raise UnknownNameError("name in a formula", name, known)
+        homes = {self.equations.homes[n] for n in model_ids if self.is_density(n)}
+        return self.equations.needs({*model_ids, *homes})
+
+    def is_density(self, name: str) -> bool:
+        """Say whether an id means the stored amount over a volume."""
+        return name in self.equations.homes
+
+    def has(self, name: str) -> bool:
+        """Say whether the model has an id."""
+        return (
+            name in self.states
+            or name in self.params
+            or name in self.equations.defined
+            or name in self.rates
+        )
+
+    def start(
+        self, targets: Mapping[str, Sequence[ex.Expr | None]], theta: Values, n: int
+    ) -> Cells:
+        """Return the start of n runs, in which some ids have other values.
+
+        Parameters
+        ----------
+        targets : id → formula of its value in each run; None for the model's own
+        """
+        return _Start(self, targets, theta, n).cells()
+
+    def changed(
+        self,
+        cells: Cells,
+        targets: Mapping[str, Sequence[ex.Expr | None]],
+        theta: Values,
+        time: FloatArray,
+    ) -> Cells:
+        """Return the cells after changes that all use the values before.
+
+        A change of a compartment leaves the concentrations of species whose id means
+        one, except of those that are changed themselves.
+        """
+        n = len(time)
+        before = self.lookup(cells, theta, time, {})
+        new = {
+            name: _by_run(formulas, before, before(name), time)
+            for name, formulas in targets.items()
+        }
+        y, p = dict(cells.y), dict(cells.p)
+        for name, value in new.items():
+            if name in self.equations.homes:
+                continue
+            if name in p:
+                p[name] = value
+            elif name in y:
+                y[name] = value
+            else:
+                raise _not_changeable(name, self)
+        after = Cells(y, p)
+        resized = {name for name in new if name in self.equations.homes.values()}
+        for species, home in self.equations.homes.items():
+            if species not in new and home not in resized:
+                continue
+            if species not in y and species not in p:
+                continue  # a rule defines it
+            density = new.get(species, before(species))
+            size = self.lookup(after, theta, time, {})(home)
+            amount = evaluate(_PRODUCT, {"a": density, "b": size}.__getitem__, time)
+            (y if species in y else p)[species] = amount
+        assert all(len(v.value) == n for v in y.values())
+        return Cells(y, p)
+
+
+_PRODUCT = ex.Call("times", (ex.Symbol("a"), ex.Symbol("b")))
+_RATIO = ex.Call("divide", (ex.Symbol("a"), ex.Symbol("b")))
+
+
+def _not_changeable(name: str, model: ModelValues) -> Exception:
+    if name in model.equations.defined:
+        return UnsupportedFeatureError(
+            f"`{name}` is set by a condition, but a rule of the model defines it at "
+            "all times; set what the rule uses."
+        )
+    known = model.model.network.ids()
+    return UnknownNameError("quantity that a condition sets", name, known)
+
+
+def _by_run(
+    formulas: Sequence[ex.Expr | None],
+    lookup: "_Lookup",
+    otherwise: Dual,
+    time: FloatArray,
+) -> Dual:
+    """Return one value per run, each from a formula of its own."""
+    groups: dict[ex.Expr | None, list[int]] = {}
+    for run, formula in enumerate(formulas):
+        groups.setdefault(formula, []).append(run)
+    parts = {
+        formula: otherwise if formula is None else evaluate(formula, lookup, time)
+        for formula in groups
+    }
+    return assembled({f: (rows, parts[f]) for f, rows in groups.items()}, len(formulas))
+
+
+def assembled(
+    parts: Mapping[ex.Expr | None, tuple[Sequence[int], Dual]], n: int
+) -> Dual:
+    """Return a column put together from rows of whole columns."""
+    value = np.empty(n)
+    slopes = [dual.slope for _, dual in parts.values() if dual.slope is not None]
+    slope = np.zeros((n, slopes[0].shape[1])) if slopes else None
+    for rows, dual in parts.values():
+        index = np.asarray(rows)
+        value[index] = dual.value[index]
+        if slope is not None and dual.slope is not None:
+            slope[index] = dual.slope[index]
+    return Dual(value, slope)
+
+
+class _Lookup:
+    """Reads ids from stored quantities, rules, the problem's parameters, in order."""
+
+    def __init__(
+        self,
+        model: ModelValues,
+        cells: Cells,
+        theta: Values,
+        time: FloatArray,
+        extra: Mapping[str, Dual],
+    ) -> None:
+        self.model, self.cells, self.theta = model, cells, theta
+        self.time, self.extra = time, extra
+        self.memory: dict[str, Dual] = {}
+
+    def __call__(self, name: str) -> Dual:
+        """Return the value that an id has in a formula of the problem."""
+        if name in self.extra:
+            return self.extra[name]
+        if self.model.is_density(name):
+            return _ratio(
+                self.stored(name), self.stored(self.model.equations.homes[name])
+            )
+        if self.model.has(name):
+            return self.stored(name)
+        if name in self.theta.known:
+            return self.theta.column(name, len(self.time))
+        raise UnknownNameError(
+            "name in a formula",
+            name,
+            (*self.model.model.network.ids(), *self.theta.known),
+        )
+
+    def stored(self, name: str) -> Dual:
+        """Return a stored quantity: an amount for every species."""
+        if name in self.cells.y:
+            return self.cells.y[name]
+        if name in self.cells.p:
+            return self.cells.p[name]
+        if name not in self.memory:
+            formula = self.model.equations.defined.get(name)
+            if formula is None:
+                formula = self.model.rates[name]
+            self.memory[name] = evaluate(formula, self.stored, self.time)
+        return self.memory[name]
+
+
+def _ratio(a: Dual, b: Dual) -> Dual:
+    return evaluate(_RATIO, {"a": a, "b": b}.__getitem__, a.value)
+
+
+class _Start:
+    """Initial values of n runs; formulas are evaluated when they are needed."""
+
+    def __init__(
+        self,
+        model: ModelValues,
+        targets: Mapping[str, Sequence[ex.Expr | None]],
+        theta: Values,
+        n: int,
+    ) -> None:
+        self.model, self.targets, self.theta, self.n = model, targets, theta, n
+        self.time = np.zeros(n)
+        self.made: dict[str, Dual] = {}
+        self.open: list[str] = []
+        compiled = model.model
+        self.numbers = dict(zip(compiled.state_names, compiled.y0, strict=True))
+        self.numbers |= dict(zip(compiled.param_names, compiled.p0, strict=True))
+        for name in targets:
+            if name in model.equations.defined or not model.has(name):
+                raise _not_changeable(name, model)
+
+    def cells(self) -> Cells:
+        compiled = self.model.model
+        return Cells(
+            {name: self.stored(name) for name in compiled.state_names},
+            {name: self.stored(name) for name in compiled.param_names},
+        )
+
+    def stored(self, name: str) -> Dual:
+        """Return a stored quantity at the start."""
+        if name not in self.made:
+            if name in self.open:
+                path = " → ".join([*self.open[self.open.index(name) :], name])
+                raise InputError(f"Start values define each other in a circle: {path}.")
+            self.open.append(name)
+            self.made[name] = self._make(name)
+            self.open.pop()
+        return self.made[name]
+
+    def value(self, name: str) -> Dual:
+        """Return what an id means in a formula of the problem.
+
+        In the formula of its own value an id is the parameter of the problem of that
+        name, or the value that the model starts with.
+        """
+        if self.open and name == self.open[-1] and name in self.theta.known:
+            return self.theta.column(name, self.n)
+        if self.open and name == self.open[-1]:
+            return self._own_value(name)
+        if self.model.is_density(name):
+            home = self.model.equations.homes[name]
+            return _ratio(self.stored(name), self.stored(home))
+        if self.model.has(name):
+            return self.stored(name)
+        if name in self.theta.known:
+            return self.theta.column(name, self.n)
+        known = (*self.model.model.network.ids(), *self.theta.known)
+        raise UnknownNameError("name in a formula", name, known)
+
+    def _make(self, name: str) -> Dual:
+        formulas = self.targets.get(name)
+        if formulas is None:
+            return self._own(name)
+        groups: dict[ex.Expr | None, list[int]] = {}
+        for run, formula in enumerate(formulas):
+            groups.setdefault(formula, []).append(run)
+        parts = {}
+        for formula, rows in groups.items():
+            dual = self._own(name) if formula is None else self._given(name, formula)
+            parts[formula] = (rows, dual)
+        return assembled(parts, self.n)
+
+    def _given(self, name: str, formula: ex.Expr) -> Dual:
+        """Return the stored quantity whose value the problem gives."""
+        dual = evaluate(formula, self.value, self.time)
+        if not self.model.is_density(name):
+            return dual
+        size = self.stored(self.model.equations.homes[name])
+        return evaluate(_PRODUCT, {"a": dual, "b": size}.__getitem__, self.time)
+
+    def _own_value(self, name: str) -> Dual:
+        own = self._own(name)
+        if not self.model.is_density(name):
+            return own
+        return _ratio(own, self.stored(self.model.equations.homes[name]))
+
+    def _own(self, name: str) -> Dual:
+        """Return the stored quantity as the model starts it."""
+        equations_ = self.model.equations
+        formula = equations_.starts.get(name, equations_.defined.get(name))
+        if formula is None and name in self.model.rates:
+            formula = self.model.rates[name]
+        if formula is None:
+            return constant(self.numbers[name], self.n)
+        return evaluate(formula, self.stored, self.time)
