@@ -5,7 +5,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mir21sim.errors import InputError, ModelError, UnknownNameError
+from mir21sim.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     import pint
@@ -23,7 +23,8 @@ _SBML_KINDS = {
 }
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)"
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*(.*?)\s*", re.IGNORECASE)
-_TIME_UNITS = ("s", "min", "h", "d")
+_SECONDS = {"s": 1.0, "min": 60.0, "h": SECONDS_PER_HOUR, "d": 86400.0}
+_TIME_UNITS = tuple(_SECONDS)
 _DOSE_UNITS = (
     "nM", "pM", "fM", "uM", "µM", "mM", "M", "molecule", "ng/ml", "pg/ml", "ug/ml",
     "µg/ml", "mg/ml", "pmol", "fmol", "amol", "nmol",
@@ -80,11 +81,15 @@ def seconds(value: float | str, what: str = "time") -> float:
     (7200.0, 1800.0)
     """
     number, unit = parse_quantity(str(value), what)
-    unit = _TIME_ALIASES.get(unit.lower(), unit.lower()) or "h"
-    factor = {"s": 1.0, "min": 60.0, "h": SECONDS_PER_HOUR, "d": 86400.0}.get(unit)
-    if factor is None:
-        raise UnknownNameError(f"unit of {what}", unit, _TIME_UNITS)
-    return number * factor
+    return number * _SECONDS[time_unit(unit, what) if unit else "h"]
+
+
+def time_unit(unit: str, what: str) -> str:
+    """Return the short name of a unit of time or say which units exist."""
+    short = _TIME_ALIASES.get(unit.lower(), unit.lower())
+    if short not in _SECONDS:
+        raise UnknownNameError(f"unit of {what}", short, _TIME_UNITS)
+    return short
 
 
 def dose_unit(unit: str, what: str) -> str:
@@ -97,6 +102,11 @@ def dose_unit(unit: str, what: str) -> str:
     if unit.lower() in exact and unit.lower() != "mm":
         return exact[unit.lower()]
     raise UnknownNameError(f"unit of {what}", unit, _DOSE_UNITS)
+
+
+def is_amount(unit: str) -> bool:
+    """Say whether a dose unit counts molecules or moles, whatever the volume."""
+    return bool(registry().Unit(unit).dimensionality == {"[substance]": 1})
 
 
 def molecules(amount: float, unit: str, volume_pL: float, what: str) -> float:
@@ -131,13 +141,13 @@ def molecules(amount: float, unit: str, volume_pL: float, what: str) -> float:
     )
 
 
-def picolitres(size: float, unit: UnitParts | None) -> float:
-    """Return a compartment's size in pL; one whose unit is no volume counts as pL."""
+def picolitres(size: float, unit: UnitParts | None) -> float | None:
+    """Return a compartment's size in pL; None where its unit is no volume."""
     for kind, litres_each, power in (("litre", 1.0, 1.0), ("metre", 1e3, 3.0)):
         factor = _factor(unit, kind, power)
         if factor is not None:
             return size * (factor * litres_each / 1e-12)
-    return size
+    return None
 
 
 def molecules_per(unit: UnitParts | None) -> float | None:
@@ -151,14 +161,9 @@ def molecules_per(unit: UnitParts | None) -> float | None:
     return None
 
 
-def seconds_per(unit: UnitParts | None) -> float:
-    """Return seconds in one model unit of time; without a unit it is a second."""
-    factor = 1.0 if unit is None else _factor(unit, "second")
-    if factor is None:
-        raise ModelError(
-            f"The model's time unit must be a time, got `{parts_text(unit)}`."
-        )
-    return factor
+def seconds_per(unit: UnitParts | None) -> float | None:
+    """Return seconds in one model unit of time; None where it is no time."""
+    return _factor(unit, "second")
 
 
 def _factor(unit: UnitParts | None, kind: str, wanted: float = 1.0) -> float | None:
@@ -200,7 +205,12 @@ _KNOWN_PARTS = {
     ("item", 0, 1.0): "molecule", ("second", 0, 1.0): "s", ("litre", -12, 1.0): "pL",
     ("litre", 0, 1e-12): "pL", ("litre", 0, 1.0): "l", ("mole", -9, 1.0): "nmol",
     ("mole", 0, 1e-9): "nmol", ("mole", 0, 1.0): "mol", ("second", 0, 60.0): "min",
-    ("second", 0, 3600.0): "h",
+    ("second", 0, 3600.0): "h", ("second", 0, 86400.0): "d", ("second", -3, 1.0): "ms",
+    ("second", 0, 1e-3): "ms", ("mole", -3, 1.0): "mmol", ("mole", -6, 1.0): "µmol",
+    ("mole", 0, 1e-3): "mmol", ("mole", 0, 1e-6): "µmol", ("mole", -12, 1.0): "pmol",
+    ("mole", 0, 1e-12): "pmol", ("mole", -15, 1.0): "fmol", ("litre", -3, 1.0): "ml",
+    ("litre", 0, 1e-3): "ml", ("litre", -15, 1.0): "fL", ("litre", 0, 1e-15): "fL",
+    ("gram", 0, 1.0): "g", ("gram", -3, 1.0): "mg", ("metre", 0, 1.0): "m",
 }  # fmt: skip
 
 
@@ -263,7 +273,15 @@ def unit_text(unit: "pint.Unit") -> str:
         "micromole": "µmol", "millimole": "mmol", "picomole": "pmol",
         "milliliter": "ml", "femtoliter": "fL", "nanoliter": "nL", "microliter": "µL",
     }  # fmt: skip
-    return _fraction({short.get(k, k): float(v) for k, v in unit._units.items()})
+    names = ((short.get(k) or _readable(k), v) for k, v in unit._units.items())
+    return _fraction({name: float(power) for name, power in names})
+
+
+def _readable(name: str) -> str:
+    """Return a unit's name, or the factor that ``_scaled`` made a name of."""
+    if not re.match(r"x\d", name):
+        return name
+    return f"{float(name[1:].replace('p', '.').replace('m', '-')):g}"
 
 
 def _fraction(powers: dict[str, float]) -> str:

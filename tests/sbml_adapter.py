@@ -10,7 +10,6 @@ import mir21sim as ms
 from mir21sim.errors import ModelWarning
 from mir21sim.simulation.dataset import variable_name
 
-SECONDS_PER_HOUR = 3600.0
 RTOL, ATOL = 1e-9, 1e-13
 MAX_STEPS = 10_000_000
 """Some cases have 100,000 events, and every event is the end of a step."""
@@ -26,14 +25,19 @@ def load(path):
 def simulate(path, settings):
     """Return (column names, rows) at the times and of the variables asked for."""
     model = load(path)
-    homes = {s.id: s.compartment for s in model.network.species}
-    divided = {v for v in settings.variables if settings.kind(v) == "concentration"}
-    wanted = [*settings.variables, *(homes[v] for v in sorted(divided))]
+    sizes = {*model.param_names, *model.state_names, *model.assigned_names}
+    powers = {}  # of the compartment's size, from a name's meaning to the one asked for
+    for pool in model.network.species:
+        if pool.id in settings.variables and pool.compartment in sizes:
+            power = int(model.border.means_concentration(pool))
+            power -= settings.kind(pool.id) == "concentration"
+            powers[pool.id] = pool.compartment, power
     times = settings.times()
+    homes = sorted(home for home, power in powers.values() if power)
     run = ms.simulate(
         model,
-        times=[t * model.seconds_per_time / SECONDS_PER_HOUR for t in times],
-        observe=tuple(dict.fromkeys(wanted)),
+        times=[t / model.border.per_time for t in times],
+        observe=tuple(dict.fromkeys([*settings.variables, *homes])),
         doses=[],
         options=ms.Options(
             rtol=RTOL, atol=ATOL, max_steps=MAX_STEPS, allow_negative=True
@@ -42,9 +46,8 @@ def simulate(path, settings):
     columns = [times]
     for name in settings.variables:
         values = run[variable_name(name)].values
-        if name in homes:  # reported in molecules where the unit of amount is known
-            values = values / (model.molecules_per_amount or 1.0)
-        if name in divided:
-            values = values / run[variable_name(homes[name])].values
+        home, power = powers.get(name, ("", 0))
+        if power:
+            values = values * run[variable_name(home)].values ** power
         columns.append(values)
     return ("time", *settings.variables), list(zip(*columns, strict=True))

@@ -81,7 +81,11 @@ PlotOption = Annotated[
 ]
 BackendOption = Annotated[str, typer.Option(help="numba, or numpy (no compiling).")]
 UnitsOption = Annotated[
-    bool, typer.Option("--ignore-units", help="Do not stop on contradicting units.")
+    bool, typer.Option("--ignore-units", help="Do not look at the units of formulas.")
+]
+StrictUnitsOption = Annotated[
+    bool,
+    typer.Option("--strict-units", help="Stop on contradicting units in any file."),
 ]
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", help="Threads over runs; default: the cores.")

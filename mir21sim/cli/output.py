@@ -76,7 +76,7 @@ def _first_quantity(result: "xr.Dataset") -> str:
 def print_end_values(result: "xr.Dataset") -> None:
     """Print the last value of every quantity."""
     end = float(result["time"][-1])
-    typer.echo(f"at {end:g} h:")
+    typer.echo(f"at {end:g} {result['time'].attrs.get('units', 'h')}:")
     for name in result.data_vars:
         if "time" in result[name].dims:
             unit = result[name].attrs.get("units", "")

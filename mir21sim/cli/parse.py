@@ -77,14 +77,21 @@ def labelled_path(text: str) -> tuple[str, str]:
 
 
 def load_model(
-    model: str, context: str | None, backend: str, ignore_units: bool
+    model: str,
+    context: str | None,
+    backend: str,
+    ignore_units: bool,
+    strict_units: bool = False,
 ) -> "CompiledModel":
     """Return a model, compiled for a backend, its units checked or not."""
     from mir21sim.compiler import load as library
 
+    if ignore_units and strict_units:
+        raise errors.InputError("Give one of --ignore-units and --strict-units.")
+    policy: library.UnitPolicy = "strict" if strict_units else "check"
     return library.load(
         model,
         context,
         backend=backend,  # type: ignore[arg-type]  # checked by load
-        unit_policy="ignore" if ignore_units else "check",
+        unit_policy="ignore" if ignore_units else policy,
     )

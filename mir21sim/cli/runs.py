@@ -30,6 +30,7 @@ from mir21sim.cli.options import (
     RtolOption,
     SetOption,
     StartOption,
+    StrictUnitsOption,
     UnitsOption,
 )
 from mir21sim.cli.output import (
@@ -71,6 +72,7 @@ def simulate(
     equilibrate: EquilibrateOption = None,
     backend: BackendOption = "numba",
     ignore_units: UnitsOption = False,
+    strict_units: StrictUnitsOption = False,
     output: OutputOption = None,
     plot: PlotOption = None,
 ) -> None:
@@ -79,7 +81,7 @@ def simulate(
     from mir21sim.simulation.simulate import simulate as simulate_
 
     check_outputs(output, plot, kinds=(".nc", ".csv", ".omex"))
-    loaded = load_model(model, context, backend, ignore_units)
+    loaded = load_model(model, context, backend, ignore_units, strict_units)
     result = simulate_(
         loaded,
         end,
@@ -130,6 +132,7 @@ def sweep(
     equilibrate: EquilibrateOption = None,
     backend: BackendOption = "numba",
     ignore_units: UnitsOption = False,
+    strict_units: StrictUnitsOption = False,
     jobs: JobsOption = None,
     on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask",
     resume: Annotated[
@@ -146,7 +149,7 @@ def sweep(
 
     check_outputs(output, plot)
     axes = dict(split_item(item, "--over", "NAME=VALUES") for item in over)
-    loaded = load_model(model, context, backend, ignore_units)
+    loaded = load_model(model, context, backend, ignore_units, strict_units)
     with progress_bar(quiet) as progress:
         result = sweep_(
             loaded,
@@ -210,6 +213,7 @@ def population(
     rtol: CellsRtolOption = None,
     backend: BackendOption = "numba",
     ignore_units: UnitsOption = False,
+    strict_units: StrictUnitsOption = False,
     jobs: JobsOption = None,
     output: OutputOption = None,
     plot: Annotated[
@@ -231,7 +235,7 @@ def population(
     drawn = populations.Population(
         cells, cv, distributions=assignments(vary, "--vary"), seed=seed
     )
-    loaded = load_model(model, context, backend, ignore_units)
+    loaded = load_model(model, context, backend, ignore_units, strict_units)
     dies = death or cell_death.death_quantity(loaded)
     fixed = assignments(set_, "--set")
     members = {k: v for k, v in drawn.cells(loaded).items() if k not in fixed}

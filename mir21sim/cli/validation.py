@@ -25,6 +25,7 @@ from mir21sim.cli.options import (
     RtolOption,
     SetOption,
     StartOption,
+    StrictUnitsOption,
     UnitsOption,
 )
 from mir21sim.cli.output import (
@@ -173,6 +174,7 @@ def verify(
     equilibrate: EquilibrateOption = None,
     backend: BackendOption = "numba",
     ignore_units: UnitsOption = False,
+    strict_units: StrictUnitsOption = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Checks (.json or .csv).")
     ] = None,
@@ -184,7 +186,7 @@ def verify(
 
     check_outputs(output, kinds=(".json", ".csv"))
     found = verify_(
-        load_model(model, context, backend, ignore_units),
+        load_model(model, context, backend, ignore_units, strict_units),
         end,
         start=start,
         points=points,

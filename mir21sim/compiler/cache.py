@@ -92,15 +92,16 @@ def is_cached(network: ir.Network) -> bool:
     return _read(folder() / f"m_{key(network)}.py") is not None
 
 
-def has_passed(name: str, check: str) -> bool:
-    """Return whether the network of a ``key`` is noted as having passed a check."""
-    return (folder() / f"m_{name}.{check}").is_file()
+def noted(name: str, check: str) -> str | None:
+    """Return the text noted of a check of the network of a ``key``, None for none."""
+    text = _read(folder() / f"m_{name}.{check}")
+    return None if text is None else text.partition("\n")[2]
 
 
-def note_passed(name: str, check: str) -> None:
-    """Note that a network passed a check that depends on its structure alone."""
+def note(name: str, check: str, text: str) -> None:
+    """Note the outcome of a check that depends on the structure alone."""
     with contextlib.suppress(OSError):
-        (folder() / f"m_{name}.{check}").touch()
+        _write(folder() / f"m_{name}.{check}", _sealed(text))
 
 
 def kernels(
@@ -228,7 +229,7 @@ def _generate_lanes(network: ir.Network, name: str) -> str:
 
 
 def _sealed(body: str) -> str:
-    """Return a module text under the hash that tells it whole."""
+    """Return a text with its digest in front, as ``_read`` wants it."""
     return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
 
 

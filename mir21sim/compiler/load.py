@@ -4,7 +4,10 @@ Model files → SBML → Network (with a context's values) → lint → kernels.
 """
 
 import math
+import textwrap
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -15,7 +18,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler import cache
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import ModelError, hint
+from mir21sim.errors import ModelError, ModelWarning, hint
 from mir21sim.model import lint, sources, unit_check
 from mir21sim.model.files import BASE as BASE
 from mir21sim.model.files import ModelFiles as ModelFiles
@@ -29,7 +32,7 @@ from mir21sim.model.metadata import parameter_table as parameter_table
 from mir21sim.model.network import Network
 from mir21sim.model.read import understand
 
-UnitPolicy: TypeAlias = Literal["check", "ignore"]
+UnitPolicy: TypeAlias = Literal["check", "strict", "ignore"]
 
 ATOL_FRACTION = 1e-11
 """Absolute tolerance over a state's scale, at rtol 1e-6: 1e-5 molecules for a pool of
@@ -65,7 +68,8 @@ def load(
     context : name of a cell line in ``models/contexts``; by default the model's own
         default context; ``"base"`` for the numbers of the model file
     backend : "numba", or "numpy" (slow, nothing to compile)
-    unit_policy : "check" stops on contradicting units, "ignore" does not look
+    unit_policy : "check" stops on contradicting units in the shipped models and warns
+        of them in any other file, "strict" stops in every file, "ignore" does not look
 
     Raises
     ------
@@ -92,12 +96,42 @@ def assemble(
     """Turn the texts of a model into a CompiledModel."""
     network, info = understand(files)
     _stop_on(lint.structure_issues(network), files.name)
-    # Units depend on the structure alone: once passed, a later start skips the check.
     key = cache.key(network)
-    if unit_policy == "check" and not cache.has_passed(key, "units"):
-        _stop_on(unit_check.unit_issues(network), files.name)
-        cache.note_passed(key, "units")
+    if unit_policy != "ignore":
+        strict = unit_policy == "strict" or is_shipped(files)
+        _check_units(files, network, key, strict=strict)
     return _compiled(files, network, info, cache.kernels(network, backend, key))
+
+
+def is_shipped(files: ModelFiles) -> bool:
+    """Say whether a model is one of the package, by its name."""
+    return files.name in shipped()
+
+
+def _check_units(
+    files: ModelFiles, network: Network, key: str, *, strict: bool
+) -> None:
+    """Stop on contradicting units, or warn of them in one line.
+
+    Units depend on the structure alone: once looked at, a later start skips the check.
+    """
+    noted = cache.noted(key, "units")
+    if noted is None or (strict and noted):
+        issues = unit_check.unit_issues(network)
+        if strict:
+            _stop_on(issues, files.name)
+        noted = f"{len(issues)} {issues[0].message}" if issues else ""
+        cache.note(key, "units", noted)
+    if noted:
+        count, _, first = noted.partition(" ")
+        plural = "" if count == "1" else "s"
+        warnings.warn(
+            f"{files.name}: units of {count} formula{plural} contradict each other; no "
+            f"number depends on them. First: {textwrap.shorten(first, 200)} "
+            "`mir21sim lint` lists them, `--strict-units` refuses them.",
+            ModelWarning,
+            stacklevel=3,
+        )
 
 
 def check(files: ModelFiles) -> list[lint.Issue]:
@@ -105,7 +139,10 @@ def check(files: ModelFiles) -> list[lint.Issue]:
     network, _ = understand(files)
     issues = lint.structure_issues(network)
     if not issues:
-        issues += unit_check.unit_issues(network)
+        severity: Literal["error", "warning"]
+        severity = "error" if is_shipped(files) else "warning"
+        found = unit_check.unit_issues(network)
+        issues += [replace(issue, severity=severity) for issue in found]
     if "parameters" in files.texts:
         base, _ = understand(ModelFiles(files.name, files.texts))
         issues += sources.source_issues(
@@ -146,11 +183,12 @@ def _compiled(
     if unknown:
         _stop_on_needed(network, unknown, files.name)
     changed = {a.variable for event in network.events for a in event.assignments}
-    volumes = {
+    sizes = {
         c.id: units.picolitres(float(p0[module.param_names.index(c.id)]), c.unit)
         for c in network.compartments
         if c.id in module.param_names and c.id not in changed and c.dimensions == 3.0
     }
+    volumes = {name: size for name, size in sizes.items() if size is not None}
     return CompiledModel(
         info=info,
         context=files.context,
@@ -165,7 +203,7 @@ def _compiled(
         atol=_atol(y0, units.molecules_per(network.units.substance)),
         cell_volume_pL=_cell_volume(info, volumes),
         volumes_pL=volumes,
-        seconds_per_time=units.seconds_per(network.units.time),
+        seconds_per_time=units.seconds_per(network.units.time) or 1.0,
         molecules_per_amount=units.molecules_per(network.units.substance),
         source=dict(files.texts),
         digest=network.digest(),

@@ -12,6 +12,7 @@ from mir21sim.compiler import cache
 from mir21sim.compiler.equations import Equations, equations
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import CodegenError, InputError, UnknownNameError
+from mir21sim.model.border import Border
 from mir21sim.model.info import ModelInfo
 from mir21sim.model.network import Network
 
@@ -131,6 +132,11 @@ class CompiledModel:
             index.setflags(write=False)
             self._needed[wanted] = index
         return self._needed[wanted]
+
+    @cached_property
+    def border(self) -> Border:
+        """The units in which times and amounts enter and leave."""
+        return Border.of(self.network)
 
     @property
     def id(self) -> str:

@@ -57,13 +57,14 @@ def dataset(
     *,
     messages: Sequence[str],
     attributes: Mapping[str, Any],
+    time_unit: str = "h",
 ) -> xr.Dataset:
     """Return results as a Dataset.
 
     Parameters
     ----------
     axes : the swept dimensions; runs are in C order over them
-    times_h : float array, shape (n_time,), h
+    times_h : float array, shape (n_time,), in `time_unit`
     outputs : (name, unit, label) of each selected quantity
     results : what the solver returned, shape (n_run, n_time, n_select)
     messages : one sentence per run, "" for a good one
@@ -75,7 +76,7 @@ def dataset(
         name: (name, values, {"units": unit, "long_name": label})
         for name, (_, values, unit, label) in zip(names, axes, strict=True)
     }
-    coords["time"] = ("time", times_h, {"units": "h", "long_name": "time"})
+    coords["time"] = ("time", times_h, {"units": time_unit, "long_name": "time"})
     data: dict[str, Any] = {}
     for k, (name, unit, label) in enumerate(outputs):
         values = results.values[:, :, k].reshape(*shape, times_h.size)

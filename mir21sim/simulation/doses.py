@@ -3,13 +3,15 @@
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from mir21sim.errors import InputError
-from mir21sim.units import SECONDS_PER_HOUR, parse_quantity, seconds
+from mir21sim.model.border import Border
+from mir21sim.units import SECONDS_PER_HOUR, parse_quantity, seconds, time_unit
 
 Mode: TypeAlias = Literal["bolus", "infusion", "set"]
+Clock: TypeAlias = Literal["", "s", "h", "mixed", "own"]
 
 _DOSE = re.compile(
     r"\s*(?P<target>[A-Za-z_]\w*)\s*=\s*(?P<amount>[^@]+?)\s*@\s*(?P<time>[^/:]+?)\s*"
@@ -24,15 +26,18 @@ class Dose:
 
     Parameters
     ----------
-    time : float, h, when the first one is given
+    time : float, when the first one is given, in h, or in `clock`
     amount : float, >= 0, in `unit`: added as a whole (bolus), over `duration`
         (infusion), or the level that the medium is set to (set; 0 is a washout)
     target : id of the species that receives it
     unit : e.g. "nM" or "ng/ml"; empty for the unit of the model's input
-    interval : float, h, between the doses of a series (NONMEM ``II``)
+    interval : float, as `time`, between the doses of a series (NONMEM ``II``)
     additional : int, number of doses after the first (NONMEM ``ADDL``)
-    duration : float, h, of an infusion (``TINF``)
+    duration : float, as `time`, of an infusion (``TINF``)
     mode : "bolus", "infusion" or "set"
+    clock : how the times were given: "" for bare numbers (hours in our models, the
+        file's own unit in a guest's), "s" or "h" for times with units (all in seconds;
+        any), "mixed" for both; "own" for times in the unit of a guest's file
 
     Raises
     ------
@@ -54,6 +59,7 @@ class Dose:
     additional: int = 0
     duration: float = 0.0
     mode: Mode = "bolus"
+    clock: Clock = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for label in ("time", "amount", "interval", "duration"):
@@ -124,6 +130,7 @@ class Dose:
             additional=count - 1,
             duration=hours.get("duration", 0.0),
             mode=mode,
+            clock=_clock([match[key] for key in hours]),
         )
 
     @classmethod
@@ -151,10 +158,51 @@ class Dose:
         amount = f"{_short(self.amount)} {self.unit}".strip()
         if self.mode == "set":
             amount = f"set {amount}" if self.amount else "wash"
-        duration = f":{_short(self.duration)}h" if self.duration else ""
-        every = f"/{_short(self.interval)}hx{self.additional + 1}"
+        h = "" if self.clock == "own" else "h"
+        duration = f":{_short(self.duration)}{h}" if self.duration else ""
+        every = f"/{_short(self.interval)}{h}x{self.additional + 1}"
         series = every if self.additional else ""
-        return f"{self.target}={amount}@{_short(self.time)}h{duration}{series}"
+        return f"{self.target}={amount}@{_short(self.time)}{h}{duration}{series}"
+
+    def within(self, border: Border) -> "Dose":
+        """Return the dose with its times in the unit of time of a model's border.
+
+        Raises
+        ------
+        InputError
+            For times that cannot be converted, since the file declares no unit.
+        """
+        if not border.is_guest or self.clock == "own":
+            return self
+        if self.clock == "mixed":
+            raise InputError(
+                f"Dose `{self}`: give all of its times with a unit or none."
+            )
+        factor = 1.0
+        if self.clock:
+            per_unit = 1.0 / SECONDS_PER_HOUR if self.clock == "s" else 1.0
+            shown = f"{self.time / per_unit:.12g} {self.clock}"
+            start = border.time(shown, f"the time of dose `{self.target}`")
+            factor = start / self.time if self.time else border.time(f"1 {self.clock}")
+            factor *= 1.0 if self.time else 1.0 / per_unit
+        return replace(
+            self,
+            time=self.time * factor,
+            interval=self.interval * factor,
+            duration=self.duration * factor,
+            clock="own",
+        )
+
+
+def _clock(times: list[str]) -> Clock:
+    """Return how the times of a dose are given; zero is the same in every unit."""
+    found = {parse_quantity(t, "time") for t in times}
+    names = {unit and time_unit(unit, "time") for value, unit in found if value != 0.0}
+    if len(names) > 1 and "" in names:
+        return "mixed"
+    if not names - {""}:
+        return ""
+    return "s" if names == {"s"} else "h"
 
 
 def _amount(text: str, what: str) -> tuple[float, str, Mode]:
@@ -187,6 +235,12 @@ class Protocol:
         if isinstance(doses, (str, Dose)):
             doses = [doses]
         return cls(tuple(d if isinstance(d, Dose) else Dose.parse(d) for d in doses))
+
+    def within(self, border: Border) -> "Protocol":
+        """Return the protocol in the unit of time of a model's border."""
+        if not border.is_guest:
+            return self
+        return Protocol(tuple(dose.within(border) for dose in self.doses))
 
     def targets(self) -> tuple[str, ...]:
         """Return the species dosed, in order, without repetition."""

@@ -26,13 +26,13 @@ def describe(
     y, t = found.y_end[run], float(found.t_end[run])
     if not math.isfinite(t) or status == SolverStatus.NO_RESTING_STATE:
         return text
-    hours = t * model.seconds_per_time / 3600.0
+    border = model.border
     event = int(found.culprit[run])
     if event >= 0:
         culprit = f", event `{model.network.events[event].id}`"
     else:
         culprit = suspect(model, status, t, y, p=arranged.problem.p[run], atol=atol)
-    return f"At {hours:.4g} h{culprit}: {text}"
+    return f"At {t / border.per_time:.4g} {border.time_unit}{culprit}: {text}"
 
 
 def suspect(

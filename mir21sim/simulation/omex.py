@@ -138,16 +138,18 @@ def _sedml(
         simulationReference="simulation",
     )
     generators = ET.SubElement(root, "listOfDataGenerators")
-    hours = ex.Call("times", (ex.Symbol(_TIME), ex.Number(_hours_per_time(model))))
-    _generator(generators, "generator_time", "time [h]", hours, {_TIME: ""})
+    shown = ex.Call("times", (ex.Symbol(_TIME), ex.Number(_shown_per_time(model))))
+    title = f"time [{model.border.time_unit}]"
+    _generator(generators, "generator_time", title, shown, {_TIME: ""})
     for k in range(len(arranged.outputs)):
         _output_generator(generators, model, arranged, k)
-    _outputs(ET.SubElement(root, "listOfOutputs"), arranged)
+    _outputs(ET.SubElement(root, "listOfOutputs"), arranged, title)
     return _document(root)
 
 
-def _hours_per_time(model: CompiledModel) -> float:
-    return model.seconds_per_time / 3600.0
+def _shown_per_time(model: CompiledModel) -> float:
+    """Return the time unit of the border in one model unit of time."""
+    return 1.0 / model.border.per_time
 
 
 def _time_course(
@@ -268,7 +270,7 @@ def _generator(
     sbml_writer.write_formula(item, formula)
 
 
-def _outputs(parent: ET.Element, arranged: Arranged) -> None:
+def _outputs(parent: ET.Element, arranged: Arranged, time_title: str) -> None:
     """Write the report of all quantities, and a plot of them over time."""
     names = ["time", *(output.name for output in arranged.outputs)]
     keys = ["generator_time", *(f"generator_{k}" for k in range(1, len(names)))]
@@ -278,7 +280,7 @@ def _outputs(parent: ET.Element, arranged: Arranged) -> None:
     for k, (name, key) in enumerate(zip(names, keys, strict=True)):
         _add(report, "dataSet", id=f"data_{k}", label=name, dataReference=key)
     plot = _add(parent, "plot2D", id="plot", name="time course")
-    for axis, title in (("xAxis", "time [h]"), ("yAxis", "")):
+    for axis, title in (("xAxis", time_title), ("yAxis", "")):
         _add(plot, axis, type="linear", **({"name": title} if title else {}))
     curves = ET.SubElement(plot, "listOfCurves")
     for k, (name, key) in enumerate(zip(names[1:], keys[1:], strict=True), start=1):

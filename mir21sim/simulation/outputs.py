@@ -9,8 +9,9 @@ import numpy as np
 from mir21sim import units
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.border import UNDECLARED, concentration_unit, unit_name
 from mir21sim.model.info import unique
-from mir21sim.model.network import Species
+from mir21sim.model.network import Compartment, Species
 from mir21sim.solvers.problem import Selection, Source
 from mir21sim.units import UnitParts
 
@@ -29,9 +30,29 @@ class Output:
 
 def amount_unit(model: CompiledModel) -> str:
     """Return the unit in which amounts are reported."""
-    if model.molecules_per_amount is not None:
-        return "molecule"
-    return units.parts_text(model.network.units.substance)
+    if model.border.is_guest:
+        return unit_name(model.network.units.substance)
+    return "molecule"
+
+
+def start_unit(model: CompiledModel, name: str) -> str:
+    """Return the unit in which the start of a state is given."""
+    pool = species_of(model).get(name)
+    if pool is None:
+        return _stated(model, _Known.of(model).units.get(name))
+    if model.border.means_concentration(pool):
+        return concentration_unit(pool, _home(model, pool).unit)
+    return model.border.amount_unit(pool)
+
+
+def _stated(model: CompiledModel, unit: UnitParts | None) -> str:
+    """Return the text of a declared unit; of none in a guest that there is none."""
+    return unit_name(unit) if model.border.is_guest else units.parts_text(unit)
+
+
+def _home(model: CompiledModel, pool: Species) -> Compartment:
+    """Return the compartment of a species."""
+    return next(c for c in model.network.compartments if c.id == pool.compartment)
 
 
 def default_outputs(model: CompiledModel) -> tuple[str, ...]:
@@ -47,8 +68,9 @@ def select_outputs(
 ) -> tuple[tuple[Output, ...], Selection]:
     """Resolve names to what solvers keep.
 
-    ``A`` is molecules, ``[A]`` is nM, a rule variable or parameter has its own unit, a
-    reaction's id is its rate.
+    ``A`` is molecules and ``[A]`` nM in our models. In a guest's ``A`` is what the file
+    means by it and ``[A]`` its concentration, in the units of the file. A rule variable
+    or parameter has its own unit, a reaction's id is its rate.
     """
     outputs, rows, known = [], [], _Known.of(model)
     for name in unique(names):
@@ -107,15 +129,22 @@ def _resolve(model: CompiledModel, known: _Known, name: str) -> tuple[Output, _R
     if place is None:
         names = unique((*model.network.ids(), *model.rate_names))
         raise UnknownNameError("quantity to observe", name, names)
+    if pool is not None and model.border.means_concentration(pool):
+        return _concentration(model, known, name, species=bare, label=label)
     if pool is not None:
-        scale = model.molecules_per_amount or 1.0
-        return Output(name, amount_unit(model), label), _row(place, scale)
+        return Output(name, model.border.amount_unit(pool), label), _row(place)
     if bare in model.rate_names:
-        extent = units.parts_text(model.network.units.extent)
-        time = units.parts_text(model.network.units.time)
-        unit = f"{extent}/{time}" if extent and time else ""
-        return Output(name, unit, f"rate of {bare}"), _row(place)
-    return Output(name, units.parts_text(known.units.get(bare)), label), _row(place)
+        return Output(name, _rate_unit(model), f"rate of {bare}"), _row(place)
+    return Output(name, _stated(model, known.units.get(bare)), label), _row(place)
+
+
+def _rate_unit(model: CompiledModel) -> str:
+    """Return the unit of a reaction's rate, "" where a file of ours leaves it open."""
+    declared = model.network.units
+    if declared.extent is not None and declared.time is not None:
+        extent, time = map(units.parts_text, (declared.extent, declared.time))
+        return f"{extent}/{time}"
+    return UNDECLARED if model.border.is_guest else ""
 
 
 def _row(
@@ -129,21 +158,40 @@ def _row(
 def _concentration(
     model: CompiledModel, known: _Known, name: str, *, species: str, label: str
 ) -> tuple[Output, _Row]:
-    """Return a species over the size of its compartment, whatever that does, in nM."""
+    """Return a species over the size of its compartment, whatever that does."""
     pool = known.species.get(species)
     if pool is None:
         raise UnknownNameError("species", species, tuple(known.species))
-    home = next(c for c in model.network.compartments if c.id == pool.compartment)
+    home = _home(model, pool)
+    above, below = known.places[species], known.places[home.id]
+    if model.border.is_guest:
+        if home.id in _points(model):
+            return Output(name, model.border.amount_unit(pool), label), _row(above)
+        label = f"{label} concentration" if name.startswith("[") else label
+        unit = concentration_unit(pool, home.unit)
+        return Output(name, unit, label), _row(above, 1.0, below)
+    per_size = units.picolitres(1.0, home.unit)
     if home.dimensions != 3.0:
         raise InputError(
             f"`{species}` is in compartment `{home.id}` of {home.dimensions:g} "
             f"dimensions, so it has no molar concentration; observe `{species}`."
         )
-    above, below = known.places[species], known.places[home.id]
+    if per_size is None:
+        return Output(name, UNDECLARED, f"{label} concentration"), _row(
+            above, 1.0, below
+        )
     # 1 nM in 1 pL is 602.2 molecules; the size may change or be swept, so it divides.
-    per_size = units.AVOGADRO * 1e-21 * units.picolitres(1.0, home.unit)
-    scale = (model.molecules_per_amount or 1.0) / per_size
+    scale = 1.0 / (units.AVOGADRO * 1e-21 * per_size)
     return Output(name, "nM", f"{label} concentration"), _row(above, scale, below)
+
+
+def _points(model: CompiledModel) -> set[str]:
+    """Return the compartments without a size to divide by."""
+    return {
+        c.id
+        for c in model.network.compartments
+        if c.id not in {*model.param_names, *model.state_names, *model.assigned_names}
+    }
 
 
 def species_of(model: CompiledModel) -> dict[str, Species]:

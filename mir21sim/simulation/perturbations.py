@@ -16,6 +16,7 @@ from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import Gene, unique
+from mir21sim.simulation.meaning import sizes_of_home
 from mir21sim.units import parse_quantity
 
 _RELATIVE = re.compile(r"(.*\S)\s*[x×]")
@@ -27,7 +28,8 @@ class Clamp:
 
     Parameters
     ----------
-    value : float, >= 0: molecules, or times the resting amount of the same run
+    value : float: molecules (in a guest's file the species' own unit; below 0 only for
+        variables that are no species), or times the resting amount of the same run
     relative : whether `value` counts resting amounts
     """
 
@@ -35,9 +37,10 @@ class Clamp:
     relative: bool = False
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.value) or self.value < 0:
+        if not math.isfinite(self.value) or (self.relative and self.value < 0):
             raise InputError(
-                f"A clamp must be a finite level of 0 or more, got {self.value:g}."
+                "A clamp must be a finite level, or a factor of 0 or more on the "
+                f"resting level, got {self.value:g}."
             )
 
     @classmethod
@@ -220,6 +223,11 @@ def clamped_states(model: CompiledModel, perturb: Perturbations) -> dict[int, Cl
             known = unique((*model.info.genes, *model.state_names))
             raise UnknownNameError("species to clamp", name, known)
         row = model.state_names.index(species)
+        if clamp.value < 0 and any(s.id == species for s in model.network.species):
+            raise InputError(
+                f"`{species}` is an amount and cannot be clamped below 0: "
+                f"{clamp.value:g}."
+            )
         if row in rows:
             raise InputError(f"`{species}` is clamped twice.")
         rows[row] = clamp
@@ -236,12 +244,15 @@ def frozen(model: CompiledModel, perturb: Perturbations) -> BoolArray | None:
     return mask
 
 
-def clamped(model: CompiledModel, perturb: Perturbations, y0: FloatArray) -> FloatArray:
+def clamped(
+    model: CompiledModel, perturb: Perturbations, y0: FloatArray, p: FloatArray
+) -> FloatArray:
     """Return start states with the clamped ones at their level, (n_run, n_state)."""
     moved = np.array(y0)
-    per_amount = model.molecules_per_amount or 1.0
     for row, clamp in clamped_states(model, perturb).items():
-        moved[:, row] = (
-            y0[:, row] * clamp.value if clamp.relative else clamp.value / per_amount
-        )
+        if clamp.relative:
+            moved[:, row] = y0[:, row] * clamp.value
+        else:
+            size = sizes_of_home(model, model.state_names[row], y0, p)
+            moved[:, row] = clamp.value * size
     return moved

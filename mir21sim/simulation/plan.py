@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
@@ -46,7 +45,7 @@ class Plan:
     Attributes
     ----------
     treatment : of all runs; the doses of a swept target give the times only
-    times_h : float array, shape (n_time,), h
+    times_h : float array, shape (n_time,), in the time unit of the model's border (h)
     observe : names to keep
     over : swept name to (values, unit or "")
     cells : parameter or species to float array, shape (n_cell,): the values of each
@@ -75,6 +74,8 @@ class Plan:
         if isinstance(observe, str):
             observe = [observe]
         kept = observe or [n for n in default_outputs(model) if n not in over]
+        doses = Protocol(treatment.doses).within(model.border).doses
+        treatment = replace(treatment, doses=doses)
         return cls(treatment, times_h, tuple(kept), over, cells or {})
 
 
@@ -118,7 +119,7 @@ def check_tolerances(
 
 
 def checked_times(times: npt.ArrayLike) -> FloatArray:
-    """Return explicit output times in h after checking that they ascend."""
+    """Return explicit output times after checking that they ascend."""
     result = np.atleast_1d(np.asarray(times, dtype=float))
     if result.ndim != 1 or result.size < 2 or not np.isfinite(result).all():
         raise InputError("`times` must be 1-D and finite, with 2 times or more.")
@@ -134,17 +135,35 @@ def output_times(
     points: int,
     times: npt.ArrayLike | None = None,
 ) -> FloatArray:
-    """Return the output times in h from a range or an explicit list.
+    """Return the output times, in the border's unit, from a range or explicit list.
 
     Without an end, the range ends at the default end of the model.
     """
     if times is not None:
         return checked_times(times)
-    end = model.info.end_h if end is None else end
-    first = units.seconds(start, "start") / SECONDS_PER_HOUR
-    last = units.seconds(end, "end") / SECONDS_PER_HOUR
+    border = model.border
+    first = border.time(start, "start")
+    last = default_end(model) if end is None else border.time(end, "end")
     if not last > first:
-        raise InputError(f"The end ({last:g} h) must be after the start ({first:g} h).")
+        unit = border.time_unit
+        raise InputError(
+            f"The end ({last:g} {unit}) must be after the start ({first:g} {unit})."
+        )
     if points < 2:
         raise InputError(f"`points` must be 2 or more, got {points}.")
     return np.linspace(first, last, points)
+
+
+GUEST_END = 100.0
+"""End of a run of a guest's file where none is asked for, in its own unit of time."""
+
+
+def default_end(model: CompiledModel) -> float:
+    """Return the end of a run where none is asked for, in the border's unit of time.
+
+    A guest ends at ``GUEST_END`` of its own units, unless its `.toml` gives hours.
+    """
+    seconds = model.border.seconds
+    if model.border.is_guest and (seconds is None or "toml" not in model.source):
+        return GUEST_END
+    return model.info.end_h * SECONDS_PER_HOUR / (seconds or 1.0)

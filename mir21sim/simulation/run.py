@@ -111,6 +111,7 @@ def execute(
         found,
         messages=messages,
         attributes=_attributes(model, options, method, record),
+        time_unit=model.border.time_unit,
     )
     return Executed(
         dataset=labelled,
@@ -153,7 +154,9 @@ def prepare(
     if equilibrate:
         y0, status = resting_states(model, y0, problem.p, method, n_jobs=n_jobs)
     if problem.frozen is not None:
-        y0 = perturbing.clamped(model, plan.treatment.perturbations, y0)
+        y0 = perturbing.clamped(
+            model, plan.treatment.perturbations, y0, problem.p
+        )
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(

@@ -12,11 +12,11 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import Input, unique
 from mir21sim.simulation import perturbations as perturb
-from mir21sim.simulation.doses import Dose, Protocol
-from mir21sim.simulation.outputs import Output, amount_unit, select_outputs, species_of
+from mir21sim.simulation.doses import Clock, Dose, Protocol
+from mir21sim.simulation.meaning import sizes_of_home, start_amounts, unknown_name
+from mir21sim.simulation.outputs import Output, select_outputs, species_of, start_unit
 from mir21sim.simulation.plan import MAX_RUNS, Axis, Plan
 from mir21sim.solvers.problem import Action, Problem, Schedule
-from mir21sim.units import SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,18 +60,13 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
         by_kind[kind][name] = values[columns[CELL].astype(int)]
     changed = perturb.parameter_columns(model, done.perturbations, by_kind["parameter"])
     by_kind["parameter"] |= changed
-    y0, p = model.start_values(n_run, by_kind["parameter"], by_kind["initial"])
+    y0, p = start_amounts(model, n_run, by_kind["parameter"], by_kind["initial"])
     swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
-    protocol = _with_swept_targets(plan, swept)
+    protocol = _with_swept_targets(plan, swept, is_guest=model.border.is_guest)
     schedule = _schedule(
-        model, protocol, plan.times_h, swept=swept, columns=columns, n_run=n_run
+        model, protocol, plan.times_h, swept=swept, columns=columns, starts=(y0, p)
     )
-    for name in plan.observe:
-        if name in plan.over:
-            raise InputError(
-                f"`{name}` is swept and observed under one name; observe it as "
-                f"`[{name}]`, its concentration."
-            )
+    _stop_on_observed_axes(model, plan)
     outputs, selection = select_outputs(model, plan.observe)
     species = species_of(model)
     amounts = np.array([name in species for name in model.state_names], bool)
@@ -79,13 +74,24 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
     problem = Problem(
         y0=y0,
         p=p,
-        times=plan.times_h * (SECONDS_PER_HOUR / model.seconds_per_time),
+        times=plan.times_h * model.border.per_time,
         schedule=schedule,
         selection=selection,
         amounts=amounts,
         frozen=_frozen(model, plan, swept=by_kind["initial"], doses=schedule.state),
     )
     return Arranged(problem, axes, outputs, plan.times_h, protocol)
+
+
+def _stop_on_observed_axes(model: CompiledModel, plan: Plan) -> None:
+    """Stop where one name would be both a dimension and a variable of the result."""
+    for name in plan.observe:
+        if name not in plan.over:
+            continue
+        remedy = "leave it out of the observed names: it is a coordinate of the result"
+        if name in species_of(model) and not model.border.is_guest:
+            remedy = f"observe it as `[{name}]`, its concentration"
+        raise InputError(f"`{name}` is both swept and observed; {remedy}.")
 
 
 CELL = "cell"
@@ -132,13 +138,12 @@ def _checked(model: CompiledModel, kind: str, name: str, value: float) -> float:
     """Return a fixed override after checking its name and value."""
     known = model.param_names if kind == "parameter" else model.state_names
     if name not in known:
-        raise UnknownNameError(
-            "parameter" if kind == "parameter" else "species", name, known
-        )
+        words = "parameter" if kind == "parameter" else "species"
+        raise unknown_name(model, words, name, known)
     value = float(value)
     if not math.isfinite(value):
         raise InputError(f"`{name}` must be finite, got {value}.")
-    if kind == "initial" and value < 0:
+    if kind == "initial" and value < 0 and name in species_of(model):
         raise InputError(
             f"The initial amount of `{name}` must not be negative: {value:g}."
         )
@@ -161,7 +166,8 @@ def _axis(
             )
         entry = dose_input(model, name)
         said = next((d.unit for d in protocol.doses if d.target == name and d.unit), "")
-        return Axis(name, "dose", values, unit or said or entry.unit, entry.label)
+        shown = unit or said or entry.unit or start_unit(model, entry.species)
+        return Axis(name, "dose", values, shown, entry.label)
     if unit:
         raise InputError(
             f"`{name}` is swept in the model's own unit; only doses take another, "
@@ -169,14 +175,14 @@ def _axis(
         )
     if name in model.param_names:
         parameter = {p.id: p for p in model.network.parameters}.get(name)
-        text = units.parts_text(parameter.unit) if parameter else ""
+        text = start_unit(model, name) if parameter else ""
         return Axis(name, "parameter", values, text, name)
     if name in model.state_names:
-        if (values < 0).any():
+        if (values < 0).any() and name in species_of(model):
             raise InputError(f"`{name}` must not start negative: {values.min():g}.")
-        return Axis(name, "initial", values, amount_unit(model), f"initial {name}")
+        return Axis(name, "initial", values, start_unit(model, name), f"initial {name}")
     known = unique((*model.info.inputs, *model.param_names, *model.state_names))
-    raise UnknownNameError("name to sweep over", name, known)
+    raise unknown_name(model, "name to sweep over", name, known)
 
 
 def dose_input(model: CompiledModel, name: str) -> Input:
@@ -186,14 +192,17 @@ def dose_input(model: CompiledModel, name: str) -> Input:
     if name not in model.state_names:
         known = unique((*model.info.inputs, *model.state_names))
         raise UnknownNameError("dose target", name, known)
-    return Input(species=name, label=name, unit="nM")
+    return Input(species=name, label=name, unit="" if model.border.is_guest else "nM")
 
 
-def _with_swept_targets(plan: Plan, swept: Mapping[str, Axis]) -> Protocol:
+def _with_swept_targets(
+    plan: Plan, swept: Mapping[str, Axis], *, is_guest: bool
+) -> Protocol:
     """Return the protocol with a dose at the start for swept targets that have none."""
     start = float(plan.times_h[0])
+    clock: Clock = "own" if is_guest else ""
     extra = [
-        Dose(start, 0.0, name, axis.unit)
+        Dose(start, 0.0, name, axis.unit, clock=clock)
         for name, axis in swept.items()
         if name not in Protocol(plan.treatment.doses).targets()
     ]
@@ -207,22 +216,24 @@ def _schedule(
     *,
     swept: Mapping[str, Axis],
     columns: Mapping[str, FloatArray],
-    n_run: int,
+    starts: tuple[FloatArray, FloatArray],
 ) -> Schedule:
     """Return every dose of every run as timed actions on states, in molecules."""
     start, end = float(times_h[0]), float(times_h[-1])
-    per_hour = SECONDS_PER_HOUR / model.seconds_per_time
+    per_hour = model.border.per_time
+    n_run = len(starts[0])
     rows: list[tuple[float, int, Action, FloatArray]] = []
     for dose in protocol.doses:
         entry = dose_input(model, dose.target)
         if dose.time < start or dose.time > end:
             raise InputError(
-                f"The dose `{dose}` lies outside the run, {start:g} h to {end:g} h."
+                f"The dose `{dose}` lies outside the run, {start:g} to {end:g} "
+                f"{model.border.time_unit}."
             )
         axis = swept.get(dose.target)
         is_swept = axis is not None and dose.mode != "set"
         unit = axis.unit if axis is not None and is_swept else dose.unit or entry.unit
-        per_unit = molecules_per_unit(model, entry, unit)
+        per_unit = _per_unit(model, entry, unit, starts)
         amount = columns[dose.target] if is_swept else np.full(n_run, dose.amount)
         state = model.state_index(dose.target)
         for time in dose.times():
@@ -261,6 +272,21 @@ def _actions(
     ]
 
 
+def _per_unit(
+    model: CompiledModel,
+    entry: Input,
+    unit: str,
+    starts: tuple[FloatArray, FloatArray],
+) -> FloatArray | float:
+    """Return the model amounts, one a run, that one unit of a dose makes.
+
+    Without a unit, a dose of a guest is in the file's own meaning of the species.
+    """
+    if model.border.is_guest and unit in ("", start_unit(model, entry.species)):
+        return sizes_of_home(model, entry.species, *starts)
+    return molecules_per_unit(model, entry, unit)
+
+
 def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
     """Return the model amount that one unit of a dose puts into its compartment."""
     what = f"dose `{entry.species}`"
@@ -271,16 +297,24 @@ def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
         molecules = entry.molecules_per_unit
     else:
         home = species_of(model)[entry.species].compartment
-        volume = _constant_volume(model, entry.species, home)
+        volume = _constant_volume(model, entry.species, home, unit)
         molecules = units.molecules(1.0, unit, volume, what)
-    return molecules / (model.molecules_per_amount or 1.0)
+    if model.molecules_per_amount is None:
+        raise InputError(
+            f"The model declares no amount that {what} in `{unit}` can be converted "
+            "to; give a bare number, in the model's own unit."
+        )
+    return molecules / model.molecules_per_amount
 
 
-def _constant_volume(model: CompiledModel, species: str, home: str) -> float:
+def _constant_volume(model: CompiledModel, species: str, home: str, unit: str) -> float:
     """Return the volume of a compartment, pL; one that changes converts nothing."""
+    if home not in model.volumes_pL and units.is_amount(unit):
+        return math.nan  # which no amount needs
     if home not in model.volumes_pL:
         raise InputError(
             f"`{species}` is in compartment `{home}`, which is no volume of constant "
-            "size, so nM cannot be turned into molecules; give amounts."
+            f"size in a declared unit, so {unit} cannot be turned into an amount; give "
+            "a bare number, in the model's own unit."
         )
     return model.volumes_pL[home]

@@ -14,7 +14,7 @@ from mir21sim.model.formats.sbml_reader import read_sbml
 from mir21sim.simulation import dataset as results
 
 FAST = ["--backend", "numpy", "--points", "5"]
-END = ["--end", "2h"]
+END = ["--end", "2"]
 NET = support.network(
     {"miR21": 100.0, "PTEN": 10.0},
     {"k_in": 2.0, "k_out": 0.5},
@@ -62,7 +62,7 @@ def test_info_lint_and_sources(path, capsys):
 
 def test_simulate_to_every_kind_of_file(path, capsys):
     for kind in ("nc", "csv", "omex"):
-        dose = ["--dose", "miR21=wash@1h"]
+        dose = ["--dose", "miR21=wash@1"]
         assert run("simulate", path, *END, *FAST, *dose, "-o", f"r.{kind}") == 0
     assert "PTEN" in capsys.readouterr().out
     with zipfile.ZipFile("r.omex") as archive:
@@ -110,7 +110,7 @@ def test_verify_and_its_file(path, capsys):
         (["simulate", "--observe", "PTN"], ["PTN", "`PTEN`"]),
         (["simulate", "--set", "k_our=1"], ["k_our", "`k_out`"]),
         (["simulate", "--init", "PTENN=1"], ["PTENN", "`PTEN`"]),
-        (["simulate", "--dose", "miR12=1 nM@0h"], ["miR12", "`miR21`"]),
+        (["simulate", "--dose", "miR12=1@0"], ["miR12", "`miR21`"]),
         (["simulate", "--knockdown", "PTEN=50"], ["PTEN"]),
         (["sweep", "--over", "k_inn=1,2"], ["k_inn", "`k_in`"]),
         (["verify", "--with", "copassi"], ["copassi", "`copasi`"]),

@@ -3,56 +3,21 @@
 from dataclasses import replace
 
 import pytest
-import support
-from support import ITEM, PICOLITRE, expr, reaction
+from sound import (
+    SOUND,
+    messages,
+    only,
+    with_rate,
+    with_rule,
+)
+from support import expr, reaction
 
-from mir21sim.compiler import load as library
 from mir21sim.errors import ModelError
-from mir21sim.model import expressions, lint, sources, unit_check
 from mir21sim.model import files as model_files
+from mir21sim.model import lint, sources, unit_check
 from mir21sim.model import metadata as model_metadata
 from mir21sim.model import network as ir
 from mir21sim.model.sources import SourcedNumber
-
-SECOND = (("second", 1.0, 0, 1.0),)
-PER_S = (("second", -1.0, 0, 1.0),)
-PER_MOLECULE_S = (("item", -1.0, 0, 1.0), ("second", -1.0, 0, 1.0))
-DIMENSIONLESS = (("dimensionless", 1.0, 0, 1.0),)
-LITRE = (("litre", 1.0, 0, 1.0),)
-
-SOUND = support.network(
-    {"A": 3.0, "B": 1.0},
-    {"k1": 0.5, "k2": 0.1},
-    [reaction("r1", "A -> B", "k1*A"), reaction("r2", "B ->", "k2*B")],
-    rules={"total": "A + B"},
-    units=ir.ModelUnits(SECOND, ITEM, PICOLITRE, ITEM),
-)
-
-
-def with_units(**units):
-    """Return the sound network with units of its parameters; others stay open."""
-    parameters = tuple(replace(p, unit=units.get(p.id)) for p in SOUND.parameters)
-    return replace(SOUND, parameters=parameters)
-
-
-def with_rate(rate, arrow="A -> B", net=SOUND):
-    """Return the network with another first reaction."""
-    return replace(net, reactions=(reaction("r1", arrow, rate), *net.reactions[1:]))
-
-
-def with_rule(variable, formula, kind="assignment", net=SOUND):
-    return replace(net, rules=(*net.rules, ir.Rule(kind, variable, expr(formula))))
-
-
-def messages(issues, check):
-    assert all(issue.severity in ("error", "warning") for issue in issues)
-    return [issue.message for issue in issues if issue.check == check]
-
-
-def only(issues, check):
-    found = messages(issues, check)
-    assert len(found) == 1, found
-    return found[0]
 
 
 def test_a_sound_network_has_no_issue():
@@ -165,124 +130,6 @@ def test_a_boundary_species_may_have_both():
     assert messages(lint.structure_issues(net), "rule") == []
 
 
-# -------------------------------------------------------------------------- units
-def unit_message(net):
-    issues = unit_check.unit_issues(net)
-    assert [issue.check for issue in issues] == ["units"]
-    return issues[0].message
-
-
-@pytest.mark.parametrize("rate", ["k1*A", "A*k1"], ids=["k first", "k last"])
-def test_a_rate_with_a_wrong_unit_suggests_the_unit_of_its_constant(rate):
-    shown = unit_message(with_rate(rate, net=with_units(k1=PER_MOLECULE_S, k2=PER_S)))
-    assert shown == (
-        f"r1 `{rate}`: 1/s, expected molecule/s; `k1` [1/(molecule·s)] should be [1/s]."
-    )
-
-
-def test_a_difference_of_rates_is_mended_at_its_constants():
-    net = with_rate(
-        "k1*A*B - k2*B", net=with_units(k1=PER_MOLECULE_S, k2=PER_MOLECULE_S)
-    )
-    shown = unit_message(replace(net, reactions=net.reactions[:1]))
-    assert shown == (
-        "r1 `k1*A*B - k2*B`: `k1*A*B` is molecule/s but `k2*B` is 1/s, "
-        "so `k1*A*B - k2*B` has no unit."
-    )
-
-
-def test_a_sum_of_unlike_units_names_both_terms():
-    shown = unit_message(with_rule("odd", "A + k1", net=with_units(k1=PER_S)))
-    assert shown == (
-        "odd `A + k1`: `A` is molecule but `k1` is 1/s, so `A + k1` has no unit."
-    )
-
-
-def test_litres_and_picolitres_do_not_add_up():
-    net = with_rule("odd", "cell + v")
-    net = replace(net, parameters=(*net.parameters, ir.Parameter("v", 1.0, LITRE)))
-    assert "`cell` is pL but `v` is l" in unit_message(net)
-
-
-def test_a_function_of_something_with_a_unit_is_refused():
-    net = with_rule("odd", "exp(k1*A)", net=with_units(k1=PER_S))
-    assert unit_message(net) == (
-        "odd `exp(k1*A)`: `k1*A` in `exp(k1*A)` is molecule/s, expected dimensionless."
-    )
-
-
-def test_an_exponent_has_no_unit():
-    net = with_rule("odd", "A**k1", net=with_units(k1=PER_S))
-    assert "the exponent `k1` is 1/s, expected dimensionless" in unit_message(net)
-
-
-def test_a_rule_must_have_the_unit_of_its_variable():
-    net = with_units(k1=PER_S, total=PER_S)
-    assert unit_message(net) == "total `A + B`: molecule, expected 1/s."
-
-
-def test_an_initial_assignment_must_have_the_unit_of_its_variable():
-    starts = (ir.InitialAssignment("A", expr("k1")),)
-    net = replace(with_units(k1=PER_S), initial_assignments=starts)
-    assert unit_message(net) == "A `k1`: 1/s, expected molecule."
-
-
-def test_a_rate_rule_has_the_unit_of_its_variable_per_time():
-    net = with_rule("A", "k1", "rate", net=with_units(k1=PER_S))
-    assert unit_message(net) == "A `k1`: 1/s, expected molecule/s."
-
-
-@pytest.mark.parametrize(
-    "formula",
-    [
-        "k2*A",  # k2 has no unit: nothing is known
-        "k1*A/(1 + A/B)",
-        "k1*A**2/(A + B)",
-        "k1*A*(A/B)**k3",
-        "k1*piecewise(A, A > 2*B, B)",
-        "k1*max(A, B)",
-        "k1*A*exp(-k1*time)",
-        "k1*(A + 0)",
-    ],
-)
-def test_consistent_units_raise_nothing(formula):
-    net = with_rate(formula, net=with_units(k1=PER_S, k3=DIMENSIONLESS))
-    net = replace(
-        net, parameters=(*net.parameters, ir.Parameter("k3", 2.0, DIMENSIONLESS))
-    )
-    assert unit_check.unit_issues(net) == []
-
-
-def test_a_concentration_is_an_amount_over_a_volume():
-    a = replace(SOUND.species[0], only_amount=False)
-    net = replace(with_units(k1=PER_S), species=(a, SOUND.species[1]))
-    assert "`A` is molecule/pL but `B` is molecule" in unit_message(
-        replace(net, reactions=())
-    )
-
-
-def test_loading_stops_at_a_unit_error_and_ignores_it_on_request():
-    text = support.to_sbml(with_rule("odd", "exp(A)"))
-    odd = '<parameter id="odd" constant="false"/></listOfParameters>'
-    files = model_files.ModelFiles(
-        "tiny", {"sbml": text.replace("</listOfParameters>", odd)}
-    )
-    with pytest.raises(
-        ModelError, match=r"tiny: odd `exp\(A\)`.*expected dimensionless"
-    ):
-        library.assemble(files, backend="numpy")
-    assert library.assemble(files, backend="numpy", unit_policy="ignore")
-
-
-def test_a_unit_error_stops_also_when_the_kernels_are_cached():
-    """Units are no part of the kernels, so a cached file says nothing about them."""
-    text = support.to_sbml(with_rate("k1*exp(A)"))
-    files = model_files.ModelFiles("tiny", {"sbml": text})
-    library.assemble(files, backend="numpy", unit_policy="ignore")
-    with pytest.raises(ModelError, match=r"r1 `k1\*exp\(A\)`.*dimensionless"):
-        library.assemble(files, backend="numpy")
-
-
 # ------------------------------------------------------------------------- advice
 def test_a_reactant_that_the_rate_does_not_notice_is_a_warning():
     issues = lint.advice(with_rate("k1*B", "A ->"))
@@ -383,34 +230,3 @@ def test_a_broken_table_is_refused_by_line():
         model_metadata.parameter_table(
             replace(files, texts={"parameters": "id\tvalue\tunit\tstatus\n"})
         )
-
-
-# ------------------------------------------------------------- rates and constraints
-PER_TIME = (("second", -1.0, 0, 1.0),)
-
-
-def test_the_unit_of_a_slope_is_that_of_its_quantity_over_time():
-    slope = expressions.Call(expressions.RATE_OF, (expressions.Symbol("A"),))
-    net = with_units(k1=PER_TIME, k2=PER_TIME)
-    right = replace(net, rules=(ir.Rule("assignment", "total", slope),))
-    total = next(p for p in right.parameters if p.id == "total")
-    others = tuple(p for p in right.parameters if p.id != "total")
-    given = replace(total, unit=(*ITEM, *PER_TIME))
-    good = replace(right, parameters=(*others, given))
-    assert unit_check.unit_issues(good) == []
-    bad = replace(right, parameters=(*others, replace(total, unit=ITEM)))
-    assert len(messages(unit_check.unit_issues(bad), "units")) == 1
-
-
-def test_the_rate_of_a_reaction_has_a_unit():
-    net = with_units(k1=PER_TIME, k2=PER_TIME)
-    rules = (ir.Rule("assignment", "total", expr("r1 + A")),)
-    assert only(unit_check.unit_issues(replace(net, rules=rules)), "units").startswith(
-        "total"
-    )
-
-
-def test_an_algebraic_rule_must_not_add_unlike_units():
-    net = replace(with_units(k1=PER_TIME, k2=PER_TIME), algebraic=(expr("A - k1"),))
-    message = only(unit_check.unit_issues(net), "units")
-    assert message.startswith("algebraic rule 1 `A - k1`: ")

@@ -145,9 +145,9 @@ def test_function_definitions_are_inlined_with_their_arguments():
 
 def test_nesting_that_would_overflow_the_parser_is_refused():
     """libSBML recurses in C++: what it cannot take ends the whole process."""
-    code = "import test_sbml as t; t.rate(t.nested(20_000))"
-    here = str(Path(__file__).parents[1])
-    path = os.pathsep.join([here, str(Path(here).parent)])
+    code = "import test_sbml_reader as t; t.rate(t.nested(20_000))"
+    folders = [Path(__file__).parent, *Path(__file__).parents[1:3]]
+    path = os.pathsep.join(map(str, folders))
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": path},

@@ -139,11 +139,12 @@ def test_rerun_repeats_perturbations(tmp_path):
     [
         ({"clamp": {"AA": 1}}, "species to clamp `AA`. Did you mean `A`"),
         ({"clamp": {"A": 1, "B": 2, "GB": 3}}, "`B` is clamped twice"),
+        ({"clamp": {"A": -1}}, "`A` is an amount and cannot be clamped below 0: -1"),
         ({"knockdown": {"B": 0.5}}, "gene to knock down `B`. Did you mean `GB`"),
         ({"overexpress": {"A_": 2}}, "gene to over-express `A_`. Did you mean `A`"),
         ({"no_site": ("GB",)}, "no `site` for the gene `GB`.*that have it: A"),
     ],
-    ids=["species", "twice", "gene", "overexpress", "site"],
+    ids=["species", "twice", "negative", "gene", "overexpress", "site"],
 )
 def test_unknown_targets_are_named_with_the_near_one(cascade, perturb, message):
     with pytest.raises(InputError, match=message):
@@ -153,7 +154,7 @@ def test_unknown_targets_are_named_with_the_near_one(cascade, perturb, message):
 @pytest.mark.parametrize(
     ("perturb", "message"),
     [
-        ({"clamp": {"A": -1}}, "level of 0 or more, got -1"),
+        ({"clamp": {"A": "-1x"}}, "factor of 0 or more.*got -1"),
         ({"clamp": {"A": "nanx"}}, "`A` must be finite|must be a number"),
         ({"clamp": {"A": "3 nM"}}, "clamped to molecules.*got `3 nM`"),
         ({"knockdown": {"A": 1.5}}, "knock-down of `A`.*0 to 1, got 1.5"),

@@ -1,5 +1,6 @@
 """What is wrong with an SBML file, or not supported, by name and id."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -20,49 +21,83 @@ _SAID_BY_US = {
 }
 """Errors of libSBML that this reader, lint or ``equations`` tell in their own words."""
 
+_ADVICE = re.compile(
+    r"Units?|Redefinition|Annotation|Notes|XHTML|SBOTerm|MetaId|Metaid|RDF|Dimensional"
+    r"|Invalid[123]D|VolumeLitreDef|VolumeMetreDef|SpatialSize"
+    r"|^Layout|^Render|^Groups|^Fbc|^UnrequiredPackagePresent|^PackageRequiredShouldBe"
+)
+"""Names of libSBML's errors that no number of a run depends on: units, annotations,
+notes, ontology terms, packages that the reader looks at itself."""
+
+
+def _advice() -> frozenset[int]:
+    """Return the numbers of libSBML's errors whose names match `_ADVICE`."""
+    return frozenset(
+        getattr(libsbml, name)
+        for name in dir(libsbml)
+        if _ADVICE.search(name) and isinstance(getattr(libsbml, name), int)
+        if getattr(libsbml, name) > _FIRST_ERROR
+    )
+
+
+_FIRST_ERROR = 10_200
+"""Smaller numbers are flags of libSBML or errors of the XML itself."""
+
+_HARMLESS = _advice()
+
 ERRORS_SHOWN = 3
 """Errors of libSBML that a message repeats; of the others it gives the number."""
 
 
 def stop_on_errors(document: Any, name: str) -> None:
     """Raise the first few of libSBML's errors, with the count of the others."""
-    errors = list(_errors(document, name))
-    told = []
-    for error in errors[:ERRORS_SHOWN]:
-        words = " ".join(error.getMessage().split())
-        told.append(f"line {error.getLine()}: {textwrap.shorten(words, 200)}")
+    errors = _errors(document, name)
+    told = [
+        f"line {line}: {textwrap.shorten(' '.join(words.split()), 200)}"
+        for line, words in errors[:ERRORS_SHOWN]
+    ]
     if told:
         more = len(errors) - len(told)
         tail = f" ({more} more errors)" if more else ""
         raise ModelError(f"{name} is not valid SBML: {'; '.join(told)}{tail}")
 
 
-def _errors(document: Any, name: str) -> Iterator[Any]:
-    """Yield what libSBML says is wrong, apart from what we say in our own words."""
-    log = document.getErrorLog()
-    if log.getNumFailsWithSeverity(libsbml.LIBSBML_SEV_ERROR) == 0:
-        model = document.getModel()
-        if model is None:
-            return
-        arity.stop_on_wrong_arity(model, name)
-        document = document.clone()
-        _unlink(document.getModel())
-        for category in (
-            libsbml.LIBSBML_CAT_MATHML_CONSISTENCY,  # lint says these in our words
-            libsbml.LIBSBML_CAT_UNITS_CONSISTENCY,
-            libsbml.LIBSBML_CAT_MODELING_PRACTICE,
-            libsbml.LIBSBML_CAT_SBO_CONSISTENCY,
-        ):
-            document.setConsistencyChecks(category, False)
-        document.checkConsistency()
-        log = document.getErrorLog()
-    for i in range(log.getNumErrors()):
-        error = log.getError(i)
-        if (
-            error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR
-            and error.getErrorId() not in _SAID_BY_US
-        ):
-            yield error
+def _errors(document: Any, name: str) -> list[tuple[int, str]]:
+    """Return (line, text) of each error of libSBML that no own message covers.
+
+    An error object of libSBML lives as long as its document: the texts are copied here,
+    while the checked clone exists.
+    """
+    found = _texts(document.getErrorLog())
+    if found:
+        return found
+    model = document.getModel()
+    if model is None:
+        return []
+    arity.stop_on_wrong_arity(model, name)
+    checked = document.clone()
+    _unlink(checked.getModel())
+    for category in (
+        libsbml.LIBSBML_CAT_MATHML_CONSISTENCY,  # lint says these in our words
+        libsbml.LIBSBML_CAT_UNITS_CONSISTENCY,
+        libsbml.LIBSBML_CAT_MODELING_PRACTICE,
+        libsbml.LIBSBML_CAT_SBO_CONSISTENCY,
+    ):
+        checked.setConsistencyChecks(category, False)
+    checked.checkConsistency()
+    return _texts(checked.getErrorLog())
+
+
+def _texts(log: Any) -> list[tuple[int, str]]:
+    """Return line and text of the errors in a log that is still alive."""
+    errors = (log.getError(i) for i in range(log.getNumErrors()))
+    return [
+        (error.getLine(), error.getMessage())
+        for error in errors
+        if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR
+        and error.getErrorId() not in _SAID_BY_US
+        and (error.isFatal() or error.getErrorId() not in _HARMLESS)
+    ]
 
 
 def _definitions(model: Any) -> Iterator[tuple[str, Any]]:
@@ -95,10 +130,25 @@ def refused_features(document: Any, model: Any) -> Iterator[str]:
     """Yield 'feature `id`' for each construct that a Network cannot hold."""
     for i in range(document.getNumPlugins() if document.getLevel() >= 3 else 0):
         prefix = document.getPlugin(i).getPackageName()
-        # libSBML shows the functions that L3V2 core itself has as a package.
-        if prefix != "l3v2extendedmath" and document.getPackageRequired(prefix):
+        if document.getPackageRequired(prefix) and _changes_values(prefix, model):
             yield f"package `{prefix}`"
     yield from refused_events(model)
     for reaction in model.getListOfReactions():
         if not reaction.isSetKineticLaw() or not reaction.getKineticLaw().isSetMath():
             yield f"reaction `{reaction.getId()}` without a rate law"
+
+
+_NO_MATHEMATICS = frozenset({"layout", "render", "groups", "l3v2extendedmath"})
+"""Packages that change no value of a run, whatever their `required` says; the last one
+is libSBML's name for the functions that L3V2 core itself has."""
+
+
+def _changes_values(prefix: str, model: Any) -> bool:
+    """Say whether a required package can change the values of a model's quantities."""
+    if prefix in _NO_MATHEMATICS:
+        return False
+    if prefix == "qual":
+        plugin = model.getPlugin(prefix)
+        used = plugin.getNumTransitions() + plugin.getNumQualitativeSpecies()
+        return bool(used)
+    return True
