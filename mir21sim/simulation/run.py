@@ -154,9 +154,7 @@ def prepare(
     if equilibrate:
         y0, status = resting_states(model, y0, problem.p, method, n_jobs=n_jobs)
     if problem.frozen is not None:
-        y0 = perturbing.clamped(
-            model, plan.treatment.perturbations, y0, problem.p
-        )
+        y0 = perturbing.clamped(model, plan.treatment.perturbations, y0, problem.p)
         if equilibrate:
             rested, status = np.flatnonzero(status == SolverStatus.OK), np.array(status)
             y0[rested], status[rested] = resting_states(

@@ -198,7 +198,7 @@ def test_missing_symbol_names_reaction_symbol_and_near_name(
 
 def test_species_driven_negative_fails_with_its_name(tmp_path, capsys):
     path = own_model(tmp_path, ["k_decay"])
-    assert run("simulate", path, "--end", "100", *FAST) == 1
+    assert run("simulate", path, "--end", "360000", *FAST) == 1
     text = sentence(capsys)
     assert "`miR21`" in text
     assert "`decay`" in text
