@@ -14,9 +14,9 @@ from mir21sim.compiler import load as library
 from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
 from mir21sim.model import network as ir
-from mir21sim.simulation import translate as arrange
+from mir21sim.simulation.options import absolute_tolerances
 from mir21sim.simulation.plan import Plan, checked_times
-from mir21sim.simulation.run import check_tolerances
+from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.solve import solve
@@ -555,8 +555,8 @@ def integrate(
         observe=observe or list(model.state_names),
         over={k: (np.asarray(v, float), "") for k, v in (over or {}).items()},
     )
-    atols = check_tolerances(model, rtol, atol)
-    problem = arrange.arrange(model, plan).problem
+    atols = absolute_tolerances(model, rtol, atol)
+    problem = translate(model, plan).problem
     results, interrupted = solve(
         model,
         problem,

@@ -28,7 +28,7 @@ from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit, select_outputs
 from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.population import Population, cell_options, simulate_population
-from mir21sim.simulation.translate import arrange
+from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.problem import Progress
 
@@ -382,7 +382,7 @@ def check_sample(
         For an unknown name, a unit that does not convert, a dose outside the times.
     """
     asked = Plan.of(model, sample.done, checked_times(times_h))
-    arrange(model, asked)
+    translate(model, asked)
 
 
 def origins(cells: xr.Dataset) -> list[str]:

@@ -7,13 +7,13 @@ import numpy as np
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
-from mir21sim.simulation.translate import Arranged
+from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.problem import Solution
 
 
 def describe(
     model: CompiledModel,
-    arranged: Arranged,
+    translated: Translated,
     found: Solution,
     run: int,
     atol: FloatArray,
@@ -31,7 +31,7 @@ def describe(
     if event >= 0:
         culprit = f", event `{model.network.events[event].id}`"
     else:
-        culprit = suspect(model, status, t, y, p=arranged.problem.p[run], atol=atol)
+        culprit = suspect(model, status, t, y, p=translated.problem.p[run], atol=atol)
     return f"At {t / border.per_time:.4g} {border.time_unit}{culprit}: {text}"
 
 

@@ -22,14 +22,13 @@ from mir21sim.model import network as ir
 from mir21sim.model.formats import sbml_writer
 from mir21sim.simulation import dataset as dataset_
 from mir21sim.simulation import dataset as results
-from mir21sim.simulation.options import Options
-from mir21sim.simulation.plan import check_tolerances
 from mir21sim.simulation.provenance import plan_from
 from mir21sim.simulation.run import prepare
 from mir21sim.simulation.snapshot import snapshot
-from mir21sim.simulation.translate import Arranged
+from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.methods import method_of
 from mir21sim.solvers.problem import Source
+from mir21sim.solvers.settings import Settings
 
 _RTOL, _ATOL, _MAX_STEPS = "KISAO:0000209", "KISAO:0000211", "KISAO:0000415"
 _SEDML = "http://sed-ml.org/sed-ml/level1/version4"
@@ -94,14 +93,14 @@ def archive_files(result: xr.Dataset, model: CompiledModel) -> dict[str, str]:
             "of the networks differ."
         )
     plan, options = plan_from(record)
-    arranged, _ = prepare(model, plan, options, record["method"])
-    network = snapshot(model, arranged)
+    translated, settings = prepare(model, plan, options)
+    network = snapshot(model, translated)
     table = io.StringIO()
     dataset_.result_frame(result).to_csv(table, index=False)
     return {
         "manifest.xml": _manifest(),
         "model.xml": sbml_writer.write_sbml(network),
-        "simulation.sedml": _sedml(model, network, arranged, options),
+        "simulation.sedml": _sedml(model, network, translated, settings),
         "result.csv": table.getvalue(),
         "provenance.json": json.dumps(record, indent=1),
         "metadata.rdf": _metadata(result),
@@ -109,7 +108,10 @@ def archive_files(result: xr.Dataset, model: CompiledModel) -> dict[str, str]:
 
 
 def _sedml(
-    model: CompiledModel, network: ir.Network, arranged: Arranged, options: Options
+    model: CompiledModel,
+    network: ir.Network,
+    translated: Translated,
+    settings: Settings,
 ) -> str:
     """Return the simulation experiment of one run."""
     root = ET.Element(
@@ -129,7 +131,7 @@ def _sedml(
         language="urn:sedml:language:sbml.level-3.version-2",
         source="model.xml",
     )
-    _time_course(ET.SubElement(root, "listOfSimulations"), model, arranged, options)
+    _time_course(ET.SubElement(root, "listOfSimulations"), model, translated, settings)
     _add(
         ET.SubElement(root, "listOfTasks"),
         "task",
@@ -141,9 +143,9 @@ def _sedml(
     shown = ex.Call("times", (ex.Symbol(_TIME), ex.Number(_shown_per_time(model))))
     title = f"time [{model.border.time_unit}]"
     _generator(generators, "generator_time", title, shown, {_TIME: ""})
-    for k in range(len(arranged.outputs)):
-        _output_generator(generators, model, arranged, k)
-    _outputs(ET.SubElement(root, "listOfOutputs"), arranged, title)
+    for k in range(len(translated.outputs)):
+        _output_generator(generators, model, translated, k)
+    _outputs(ET.SubElement(root, "listOfOutputs"), translated, title)
     return _document(root)
 
 
@@ -153,10 +155,10 @@ def _shown_per_time(model: CompiledModel) -> float:
 
 
 def _time_course(
-    parent: ET.Element, model: CompiledModel, arranged: Arranged, options: Options
+    parent: ET.Element, model: CompiledModel, translated: Translated, settings: Settings
 ) -> None:
     """Write times, algorithm and tolerances."""
-    times = arranged.problem.times
+    times = translated.problem.times
     steps = np.diff(times)
     if not np.allclose(steps, steps[0], rtol=1e-6):
         raise InputError(
@@ -171,24 +173,23 @@ def _time_course(
         outputEndTime=repr(float(times[-1])),
         numberOfSteps=str(len(steps)),
     )
-    method = options.method or ""
+    method = settings.method
     algorithm = _add(item, "algorithm", kisaoID=method_of(method).kisao, name=method)
     listed = ET.SubElement(algorithm, "listOfAlgorithmParameters")
-    rtol = options.relative_tolerance
-    atol = float(check_tolerances(model, rtol, options.atol).min(initial=1.0))
+    rtol, atol = settings.rtol, float(settings.atol.min(initial=1.0))
     for kisao, name, value in (
         (_RTOL, "relative tolerance", repr(rtol)),
         (_ATOL, "absolute tolerance", repr(atol)),
-        (_MAX_STEPS, "maximum number of steps", str(options.max_steps)),
+        (_MAX_STEPS, "maximum number of steps", str(settings.max_steps)),
     ):
         _add(listed, "algorithmParameter", kisaoID=kisao, name=name, value=value)
 
 
 def _output_generator(
-    parent: ET.Element, model: CompiledModel, arranged: Arranged, k: int
+    parent: ET.Element, model: CompiledModel, translated: Translated, k: int
 ) -> None:
     """Write one output as a formula over quantities of the SBML model."""
-    chosen = arranged.problem.selection
+    chosen = translated.problem.selection
     targets: dict[str, str] = {}
     amount = _quantity(model, int(chosen.source[k]), int(chosen.index[k]), targets)
     if chosen.scale[k] != 1.0:
@@ -198,7 +199,7 @@ def _output_generator(
             model, int(chosen.divisor_source[k]), int(chosen.divisor[k]), targets
         )
         amount = ex.Call("divide", (amount, below))
-    output = arranged.outputs[k]
+    output = translated.outputs[k]
     label = f"{output.label} [{output.unit}]" if output.unit else output.label
     _generator(parent, f"generator_{k + 1}", label, amount, targets)
 
@@ -270,9 +271,9 @@ def _generator(
     sbml_writer.write_formula(item, formula)
 
 
-def _outputs(parent: ET.Element, arranged: Arranged, time_title: str) -> None:
+def _outputs(parent: ET.Element, translated: Translated, time_title: str) -> None:
     """Write the report of all quantities, and a plot of them over time."""
-    names = ["time", *(output.name for output in arranged.outputs)]
+    names = ["time", *(output.name for output in translated.outputs)]
     keys = ["generator_time", *(f"generator_{k}" for k in range(1, len(names)))]
     report = ET.SubElement(
         _add(parent, "report", id="report", name="all quantities"), "listOfDataSets"

@@ -1,16 +1,25 @@
 """How to integrate: method, tolerances, limits, workers."""
 
+import math
+import os
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import numpy as np
 import numpy.typing as npt
 
+from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.solvers.methods import MANY, ONE, method_of, usable
+from mir21sim.errors import InputError
+from mir21sim.solvers.methods import MANY, ONE, is_batch, method_of, usable
 from mir21sim.solvers.problem import Progress
+from mir21sim.solvers.settings import Settings, Workers
 
 RTOL = 1e-6
-"""Relative tolerance of runs where none is asked for; ``population`` has its own."""
+"""Default relative tolerance of a run; ``population`` has another default."""
+
+ATOL_AT_RTOL = 1e-6
+"""Relative tolerance at which a model's ``atol`` applies unchanged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,17 +59,68 @@ class Options:
     executor: Executor | None = None
     progress: Progress | None = None
 
-    @property
-    def relative_tolerance(self) -> float:
-        """What ``rtol`` is, where it is left open too."""
-        return RTOL if self.rtol is None else self.rtol
+    def resolved(self, model: CompiledModel, *, many: bool) -> Settings:
+        """Return the settings for one model, with every default filled in.
+
+        Where the method does not support the model, LSODA takes its place; the result
+        names the method that ran.
+
+        Parameters
+        ----------
+        many : whether the default method is that of many runs or of one
+
+        Raises
+        ------
+        InputError
+            For an unknown method, or a tolerance or limit out of its range.
+        """
+        default = MANY if many else ONE
+        method = method_of(self.method) if self.method else default
+        if self.max_steps < 1 or not self.timeout > 0:
+            raise InputError(
+                "`max_steps` must be 1 or more and `timeout` above 0 s, got "
+                f"{self.max_steps} and {self.timeout}."
+            )
+        rtol = RTOL if self.rtol is None else self.rtol
+        rests = self.equilibrate
+        return Settings(
+            method=usable(model, method).name,
+            rtol=rtol,
+            atol=absolute_tolerances(model, rtol, self.atol),
+            max_steps=self.max_steps,
+            timeout=self.timeout,
+            equilibrate=model.info.equilibrate if rests is None else rests,
+            allow_negative=self.allow_negative,
+        )
+
+    def workers(self, settings: Settings, n_run: int) -> Workers:
+        """Return the threads, executor and progress callback of some runs."""
+        n_jobs = self.n_jobs
+        if n_jobs is None:
+            n_jobs = os.cpu_count() or 1 if is_batch(settings.method) else 1
+        if n_jobs < 1:
+            raise InputError(f"`n_jobs` must be 1 or more, got {n_jobs}.")
+        return Workers(min(n_jobs, max(1, n_run)), self.executor, self.progress)
 
 
-def choose_method(model: CompiledModel, method: str | None, kind: str) -> str:
-    """Return the method's exact name, or the default for one run or many.
+def absolute_tolerances(
+    model: CompiledModel, rtol: float, atol: float | npt.ArrayLike | None = None
+) -> FloatArray:
+    """Return the absolute tolerance of each state; both tolerances must be above 0.
 
-    Upper and lower case do not matter. Where the batch solver cannot run the model,
-    LSODA takes its place; the result says which method ran.
+    By default it is in proportion to `rtol`, so that a tighter run is tighter for small
+    amounts too.
     """
-    default = ONE if kind == "simulate" else MANY
-    return usable(model, method_of(method) if method else default).name
+    if not (math.isfinite(rtol) and 1e-14 <= rtol < 1):
+        raise InputError(f"`rtol` must be from 1e-14 to below 1, got {rtol}.")
+    if atol is None:
+        return model.atol * (rtol / ATOL_AT_RTOL)
+    given = np.asarray(atol, dtype=float)
+    if given.ndim > 1 or given.shape not in ((), model.atol.shape):
+        raise InputError(
+            f"`atol` must be a number or have shape {model.atol.shape}, "
+            f"got shape {given.shape}."
+        )
+    if not (np.isfinite(given) & (given > 0)).all():
+        raise InputError(f"`atol` must be finite and above 0, got {given.min()}.")
+    return np.broadcast_to(given, model.atol.shape).copy()

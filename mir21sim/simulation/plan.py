@@ -1,6 +1,5 @@
 """A plan: treatment, times, outputs and axes of a set of runs, defaults filled in."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,10 +13,6 @@ from mir21sim.simulation.doses import DosesLike, Protocol
 from mir21sim.simulation.outputs import default_outputs
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.units import SECONDS_PER_HOUR
-
-ATOL_AT_RTOL = 1e-6
-"""Relative tolerance at which a model's own ``atol`` is meant."""
-
 
 MAX_RUNS = 10_000_000
 """More grid points than this are a mistake in a list of values, not a sweep."""
@@ -94,28 +89,6 @@ def doses_or_default(
     if not swept:
         return own
     return Protocol(tuple(dose for dose in own.doses if dose.target in swept))
-
-
-def check_tolerances(
-    model: CompiledModel, rtol: float, atol: float | npt.ArrayLike | None
-) -> FloatArray:
-    """Return the absolute tolerance per state; both tolerances must be above 0.
-
-    By default it follows `rtol`: a tighter run is tighter for small amounts too.
-    """
-    if not (math.isfinite(rtol) and 1e-14 <= rtol < 1):
-        raise InputError(f"`rtol` must be from 1e-14 to below 1, got {rtol}.")
-    if atol is None:
-        return model.atol * (rtol / ATOL_AT_RTOL)
-    given = np.asarray(atol, dtype=float)
-    if given.ndim > 1 or given.shape not in ((), model.atol.shape):
-        raise InputError(
-            f"`atol` must be a number or have shape {model.atol.shape}, "
-            f"got shape {given.shape}."
-        )
-    if not (np.isfinite(given) & (given > 0)).all():
-        raise InputError(f"`atol` must be finite and above 0, got {given.min()}.")
-    return np.broadcast_to(given, model.atol.shape).copy()
 
 
 def checked_times(times: npt.ArrayLike) -> FloatArray:

@@ -14,8 +14,9 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
-from mir21sim.simulation.translate import Arranged
+from mir21sim.simulation.translate import Translated
 from mir21sim.simulation.treatment import Treatment
+from mir21sim.solvers.settings import Settings
 
 CORE = (
     "numpy", "scipy", "sympy", "numba", "matplotlib", "python-libsbml", "xarray",
@@ -37,33 +38,36 @@ def version_of(package: str) -> str:
         return "missing"
 
 
-def _attributes(
-    model: CompiledModel, options: Options, method: str, record: dict[str, Any]
+def attributes(
+    model: CompiledModel, settings: Settings, record: dict[str, Any]
 ) -> dict[str, Any]:
+    """Return the root attributes of a result."""
     return {
         "title": model.info.title or model.id,
         "model_id": model.id,
         "model_sha256": model.digest,
         "context": model.context,
         "cell_volume_pL": model.cell_volume_pL,
-        "method": method,
-        "rtol": options.relative_tolerance,
+        "method": settings.method,
+        "rtol": settings.rtol,
         "mir21sim_version": version_of("mir21sim"),
         "provenance": json.dumps(record),
     }
 
 
-def _provenance(
+def provenance(
     model: CompiledModel,
     plan: Plan,
-    arranged: Arranged,
+    translated: Translated,
     options: Options,
+    settings: Settings,
     *,
-    method: str,
-    equilibrate: bool,
     kind: str,
 ) -> dict[str, Any]:
-    """Return everything needed to run again, as plain JSON values."""
+    """Return all values that are needed to run again, as plain JSON values.
+
+    ``atol`` is that of the options, None where it follows ``rtol``.
+    """
     atol = None if options.atol is None else np.asarray(options.atol).tolist()
     return {
         "kind": kind,
@@ -72,10 +76,10 @@ def _provenance(
         "context": model.context,
         "backend": model.kernels.backend,
         "times_h": plan.times_h.tolist(),
-        "doses": arranged.protocol.to_records(),
+        "doses": translated.protocol.to_records(),
         "over": {
             axis.name: {"values": axis.values.tolist(), "unit": plan.over[axis.name][1]}
-            for axis in arranged.axes
+            for axis in translated.axes
             if axis.kind != "cell"
         },
         "cells": {name: _packed(values) for name, values in plan.cells.items()},
@@ -83,13 +87,13 @@ def _provenance(
         "parameters": dict(plan.treatment.parameters),
         "initials": dict(plan.treatment.initials),
         "observe": list(plan.observe),
-        "method": method,
-        "rtol": options.relative_tolerance,
+        "method": settings.method,
+        "rtol": settings.rtol,
         "atol": atol,
-        "max_steps": options.max_steps,
-        "timeout": options.timeout,
-        "equilibrate": equilibrate,
-        "allow_negative": options.allow_negative,
+        "max_steps": settings.max_steps,
+        "timeout": settings.timeout,
+        "equilibrate": settings.equilibrate,
+        "allow_negative": settings.allow_negative,
         "versions": {
             name: version_of(name) for name in ("mir21sim", "numpy", "scipy", "numba")
         }

@@ -9,7 +9,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
-from mir21sim.simulation.translate import Arranged
+from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.problem import Action
 from mir21sim.units import UnitParts
 
@@ -17,7 +17,7 @@ DOSES_FIRST = 1e9
 """Priority of the doses, which act before events of the model at the same time."""
 
 
-def snapshot(model: CompiledModel, arranged: Arranged) -> ir.Network:
+def snapshot(model: CompiledModel, translated: Translated) -> ir.Network:
     """Return the network of one run, with nothing left to set.
 
     Every number is that of the run, start formulas evaluated, the start state that of
@@ -28,7 +28,7 @@ def snapshot(model: CompiledModel, arranged: Arranged) -> ir.Network:
 
     Parameters
     ----------
-    arranged : of one run, from its start (``execute.prepare``)
+    translated : of one run, from its start (``execute.prepare``)
 
     Raises
     ------
@@ -36,20 +36,20 @@ def snapshot(model: CompiledModel, arranged: Arranged) -> ir.Network:
         For more runs than one, and for an infusion into a species that reactions do
         not change.
     """
-    if len(arranged.problem) != 1:
+    if len(translated.problem) != 1:
         raise InputError(
-            f"One run makes a model, got {len(arranged.problem)} runs: simulate it "
+            f"One run makes a model, got {len(translated.problem)} runs: simulate it "
             "alone."
         )
-    return _Snapshot(model, arranged).network()
+    return _Snapshot(model, translated).network()
 
 
 class _Snapshot:
     """Collects what the run changes of its network."""
 
-    def __init__(self, model: CompiledModel, arranged: Arranged) -> None:
-        self.model, self.problem = model, arranged.problem
-        problem = arranged.problem
+    def __init__(self, model: CompiledModel, translated: Translated) -> None:
+        self.model, self.problem = model, translated.problem
+        problem = translated.problem
         self.values = dict(
             zip(model.param_names, map(float, problem.p[0]), strict=True)
         )

@@ -20,8 +20,8 @@ from mir21sim.solvers.problem import Action, Problem, Schedule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Arranged:
-    """Everything a method needs, and the names that label what comes back."""
+class Translated:
+    """The initial value problems of a plan, and the labels of their results."""
 
     problem: Problem
     axes: tuple[Axis, ...]
@@ -30,22 +30,61 @@ class Arranged:
     protocol: Protocol
 
 
-def arrange(model: CompiledModel, plan: Plan) -> Arranged:
-    """Check a plan against a model and lay it out as arrays, runs in C order."""
+def translate(model: CompiledModel, plan: Plan) -> Translated:
+    """Check a plan against a model and return its runs as arrays, in C order."""
+    _stop_on_observed_axes(model, plan)
+    axes = _axes(model, plan)
+    n_run = math.prod(axis.values.size for axis in axes)
+    if n_run > MAX_RUNS:
+        raise InputError(f"The sweep has {n_run} runs; at most {MAX_RUNS} are allowed.")
+    columns = _columns(axes)
+    parameters, initials = _values(model, plan, axes, columns, n_run)
+    y0, p = start_amounts(model, n_run, parameters, initials)
+    swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
+    protocol = _with_swept_targets(plan, swept, is_guest=model.border.is_guest)
+    schedule = _schedule(
+        model, protocol, plan.times_h, swept=swept, columns=columns, starts=(y0, p)
+    )
+    outputs, selection = select_outputs(model, plan.observe)
+    species = species_of(model)
+    amounts = np.array([name in species for name in model.state_names], bool)
+    amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
+    problem = Problem(
+        y0=y0,
+        p=p,
+        times=plan.times_h * model.border.per_time,
+        schedule=schedule,
+        selection=selection,
+        amounts=amounts,
+        frozen=_frozen(model, plan, swept=initials, doses=schedule.state),
+    )
+    return Translated(problem, axes, outputs, plan.times_h, protocol)
+
+
+def _axes(model: CompiledModel, plan: Plan) -> tuple[Axis, ...]:
+    """Return the dimensions of the runs: cells first, then the swept names."""
     protocol = Protocol(plan.treatment.doses)
     axes = tuple(
         _axis(model, name, values, unit, protocol)
         for name, (values, unit) in plan.over.items()
     )
-    if plan.cells:
-        axes = (_cell_axis(plan), *axes)
-    n_run = math.prod(axis.values.size for axis in axes)
-    if n_run > MAX_RUNS:
-        raise InputError(f"The sweep has {n_run} runs; at most {MAX_RUNS} are allowed.")
+    return (_cell_axis(plan), *axes) if plan.cells else axes
+
+
+def _columns(axes: tuple[Axis, ...]) -> dict[str, FloatArray]:
+    """Return the value of each axis in each run, float arrays, shape (n_run,)."""
     grid = np.meshgrid(*(axis.values for axis in axes), indexing="ij") if axes else []
-    columns = {
-        axis.name: column.ravel() for axis, column in zip(axes, grid, strict=True)
-    }
+    return {axis.name: column.ravel() for axis, column in zip(axes, grid, strict=True)}
+
+
+def _values(
+    model: CompiledModel,
+    plan: Plan,
+    axes: tuple[Axis, ...],
+    columns: Mapping[str, FloatArray],
+    n_run: int,
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Return the parameters and the initial amounts of each run that are overridden."""
     by_kind: dict[str, dict[str, FloatArray]] = {"parameter": {}, "initial": {}}
     done = plan.treatment
     for kind, fixed in (("parameter", done.parameters), ("initial", done.initials)):
@@ -58,29 +97,9 @@ def arrange(model: CompiledModel, plan: Plan) -> Arranged:
         kind = "initial" if name in model.state_names else "parameter"
         _checked(model, kind, name, float(values.min()))
         by_kind[kind][name] = values[columns[CELL].astype(int)]
-    changed = perturb.parameter_columns(model, done.perturbations, by_kind["parameter"])
-    by_kind["parameter"] |= changed
-    y0, p = start_amounts(model, n_run, by_kind["parameter"], by_kind["initial"])
-    swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
-    protocol = _with_swept_targets(plan, swept, is_guest=model.border.is_guest)
-    schedule = _schedule(
-        model, protocol, plan.times_h, swept=swept, columns=columns, starts=(y0, p)
-    )
-    _stop_on_observed_axes(model, plan)
-    outputs, selection = select_outputs(model, plan.observe)
-    species = species_of(model)
-    amounts = np.array([name in species for name in model.state_names], bool)
-    amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
-    problem = Problem(
-        y0=y0,
-        p=p,
-        times=plan.times_h * model.border.per_time,
-        schedule=schedule,
-        selection=selection,
-        amounts=amounts,
-        frozen=_frozen(model, plan, swept=by_kind["initial"], doses=schedule.state),
-    )
-    return Arranged(problem, axes, outputs, plan.times_h, protocol)
+    parameters, initials = by_kind["parameter"], by_kind["initial"]
+    changed = perturb.parameter_columns(model, done.perturbations, parameters)
+    return parameters | changed, initials
 
 
 def _stop_on_observed_axes(model: CompiledModel, plan: Plan) -> None:

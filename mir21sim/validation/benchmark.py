@@ -26,7 +26,7 @@ from mir21sim.errors import InputError, SolverError, SolverStatus
 from mir21sim.model import files as model_files
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.steady_state import resting_states
-from mir21sim.simulation.translate import arrange
+from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.problem import Problem, Schedule
 from mir21sim.solvers.settings import Settings, Workers
@@ -87,7 +87,7 @@ def cells(model: CompiledModel, n_cell: int, seed: int = 0) -> Problem:
     treatment = Treatment.of(doses_or_default(model, None))
     times = output_times(model, 0.0, None, POINTS)
     plan = Plan.of(model, treatment, times, observe=model.state_names)
-    one = arrange(model, plan).problem
+    one = translate(model, plan).problem
     y = one.y0
     if model.info.equilibrate:
         y, status = resting_states(model, one.y0, one.p)

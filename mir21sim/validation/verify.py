@@ -20,19 +20,18 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.simulation import dataset
 from mir21sim.simulation.doses import DosesLike
-from mir21sim.simulation.options import Options, choose_method
+from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import (
     Plan,
-    check_tolerances,
     doses_or_default,
     output_times,
 )
 from mir21sim.simulation.run import execute, prepare
 from mir21sim.simulation.snapshot import snapshot
-from mir21sim.simulation.translate import Arranged
+from mir21sim.simulation.translate import Translated
 from mir21sim.simulation.treatment import Treatment
-from mir21sim.solvers.methods import NAMES
+from mir21sim.solvers.methods import METHODS, NAMES
 from mir21sim.validation import simulators
 
 TIGHTER = 10.0
@@ -160,26 +159,27 @@ def verify(
     )
     times = output_times(model, start, end, points)
     plan = Plan.of(model, treatment, times, observe=names)
-    method = choose_method(model, options.method, "simulate")
+    settings = options.resolved(model, many=False)
+    method = settings.method
     views = _Views(model, plan, names, options, tolerance)
     reference, checks = views.reference(method)
-    arranged, _ = prepare(model, plan, options, method)
+    translated, _ = prepare(model, plan, options)
     checks.append(views.tightened(method, reference))
     checks += [
-        views.by_method(other, reference)
-        for other in NAMES
-        if other != method and choose_method(model, other, "simulate") == other
+        views.by_method(other.name, reference)
+        for other in METHODS
+        if other.name != method and other.supports(model) is None
     ]
     checks += [
-        views.by_tool(tool, arranged, reference)
+        views.by_tool(tool, translated, reference)
         for tool in (simulators.TOOLS if tools is None else tools)
     ]
-    checks += [views.conserved(arranged, reference), views.not_negative(reference)]
+    checks += [views.conserved(translated, reference), views.not_negative(reference)]
     return Verification(
         model=model.id,
         context=model.context,
         method=method,
-        rtol=options.relative_tolerance,
+        rtol=settings.rtol,
         tolerance=tolerance,
         checks=tuple(checks),
     )
@@ -217,10 +217,10 @@ class _Views:
     ) -> None:
         self.model, self.plan, self.names = model, plan, names
         self.options, self.tolerance = options, tolerance
-        rtol = options.relative_tolerance
-        atol = check_tolerances(model, rtol, options.atol) / TIGHTER
+        settings = options.resolved(model, many=False)
+        self.rtol, atol = settings.rtol, settings.atol / TIGHTER
         self.tools_atol = float(atol.min(initial=1.0)) / FOR_TOOLS
-        self.tight = replace(options, rtol=rtol / TIGHTER, atol=atol)
+        self.tight = replace(options, rtol=self.rtol / TIGHTER, atol=atol)
         pools = {s.id for s in model.network.species}
         per_amount = model.molecules_per_amount or 1.0
         self.scale = np.array([per_amount if n in pools else 1.0 for n in names])
@@ -243,7 +243,7 @@ class _Views:
 
     def tightened(self, method: str, reference: FloatArray) -> Check:
         """Compare the run as asked for with the tight one."""
-        rtol = self.options.relative_tolerance
+        rtol = self.rtol
         return self._against(
             f"{method}, rtol {rtol:g} against {rtol / TIGHTER:g}",
             lambda: self._run(replace(self.options, method=method)),
@@ -256,7 +256,9 @@ class _Views:
             method, lambda: self._run(replace(self.tight, method=method)), reference
         )
 
-    def by_tool(self, tool: str, arranged: Arranged, reference: FloatArray) -> Check:
+    def by_tool(
+        self, tool: str, translated: Translated, reference: FloatArray
+    ) -> Check:
         """Compare another simulator with the reference."""
         if not simulators.installed(tool):
             return Check(tool, "not installed", note=simulators.how_to_install(tool))
@@ -264,20 +266,20 @@ class _Views:
         def curves() -> FloatArray:
             made = simulators.run(
                 tool,
-                snapshot(self.model, arranged),
+                snapshot(self.model, translated),
                 self.names,
-                arranged.problem.times,
-                rtol=self.tight.relative_tolerance,
+                translated.problem.times,
+                rtol=self.rtol / TIGHTER,
                 atol=self.tools_atol,
             )
             return np.asarray(made * self.scale, dtype=float)
 
         return self._against(tool, curves, reference)
 
-    def conserved(self, arranged: Arranged, reference: FloatArray) -> Check:
+    def conserved(self, translated: Translated, reference: FloatArray) -> Check:
         """Look at the totals that reactions do not change; doses and events may."""
         model, kernels = self.model, self.model.kernels
-        changed = {model.state_names[k] for k in arranged.problem.schedule.state}
+        changed = {model.state_names[k] for k in translated.problem.schedule.state}
         changed |= {a.variable for e in model.network.events for a in e.assignments}
         entries = zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True)
         totals = conserved_totals(

@@ -44,8 +44,8 @@ def frozen(model, doses, *, options=EXACT, start=0.0, **how):
         output_times(model, start, 3.0, 13),
         observe=list(model.state_names),
     )
-    arranged, _ = prepare(model, plan, options, "Radau")
-    text = write_sbml(snapshot(model, arranged))
+    translated, _ = prepare(model, plan, options)
+    text = write_sbml(snapshot(model, translated))
     files = model_files.ModelFiles("frozen", {"sbml": text})
     return library.assemble(files, backend="numpy")
 
@@ -136,9 +136,9 @@ def test_a_sweep_makes_no_model():
     swept = {"k": (np.array([1.0, 2.0]), "")}
     times = output_times(model, 0.0, 1.0, 2)
     plan = Plan.of(model, Treatment(), times, observe="A", over=swept)
-    arranged, _ = prepare(model, plan, EXACT, "LSODA")
+    translated, _ = prepare(model, plan, EXACT)
     with pytest.raises(InputError, match="One run makes a model, got 2"):
-        snapshot(model, arranged)
+        snapshot(model, translated)
 
 
 def test_an_infusion_into_what_reactions_do_not_change_is_refused():

@@ -14,13 +14,12 @@ from support import reaction, scaled_error
 from mir21sim.compiler import load as library
 from mir21sim.compiler.cache import lane_kernels
 from mir21sim.errors import FailedRunsWarning, SolverStatus
-from mir21sim.simulation import plan
 from mir21sim.simulation import steady_state as resting
-from mir21sim.simulation import translate as arrange
-from mir21sim.simulation.options import Options
+from mir21sim.simulation.options import Options, absolute_tolerances
 from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
+from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers import solve as solving
 from mir21sim.solvers.batch import driver
@@ -38,7 +37,7 @@ TIMES = np.linspace(0.0, 8.0, 17)
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
-def arranged(model, times=TIMES, *, over=None, doses=(), observe=None):
+def translated(model, times=TIMES, *, over=None, doses=(), observe=None):
     """Return the runs of a sweep, their arrays free to be changed."""
     names = model.state_names
     plan = Plan.of(
@@ -51,12 +50,12 @@ def arranged(model, times=TIMES, *, over=None, doses=(), observe=None):
             for name, values in (over or {}).items()
         },
     )
-    problem = arrange.arrange(model, plan).problem
+    problem = translate(model, plan).problem
     return dataclasses.replace(problem, y0=np.array(problem.y0), p=np.array(problem.p))
 
 
 def how_to(model, method, rtol=RTOL, atol=ATOL, **limits):
-    atols = plan.check_tolerances(model, rtol, atol)
+    atols = absolute_tolerances(model, rtol, atol)
     return Settings(method, rtol, atols, **limits)
 
 
@@ -149,7 +148,7 @@ def faulty():
 def cells(faulty):
     """100 cells with their own start values and parameters, one dose each."""
     dose = ["A=0 molecule@3.3h", "B=2 molecule@5h:1h"]
-    problem = arranged(faulty, over={"A": np.linspace(1.0, 20.0, 100)}, doses=dose)
+    problem = translated(faulty, over={"A": np.linspace(1.0, 20.0, 100)}, doses=dose)
     rng = np.random.default_rng(7)
     problem.y0[...] *= rng.lognormal(0.0, 0.5, problem.y0.shape)
     problem.p[...] *= rng.lognormal(0.0, 0.5, problem.p.shape)
@@ -370,21 +369,21 @@ RATES = np.array([0.05, 0.1, 0.2, 0.5, 0.7, 1.0, 1.3, 2.0, 3.0])[:, np.newaxis]
 
 @each_method
 def test_decay_follows_its_closed_form_in_every_run(decay, method):
-    got = species(decay, arranged(decay, over={"k": RATES[:, 0]}), method=method)
+    got = species(decay, translated(decay, over={"k": RATES[:, 0]}), method=method)
     assert within(got, 100.0 * np.exp(-RATES * TIMES), method)
 
 
 @each_method
 def test_a_driven_model_follows_its_closed_form_in_every_run(driven, method):
     """dA/dt = 2·t·exp(−w·t): all of the slope is in the time."""
-    got = species(driven, arranged(driven, over={"w": RATES[:, 0]}), method=method)
+    got = species(driven, translated(driven, over={"w": RATES[:, 0]}), method=method)
     want = 1.0 + 2.0 * (1.0 - (1.0 + RATES * TIMES) * np.exp(-RATES * TIMES)) / RATES**2
     assert within(got, want, method)
 
 
 @each_method
 def test_binding_follows_its_closed_form_in_every_run(binding, method):
-    problem = arranged(binding, over={"kf": RATES[:, 0] / 50})
+    problem = translated(binding, over={"kf": RATES[:, 0] / 50})
     c = drive(binding, problem, method=method).states[:, :, 2]
     curves = [
         support.binding_closed_form(TIMES, 100.0, 60.0, k, 0.3)
@@ -410,13 +409,13 @@ def ruled():
 def test_a_rate_rule_follows_its_closed_form(ruled, method):
     """dX/dt = X·cos t, so X = exp(sin t)."""
     x = ruled.state_names.index("X")
-    got = drive(ruled, arranged(ruled), method=method).states[0, :, x]
+    got = drive(ruled, translated(ruled), method=method).states[0, :, x]
     assert within(got, np.exp(np.sin(TIMES)), method)
 
 
 @each_method
 def test_chains_of_rules_follow_scipy(ruled, method):
-    problem = arranged(ruled, over={"K": [1.0, 2.0, 4.0]})
+    problem = translated(ruled, over={"K": [1.0, 2.0, 4.0]})
     got = drive(ruled, problem, method=method).states
     want = solve(ruled, problem, method="LSODA", rtol=1e-11, atol=1e-11).values
     assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < BUDGET[method]
@@ -444,27 +443,27 @@ DOSES = {
 @pytest.mark.parametrize("case", DOSES)
 def test_a_bolus_adds_at_its_time_and_shows_there(decay, method, case):
     text, times = DOSES[case]
-    got = species(decay, arranged(decay, doses=[text]), method=method)[0]
+    got = species(decay, translated(decay, doses=[text]), method=method)[0]
     assert within(got, after(times, [40.0] * len(times), TIMES), method)
 
 
 @each_method
 def test_every_run_has_doses_of_its_own(decay, method):
     amounts = np.linspace(0.0, 80.0, 9)
-    problem = arranged(decay, over={"A": amounts}, doses=["A=0 molecule@1h/2.5hx3"])
+    problem = translated(decay, over={"A": amounts}, doses=["A=0 molecule@1h/2.5hx3"])
     want = np.stack([after([1.0, 3.5, 6.0], [a] * 3, TIMES) for a in amounts])
     assert within(species(decay, problem, method=method), want, method)
 
 
 def test_a_dose_time_shows_the_state_after_the_dose(decay):
-    a = species(decay, arranged(decay, [0.0, 4.0], doses=["A=40 molecule@4h"]))[0]
+    a = species(decay, translated(decay, [0.0, 4.0], doses=["A=40 molecule@4h"]))[0]
     assert a[1] == pytest.approx(100.0 * np.exp(-2.0) + 40.0, rel=1e-7)
 
 
 @pytest.mark.parametrize("at", [0.0, 3.3, 4.0, 8.0])
 def test_a_washout_empties_exactly_at_its_time(decay, at):
     times = np.union1d(TIMES, [at])
-    a = species(decay, arranged(decay, times, doses=[f"A=wash@{at}h"]))[0]
+    a = species(decay, translated(decay, times, doses=[f"A=wash@{at}h"]))[0]
     assert (a[times >= at] == 0.0).all()
     assert (a[times < at] > 1.0).all()
 
@@ -472,7 +471,7 @@ def test_a_washout_empties_exactly_at_its_time(decay, at):
 def test_equal_times_act_in_the_order_given(decay):
     both = ["A=10 molecule@2h", "A=wash@2h"]
     first, second = (
-        species(decay, arranged(decay, [0.0, 2.0, 3.0], doses=doses))[0, 1]
+        species(decay, translated(decay, [0.0, 2.0, 3.0], doses=doses))[0, 1]
         for doses in (both, both[::-1])
     )
     assert (first, second) == (0.0, 10.0)
@@ -480,7 +479,7 @@ def test_equal_times_act_in_the_order_given(decay):
 
 @each_method
 def test_an_infusion_adds_at_a_constant_rate_between_its_ends(decay, method):
-    problem = arranged(decay, doses=["A=60 molecule@2h:3h"])
+    problem = translated(decay, doses=["A=60 molecule@2h:3h"])
     during, since_end = np.clip(TIMES - 2, 0, 3), np.clip(TIMES - 5, 0, None)
     infused = 40.0 * (1 - np.exp(-0.5 * during)) * np.exp(-0.5 * since_end)
     want = 100.0 * np.exp(-0.5 * TIMES) + infused
@@ -488,7 +487,7 @@ def test_an_infusion_adds_at_a_constant_rate_between_its_ends(decay, method):
 
 
 def test_infusions_that_touch_keep_one_rate(decay):
-    problem = arranged(decay, doses=["A=20 molecule@0h:2h/2hx4"])
+    problem = translated(decay, doses=["A=20 molecule@0h:2h/2hx4"])
     want = 20.0 + 80.0 * np.exp(-0.5 * TIMES)
     assert within(species(decay, problem)[0], want)
 
@@ -496,7 +495,7 @@ def test_infusions_that_touch_keep_one_rate(decay):
 def test_a_lane_forgets_the_infusion_of_the_run_before(decay):
     """Swept amounts: the last runs have none, in lanes that had large ones."""
     amounts = np.repeat([60.0, 0.0], [8, 16])
-    problem = arranged(decay, over={"A": amounts}, doses=["A=0 molecule@7h:3h"])
+    problem = translated(decay, over={"A": amounts}, doses=["A=0 molecule@7h:3h"])
     got = species(decay, problem)
     np.testing.assert_array_equal(got[8:], got[[8] * 16])
     assert within(got[8], 100.0 * np.exp(-0.5 * TIMES))
@@ -513,7 +512,9 @@ PROTOCOLS = {
 @each_method
 @pytest.mark.parametrize("case", PROTOCOLS)
 def test_doses_into_a_nonlinear_model_are_those_of_scipy(binding, method, case):
-    problem = arranged(binding, over={"kf": [0.003, 0.01, 0.1]}, doses=PROTOCOLS[case])
+    problem = translated(
+        binding, over={"kf": [0.003, 0.01, 0.1]}, doses=PROTOCOLS[case]
+    )
     got = drive(binding, problem, method=method).states
     want = solve(binding, problem, method="LSODA", rtol=1e-11, atol=1e-11).values
     assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < BUDGET[method]
@@ -523,7 +524,7 @@ def test_doses_into_a_nonlinear_model_are_those_of_scipy(binding, method, case):
 @each_method
 def test_output_times_never_touch_the_steps(binding, method):
     few, many = (
-        drive(binding, arranged(binding, np.linspace(0, 8, n)), method=method).results
+        drive(binding, translated(binding, np.linspace(0, 8, n)), method=method).results
         for n in (2, 1001)
     )
     for name in PER_RUN:
@@ -533,7 +534,7 @@ def test_output_times_never_touch_the_steps(binding, method):
 @each_method
 def test_output_between_steps_is_as_good_as_the_steps(binding, method):
     times = np.linspace(0.0, 8.0, 1001)
-    done = drive(binding, arranged(binding, times), method=method)
+    done = drive(binding, translated(binding, times), method=method)
     want = support.binding_closed_form(times, 100.0, 60.0, 0.01, 0.3)
     assert done.results.n_steps[0] < 300
     assert within(done.states[0, :, 2], want, method)
@@ -543,7 +544,7 @@ def test_output_between_steps_is_as_good_as_the_steps(binding, method):
 def chosen(ruled):
     """The same quantities by both engines, at three speeds of the clock."""
     names = ["A", "[A]", "X", "free", "load", "both", "use", "K", "d X/dt"]
-    problem = arranged(ruled, over={"w": [0.5, 1.0, 2.0]}, observe=names)
+    problem = translated(ruled, over={"w": [0.5, 1.0, 2.0]}, observe=names)
     return names, {
         method: solve(ruled, problem, method=method, rtol=1e-9, atol=1e-9).values
         for method in ("Rodas5P", "Radau")
@@ -571,7 +572,7 @@ def test_what_is_observed_belongs_to_one_moment(chosen):
 
 @pytest.mark.parametrize("name", ["B", "bind", "K", "[C]"])
 def test_what_is_observed_is_nan_after_a_failure_and_finite_before(faulty, cells, name):
-    problem = arranged(faulty, observe=[name], over={"z": [50.0, 0.0]})
+    problem = translated(faulty, observe=[name], over={"z": [50.0, 0.0]})
     for method in ("Rodas5P", "LSODA"):
         values = solve(faulty, problem, method=method).values[:, :, 0]
         assert np.isfinite(values[0, 0])
@@ -599,7 +600,7 @@ def fading():
 @each_method
 @pytest.mark.parametrize("n", [1.0, 1.7, 2.5, 4.0])
 def test_a_signal_may_fade_under_a_hill_function(fading, method, n):
-    problem = arranged(fading, [0.0, 1.0, 1e3, 1e5], over={"n": [n], "m": [1.0, 1.3]})
+    problem = translated(fading, [0.0, 1.0, 1e3, 1e5], over={"n": [n], "m": [1.0, 1.3]})
     done = drive(fading, problem, method=method)
     assert (done.results.status == SolverStatus.OK).all()
     assert (np.abs(done.states[:, 3, 0]) < 1e-6).all()
@@ -607,7 +608,7 @@ def test_a_signal_may_fade_under_a_hill_function(fading, method, n):
 
 @each_method
 def test_a_signal_may_be_absent_from_the_start(fading, method):
-    problem = arranged(fading, [0.0, 100.0])
+    problem = translated(fading, [0.0, 100.0])
     problem.y0[:, 0] = 0.0
     done = drive(fading, problem, method=method)
     assert done.results.status[0] == SolverStatus.OK
@@ -615,7 +616,7 @@ def test_a_signal_may_be_absent_from_the_start(fading, method):
 
 
 def test_a_model_that_starts_at_nothing_leaves_it(birth_death):
-    problem = arranged(birth_death)
+    problem = translated(birth_death)
     problem.y0[...] = 0.0
     want = 50.0 * (1 - np.exp(-0.4 * TIMES))
     assert within(species(birth_death, problem)[0], want)
@@ -625,7 +626,7 @@ def test_a_model_that_starts_at_nothing_leaves_it(birth_death):
 @pytest.fixture(scope="module")
 def retried(driven):
     """Of two runs the first takes Rodas4 254 steps and Radau 210; it may take 230."""
-    problem = arranged(driven, over={"k": [2.0, 0.0]})
+    problem = translated(driven, over={"k": [2.0, 0.0]})
     accuracy = {"rtol": 1e-9, "atol": 1e-9, "max_steps": 230}
     return {
         "alone": drive(driven, problem, method="Rodas4", **accuracy).results,
@@ -650,7 +651,7 @@ def test_the_work_of_a_second_try_is_that_of_radau(retried, name):
 
 
 def test_a_negative_amount_is_not_tried_again(faulty):
-    results = solve(faulty, arranged(faulty, over={"z": [50.0]}))
+    results = solve(faulty, translated(faulty, over={"z": [50.0]}))
     assert results.status[0] == SolverStatus.NEGATIVE
     assert NAMES[results.method[0]] == "Rodas5P"
 
@@ -721,7 +722,7 @@ def test_a_step_with_lost_digits_is_refused(hidden, method, rtol):
 
     Judged by the estimate of the error alone, some would be 50 tolerances off.
     """
-    problem = arranged(hidden, over={"P": HUGE})
+    problem = translated(hidden, over={"P": HUGE})
     done = drive(hidden, problem, method=method, rtol=rtol, atol=rtol, max_steps=30_000)
     assert done.results.status[:2].tolist() == [SolverStatus.OK] * 2
     assert done.results.status[3:].tolist() == [SolverStatus.MAX_STEPS] * 2
@@ -733,7 +734,7 @@ def test_a_step_with_lost_digits_is_refused(hidden, method, rtol):
 
 def test_a_run_that_needs_pivots_gets_them_in_its_second_try(hidden):
     """SciPy's Radau factorises with pivots."""
-    problem = arranged(hidden, over={"P": HUGE[[0, 3]]}, observe=["y"])
+    problem = translated(hidden, over={"P": HUGE[[0, 3]]}, observe=["y"])
     found = solve(hidden, problem, rtol=1e-6, atol=1e-6, max_steps=10_000)
     assert found.status.tolist() == [SolverStatus.OK] * 2
     assert [NAMES[k] for k in found.method] == ["Rodas5P", "Radau"]
@@ -889,7 +890,7 @@ def rest(model, problem, method):
 def test_resting_states_are_those_of_bdf(which, method, request):
     model = request.getfixturevalue(which)
     name = model.param_names[-1]
-    problem = arranged(
+    problem = translated(
         model, over={name: model.p0[-1] * np.array([0.5, 1.0, 1.0, 3.0])}
     )
     ours, theirs = rest(model, problem, method), rest(model, problem, "BDF")
@@ -900,6 +901,6 @@ def test_resting_states_are_those_of_bdf(which, method, request):
 @pytest.mark.parametrize("which", ["mir21_core", "mir21_apoptosis"])
 def test_resting_states_of_shipped_models_are_those_of_bdf(which):
     model = library.load(which, backend="numpy")
-    problem = arranged(model, [0.0, 1.0])
+    problem = translated(model, [0.0, 1.0])
     ours, theirs = rest(model, problem, "Rodas5P"), rest(model, problem, "BDF")
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
