@@ -72,6 +72,12 @@ class Trail:
             np.zeros(n_run, np.int64),
         )
 
+    def trimmed(self) -> "Trail":
+        """Return a copy without the room that no run needed."""
+        most = int(self.n.max(initial=0))
+        t, h, y = (np.array(x[:, :most], order="C") for x in (self.t, self.h, self.y))
+        return Trail(t, h, y, self.n)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorder:

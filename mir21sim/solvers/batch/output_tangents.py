@@ -182,3 +182,117 @@ def observe_tangents(
         out,
         lanes.n_state,
     )
+
+
+@numba.njit(**STRICT)
+def _weigh(source, index, lane, weight, out, g, pb, n_rule):
+    """Add a weight of one quantity to the adjoints of what it is."""
+    if source == _STATE:
+        out[index, lane] += weight
+    elif source == _ASSIGNED:
+        g[index, lane] += weight
+    elif source == _RATE:
+        g[n_rule + index, lane] += weight
+    else:
+        pb[index, lane] += weight
+
+
+@numba.njit(
+    types.void(
+        RATES, _K["partials"], _K["extra"], _K["linear_t"], _K["extra_t"], SIZES,
+        _CHOSEN, F1, F3, I1, F2, I1, _F4, F3, F2, types.int64,
+    ),
+    **STRICT,
+)  # fmt: skip
+def _observe_adjoint(
+    rates, partials, extra, linear_t, extra_t, size,
+    chosen, times, states, need, p0, job_run, weights, on_states, on_p, n_state,
+):  # fmt: skip
+    """Fill on_states (job, time, need) and add to on_p; lanes are times of one run."""
+    n_time, n_functional = times.size, weights.shape[1]
+    y, out = np.zeros((n_state, LANES)), np.zeros((n_state, LANES))
+    scratch = np.zeros((n_state, LANES))
+    p, pb = np.zeros((p0.shape[1], LANES)), np.zeros((p0.shape[1], LANES))
+    v, a = np.zeros((size.n_rate, LANES)), np.zeros((size.n_a, LANES))
+    d, g = np.zeros((size.n_partial, LANES)), np.zeros((size.n_quantity, LANES))
+    t = np.zeros((1, LANES))
+    for number in range(job_run.size):
+        run, which = job_run[number], number % n_functional
+        for m in range(p.shape[0]):
+            p[m, :] = p0[run, m]
+        for start in range(0, n_time, LANES):
+            count = min(LANES, n_time - start)
+            _load_times(times, states, need, run, start, count, t, y)
+            if chosen.derived:
+                rates(t, y, p, v, a, scratch)
+                partials(t, y, p, a, d)
+                extra(t, y, p, a, d)
+            out[:, :] = 0.0
+            pb[:, :] = 0.0
+            g[:, :] = 0.0
+            for j in range(chosen.source.size):
+                kind, i = chosen.source[j], chosen.row[j]
+                other, o = chosen.divisor_source[j], chosen.divisor[j]
+                for lane in range(count):
+                    weight = weights[run, which, start + lane, j] * chosen.scale[j]
+                    if weight == 0.0:
+                        continue
+                    if o >= 0:
+                        below = _value(other, o, lane, y, a, v, p)
+                        weight /= below
+                        share = _value(kind, i, lane, y, a, v, p) / below
+                        change = -weight * share
+                        _weigh(other, o, lane, change, out, g, pb, size.n_rule)
+                    _weigh(kind, i, lane, weight, out, g, pb, size.n_rule)
+            if chosen.derived:
+                extra_t(d, g, out, pb)
+                linear_t(d, g, out, pb)
+            for lane in range(count):
+                for q in range(need.size):
+                    on_states[number, start + lane, q] = out[need[q], lane]
+                for m in range(pb.shape[0]):
+                    on_p[number, m] += pb[m, lane]
+
+
+def observe_adjoint(
+    lanes: LaneKernels,
+    made: SensitivityKernels,
+    problem: Problem,
+    block: slice,
+    need: IntArray,
+    *,
+    states: FloatArray,
+    job_run: IntArray,
+    weights: FloatArray,
+    on_states: FloatArray,
+    on_p: FloatArray,
+) -> None:
+    """Take weights of the selected quantities to the states and parameters.
+
+    Parameters
+    ----------
+    states : float array, shape (n_run, n_time, n_need)
+    job_run : int array, shape (n_job,): the run of each job, with all functionals of a
+        run one after the other
+    weights : float array, shape (n_run, n_functional, n_time, n_select)
+    on_states : float array, shape (n_job, n_time, n_need), filled
+    on_p : float array, shape (n_job, n_param), added to
+    """
+    _observe_adjoint(
+        lanes.rates,
+        made["partials"],
+        made["extra"],
+        made["linear_t"],
+        made["extra_t"],
+        sizes(lanes, made),
+        chosen(problem),
+        problem.times,
+        states,
+        need,
+        np.array(problem.p[block], order="C"),
+        job_run,
+        weights,
+        on_states,
+        on_p,
+        lanes.n_state,
+    )

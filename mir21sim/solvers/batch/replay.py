@@ -172,6 +172,18 @@ def stages(
 
 
 @numba.njit(**STRICT)
+def slopes(k, t, y, p, v, a, inflow, act_state, held, out):
+    """Fill out with dy/dt of all lanes."""
+    out[:, :] = 0.0
+    k.rates(t, y, p, v, a, out)
+    for j in range(act_state.size):
+        for lane in range(LANES):
+            out[act_state[j], lane] += inflow[j, lane]
+    for r in held:
+        out[r, :] = 0.0
+
+
+@numba.njit(**STRICT)
 def end_of_step(steps, run, k):
     """Return the time at which step k of a run ended: the start of the next."""
     if k + 1 < steps.n[run]:

@@ -33,6 +33,7 @@ from mir21sim.solvers.batch.replay import (
     StepKernels,
     _prepare,
     end_of_step,
+    slopes,
     stages,
 )
 
@@ -134,18 +135,6 @@ def _active_terms(by_param, P, terms, n_terms):
                 terms[c, count] = z
                 count += 1
         n_terms[c] = count
-
-
-@numba.njit(**STRICT)
-def _slopes(k, t, y, p, v, a, inflow, act_state, held, out):
-    """Fill out with dy/dt of all lanes."""
-    out[:, :] = 0.0
-    k.rates(t, y, p, v, a, out)
-    for j in range(act_state.size):
-        for lane in range(LANES):
-            out[act_state[j], lane] += inflow[j, lane]
-    for r in held:
-        out[r, :] = 0.0
 
 
 @numba.njit(**STRICT)
@@ -290,13 +279,13 @@ def replay_tangents(
             if not acting:
                 break
             if jobs.shifts:
-                _slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, before)
+                slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, before)
             for lane in range(LANES):
                 j = act[lane]
                 if job[lane] >= 0 and j < n_act and steps.act_time[j] <= t[0, lane]:
                     _act(steps, seeds, jobs, job[lane], j, lane, y, S, inflow, d_inflow)
             if jobs.shifts:
-                _slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, after)
+                slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, after)
             for lane in range(LANES):
                 j = act[lane]
                 if job[lane] >= 0 and j < n_act and steps.act_time[j] <= t[0, lane]:
