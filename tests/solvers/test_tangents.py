@@ -154,10 +154,10 @@ def test_tangents_equal_central_differences(rich):
     for column in range(seeds.n_column):
         sizes = (seeds.p, seeds.y0, seeds.dose, seeds.dose_time)
         p, y0, dose, dose_time = (part[0, column] for part in sizes)
-        if dose_time[0]:
-            continue  # the first dose stands at the start: it cannot come earlier
+        if dose_time[[0, 2, 3]].any():
+            continue  # at the start, or at one time with another dose: one-sided
         both = []
-        for step in (1e-5, -1e-5):
+        for step in (2e-4, -2e-4):
             times = problem.schedule.time + step * dose_time
             order = np.argsort(times, kind="stable")
             moved = Schedule(
@@ -173,7 +173,7 @@ def test_tangents_equal_central_differences(rich):
                 schedule=moved,
             )
             both.append(solve(rich, shifted, tight)[0].values[0])
-        differences = (both[0] - both[1]) / 2e-5
+        differences = (both[0] - both[1]) / 4e-4
         # An output at the very time of a moved dose is on both sides of a jump.
         fair = slice(None)
         if dose_time.any():
