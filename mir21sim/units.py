@@ -84,6 +84,30 @@ def seconds(value: float | str, what: str = "time") -> float:
     return number * _SECONDS[time_unit(unit, what) if unit else "h"]
 
 
+def time_in(value: float | str, unit: str, what: str = "time") -> float:
+    """Return a time in a unit; a bare number is in it.
+
+    Raises
+    ------
+    InputError
+        For a time with a unit where `unit` does not convert, such as "model units".
+
+    Examples
+    --------
+    >>> time_in("30 min", "h"), time_in(30, "model units")
+    (0.5, 30.0)
+    """
+    number, given = parse_quantity(str(value), what)
+    if not given or number == 0.0:
+        return number
+    if unit not in _SECONDS:
+        raise InputError(
+            f"Times are in {unit} here, so {what} `{value}` cannot be converted; write "
+            "a bare number."
+        )
+    return number * _SECONDS[time_unit(given, what)] / _SECONDS[unit]
+
+
 def time_unit(unit: str, what: str) -> str:
     """Return the short name of a unit of time or say which units exist."""
     short = _TIME_ALIASES.get(unit.lower(), unit.lower())

@@ -23,12 +23,12 @@ FEATURES = {
         "value at the reference time (or the last output before it)",
     ),
     "peak": ("{unit}", "largest value after the reference time"),
-    "peak_time_h": ("h", "time of the peak, from the reference time"),
-    "lag_h": ("h", "time to 10 % of the rise"),
-    "t_half_h": ("h", "time to half of the rise"),
-    "switch_time_h": ("h", "time from 10 % to 90 % of the rise"),
-    "max_rate_per_h": ("{unit}/h", "steepest slope"),
-    "area_h": ("{unit}·h", "area under the curve from the reference time"),
+    "peak_time_h": ("{time}", "time of the peak, from the reference time"),
+    "lag_h": ("{time}", "time to 10 % of the rise"),
+    "t_half_h": ("{time}", "time to half of the rise"),
+    "switch_time_h": ("{time}", "time from 10 % to 90 % of the rise"),
+    "max_rate_per_h": ("{unit}/{time}", "steepest slope"),
+    "area_h": ("{unit}·{time}", "area under the curve from the reference time"),
     "final_fraction": ("1", "value at the end over the peak"),
 }
 
@@ -96,7 +96,8 @@ def compare(
     merged.attrs = {
         "observe": observe,
         "response": response,
-        "since_h": _since_hours(since, tables[0].attrs["start_h"]),
+        "since_h": _since(next(iter(labelled.values())), since),
+        "time_unit": _time_unit(next(iter(labelled.values()))),
         "resolution_h": max(t.attrs["resolution_h"] for t in tables),
     }
     return merged
@@ -149,8 +150,16 @@ def stimulus_time(result: xr.Dataset) -> float | None:
     return max((dose["time"] for dose in fixed or doses), default=None)
 
 
-def _since_hours(since: float | str | None, start_h: float) -> float:
-    return start_h if since is None else units.seconds(since, "since") / 3600.0
+def _time_unit(result: xr.Dataset) -> str:
+    """Return the unit of the times of a result: h but for files of others."""
+    return str(result["time"].attrs.get("units", "h"))
+
+
+def _since(result: xr.Dataset, since: float | str | None) -> float:
+    """Return the reference time in the unit of the result's times."""
+    if since is None:
+        return float(result["time"][0])
+    return units.time_in(since, _time_unit(result), "since")
 
 
 def _features(
@@ -159,11 +168,11 @@ def _features(
     """Return the features of every run of one result."""
     values = quantity(result, observe)
     times = result["time"].values
-    reference = _since_hours(since, float(times[0]))
+    reference, clock = _since(result, since), _time_unit(result)
     if not times[0] <= reference < times[-1]:
         raise InputError(
-            f"`since` must lie in the run, {times[0]:g} h to below {times[-1]:g} h, "
-            f"got {reference:g} h."
+            f"`since` must lie in the run, {times[0]:g} {clock} to below "
+            f"{times[-1]:g} {clock}, got {reference:g} {clock}."
         )
     unit = str(values.attrs.get("units", ""))
     dims = tuple(d for d in values.dims if d != "time")
@@ -175,7 +184,10 @@ def _features(
         name: (
             dims,
             np.array([row[name] for row in rows]).reshape(shape),
-            {"units": template.format(unit=unit or "1"), "long_name": meaning},
+            {
+                "units": template.format(unit=unit or "1", time=clock),
+                "long_name": meaning,
+            },
         )
         for name, (template, meaning) in FEATURES.items()
     }

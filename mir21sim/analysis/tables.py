@@ -89,23 +89,34 @@ def feature_frame(features: xr.Dataset) -> pd.DataFrame:
     names = [n for n in (*FEATURES, "note", *FIT_NAMES, "fit_note") if n in features]
     frame = features[names].to_dataframe().reset_index()
     keys = [str(d) for d in features["peak"].dims]
-    return frame[[*keys, *names]]
+    frame = frame[[*keys, *names]]
+    if features.attrs["time_unit"] == "h":
+        return frame
+    return frame.rename(columns={n: _without_hours(n) for n in names})
+
+
+def _without_hours(name: str) -> str:
+    """Return a feature's name without the unit of our models' times."""
+    return name.removesuffix("_per_h").removesuffix("_h")
 
 
 def feature_text(features: xr.Dataset) -> str:
     """Return compared features as a table to read, with units and the fit below."""
-    frame = feature_frame(features)
+    short = {n: _without_hours(n) for n in FEATURES}
+    frame = feature_frame(features).rename(columns=short)
     keys = [str(d) for d in features["peak"].dims if d != "result"]
-    shown = [n for n in FEATURES if n in frame]
+    clock = features.attrs["time_unit"]
+    shown = [name for name in short.values() if name in frame]
+    sources = {short.get(n, n): n for n in (*FEATURES, *keys)}
     renamed = {
-        name: f"{name.removesuffix('_per_h').removesuffix('_h')} "
-        f"[{features[name].attrs.get('units', '')}]"
-        for name in shown
-    } | {key: f"{key} [{features[key].attrs.get('units', '')}]" for key in keys}
+        name: f"{name} [{features[sources[name]].attrs.get('units', '')}]"
+        for name in (*shown, *keys)
+    }
     body = frame[["result", *keys, *shown]].rename(columns=renamed)
     text = body.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="–")
     lines = [
-        f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} h",
+        f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} "
+        f"{clock}",
         text,
     ]
     notes = frame.loc[frame["note"] != "", ["result", *keys, "note"]]
@@ -116,8 +127,8 @@ def feature_text(features: xr.Dataset) -> str:
     coarse = features.attrs["resolution_h"]
     if bool((features["switch_time_h"] < 2 * coarse).any()):
         lines.append(
-            f"note: some switching times are below two output steps ({coarse:.3g} h "
-            "each); simulate with more points to resolve them"
+            f"note: some switching times are below two output steps ({coarse:.3g} "
+            f"{clock} each); simulate with more points to resolve them"
         )
     if "EC50" in features:
         lines += _fit_lines(features)

@@ -5,6 +5,8 @@ import pytest
 import sbml_text as sbml
 
 import mir21sim as ms
+from mir21sim.analysis import tables
+from mir21sim.analysis.curves import compare
 from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, ModelWarning
 from mir21sim.model import files as model_files
@@ -135,6 +137,18 @@ def test_a_result_of_a_guest_runs_again_to_the_same_numbers(tmp_path):
     again, difference = rerun(path)
     assert difference == 0.0
     assert again["A"].attrs["units"] == again["time"].attrs["units"] == "model units"
+
+
+def test_features_of_a_guest_have_no_hours():
+    swept = ms.sweep(decay(), {"k": [0.1, 0.2]}, 10, points=11, observe="A")
+    features = compare(swept, "A", since="2")
+    text = tables.feature_text(features)
+    assert "[h]" not in text
+    assert "/h" not in text
+    assert "times from 2 model units" in text
+    assert "lag_h" not in tables.feature_frame(features)
+    with pytest.raises(InputError, match="Times are in model units"):
+        compare(swept, "A", since="2 h")
 
 
 def test_the_default_end_of_a_guest_is_in_its_own_units():
