@@ -23,12 +23,21 @@ def doctor() -> None:
         raise typer.Exit(EXIT_FAILED_RUN)
 
 
+def _cache_text() -> str:
+    """Return the cache folder, and why it is a temporary one."""
+    from mir21sim.compiler import cache_folder
+
+    why = cache_folder.problem()
+    temporary = f" until this process ends, as {why}" if why else ""
+    return f"{cache_folder.folder()}{temporary}"
+
+
 def doctor_text() -> tuple[str, bool]:
     """Return versions, folders and the state of the parts, and whether all is well."""
     import os
     import platform
 
-    from mir21sim.compiler import cache, load
+    from mir21sim.compiler import load
     from mir21sim.errors import Mir21simError
     from mir21sim.model import files
     from mir21sim.simulation.provenance import version_of, versions
@@ -39,7 +48,7 @@ def doctor_text() -> tuple[str, bool]:
     found = versions()
     lines = [
         f"mir21sim {found.pop('mir21sim')}, Python {python}, {machine}",
-        f"cache folder: {cache.folder()}",
+        f"cache folder: {_cache_text()}",
         f"models: {files.models_folder()} ({', '.join(files.shipped())})",
     ]
     for name, version in found.items():

@@ -24,16 +24,15 @@ SUMMED = {"rhs": "rates", "jac": "rates_dy", "dfdt": "rates_dt"}
 
 
 def compile_kernel(module: ModuleType, text: str, name: str) -> Kernel:
-    """Compile one kernel by Numba, or load it from Numba's cache beside the module.
+    """Compile one kernel by Numba, or load it from the cache.
 
     Parameters
     ----------
     module, text : the generated module and its text
     name : "rhs", "jac", "dfdt", "rates", "assigned" or "roots"
     """
-    import numba  # 0.5 s, and the NumPy backend needs none of it
-
     from mir21sim.compiler import llvm_scalar as scalar
+    from mir21sim.compiler import machine_code  # Numba takes 0.5 s, NumPy needs none
 
     sums = None
     if name in SUMMED:
@@ -44,9 +43,8 @@ def compile_kernel(module: ModuleType, text: str, name: str) -> Kernel:
     setattr(module, f"emit_{name}", emit)
     # Not nogil: SciPy calls these from Python for half a microsecond each, and
     # giving the lock away every time makes two threads slower than one.
-    options = {"cache": True, "error_model": "numpy"}
-    kernel: Kernel = numba.njit(FILL, **options)(getattr(module, f"compiled_{name}"))
-    return kernel
+    function = getattr(module, f"compiled_{name}")
+    return machine_code.kernel(FILL, function, text, error_model="numpy")
 
 
 def _terms(

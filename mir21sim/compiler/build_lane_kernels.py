@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 from numba import types
 
 from mir21sim._typing import Kernel
@@ -35,9 +34,10 @@ class LaneKernels:
     n_a: int
 
 
-def compile_lanes(module: Any) -> LaneKernels:
+def compile_lanes(module: Any, text: str) -> LaneKernels:
     """Compile the lane kernels of a generated module, or load them from the cache."""
     from mir21sim.compiler import llvm_lanes as vector
+    from mir21sim.compiler import machine_code
 
     signatures = {
         "rates": RATES.signature,
@@ -50,8 +50,9 @@ def compile_lanes(module: Any) -> LaneKernels:
     for name, signature in signatures.items():
         emit = vector.emitter(module.ARRAYS[name], module.PROGRAMS[name], module.PIECE)
         setattr(module, f"emit_{name}", emit)
-        options = {"cache": True, "nogil": True, "error_model": "numpy"}
-        made[name] = numba.njit(signature, **options)(getattr(module, name))
+        made[name] = machine_code.kernel(
+            signature, getattr(module, name), text, nogil=True, error_model="numpy"
+        )
     return LaneKernels(
         **made,
         has_time=module.HAS_TIME,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 
@@ -42,9 +41,9 @@ class SensitivityKernels:
         return self.kernels[name]
 
 
-def compiled(module: Any) -> SensitivityKernels:
+def compiled(module: Any, text: str) -> SensitivityKernels:
     """Compile the kernels of a generated module, or load them from the cache."""
-    from mir21sim.compiler import llvm_lanes
+    from mir21sim.compiler import llvm_lanes, machine_code
 
     made = {}
     for name, kind in KERNEL_TYPES.items():
@@ -52,8 +51,13 @@ def compiled(module: Any) -> SensitivityKernels:
             module.ARRAYS[name], module.PROGRAMS[name], module.PIECE
         )
         setattr(module, f"emit_{name}", emit)
-        options = {"cache": True, "nogil": True, "error_model": "numpy"}
-        made[name] = numba.njit(kind.signature, **options)(getattr(module, name))
+        made[name] = machine_code.kernel(
+            kind.signature,
+            getattr(module, name),
+            text,
+            nogil=True,
+            error_model="numpy",
+        )
     return SensitivityKernels(
         kernels=made,
         by_param=_table(module.BY_PARAM),

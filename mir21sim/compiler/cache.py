@@ -1,26 +1,23 @@
 """Network → kernels, through a cache folder keyed by content."""
 
-import contextlib
 import functools
 import hashlib
+import importlib.abc
 import importlib.metadata
 import importlib.util
-import os
+import marshal
 import platform
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import platformdirs
-
-from mir21sim._typing import Kernel
-from mir21sim.compiler import build_kernels
+from mir21sim.compiler import build_kernels, cache_folder
 from mir21sim.compiler import version as emit_version
+from mir21sim.compiler.cache_folder import clear as clear
+from mir21sim.compiler.cache_folder import folder as folder
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import InputError
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
     from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
 
 Backend: TypeAlias = Literal["numba", "numpy"]
-
-_SEAL = "# sha256 of the rest: "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,24 +41,6 @@ class KernelModule:
     rate_names: tuple[str, ...]
     path: Path
     key: str
-
-
-def folder() -> Path:
-    """Return the cache folder: ``$MIR21SIM_CACHE`` or the user's cache folder.
-
-    It is safe to delete. Where it cannot be written, a temporary folder serves, and
-    every process compiles anew.
-    """
-    wanted = os.environ.get("MIR21SIM_CACHE") or platformdirs.user_cache_dir("mir21sim")
-    path = Path(wanted)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path):
-            pass
-    except OSError:
-        path = Path(tempfile.gettempdir()) / f"mir21sim-{os.getpid()}"
-        path.mkdir(exist_ok=True)
-    return path
 
 
 def key(network: ir.Network) -> str:
@@ -89,19 +66,18 @@ def _numba_version() -> str:
 
 def is_cached(network: ir.Network) -> bool:
     """Return whether the module text of a network is in the cache and undamaged."""
-    return _read(folder() / f"m_{key(network)}.py") is not None
+    return cache_folder.read(folder() / f"m_{key(network)}.py") is not None
 
 
 def noted(name: str, check: str) -> str | None:
     """Return the text noted of a check of the network of a ``key``, None for none."""
-    text = _read(folder() / f"m_{name}.{check}")
-    return None if text is None else text.partition("\n")[2]
+    body = cache_folder.read(folder() / f"m_{name}.{check}")
+    return None if body is None else body.decode()
 
 
 def note(name: str, check: str, text: str) -> None:
     """Note the outcome of a check that depends on the structure alone."""
-    with contextlib.suppress(OSError):
-        _write(folder() / f"m_{name}.{check}", _sealed(text))
+    cache_folder.write(folder() / f"m_{name}.{check}", text.encode())
 
 
 def kernels(
@@ -129,23 +105,20 @@ def kernels(
             "The backend `numba` needs the package numba; `numpy` works without it."
         )
     name = name or key(network)
-    path = folder() / f"m_{name}.py"
-    text = _read(path)
-    if text is None:
-        text = _generate(network, name)
-        _write(path, text)
-    module = _import(path, backend)
+    source = _Source(f"m_{name}", functools.partial(_generate, network, name))
+    module = source.module(backend)
     if backend == "numpy":
         compiled = build_kernels.numpy_kernels(module)
     else:
-        compiled = build_kernels.numba_kernels(module, _compiler(path, module, text))
+        make = functools.partial(build_kernels.compile_kernel, module, source.text)
+        compiled = build_kernels.numba_kernels(module, make)
     return KernelModule(
         kernels=compiled,
         state_names=module.STATE_NAMES,
         param_names=module.PARAM_NAMES,
         assigned_names=module.ASSIGNED_NAMES,
         rate_names=module.RATE_NAMES,
-        path=path,
+        path=source.path,
         key=name,
     )
 
@@ -163,10 +136,8 @@ def lane_kernels(network: ir.Network, name: str | None = None) -> "LaneKernels":
         For a function without vector code; such a model runs by SciPy.
     """
     name = name or key(network)
-    path = folder() / f"l_{name}.py"
-    if _read(path) is None:
-        _write(path, _generate_lanes(network, name))
-    return _load_lanes(path)
+    make = functools.partial(_generate_lanes, network, name)
+    return _load_lanes(_Source(f"l_{name}", make))
 
 
 def sensitivity_kernels(network: ir.Network) -> "SensitivityKernels":
@@ -177,64 +148,48 @@ def sensitivity_kernels(network: ir.Network) -> "SensitivityKernels":
     CodegenError
         For a function without vector code or without a derivative.
     """
-    path = folder() / f"s_{key(network)}.py"
-    if _read(path) is None:
-        _write(path, _generate_sensitivities(network))
-    return _load_sensitivities(path)
+    make = functools.partial(_generate_sensitivities, network)
+    return _load_sensitivities(_Source(f"s_{key(network)}", make))
 
 
 @functools.lru_cache(maxsize=16)
-def _load_sensitivities(path: Path) -> "SensitivityKernels":
-    """Return the kernels of a file; a damaged cache beside it is thrown away once."""
+def _load_sensitivities(source: "_Source") -> "SensitivityKernels":
+    """Return the kernels of a module, compiled once in a process."""
     from mir21sim.compiler import build_sensitivity_kernels as build
 
-    try:
-        return build.compiled(_import(path, "sensitivities"))
-    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
-        _forget(path)
-        return build.compiled(_import(path, "sensitivities"))
+    return build.compiled(source.module("sensitivities"), source.text)
 
 
 def _generate_sensitivities(network: ir.Network) -> str:
-    """Return the sealed text of the sensitivity programs."""
+    """Return the text of the sensitivity programs."""
     from mir21sim.compiler import sensitivity_programs, symbolic
 
     system = symbolic.build(network)
     species = frozenset(s.id for s in network.species)
     made = sensitivity_programs.sensitivity_programs(system, species)
-    text = sensitivity_programs.module_text(made, system, network.id, key(network))
-    return _sealed(text)
+    return sensitivity_programs.module_text(made, system, network.id, key(network))
 
 
 @functools.lru_cache(maxsize=16)
-def _load_lanes(path: Path) -> "LaneKernels":
-    """Return the kernels of a file; a damaged cache beside it is thrown away once."""
+def _load_lanes(source: "_Source") -> "LaneKernels":
+    """Return the kernels of a module, compiled once in a process."""
     from mir21sim.compiler import build_lane_kernels  # Numba takes half a second
 
-    try:
-        return build_lane_kernels.compile_lanes(_import(path, "lanes"))
-    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
-        _forget(path)
-        return build_lane_kernels.compile_lanes(_import(path, "lanes"))
+    return build_lane_kernels.compile_lanes(source.module("lanes"), source.text)
 
 
 def _generate_lanes(network: ir.Network, name: str) -> str:
-    """Return the sealed text of the lane programs."""
+    """Return the text of the lane programs."""
     from mir21sim.compiler import lane_programs as lanes
     from mir21sim.compiler import symbolic
 
     system = symbolic.build(network)
     made = lanes.programs(system, frozenset(s.id for s in network.species))
-    return _sealed(lanes.module_text(made, system, network.id, name))
-
-
-def _sealed(body: str) -> str:
-    """Return a text with its digest in front, as ``_read`` wants it."""
-    return f"{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+    return lanes.module_text(made, system, network.id, name)
 
 
 def _generate(network: ir.Network, name: str) -> str:
-    """Return the sealed module text; SymPy is imported only here."""
+    """Return the module text; SymPy is imported only here."""
     from mir21sim.compiler import python_text as emit
     from mir21sim.compiler import (
         symbolic,
@@ -243,71 +198,72 @@ def _generate(network: ir.Network, name: str) -> str:
 
     system = symbolic.build(network)
     events = symbolic_events.build(equations(network), system)
-    body = emit.module_text(system, events, network.id, name)
-    return _sealed(body)
+    return emit.module_text(system, events, network.id, name)
 
 
-def _read(path: Path) -> str | None:
-    """Return a module text from the cache, None where it is missing or damaged."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-    seal, _, body = text.partition("\n")
-    whole = seal == _SEAL + hashlib.sha256(body.encode()).hexdigest()
-    return text if whole else None
+class _Source:
+    """A generated module: its text from the cache, or generated and put there.
 
-
-def _write(path: Path, text: str) -> None:
-    """Put a text in place in one move, so that no reader sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    Path(name).replace(path)
-
-
-def _import(path: Path, backend: str) -> ModuleType:
-    """Import a generated file under a name of its own, registered before it runs."""
-    name = f"mir21sim_generated_{backend}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (EOFError, ValueError, ImportError, TypeError):
-        # Python's own bytecode beside the (sealed) text is damaged: compile the text.
-        _forget(path)
-        spec.loader.exec_module(module)
-    return module
-
-
-def _compiler(path: Path, module: ModuleType, text: str) -> Callable[[str], Kernel]:
-    """Return what compiles a kernel of a module, or loads it from Numba's cache.
-
-    Where that is damaged, it is thrown away once.
+    Parameters
+    ----------
+    stem : name of its file without the ending
+    generate : returns its text
     """
 
-    def make(name: str) -> Kernel:
-        try:
-            return build_kernels.compile_kernel(module, text, name)
-        except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
-            _forget(path)
-            return build_kernels.compile_kernel(_import(path, "numba"), text, name)
+    def __init__(self, stem: str, generate: Callable[[], str]) -> None:
+        self.path, self._generate = folder() / f"{stem}.py", generate
 
-    return make
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The text; a missing or damaged file is replaced."""
+        found = cache_folder.read(self.path)
+        if found is not None:
+            return found.decode()
+        text = self._generate()
+        cache_folder.write(self.path, text.encode())
+        return text
+
+    def module(self, backend: str) -> ModuleType:
+        """Return a new module of this text, registered before it runs."""
+        name = f"mir21sim_generated_{backend}_{self.path.stem}"
+        loader = _TextLoader(self.path, self.text)
+        spec = importlib.util.spec_from_loader(name, loader, origin=str(self.path))
+        assert spec is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        loader.exec_module(module)
+        return module
 
 
-def _forget(path: Path) -> None:
-    """Delete what Python and Numba keep beside a generated file."""
-    for stale in (path.parent / "__pycache__").glob(f"{path.stem}*"):
-        with contextlib.suppress(OSError):
-            stale.unlink()
+class _TextLoader(importlib.abc.InspectLoader):
+    """Imports a text that is in memory; its bytecode is kept in a sealed file.
 
+    Python does not check the bytecode that it keeps itself.
+    """
 
-def clear() -> int:
-    """Delete everything in the cache folder; return the number of models it held."""
-    count = len(list(folder().glob("m_*.py")))
-    shutil.rmtree(folder(), ignore_errors=True)
-    return count
+    def __init__(self, path: Path, text: str) -> None:
+        self._path, self._text = path, text
+
+    def get_source(self, fullname: str) -> str:
+        """Return the text, also for tracebacks."""
+        return self._text
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the bytecode of the text."""
+        kept = self._path.with_suffix(".code")
+        stamp = hashlib.sha256(self._text.encode()).digest()
+        stamp += importlib.util.MAGIC_NUMBER
+        body = cache_folder.read(kept)
+        if body is not None and body.startswith(stamp):
+            code = marshal.loads(body[len(stamp) :])
+            if isinstance(code, CodeType):
+                return code
+        code = self.source_to_code(self._text, str(self._path))
+        cache_folder.write(kept, stamp + marshal.dumps(code))
+        return code

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
-from mir21sim.compiler import cache
+from mir21sim.compiler import cache_folder
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.solvers.blas_threads import one_blas_thread
@@ -87,7 +87,7 @@ def resting_states(
     rows = together[list(first.values())]
     starts = np.ascontiguousarray(rows[:, : y0.shape[1]])
     parameters = np.ascontiguousarray(rows[:, y0.shape[1] :])
-    folder = cache.folder() / "resting"
+    folder = cache_folder.folder() / "resting"
     paths = [folder / f"{name}.state" for name in first]
     found = [_read(path, y0.shape[1]) for path in paths]
     nowhere = np.full(y0.shape[1], np.nan)
@@ -294,23 +294,12 @@ def _name(common: bytes, row: FloatArray) -> str:
 
 def _read(path: Path, n_state: int) -> FloatArray | None:
     """Return a state from disk, NaN for no rest; None where missing or damaged."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    digest, body = data[:32], data[32:]
-    if hashlib.sha256(body).digest() != digest or len(body) != 8 * n_state:
+    body = cache_folder.read(path)
+    if body is None or len(body) != 8 * n_state:
         return None
     return np.frombuffer(body, dtype="<f8").astype(float)
 
 
 def _write(path: Path, y: FloatArray) -> None:
     """Put a state on disk in one move; a cache that cannot be written is no error."""
-    body = y.astype("<f8").tobytes()
-    part = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(hashlib.sha256(body).digest() + body)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
+    cache_folder.write(path, y.astype("<f8").tobytes())

@@ -1,6 +1,9 @@
 """The cache of kernels: one generation a network, and no damage that is fatal."""
 
 import os
+import pickle
+import stat
+import subprocess
 import sys
 import threading
 import time
@@ -8,17 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import support
 from support import reaction
 
-from mir21sim.compiler import build_kernels, cache
+from mir21sim import files
+from mir21sim.compiler import build_kernels, cache, cache_folder, machine_code
 from mir21sim.errors import CodegenError, SolverStatus
 from mir21sim.simulation import steady_state as resting
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
+from mir21sim.solvers.batch import driver, outputs
+from mir21sim.solvers.single import reduction_compiled
 
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
 NET = support.network({"A": 3.0}, {"k": 0.5}, [reaction("r1", "A ->", "k*A")])
 
 
@@ -61,7 +69,10 @@ def is_cached(net=NET):
 
 
 def test_tests_do_not_touch_the_users_cache():
-    assert "mir21sim-tests-" in str(cache.folder())
+    assert cache.folder() == Path(os.environ["MIR21SIM_CACHE"])
+    assert (
+        "mir21sim-tests-" in str(cache.folder()) or "MIR21SIM_TEST_CACHE" in os.environ
+    )
 
 
 def test_the_second_load_generates_nothing(folder, no_generator):
@@ -72,12 +83,10 @@ def test_the_second_load_generates_nothing(folder, no_generator):
     assert slope() == -1.5
 
 
-def test_a_second_compilation_is_read_from_numbas_files(folder, monkeypatch):
+def test_a_second_compilation_is_read_from_files(folder, monkeypatch):
     assert slope(backend="numba") == -1.5
-    index = {p: p.stat().st_mtime_ns for p in folder.rglob("*.nbi")}
-    assert index
+    monkeypatch.setattr(numba.core.compiler, "compile_extra", None)
     assert slope(backend="numba") == -1.5
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.nbi")} == index
 
 
 def changed_value(net):
@@ -133,35 +142,201 @@ def test_a_module_that_is_no_text_is_replaced(folder):
     assert slope() == -1.5
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-@pytest.mark.parametrize("rubbish", [b"", b"rubbish" * 50], ids=["empty", "garbled"])
-def test_damaged_files_of_numba_are_replaced(folder, suffix, rubbish):
+def flipped(data, bit):
+    """Return bytes with one bit changed."""
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_no_flipped_bit_in_any_file_is_run(folder, monkeypatch):
+    """Every file in turn, at places all over it."""
     assert slope(backend="numba") == -1.5
-    found = list(folder.rglob(f"*{suffix}"))
-    assert found
-    for path in found:
-        path.write_bytes(rubbish)
+    model = support.compiled(NET, backend="numba")
+    over, call = {"k": [0.5, 1.0]}, {"times": [0.0, 1.0], "observe": "A"}
+    whole = sweep(model, over, **call)["A"].values
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {p.suffix for p in files} >= {".py", ".code", ".nbc"}
+    loads = []
+    monkeypatch.setattr(
+        pickle, "loads", lambda data: loads.append(data) or _loads(data)
+    )
+    for path in files:
+        good = path.read_bytes()
+        for part in (0.0, 0.01, 0.3, 0.7, 0.9999) if good else ():
+            path.write_bytes(flipped(good, int(part * 8 * len(good))))
+            assert cache_folder.read(path) is None
+        if good:
+            path.write_bytes(good[: len(good) // 2])
+            assert cache_folder.read(path) is None
     assert slope(backend="numba") == -1.5
+    cache._load_lanes.cache_clear()
+    again = sweep(support.compiled(NET, backend="numba"), over, **call)["A"].values
+    assert np.array_equal(again, whole)
+    assert loads == []
+    assert all(cache_folder.read(p) is not None for p in folder.glob("[lm]_*.nbc"))
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_damaged_bytecode_is_replaced(folder, backend, monkeypatch):
-    """Python trusts a file with the right 16 bytes of header."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    assert slope(backend=backend) == -1.5
-    (path,) = folder.rglob("*.pyc")
-    path.write_bytes(path.read_bytes()[:40])
-    assert slope(backend=backend) == -1.5
+_loads = pickle.loads
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+def test_a_whole_file_under_another_name_is_not_run(folder):
+    """As a copy that went wrong would leave it."""
+    assert slope(backend="numba") == -1.5
+    other = replace(NET, reactions=(reaction("r1", "A ->", "2*k*A"),))
+    assert slope(other, backend="numba") == -3.0
+    for suffix in (".code", ".nbc"):
+        one, two = sorted(folder.glob(f"m_*{suffix}"))
+        data = one.read_bytes()
+        one.write_bytes(two.read_bytes())
+        two.write_bytes(data)
+    assert slope(backend="numba") == -1.5
+    assert slope(other, backend="numba") == -3.0
+
+
+def test_nothing_is_written_into_the_package_folder():
+    """Machine code of the solvers lies in the cache folder too."""
+    for kernel in (driver.drive, outputs._observe, reduction_compiled.spread):
+        assert isinstance(kernel._cache, machine_code.SealedCache)
+        assert kernel._cache.cache_path == str(cache.folder())
+    texts = [p.read_text("utf-8") for p in machine_code.PACKAGE.rglob("*.py")]
+    assert not [text for text in texts if "cache=True" in text]
+
+
+def test_machine_code_of_solvers_depends_on_all_of_its_sources():
+    """Every module that a compiled function takes constants or functions from."""
+    package = machine_code.PACKAGE
+    known = {
+        p for pattern in machine_code.SOLVER_SOURCES for p in package.glob(pattern)
+    }
+    users = [p for p in known if "machine_code.solver" in p.read_text(encoding="utf-8")]
+    assert len(users) >= 2
+    for path in users:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("from mir21sim."):
+                place, _, names = line.removeprefix("from mir21sim.").partition(
+                    " import "
+                )
+                home = package / place.replace(".", "/")
+                modules = [home.with_suffix(".py")]
+                if home.is_dir():
+                    modules = [home / f"{n.split()[0]}.py" for n in names.split(", ")]
+                assert set(modules) - known <= {package / "_typing.py"}, line
+
+
+def test_changed_sources_have_machine_code_of_their_own(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text("GROWN = 1e-12")
+    first = machine_code.digest_of([path])
+    path.write_text("GROWN = 1e-13")
+    assert machine_code.digest_of([path]) != first
+
+
+# ------------------------------------------------------------------- whose folder
+def test_a_cache_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setenv("MIR21SIM_CACHE", str(blocked / "inside"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert slope() == -1.5
-    assert cache.folder() == tmp_path / f"mir21sim-{os.getpid()}"
+    assert "mir21sim-" in cache.folder().name
     assert blocked.read_text() == "not a folder"
+
+
+def test_a_new_cache_is_private(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIR21SIM_CACHE", str(tmp_path / "new"))
+    old = os.umask(0)
+    try:
+        assert slope() == -1.5
+    finally:
+        os.umask(old)
+    assert cache.folder() == tmp_path / "new"
+    assert stat.S_IMODE(cache.folder().stat().st_mode) == 0o700
+    for path in cache.folder().rglob("*.py"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def by_another(path):
+    os.chown(path, 12345, 12345)
+
+
+def open_to_all(path):
+    path.chmod(0o777)
+
+
+def by_a_link(path):
+    path.rename(path.with_name("real"))
+    path.symlink_to(path.with_name("real"))
+
+
+@posix_only
+@pytest.mark.parametrize("plant", [by_another, open_to_all, by_a_link])
+def test_a_planted_folder_is_not_used(plant, tmp_path, monkeypatch):
+    if plant is by_another and os.geteuid() != 0:
+        pytest.skip("only the superuser can give a file away")
+    home = tmp_path / "cache"
+    monkeypatch.setenv("MIR21SIM_CACHE", str(home))
+    slope()
+    planted = (home / f"m_{cache.key(NET)}.py").read_bytes()
+    plant(home)
+    assert str(home) in cache_folder.problem()
+    assert cache.folder() != home
+    assert stat.S_IMODE(cache.folder().lstat().st_mode) == 0o700
+    assert slope() == -1.5
+    assert (home / f"m_{cache.key(NET)}.py").read_bytes() == planted
+    assert cache.folder() == cache.folder()
+
+
+@posix_only
+def test_a_file_that_others_can_write_is_not_run(folder):
+    slope()
+    path = module_file(folder)
+    path.chmod(0o666)
+    assert cache_folder.read(path) is None
+    assert slope() == -1.5
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_without_a_home_the_cache_is_a_temporary_folder(monkeypatch):
+    monkeypatch.delenv("MIR21SIM_CACHE")
+    monkeypatch.setattr(
+        cache_folder.platformdirs, "user_cache_dir", lambda _: "~/.cache/mir21sim"
+    )
+    assert cache_folder.problem() == "`~/.cache/mir21sim` is in no home folder"
+    assert cache.folder().is_absolute()
+    assert not Path("~").exists()
+    assert slope() == -1.5
+
+
+def test_without_any_folder_code_is_kept_in_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        cache_folder, "_temporary", lambda: Path(os.devnull) / "mir21sim"
+    )
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MIR21SIM_CACHE", str(tmp_path / "file"))
+    assert slope(backend="numba") == -1.5
+    model = support.compiled(NET, backend="numba")
+    assert sweep(model, {"k": [0.5]}, times=[0.0, 1.0], observe="A").sizes["k"] == 1
+
+
+@posix_only
+@pytest.mark.parametrize("room", [0, 1000])
+def test_a_full_disk_under_the_cache_is_no_error(folder, small_files, room):
+    with small_files(room):
+        assert slope(backend="numba") == -1.5
+        model = support.compiled(NET, backend="numba")
+        sweep(model, {"k": [0.5]}, times=[0.0, 1.0], observe="A")
+    assert not list(folder.rglob("*.part"))
+    assert all(cache_folder.read(p) is not None for p in folder.glob("*.nbc"))
+
+
+def test_temporary_files_of_dead_processes_are_deleted(folder):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    part = folder / f".m_x.py.{files.machine()}-{dead.pid}-0.part"
+    part.touch()
+    cache_folder._tidy.cache_clear()
+    assert cache.folder() == folder
+    assert not part.exists()
 
 
 def test_clearing_counts_models_and_leaves_nothing(folder):
@@ -170,6 +345,15 @@ def test_clearing_counts_models_and_leaves_nothing(folder):
     assert cache.clear() == 2
     assert not folder.exists()
     assert slope() == -1.5
+
+
+def test_clearing_keeps_what_others_put_there(folder):
+    slope()
+    (folder / "mine").mkdir()
+    (folder / "mine" / "m_thesis.py").touch()
+    (folder / "thesis.txt").touch()
+    assert cache.clear() == 1
+    assert {p.name for p in folder.iterdir()} == {"mine", "thesis.txt"}
 
 
 def test_an_unknown_backend_is_refused_by_name():
@@ -240,7 +424,6 @@ def test_roots_are_compiled_where_events_are_watched(made):
 
 
 def test_what_cannot_be_compiled_is_told_when_it_is_asked_for(folder, monkeypatch):
-    """Once more than once, as a damaged cache could be the reason."""
     tries = []
 
     def fail(module, text, name):
@@ -251,7 +434,7 @@ def test_what_cannot_be_compiled_is_told_when_it_is_asked_for(folder, monkeypatc
     kernels = cache.kernels(NET, "numba").kernels
     with pytest.raises(CodegenError, match="no code"):
         _ = kernels.rhs
-    assert tries == ["rhs", "rhs"]
+    assert tries == ["rhs"]
 
 
 # ------------------------------------------------------------------- resting states

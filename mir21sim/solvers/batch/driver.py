@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numba import types
 
+from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import MATRIX, RATES, ROWS, SOLVE, TIME
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import SolverStatus
@@ -53,7 +54,7 @@ _B1 = types.Array(types.boolean, 1, "C")
 _F2, _F3 = ROWS, types.Array(types.float64, 3, "C")
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="never")
+@numba.njit(nogil=True, error_model="numpy", inline="never")
 def _prepare(i, chained, y, u, A, C, per_h, ys, n):
     """Prepare stage i: argument into ys, linear term into its own row block."""
     a, c, g = A[i], C[i], u[i]
@@ -76,7 +77,7 @@ def _prepare(i, chained, y, u, A, C, per_h, ys, n):
         _C5(y, u, a, c, per_h, ys, g, n)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def _first_step(y, f, lane, atol, rtol, span):
     """Return a first step size: a hundredth of what the slope allows (H&W II.4)."""
     d0 = d1 = 0.0
@@ -89,7 +90,7 @@ def _first_step(y, f, lane, atol, rtol, span):
     return min(0.01 * np.sqrt(d0 / d1), span)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def _take(y0, p0, run, y, p, peak, inflow, lane):
     """Put a run's start values and parameters into a lane."""
     for i in range(y.shape[0]):
@@ -101,7 +102,7 @@ def _take(y0, p0, run, y, p, peak, inflow, lane):
         inflow[k, lane] = 0.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def _leave(y_end, run, y, lane):
     """Keep a run's last state and leave a quiet lane behind."""
     for i in range(y.shape[0]):
@@ -109,14 +110,14 @@ def _leave(y_end, run, y, lane):
         y[i, lane] = 0.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def _write(out, run, k, y, lane, need):
     """Write the needed states of a lane as they are now."""
     for m in range(need.size):
         out[run, k, m] = y[need[m], lane]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def _interpolate(out, run, k, theta, y, ys, dense, lane, need):
     """Write the needed states of a lane within the step just made."""
     rest = 1.0 - theta
@@ -128,7 +129,7 @@ def _interpolate(out, run, k, theta, y, ys, dense, lane, need):
         out[run, k, m] = rest * y[i, lane] + theta * (ys[i, lane] + rest * inner)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def _record(trail_t, trail_h, trail_y, trail_n, run, t, h, y, lane):
     """Keep start, length and state of an accepted step; count it where none fits."""
     k = trail_n[run]
@@ -141,7 +142,7 @@ def _record(trail_t, trail_h, trail_y, trail_n, run, t, h, y, lane):
             trail_y[run, k, i] = y[i, lane]
 
 
-@numba.njit(
+@machine_code.solver(
     types.void(
         RATES, MATRIX, SOLVE, TIME, types.boolean,
         _F2, _F2, _F1, _F1, _F1, types.float64, types.int64, _I1,
@@ -150,7 +151,6 @@ def _record(trail_t, trail_h, trail_y, trail_n, run, t, h, y, lane):
         _F3, _I1, _F1, _F2, _I1, _I1, _B1, _B1,
         _F2, _F2, _F3, _I1,
     ),
-    cache=True,
     nogil=True,
     error_model="numpy",
 )  # fmt: skip

@@ -1,10 +1,10 @@
 """States at output times → the selected quantities, eight times at once."""
 
-import numba
 import numpy as np
 from numba import types
 
 from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import RATES, ROWS, LaneKernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.problem import Selection, Source
@@ -15,12 +15,11 @@ _F1, _I1 = types.Array(types.float64, 1, "C"), types.Array(types.int64, 1, "C")
 _F3 = types.Array(types.float64, 3, "C")
 
 
-@numba.njit(
+@machine_code.solver(
     types.void(
         ASSIGNED, RATES, types.boolean, types.boolean, _I1, _F1, _F3, _I1, ROWS,
         _I1, _I1, _F1, types.int64, _F3,
     ),
-    cache=True,
     nogil=True,
     error_model="numpy",
 )  # fmt: skip

@@ -1,14 +1,12 @@
 """The functions of ``moving.Glue`` in machine code."""
 
-import numba
-
-_OPTIONS = {"cache": True, "error_model": "numpy"}
+from mir21sim.compiler.machine_code import solver
 
 
-@numba.njit(
+@solver(
     "b1(f8[::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[::1],"
     "   f8[::1], f8, f8[::1], f8[::1])",
-    **_OPTIONS,
+    error_model="numpy",
 )
 def spread(
     z, index, tied, first, partner, weight, constant, least, floor, share, peak, y
@@ -29,7 +27,7 @@ def spread(
     return odd
 
 
-@numba.njit("f8(f8[::1], i8[::1], f8[::1], f8[::1])", **_OPTIONS)
+@solver("f8(f8[::1], i8[::1], f8[::1], f8[::1])", error_model="numpy")
 def gather(slope, index, inflow, out):
     """Set out = slope[index] + inflow; return the sum."""
     total = 0.0
@@ -39,7 +37,7 @@ def gather(slope, index, inflow, out):
     return total
 
 
-@numba.njit("f8(f8[::1], i8[::1], f8[::1], i8[::1], f8[::1])", **_OPTIONS)
+@solver("f8(f8[::1], i8[::1], f8[::1], i8[::1], f8[::1])", error_model="numpy")
 def scatter(data, source, factor, at, out):
     """Set out to zero and add factor·data[source] at the places; return their sum."""
     out[:] = 0.0
