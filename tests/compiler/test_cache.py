@@ -1,5 +1,6 @@
 """The cache of kernels: one generation a network, and no damage that is fatal."""
 
+import ast
 import os
 import pickle
 import stat
@@ -212,16 +213,14 @@ def test_machine_code_of_solvers_depends_on_all_of_its_sources():
     users = [p for p in known if "machine_code.solver" in p.read_text(encoding="utf-8")]
     assert len(users) >= 2
     for path in users:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("from mir21sim."):
-                place, _, names = line.removeprefix("from mir21sim.").partition(
-                    " import "
-                )
-                home = package / place.replace(".", "/")
-                modules = [home.with_suffix(".py")]
-                if home.is_dir():
-                    modules = [home / f"{n.split()[0]}.py" for n in names.split(", ")]
-                assert set(modules) - known <= {package / "_typing.py"}, line
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.ImportFrom) and "mir21sim." in node.module):
+                continue
+            home = package / node.module.removeprefix("mir21sim.").replace(".", "/")
+            modules = {home.with_suffix(".py")}
+            if home.is_dir():
+                modules = {home / f"{alias.name}.py" for alias in node.names}
+            assert modules - known <= {package / "_typing.py"}, path.name
 
 
 def test_changed_sources_have_machine_code_of_their_own(tmp_path):

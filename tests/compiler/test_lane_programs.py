@@ -530,10 +530,10 @@ def test_a_damaged_program_file_is_replaced(folder, damage):
     assert path.read_text() == whole
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_damaged_machine_code_is_compiled_again(folder, suffix):
+@pytest.mark.parametrize("suffix", [".code", ".nbc"])
+def test_damaged_code_is_compiled_again(folder, suffix):
     decay_rate()
-    found = list((folder / "__pycache__").glob(f"l_*{suffix}"))
+    found = list(folder.glob(f"l_*{suffix}"))
     assert found
     for path in found:
         path.write_bytes(b"\x00" * 64)
@@ -545,10 +545,11 @@ def test_a_second_process_generates_and_compiles_nothing(folder, monkeypatch):
         raise AssertionError(f"generated {network.id} again")
 
     decay_rate()
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("l_*.nb?")}
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("l_*.nbc")}
+    assert before
     monkeypatch.setattr(cache, "_generate_lanes", fail)
     assert decay_rate() == 3.0
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("l_*.nb?")} == before
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("l_*.nbc")} == before
 
 
 # ---------------------------------------------------------------- what has no code

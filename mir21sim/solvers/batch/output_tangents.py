@@ -7,6 +7,7 @@ import numpy as np
 from numba import types
 
 from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import RATES, LaneKernels
 from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES, SensitivityKernels
 from mir21sim.compiler.llvm_lanes import LANES
@@ -81,7 +82,7 @@ def _load_times(times, states, need, run, start, count, t, y):
             y[need[q], lane] = states[run, z, q]
 
 
-@numba.njit(
+@machine_code.solver(
     types.void(
         RATES, _K["partials"], _K["extra"], _K["linear"], _K["extra_linear"], SIZES,
         _CHOSEN, F1, F3, I1, F2, _F4, F3, I2, _F4, types.int64,

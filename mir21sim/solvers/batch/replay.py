@@ -23,7 +23,7 @@ _ADD, _SET = int(Action.ADD), int(Action.SET)
 
 F1, F2, F3 = (types.Array(types.float64, n, "C") for n in (1, 2, 3))
 I1, I2 = (types.Array(types.int64, n, "C") for n in (1, 2))
-STRICT = {"cache": True, "nogil": True, "error_model": "numpy"}
+STRICT = {"nogil": True, "error_model": "numpy"}
 
 
 class Sizes(NamedTuple):

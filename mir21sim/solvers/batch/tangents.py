@@ -17,6 +17,7 @@ import numpy as np
 from numba import types
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import MATRIX, RATES, SOLVE, TIME
 from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES
 from mir21sim.compiler.llvm_lanes import LANES
@@ -201,7 +202,7 @@ def _parameter_terms(by_param, terms, count, d, P, g):
             g[q, lane] += d[row, lane] * P[m, lane]
 
 
-@numba.njit(
+@machine_code.solver(
     types.void(
         RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["linear"], _K["second"],
         _K["inner"], _K["bend"], SIZES, METHOD, STEPS, _DIRECTIONS, _JOBS, _F4,
