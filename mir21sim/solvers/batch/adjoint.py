@@ -14,6 +14,7 @@ import numpy as np
 from numba import types
 
 from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import MATRIX, RATES, SOLVE, TIME
 from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES
 from mir21sim.compiler.llvm_lanes import LANES
@@ -210,7 +211,7 @@ def _spread(i, z, ob, A, C, per_h, ub):
                 ub[j, r, lane] += c * per_h[0, lane] * z[r, lane] + a * ob[r, lane]
 
 
-@numba.njit(
+@machine_code.solver(
     types.void(
         RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["inner"], _K["gather"],
         _K["linear_t"], _K["bend_t"], _K["second_t"], _K["solve_t"],

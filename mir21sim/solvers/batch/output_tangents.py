@@ -198,7 +198,7 @@ def _weigh(source, index, lane, weight, out, g, pb, n_rule):
         pb[index, lane] += weight
 
 
-@numba.njit(
+@machine_code.solver(
     types.void(
         RATES, _K["partials"], _K["extra"], _K["linear_t"], _K["extra_t"], SIZES,
         _CHOSEN, F1, F3, I1, F2, I1, _F4, F3, F2, types.int64,
