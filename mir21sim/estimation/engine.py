@@ -10,11 +10,13 @@ import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import SolverStatus, UnsupportedFeatureError
+from mir21sim.errors import CodegenError, SolverStatus, UnsupportedFeatureError
 from mir21sim.simulation.steady_state import settle
+from mir21sim.solvers import sensitivities
+from mir21sim.solvers.methods import MANY, is_batch, method_of, usable
 from mir21sim.solvers.problem import Problem, Schedule, Selection, Source
-from mir21sim.solvers.settings import Settings
-from mir21sim.solvers.solve import BATCH_METHODS, MANY, Workers, solve, usable_method
+from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.solve import solve
 
 DIFFERENCE_STEP = 3e-4
 """Relative step of the central differences: with runs to 1e-9 the error is 1e-6."""
@@ -134,16 +136,17 @@ class Engine:
         n_jobs: int = 1,
     ) -> "Engine":
         """Return the engine that suits a model."""
-        usable = usable_method(model, method or MANY)
+        chosen = usable(model, method_of(method) if method else MANY)
         settings = Settings(
-            method=usable,
+            method=chosen.name,
             rtol=rtol,
             atol=np.array(model.atol) * (rtol / 1e-6),
             max_steps=MAX_STEPS,
             timeout=TIMEOUT_S,
             allow_negative=True,
         )
-        return cls(model, settings, exact=False, n_jobs=n_jobs)
+        exact = is_batch(chosen.name) and _has_tangents(model)
+        return cls(model, settings, exact=exact, n_jobs=n_jobs)
 
     @property
     def moved(self) -> IntArray:
@@ -167,9 +170,14 @@ class Engine:
         times : float array, shape (n_time,), ascending
         keep : int array, shape (n_kept,), states to return
         """
+        if batch.seeds is not None and self.exact and len(times) > 1:
+            return self._tangents(batch, times, keep)
         middle = self._values(batch, times, keep, self.settings)
         if batch.seeds is None:
             return middle
+        if self.exact:
+            at_start = np.moveaxis(batch.seeds.y[:, :, keep], 1, 2)
+            return replace(middle, slopes=at_start[:, np.newaxis])
         settings = self._fine()
         ends = [self._values(side, times, keep, settings) for side in batch.sides()]
         return _differences(middle, ends, batch.seeds)
@@ -189,7 +197,7 @@ class Engine:
                 f"{self.model.id}: an event changes the parameter `{name}`; a steady "
                 "state before the experiment is not supported for such a model."
             )
-        way = self.settings.method if self.settings.method in BATCH_METHODS else "BDF"
+        way = self.settings.method if is_batch(self.settings.method) else "BDF"
         y, status = settle(
             self.model,
             np.ascontiguousarray(batch.y0),
@@ -205,6 +213,34 @@ class Engine:
             self.settings, rtol=DIFFERENCE_RTOL, atol=self.settings.atol * factor
         )
 
+    def _problem(self, batch: Batch, times: FloatArray, keep: IntArray) -> Problem:
+        return Problem(
+            y0=np.ascontiguousarray(batch.y0),
+            p=np.ascontiguousarray(batch.p),
+            times=times,
+            schedule=no_doses(len(batch)),
+            selection=states_of(keep, self.moved),
+            amounts=np.zeros(len(self.model.state_names), bool),
+        )
+
+    def _tangents(self, batch: Batch, times: FloatArray, keep: IntArray) -> States:
+        """Return states with the exact derivatives of the steps that were taken."""
+        assert batch.seeds is not None
+        problem = self._problem(batch, times, keep)
+        seeds = sensitivities.Seeds.of(problem, p=batch.seeds.p, y0=batch.seeds.y)
+        found = sensitivities.solve_tangents(
+            self.model, problem, self.settings, seeds, Workers(self.n_jobs)
+        )
+        status = found.solution.status.copy()
+        rescued = [k for k, r in enumerate(found.reasons) if r and not status[k]]
+        status[rescued] = SolverStatus.STEP_TOO_SMALL
+        return States(
+            found.solution.values,
+            found.tangents,
+            status,
+            int(found.solution.n_steps.sum()),
+        )
+
     def _values(
         self, batch: Batch, times: FloatArray, keep: IntArray, settings: Settings
     ) -> States:
@@ -212,14 +248,7 @@ class Engine:
         if len(times) == 1 and self.model.kernels.events is None:  # no steps to take
             values = batch.y0[:, np.newaxis, keep].copy()
             return States(values, None, np.zeros(n_run, np.int64), 0)
-        problem = Problem(
-            y0=np.ascontiguousarray(batch.y0),
-            p=np.ascontiguousarray(batch.p),
-            times=times,
-            schedule=no_doses(n_run),
-            selection=states_of(keep, self.moved),
-            amounts=np.zeros(len(self.model.state_names), bool),
-        )
+        problem = self._problem(batch, times, keep)
         model = self.model if truths is None else with_truths(self.model, truths)
         solution, interrupted = solve(model, problem, settings, Workers(self.n_jobs))
         if interrupted:
@@ -227,6 +256,17 @@ class Engine:
         return States(
             solution.values, None, solution.status, int(solution.n_steps.sum())
         )
+
+
+def _has_tangents(model: CompiledModel) -> bool:
+    """Say whether every function of a model has a derivative in vector code."""
+    if model.lane_kernels is None:
+        return False
+    try:
+        sensitivities.model_kernels(model)
+    except CodegenError:
+        return False
+    return True
 
 
 def no_doses(n_run: int) -> Schedule:
