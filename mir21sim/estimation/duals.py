@@ -89,6 +89,8 @@ def _scaled(slope: FloatArray | None, factor: FloatArray) -> FloatArray | None:
     """Return the derivatives times one factor per row; 0 times infinity is 0."""
     if slope is None:
         return None
+    if np.isfinite(factor).all():
+        return slope * factor[:, np.newaxis]
     with np.errstate(invalid="ignore"):
         return np.where(slope == 0.0, 0.0, slope * factor[:, np.newaxis])
 

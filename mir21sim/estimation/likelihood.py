@@ -10,7 +10,6 @@ where 1/h'(m) is 1, m or m·ln 10. The Fisher information of one row is
 (∇y* ∇y*ᵀ + c ∇σ ∇σᵀ)/σ² with y* = h(y) and c = 2 (normal) or 1 (Laplace).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +18,16 @@ from mir21sim._typing import FloatArray, IntArray
 from mir21sim.errors import InputError
 from mir21sim.estimation.duals import Dual, evaluate
 from mir21sim.estimation.problem import FitProblem, Observable
-from mir21sim.estimation.runs import AtData
-from mir21sim.estimation.starts import Cells, ModelValues, Values, assembled
+from mir21sim.estimation.runs import AtData, Runs
+from mir21sim.estimation.starts import (
+    Cells,
+    Formulas,
+    Values,
+    by_row,
+    formulas_of,
+)
 from mir21sim.model import expressions as ex
+from mir21sim.solvers.blas_threads import one_blas_thread
 
 LN10 = float(np.log(10.0))
 
@@ -63,16 +69,46 @@ class Fit:
 class Likelihood:
     """The noise model of a problem: prepared once, evaluated at many values."""
 
-    def __init__(self, problem: FitProblem, model: ModelValues) -> None:
-        self.problem, self.model = problem, model
+    def __init__(self, problem: FitProblem, runs: Runs) -> None:
+        self.problem, self.model, self.names_of = problem, runs.model, runs.names_of
         self.rows = [
             np.flatnonzero(problem.data.observable == o)
             for o in range(len(problem.observables))
         ]
         for observable, rows in zip(problem.observables, self.rows, strict=True):
             _check_measured(observable, problem, rows)
+        data = problem.data
+        self.overrides = self._placed("placeholders", data.overrides)
+        self.noise_overrides = self._placed("noise_placeholders", data.noise_overrides)
         self.h_prime = _log_inverse_slope(problem)
 
+    def _placed(
+        self, kind: str, given: tuple[tuple[ex.Expr, ...], ...]
+    ) -> list[list[Formulas]]:
+        """Return what replaces every placeholder of every observable in its rows."""
+        ids = {p.id for p in self.problem.parameters}
+        made = []
+        for observable, rows in zip(self.problem.observables, self.rows, strict=True):
+            names = getattr(observable, kind)
+            for row in rows:
+                if len(given[row]) != len(names):
+                    raise InputError(
+                        f"Data row {int(row) + 1} gives {len(given[row])} values for "
+                        f"the {len(names)} placeholders of `{observable.id}`."
+                    )
+            made.append(
+                [
+                    formulas_of(
+                        [given[row][k] for row in rows],
+                        self.problem,
+                        lambda name: name in ids and not self.model.has(name),
+                    )
+                    for k in range(len(names))
+                ]
+            )
+        return made
+
+    @one_blas_thread()
     def evaluate(self, at: AtData, theta: FloatArray, *, slopes: bool) -> Fit:
         """Return the likelihood of the data at linear values of the parameters."""
         values = Values.of(self.problem, theta)
@@ -80,34 +116,29 @@ class Likelihood:
         y, sigma = np.full(n, np.nan), np.full(n, np.nan)
         y_slope = np.zeros((n, m)) if slopes else None
         sigma_slope = np.zeros((n, m)) if slopes else None
-        for observable, rows in zip(self.problem.observables, self.rows, strict=True):
+        for o, rows in enumerate(self.rows):
             if not len(rows):
                 continue
-            simulated, noise = self._observed(observable, rows, at, values)
+            simulated, noise = self._observed(o, at, values)
             y[rows], sigma[rows] = simulated.value, noise.value
             if y_slope is not None and sigma_slope is not None:
                 y_slope[rows], sigma_slope[rows] = simulated.dense(m), noise.dense(m)
         return self._fit(y, sigma, y_slope, sigma_slope)
 
-    def _observed(
-        self, observable: Observable, rows: IntArray, at: AtData, values: Values
-    ) -> tuple[Dual, Dual]:
+    def _observed(self, o: int, at: AtData, values: Values) -> tuple[Dual, Dual]:
         """Return the simulated values and the noise of one observable."""
+        observable, rows = self.problem.observables[o], self.rows[o]
         time = self.problem.data.time[rows]
-        cells = Cells(
-            {k: d[rows] for k, d in at.y.items()},
-            _Subset(at.p, rows),  # type: ignore[arg-type]
-        )
+        stored = self.names_of[o]
+        cells = Cells(at.y.at(rows, stored), at.p.at(rows, stored))
         extra: dict[str, Dual] = {}
         lookup = self.model.lookup(cells, values, time, extra)
-        data = self.problem.data
         for names, given in (
-            (observable.placeholders, data.overrides),
-            (observable.noise_placeholders, data.noise_overrides),
+            (observable.placeholders, self.overrides[o]),
+            (observable.noise_placeholders, self.noise_overrides[o]),
         ):
             for k, name in enumerate(names):
-                formulas = [given[row][k] for row in rows]
-                extra[name] = _per_row(formulas, lookup, time)
+                extra[name] = by_row(given[k], lookup, None, time)
         simulated = evaluate(observable.formula, lookup, time)
         extra[observable.id] = simulated
         noise = evaluate(observable.noise, lookup, time)
@@ -143,35 +174,6 @@ class Likelihood:
         weight = np.where(laplace, 1.0, 2.0)[:, np.newaxis]
         fim = star.T @ star + (weight * spread).T @ spread
         return Fit(y, sigma, residual, nll, y_slope, sigma_slope, gradient, fim)
-
-
-class _Subset(Mapping[str, Dual]):
-    """Rows of many columns, cut out when a column is asked for."""
-
-    def __init__(self, columns: Mapping[str, Dual], rows: IntArray) -> None:
-        self.columns, self.rows = columns, rows
-
-    def __getitem__(self, name: str) -> Dual:
-        return self.columns[name][self.rows]
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-
-def _per_row(formulas: list[ex.Expr], lookup, time: FloatArray) -> Dual:  # type: ignore[no-untyped-def]
-    """Return one value per row, each from the formula of that row."""
-    groups: dict[ex.Expr | None, list[int]] = {}
-    for position, formula in enumerate(formulas):
-        groups.setdefault(formula, []).append(position)
-    parts = {
-        formula: (rows, evaluate(formula, lookup, time))
-        for formula, rows in groups.items()
-        if formula is not None
-    }
-    return assembled(parts, len(formulas))  # type: ignore[arg-type]
 
 
 def _on_scale(values: FloatArray, scale: np.ndarray) -> FloatArray:

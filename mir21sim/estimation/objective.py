@@ -55,7 +55,7 @@ class Objective:
     ) -> None:
         self.problem, self.engine, self.priors = problem, engine, priors
         self.runs = Runs(problem, engine)
-        self.likelihood = Likelihood(problem, self.runs.model)
+        self.likelihood = Likelihood(problem, self.runs)
         self.n_calls = 0
 
     @property

@@ -14,7 +14,7 @@ from mir21sim.errors import InputError, SolverStatus
 from mir21sim.estimation.duals import Dual
 from mir21sim.estimation.engine import Batch, Engine, Seeds, States, triggers
 from mir21sim.estimation.problem import REST, Carry, FitProblem, Period
-from mir21sim.estimation.starts import Cells, ModelValues, Values
+from mir21sim.estimation.starts import Cells, Formulas, ModelValues, Values, formulas_of
 from mir21sim.model import expressions as ex
 
 JUST_BEFORE = 1e-11
@@ -139,18 +139,60 @@ class _Level:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """Stored quantities of the model at data rows, read by id.
+
+    Attributes
+    ----------
+    place : id → column
+    values : float array, shape (n_row, n_column)
+    slopes : float array, shape (n_row, n_column, n_direction), or None
+    dynamic : int array, shape (n_direction,), the estimated parameter of each direction
+    n_free : number of estimated parameters
+    """
+
+    place: Mapping[str, int]
+    values: FloatArray
+    slopes: FloatArray | None
+    dynamic: IntArray
+    n_free: int
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.place
+
+    def at(self, rows: IntArray, names: set[str]) -> dict[str, Dual]:
+        """Return some quantities at some rows."""
+        return {
+            name: self._column(rows, j)
+            for name, j in self.place.items()
+            if name in names
+        }
+
+    def _column(self, rows: IntArray, j: int) -> Dual:
+        value = self.values[rows, j]
+        if self.slopes is None:
+            return Dual(value)
+        slope = self.slopes[rows, j]
+        if not slope.any():
+            return Dual(value)
+        wide = np.zeros((len(rows), self.n_free))
+        wide[:, self.dynamic] = slope
+        return Dual(value, wide)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AtData:
     """Quantities of the model at the data rows.
 
     Attributes
     ----------
-    y, p : stored quantities by id; Dual of shape (n_row,)
+    y, p : states and parameters that observables depend on
     status : int array, shape (n_row,), of the run that each row is in
     n_steps : steps of all runs
     """
 
-    y: Mapping[str, Dual]
-    p: Mapping[str, Dual]
+    y: Stored
+    p: Stored
     status: IntArray
     n_steps: int
 
@@ -162,8 +204,15 @@ class Runs:
         self.problem, self.engine = problem, engine
         self.model = ModelValues(problem.model)
         self.levels = tree(problem)
+        self.ids = frozenset(p.id for p in problem.parameters)
         self.targets = [list(map(self._targets, level)) for level in self.levels]
-        self.needed = self._needed()
+        self.formulas = [self._formulas(depth) for depth in range(len(self.levels))]
+        names = self._observed_names()
+        self.needed = _among(problem.model.state_names, names)
+        if not len(self.needed) and problem.model.state_names:
+            self.needed = np.zeros(1, np.int64)  # solvers return one state at least
+        self.needed_p = _among(problem.model.param_names, names)
+        self.names_of = [self._names_of(o) for o in range(len(problem.observables))]
         self.dynamic = self._dynamic()
 
     def _targets(self, node: Node) -> dict[str, ex.Expr]:
@@ -175,21 +224,36 @@ class Runs:
                     targets[parameter.id] = ex.Symbol(parameter.id)
         return targets | dict(node.period.changes)
 
-    def _needed(self) -> IntArray:
-        """Return the states that the observables depend on."""
+    def _formulas(self, depth: int) -> dict[str, Formulas]:
+        """Return what is set at a depth: id → formulas of all nodes."""
+        rows = self.targets[depth]
+        made: dict[str, Formulas] = {}
+        for name in dict.fromkeys(k for targets in rows for k in targets):
+
+            def is_parameter(other: str, name: str = name) -> bool:
+                # An id of the model means the model's value, except its own start.
+                own = other == name and depth == 0
+                return other in self.ids and (own or not self.model.has(other))
+
+            column = [targets.get(name) for targets in rows]
+            made[name] = formulas_of(column, self.problem, is_parameter)
+        return made
+
+    def _observed_names(self) -> set[str]:
+        """Return the stored quantities that the observables depend on."""
+        used = np.unique(self.problem.data.observable)
+        return {name for o in used for name in self._names_of(int(o))}
+
+    def _names_of(self, o: int) -> set[str]:
+        """Return the stored quantities that one observable depends on."""
         names: set[str] = set()
-        data = self.problem.data
-        for o, observable in enumerate(self.problem.observables):
-            if not (data.observable == o).any():
-                continue
-            placed = {*observable.placeholders, *observable.noise_placeholders}
-            placed |= {other.id for other in self.problem.observables}
-            for formula in (observable.formula, observable.noise):
-                known = _without(formula, placed)
-                names |= self.model.symbols_of(known, self.problem)
-        states = self.problem.model.state_names
-        found = [i for i, name in enumerate(states) if name in names]
-        return np.array(found or [0][: len(states)], np.int64)
+        observable = self.problem.observables[o]
+        placed = {*observable.placeholders, *observable.noise_placeholders}
+        placed |= {other.id for other in self.problem.observables}
+        for formula in (observable.formula, observable.noise):
+            known = _without(formula, placed)
+            names |= self.model.symbols_of(known, self.problem)
+        return names
 
     def _dynamic(self) -> IntArray:
         """Return the estimated parameters that runs depend on."""
@@ -243,12 +307,7 @@ class Runs:
     ) -> tuple[Cells, list[BoolArray | None], IntArray]:
         """Return the start values of all nodes of a depth."""
         n = len(nodes)
-        names = list(dict.fromkeys(k for t in self.targets[depth] for k in t))
-        targets = {
-            name: [t.get(name) for t in self.targets[depth]]
-            for name in names
-            if not self._is_noop(name, depth)
-        }
+        targets = self.formulas[depth]
         if before is None:
             cells = self.model.start(targets, values, n)
             return cells, [None] * n, np.zeros(n, np.int64)
@@ -262,9 +321,6 @@ class Runs:
             cells = self.model.changed(carried, targets, values, time)
         truths = [before.truths[k] for k in parents]
         return cells, truths, before.status[parents]
-
-    def _is_noop(self, name: str, depth: int) -> bool:
-        return all(t.get(name) is None for t in self.targets[depth])
 
     def _restarted(
         self,
@@ -340,7 +396,9 @@ class Runs:
         for k, node in enumerate(nodes):
             truth = truths[k]
             mark = None if truth is None else truth.tobytes()
-            key = (node.period.start, node.end, node.has_next, mark)
+            # Runs that nothing follows may go on to the end of the longest.
+            end = node.end if node.has_next else None
+            key = (node.period.start, end, node.has_next, mark)
             groups.setdefault(key, []).append(k)
         for members in groups.values():
             yield np.array(members)
@@ -388,7 +446,7 @@ class Runs:
     def _times(self, nodes: list[Node], first: Node) -> FloatArray:
         """Return the output times of a group."""
         inside = {t for node in nodes for t in node.times if np.isfinite(t)}
-        end = first.end
+        end = max(node.end for node in nodes)
         if first.has_next and self.problem.model.kernels.events is not None:
             end -= JUST_BEFORE * max(abs(end), abs(first.period.start))
         return np.array(sorted({first.period.start, end, *inside}))
@@ -474,14 +532,17 @@ class _Rows:
 
     def __init__(self, runs: Runs, n_row: int, n_free: int, *, slopes: bool) -> None:
         self.runs, self.n_free, self.slopes = runs, n_free, slopes
-        model = runs.problem.model
-        self.moved = {int(i): j for j, i in enumerate(runs.engine.moved)}
+        self.moved = [
+            (column, j)
+            for j, i in enumerate(runs.engine.moved)
+            for column in np.flatnonzero(runs.needed_p == i)
+        ]
         self.needed = runs.needed
         m = len(runs.dynamic) if slopes else 0
         self.y = np.full((n_row, len(self.needed)), np.nan)
         self.y_slope = np.zeros((n_row, len(self.needed), m))
-        self.p = np.full((n_row, len(model.param_names)), np.nan)
-        self.p_slope = np.zeros((n_row, m, len(model.param_names)))
+        self.p = np.full((n_row, len(runs.needed_p)), np.nan)
+        self.p_slope = np.zeros((n_row, len(runs.needed_p), m))
         self.status = np.full(n_row, SolverStatus.NOT_RUN, np.int64)
         self.sizes = np.ones(m)
 
@@ -501,38 +562,43 @@ class _Rows:
             index = np.searchsorted(taken.times, self.runs.problem.data.time[rows])
         columns = np.searchsorted(taken.keep, self.needed)
         self.y[rows] = states.values[run][np.ix_(index, columns)]
-        self.p[rows] = level.end_p[k]
-        self.status[rows] = states.status[run]
-        for parameter, j in self.moved.items():
-            self.p[rows, parameter] = states.values[run, index, len(taken.keep) + j]
+        self.p[rows] = level.end_p[k, self.runs.needed_p]
+        # A run that failed later has good values before.
+        known = np.isfinite(self.y[rows]).all(axis=1) & (states.slopes is None)
+        self.status[rows] = np.where(known, SolverStatus.OK, states.status[run])
+        moved = len(taken.keep)
+        for column, j in self.moved:
+            self.p[rows, column] = states.values[run, index, moved + j]
         if states.slopes is None:
             return
         assert level.end_p_slope is not None
         self.y_slope[rows] = states.slopes[run][np.ix_(index, columns)]
-        self.p_slope[rows] = level.end_p_slope[k]
-        for parameter, j in self.moved.items():
-            column = states.slopes[run, index, len(taken.keep) + j]
-            self.p_slope[rows, :, parameter] = column
+        self.p_slope[rows] = level.end_p_slope[k][:, self.runs.needed_p].T
+        for column, j in self.moved:
+            self.p_slope[rows, column] = states.slopes[run, index, moved + j]
 
     def finished(self, steps: int) -> AtData:
         """Return the quantities by id."""
-        model = self.runs.problem.model
-        y = {
-            model.state_names[state]: Dual(self.y[:, j], self._wide(self.y_slope[:, j]))
-            for j, state in enumerate(self.needed)
-        }
-        p = {
-            name: Dual(self.p[:, i], self._wide(self.p_slope[:, :, i]))
-            for i, name in enumerate(model.param_names)
-        }
+        runs, model = self.runs, self.runs.problem.model
+        groups = (
+            (model.state_names, runs.needed, self.y, self.y_slope),
+            (model.param_names, runs.needed_p, self.p, self.p_slope),
+        )
+        y, p = (
+            Stored(
+                {names[i]: j for j, i in enumerate(chosen)},
+                values,
+                slopes if self.slopes else None,
+                runs.dynamic,
+                self.n_free,
+            )
+            for names, chosen, values, slopes in groups
+        )
         return AtData(y, p, self.status, steps)
 
-    def _wide(self, slope: FloatArray) -> FloatArray | None:
-        if not self.slopes or not slope.any():
-            return None
-        wide = np.zeros((len(slope), self.n_free))
-        wide[:, self.runs.dynamic] = slope
-        return wide
+
+def _among(names: tuple[str, ...], wanted: set[str]) -> IntArray:
+    return np.array([i for i, name in enumerate(names) if name in wanted], np.int64)
 
 
 def _step_sizes(theta: FloatArray) -> FloatArray:

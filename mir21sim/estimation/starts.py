@@ -4,12 +4,13 @@ All formulas of the model that act at the start of a run (initial assignments, i
 concentrations, assignment rules they use) are evaluated for all experiments at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from mir21sim._typing import FloatArray
+from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.equations import Equations, equations
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError, UnsupportedFeatureError
@@ -25,11 +26,16 @@ class Values:
     Attributes
     ----------
     known : id → Dual of shape (1,)
-    n_free : number of estimated parameters
+    free : float array, shape (n_free,), the estimated ones
     """
 
     known: Mapping[str, Dual]
-    n_free: int
+    free: FloatArray
+
+    @property
+    def n_free(self) -> int:
+        """Number of estimated parameters."""
+        return len(self.free)
 
     @classmethod
     def of(cls, problem: FitProblem, theta: FloatArray) -> "Values":
@@ -44,7 +50,7 @@ class Values:
                 place += 1
             else:
                 known[parameter.id] = constant(parameter.value, 1)
-        return cls(known, len(theta))
+        return cls(known, theta)
 
     def column(self, name: str, n: int) -> Dual:
         """Return a parameter repeated for n rows."""
@@ -54,6 +60,61 @@ class Values:
             np.broadcast_to(dual.value, (n,)),
             None if slope is None else np.broadcast_to(slope, (n, self.n_free)),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """Formulas of many rows, each a number or a parameter of the problem.
+
+    Attributes
+    ----------
+    numbers : float array, shape (n,), used where ``index`` is −1
+    index : int array, shape (n,), of an estimated parameter, or −1
+    """
+
+    numbers: FloatArray
+    index: IntArray
+
+    def dual(self, theta: Values) -> Dual:
+        """Return the values and their derivatives."""
+        free = self.index >= 0
+        if not free.any():
+            return Dual(self.numbers)
+        value = np.where(free, theta.free[self.index], self.numbers)
+        slope = np.zeros((len(value), theta.n_free))
+        slope[np.flatnonzero(free), self.index[free]] = 1.0
+        return Dual(value, slope)
+
+
+Formulas: TypeAlias = "Column | tuple[ex.Expr | None, ...]"
+"""One formula per row; None for the value that the model has."""
+
+
+def formulas_of(
+    rows: Sequence[ex.Expr | None],
+    problem: FitProblem,
+    is_parameter: Callable[[str], bool],
+) -> Formulas:
+    """Return formulas in the form that is quickest to evaluate.
+
+    Parameters
+    ----------
+    is_parameter : says whether an id means a parameter of the problem here
+    """
+    place = {name: k for k, name in enumerate(problem.names)}
+    fixed = {p.id: p.value for p in problem.parameters if not p.estimated}
+    numbers, index = np.zeros(len(rows)), np.full(len(rows), -1, np.int64)
+    for row, formula in enumerate(rows):
+        if isinstance(formula, ex.Number):
+            numbers[row] = formula.value
+        elif isinstance(formula, ex.Symbol) and is_parameter(formula.name):
+            if formula.name in fixed:
+                numbers[row] = fixed[formula.name]
+            else:
+                index[row] = place[formula.name]
+        else:
+            return tuple(rows)
+    return Column(numbers, index)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,8 +127,8 @@ class Cells:
     p : parameter id → Dual, shape (n_run,)
     """
 
-    y: dict[str, Dual]
-    p: dict[str, Dual]
+    y: Mapping[str, Dual]
+    p: Mapping[str, Dual]
 
 
 class ModelValues:
@@ -116,9 +177,7 @@ class ModelValues:
             or name in self.rates
         )
 
-    def start(
-        self, targets: Mapping[str, Sequence[ex.Expr | None]], theta: Values, n: int
-    ) -> Cells:
+    def start(self, targets: Mapping[str, Formulas], theta: Values, n: int) -> Cells:
         """Return the start of n runs, in which some ids have other values.
 
         Parameters
@@ -130,7 +189,7 @@ class ModelValues:
     def changed(
         self,
         cells: Cells,
-        targets: Mapping[str, Sequence[ex.Expr | None]],
+        targets: Mapping[str, Formulas],
         theta: Values,
         time: FloatArray,
     ) -> Cells:
@@ -142,7 +201,7 @@ class ModelValues:
         n = len(time)
         before = self.lookup(cells, theta, time, {})
         new = {
-            name: _by_run(formulas, before, before(name), time)
+            name: by_row(formulas, before, before(name), time)
             for name, formulas in targets.items()
         }
         y, p = dict(cells.y), dict(cells.p)
@@ -184,20 +243,24 @@ def _not_changeable(name: str, model: ModelValues) -> Exception:
     return UnknownNameError("quantity that a condition sets", name, known)
 
 
-def _by_run(
-    formulas: Sequence[ex.Expr | None],
+def by_row(
+    formulas: Formulas,
     lookup: "_Lookup",
-    otherwise: Dual,
+    otherwise: Dual | None,
     time: FloatArray,
 ) -> Dual:
-    """Return one value per run, each from a formula of its own."""
+    """Return one value per row, each from a formula of its own."""
+    if isinstance(formulas, Column):
+        return formulas.dual(lookup.theta)
     groups: dict[ex.Expr | None, list[int]] = {}
     for run, formula in enumerate(formulas):
         groups.setdefault(formula, []).append(run)
-    parts = {
-        formula: otherwise if formula is None else evaluate(formula, lookup, time)
-        for formula in groups
+    parts: dict[ex.Expr | None, Dual] = {
+        f: evaluate(f, lookup, time) for f in groups if f is not None
     }
+    if None in groups:
+        assert otherwise is not None
+        parts[None] = otherwise
     return assembled({f: (rows, parts[f]) for f, rows in groups.items()}, len(formulas))
 
 
@@ -273,7 +336,7 @@ class _Start:
     def __init__(
         self,
         model: ModelValues,
-        targets: Mapping[str, Sequence[ex.Expr | None]],
+        targets: Mapping[str, Formulas],
         theta: Values,
         n: int,
     ) -> None:
@@ -330,6 +393,8 @@ class _Start:
         formulas = self.targets.get(name)
         if formulas is None:
             return self._own(name)
+        if isinstance(formulas, Column):
+            return self._amount(name, formulas.dual(self.theta))
         groups: dict[ex.Expr | None, list[int]] = {}
         for run, formula in enumerate(formulas):
             groups.setdefault(formula, []).append(run)
@@ -341,7 +406,10 @@ class _Start:
 
     def _given(self, name: str, formula: ex.Expr) -> Dual:
         """Return the stored quantity whose value the problem gives."""
-        dual = evaluate(formula, self.value, self.time)
+        return self._amount(name, evaluate(formula, self.value, self.time))
+
+    def _amount(self, name: str, dual: Dual) -> Dual:
+        """Return the stored quantity of a value."""
         if not self.model.is_density(name):
             return dual
         size = self.stored(self.model.equations.homes[name])
