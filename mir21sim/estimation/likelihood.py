@@ -111,7 +111,7 @@ class Likelihood:
     @one_blas_thread()
     def evaluate(self, at: AtData, theta: FloatArray, *, slopes: bool) -> Fit:
         """Return the likelihood of the data at linear values of the parameters."""
-        values = Values.of(self.problem, theta)
+        values = Values.of(self.problem, theta, slopes=slopes)
         n, m = len(self.problem.data), len(theta)
         y, sigma = np.full(n, np.nan), np.full(n, np.nan)
         y_slope = np.zeros((n, m)) if slopes else None

@@ -276,7 +276,7 @@ class Runs:
         theta : float array, shape (n_free,), on the linear scale
         slopes : with derivatives by the estimated parameters
         """
-        values = Values.of(self.problem, theta)
+        values = Values.of(self.problem, theta, slopes=slopes)
         collect = _Rows(self, len(self.problem.data), len(theta), slopes=slopes)
         if slopes:
             collect.sizes = _step_sizes(theta[self.dynamic])

@@ -27,10 +27,12 @@ class Values:
     ----------
     known : id → Dual of shape (1,)
     free : float array, shape (n_free,), the estimated ones
+    slopes : whether derivatives are wanted
     """
 
     known: Mapping[str, Dual]
     free: FloatArray
+    slopes: bool
 
     @property
     def n_free(self) -> int:
@@ -38,19 +40,22 @@ class Values:
         return len(self.free)
 
     @classmethod
-    def of(cls, problem: FitProblem, theta: FloatArray) -> "Values":
+    def of(
+        cls, problem: FitProblem, theta: FloatArray, *, slopes: bool = True
+    ) -> "Values":
         """Return the parameters at linear values of the estimated ones."""
         known: dict[str, Dual] = {}
         place = 0
         for parameter in problem.parameters:
             if parameter.estimated:
-                slope = np.zeros((1, len(theta)))
-                slope[0, place] = 1.0
+                slope = np.zeros((1, len(theta))) if slopes else None
+                if slope is not None:
+                    slope[0, place] = 1.0
                 known[parameter.id] = Dual(theta[place : place + 1], slope)
                 place += 1
             else:
                 known[parameter.id] = constant(parameter.value, 1)
-        return cls(known, theta)
+        return cls(known, theta, slopes)
 
     def column(self, name: str, n: int) -> Dual:
         """Return a parameter repeated for n rows."""
@@ -81,6 +86,8 @@ class Column:
         if not free.any():
             return Dual(self.numbers)
         value = np.where(free, theta.free[self.index], self.numbers)
+        if not theta.slopes:
+            return Dual(value)
         slope = np.zeros((len(value), theta.n_free))
         slope[np.flatnonzero(free), self.index[free]] = 1.0
         return Dual(value, slope)
