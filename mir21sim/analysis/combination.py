@@ -20,7 +20,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dish import BAND, BAND_TEXT, Resampled
+from mir21sim.analysis.dish import BAND, Resampled
 from mir21sim.errors import InputError
 
 MEASURES = ("HSA", "Bliss", "Loewe", "ZIP")
@@ -28,6 +28,8 @@ MEASURES = ("HSA", "Bliss", "Loewe", "ZIP")
 
 SURFACES_DRAWN = 60
 """Resampled surfaces behind the interval of a measure; each takes two fits a dose."""
+
+BAND_TEXT = f"95 % of {SURFACES_DRAWN} resamplings of the cells"
 
 NOTABLE = 5.0
 """Excess in percentage points below which a combination counts as additive."""

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from mir21sim.analysis import combination as combining
+from mir21sim.analysis.combination_plot import isobole, plot_combination
 from mir21sim.analysis.dish import Resampled
 from mir21sim.errors import InputError
 
@@ -120,3 +121,21 @@ def test_doses_that_make_no_combination_are_refused():
         result = xr.Dataset(coords={"A": values, "B": [0.0, 1.0, 2.0]})
         with pytest.raises(InputError, match=message):
             combining.combination(two, result)
+
+
+def test_the_isobole_of_replaceable_drugs_is_a_straight_line():
+    surface = 100 * surface_of(lambda a, b: hill(a + b / 2.0))
+    pairs = isobole(surface, (DOSES, DOSES), 45.0)
+    np.testing.assert_allclose(pairs[:, 0] + pairs[:, 1] / 2.0, 3.0, rtol=0.03)
+
+
+def test_the_picture_has_surface_excess_and_isobologram():
+    table = table_of(surface_of(lambda a, b: hill(a + b)), spread=1.0)
+    figure = plot_combination(table, "Loewe")
+    surface, excess, isoboles = figure.axes[:3]
+    assert surface.get_xlabel() == "drug A (nM)"
+    assert excess.images[0].get_clim()[1] >= 10
+    assert isoboles.get_xlabel() == "drug A / dose alone"
+    weak = table_of(surface_of(lambda a, b: 0.1 * hill(a + b)), spread=1.0)
+    texts = [t.get_text() for t in plot_combination(weak).axes[2].texts]
+    assert texts == ["no dose pair kills 50 %"]

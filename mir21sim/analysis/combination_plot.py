@@ -1,0 +1,179 @@
+"""Two drugs as a picture: response surface, excess over a null model, isobologram."""
+
+import textwrap
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mir21sim._typing import FloatArray
+from mir21sim.analysis.combination import MEASURES, Curve
+from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS
+from mir21sim.errors import UnknownNameError
+
+LEVELS = (25.0, 50.0, 75.0)
+"""Effects of the contours and of the isoboles, % of cells."""
+
+TICKS = 7
+"""Dose labels on one axis at most."""
+
+
+def plot_combination(
+    table: xr.Dataset, measure: str = "Bliss", *, level: float = 50.0
+) -> Figure:
+    """Draw the response surface, the excess of one measure, and the isobologram.
+
+    Parameters
+    ----------
+    table : from ``combination``
+    measure : one of ``MEASURES``
+    level : effect of the isobole, % of cells
+
+    Raises
+    ------
+    UnknownNameError
+        For another measure.
+    """
+    if measure not in MEASURES:
+        raise UnknownNameError("measure", measure, MEASURES)
+    names = [str(d) for d in table[measure].dims]
+    with mpl.rc_context({"font.size": FONT, "axes.titlesize": FONT}):
+        figure = Figure(figsize=(WIDTHS["double"], 2.7), layout="constrained")
+        left, middle, right = figure.subplots(1, 3)
+        _heat_map(left, table["effect"].transpose(*names[::-1]), "viridis", (0, 100))
+        limit = max(10.0, float(abs(table[measure]).max()))
+        excess = table[measure].transpose(*names[::-1])
+        _heat_map(middle, excess, "RdBu_r", (-limit, limit))
+        _mark_clear(middle, table, measure)
+        _isobologram(right, table, names, level)
+        for letter, ax in zip("abc", (left, middle, right), strict=True):
+            ax.set_title(letter, loc="left", weight="bold")
+        figure.suptitle(_headline(table), fontsize=FONT, x=0.01, ha="left")
+        figure.supxlabel(
+            f"Dots: excess with an interval off 0 ({table[measure].attrs['band']}).",
+            fontsize=FONT,
+            color="0.35",
+            x=0.99,
+            ha="right",
+        )
+    return figure
+
+
+def _heat_map(
+    ax: Axes, quantity: xr.DataArray, colours: str, limits: tuple[float, float]
+) -> None:
+    """Draw one quantity as a heat map; doses are rows and columns of equal size."""
+    image = ax.imshow(
+        quantity.values,
+        origin="lower",
+        aspect="auto",
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+    )
+    if quantity.name == "effect":
+        lines = ax.contour(
+            quantity.values, levels=LEVELS, colors="white", linewidths=0.8
+        )
+        ax.clabel(lines, fmt="%g %%", fontsize=FONT - 1)
+    label = f"{quantity.attrs['long_name']} ({quantity.attrs['units']})"
+    bar = ax.figure.colorbar(image, ax=ax, fraction=0.06)
+    bar.set_label(textwrap.fill(label, 30))
+    for axis, name in zip((ax.yaxis, ax.xaxis), quantity.dims, strict=True):
+        doses = quantity[name].values
+        shown = np.unique(np.linspace(0, len(doses) - 1, TICKS).round().astype(int))
+        axis.set_ticks(shown, [f"{doses[k]:.3g}" for k in shown])
+        axis.set_label_text(_dose_label(quantity[name]))
+    ax.tick_params(axis="x", rotation=45)
+
+
+def _mark_clear(ax: Axes, table: xr.Dataset, measure: str) -> None:
+    """Put a dot where the interval of the excess does not hold 0."""
+    if f"{measure}_low" not in table:
+        return
+    low, high = table[f"{measure}_low"].values, table[f"{measure}_high"].values
+    rows, columns = np.nonzero((low > 0) | (high < 0))
+    ax.plot(rows, columns, "o", color="black", ms=1.5)
+
+
+def _isobologram(ax: Axes, table: xr.Dataset, names: list[str], level: float) -> None:
+    """Draw the dose pairs of one effect, in units of the doses of each drug alone."""
+    surface = table["effect"].transpose(*names).values
+    one, two = (table[name].values.astype(float) for name in names)
+    alone = (
+        float(Curve.through(one, surface[:, 0]).dose_of(level)),
+        float(Curve.through(two, surface[0, :]).dose_of(level)),
+    )
+    labels = [str(table[n].attrs.get("long_name", n)) for n in names]
+    if not (np.isfinite(alone[0]) and np.isfinite(alone[1])):
+        _dose_isobole(ax, table, names, level)
+        return
+    pairs = isobole(surface, (one, two), level)
+    ax.plot([0, 1], [1, 0], ls="--", color="0.5", lw=0.9, label="additive (Loewe)")
+    ax.plot(pairs[:, 0] / alone[0], pairs[:, 1] / alone[1], "-o", ms=2.5, lw=1.1)
+    ax.set_xlabel(f"{labels[0]} / dose alone")
+    ax.set_ylabel(f"{labels[1]} / dose alone")
+    ax.set_xlim(0, None)
+    ax.set_ylim(0, None)
+    ax.legend(frameon=False, fontsize=FONT, title=f"{level:g} % killed")
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _dose_isobole(ax: Axes, table: xr.Dataset, names: list[str], level: float) -> None:
+    """Draw the dose pairs of one effect where a drug alone does not reach it."""
+    surface = table["effect"].transpose(*names).values
+    one, two = (table[name].values.astype(float) for name in names)
+    pairs = isobole(surface, (one, two), level)
+    ax.plot(pairs[:, 0], pairs[:, 1], "-o", ms=2.5, lw=1.1)
+    ax.set_xscale("symlog", linthresh=float(one[1]))
+    ax.set_yscale("symlog", linthresh=float(two[1]))
+    for axis, doses in ((ax.xaxis, one), (ax.yaxis, two)):
+        low, high = np.ceil(np.log10(doses[1])), np.floor(np.log10(doses[-1]))
+        decades = [0.0, *10.0 ** np.arange(low, high + 1)]
+        axis.set_ticks(decades, [f"{d:g}" for d in decades])
+    ax.set_xlim(0, one[-1])
+    ax.set_ylim(0, two[-1])
+    ax.set_xlabel(_dose_label(table[names[0]]))
+    ax.set_ylabel(_dose_label(table[names[1]]))
+    text = f"dose pairs that kill {level:g} %"
+    if not len(pairs):
+        text = f"no dose pair kills {level:g} %"
+    ax.text(0.98, 0.98, text, transform=ax.transAxes, ha="right", va="top")
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def isobole(
+    surface: FloatArray, doses: tuple[FloatArray, FloatArray], level: float
+) -> FloatArray:
+    """Return dose pairs that have one effect, shape (n_pair, 2).
+
+    One pair for each dose of the first drug with which some dose of the second
+    reaches the effect within the range.
+    """
+    pairs = []
+    for dose, row in zip(doses[0], surface, strict=True):
+        needed = float(Curve.through(doses[1], row).dose_of(level))
+        if needed == 0:  # the first drug reaches it alone, at a dose not above this
+            alone = float(Curve.through(doses[0], surface[:, 0]).dose_of(level))
+            pairs.append((alone, 0.0))
+            break
+        if np.isfinite(needed):
+            pairs.append((dose, needed))
+    return np.array(pairs).reshape(-1, 2)
+
+
+def _dose_label(coordinate: xr.DataArray) -> str:
+    """Return 'name (unit)' of a dose."""
+    name = str(coordinate.attrs.get("long_name", coordinate.name))
+    unit = str(coordinate.attrs.get("units", ""))
+    return f"{name} ({unit})" if unit and unit != "1" else name
+
+
+def _headline(table: xr.Dataset) -> str:
+    """Return cell line and treatment, in lines of the picture's width."""
+    parts = [str(table.attrs.get(key, "")) for key in ("context", "treatment")]
+    parts.append(f"{table.attrs['cells']} simulated cells a dose pair")
+    width = int(LETTERS * WIDTHS["double"])
+    return textwrap.fill(" · ".join(filter(None, parts)), width)
