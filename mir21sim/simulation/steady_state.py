@@ -15,11 +15,16 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler import cache_folder
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverStatus
+from mir21sim.simulation.rest_system import (
+    RestSystem,
+    exact_totals,
+    held_states,
+    jacobian,
+)
 from mir21sim.solvers.blas_threads import one_blas_thread
 from mir21sim.solvers.methods import is_batch
 from mir21sim.solvers.problem import Problem, Schedule, Selection
 from mir21sim.solvers.settings import RETRIED, Settings, Workers
-from mir21sim.solvers.single.reduction import moving_states
 from mir21sim.solvers.solve import solve
 
 HORIZON_S = 1e8
@@ -34,6 +39,10 @@ SETTLE_RTOL = 1e-5
 MOST_STEPS = 20_000
 """Steps on the way; what rests takes some hundreds, and what still moves after so many
 oscillates or grows without end."""
+
+NEAR = 0.5
+"""Largest relative change of a state in one Newton step from a near resting state: a
+longer one may end at another rest."""
 
 _NEWTON_STEPS = 8
 
@@ -120,8 +129,16 @@ def settle(
     frozen: BoolArray | None = None,
     *,
     n_jobs: int = 1,
+    near: FloatArray | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs without doses until they rest, then refine by Newton steps.
+
+    Nothing is read from or written to disk.
+
+    Parameters
+    ----------
+    near : float array, shape (n_run, n_state), resting states of similar runs, NaN for
+        none: where Newton steps from there reach a rest nearby, nothing is integrated
 
     Returns
     -------
@@ -129,6 +146,51 @@ def settle(
     status : int array, shape (n_run,): OK, the status of a failed integration, or
         NO_RESTING_STATE
     """
+    if near is None:
+        return _settle(model, y0, p, method, frozen, n_jobs=n_jobs)
+    y = np.full_like(y0, np.nan)
+    status = np.full(len(y0), int(SolverStatus.OK))
+    for run in np.flatnonzero(np.isfinite(near).all(axis=1)):
+        y[run] = _from_near(model, near[run], y0[run], p[run], frozen)
+    left = np.flatnonzero(np.isnan(y).any(axis=1))
+    if left.size:
+        y[left], status[left] = _settle(
+            model, y0[left], p[left], method, frozen, n_jobs=n_jobs
+        )
+    return y, status
+
+
+def _from_near(
+    model: CompiledModel,
+    near: FloatArray,
+    y0: FloatArray,
+    p: FloatArray,
+    frozen: BoolArray | None,
+) -> FloatArray:
+    """Return the rest that Newton steps reach from a near one; NaN where none is."""
+    nowhere = np.full_like(y0, np.nan)
+    held = held_states(model, near, frozen)
+    if not np.array_equal(held, held_states(model, y0, frozen)):
+        return nowhere
+    found = _refine(model, near, p, frozen, change=y0 - near, largest=NEAR)
+    totals = exact_totals(model, near, held)
+    size = np.abs(totals) @ (np.abs(y0) + model.atol)
+    kept = np.abs(totals @ (found - y0)) <= 1e-9 * size
+    rests = drift(model, found, p, frozen) / model.seconds_per_time <= DRIFT_PER_S
+    whole = not ((found < 0) & (y0 >= 0)).any()
+    return found if rests and whole and kept.all() else nowhere
+
+
+def _settle(
+    model: CompiledModel,
+    y0: FloatArray,
+    p: FloatArray,
+    method: str,
+    frozen: BoolArray | None,
+    *,
+    n_jobs: int,
+) -> tuple[FloatArray, IntArray]:
+    """Integrate runs until they rest, and refine; see ``settle``."""
     n_run = len(y0)
     empty = np.empty(0, dtype=np.int64)
     problem = Problem(
@@ -155,10 +217,9 @@ def settle(
     status = results.status.copy()
     status[status == SolverStatus.MAX_STEPS] = SolverStatus.NO_RESTING_STATE
     y = results.y_end
-    totals: dict[bytes, FloatArray] = {}  # the same for all runs, and slow to find
     for run in np.flatnonzero(status == SolverStatus.OK):
         quiet = _without_noise(model, y[run], y0[run])
-        refined = _refine(model, quiet, p[run], frozen, totals)
+        refined = _refine(model, quiet, p[run], frozen)
         y[run] = _without_noise(model, refined, y0[run])
         if drift(model, y[run], p[run], frozen) / model.seconds_per_time > DRIFT_PER_S:
             status[run] = SolverStatus.NO_RESTING_STATE
@@ -192,21 +253,6 @@ def _slope(
     return f
 
 
-def jacobian(model: CompiledModel, y: FloatArray, p: FloatArray) -> FloatArray:
-    """Return the dense Jacobian of the right-hand side at a state.
-
-    Returns
-    -------
-    float array, shape (n_state, n_state), per model time
-    """
-    kernels = model.kernels
-    data = np.empty(len(kernels.j_row))
-    kernels.jac(0.0, np.array(y), np.array(p), data)
-    dense = np.zeros((len(y), len(y)))
-    dense[kernels.j_row, kernels.j_col] = data
-    return dense
-
-
 def stoichiometry(model: CompiledModel) -> FloatArray:
     """Return N, float array, shape (n_state, n_rate)."""
     kernels = model.kernels
@@ -235,47 +281,45 @@ def _refine(
     y: FloatArray,
     p: FloatArray,
     frozen: BoolArray | None,
-    known: dict[bytes, FloatArray],
+    *,
+    change: FloatArray | None = None,
+    largest: float = 0.1,
 ) -> FloatArray:
     """Make a nearly resting state exact by Newton steps that keep conserved totals.
 
     What cannot move, held or absent, is a conserved total of its own, so that nothing
-    that is absent becomes 1e-30 of something. `known` has the totals of other runs by
-    what is held.
+    that is absent becomes 1e-30 of something.
+
+    Parameters
+    ----------
+    change : float array, shape (n_state,): added to the totals of `y` by the first step
+    largest : relative change of a state above which a step is not taken
     """
     best, best_drift = y, drift(model, y, p, frozen)
-    if best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
+    missing = np.zeros_like(y) if change is None else change
+    if not missing.any() and best_drift / model.seconds_per_time < 1e-3 * DRIFT_PER_S:
         return best
-    held = ~moving_states(model.kernels, y, np.zeros_like(y), frozen)
-    if held.tobytes() not in known:
-        known[held.tobytes()] = _totals(model, held)
-    totals = known[held.tobytes()]
+    held = held_states(model, y, frozen)
+    totals = exact_totals(model, y, held)
     for _ in range(_NEWTON_STEPS):
-        scale = np.abs(best) + model.atol
+        system = RestSystem.at(model, best, p, held, totals)
         f = _slope(model, best, p, frozen)
-        slopes = jacobian(model, best, p) * scale / scale[:, np.newaxis]
-        slopes[held] = 0.0
-        system = np.vstack([slopes, totals * scale])
-        target = np.concatenate([-f / scale, np.zeros(len(totals))])
-        if not (np.isfinite(system).all() and np.isfinite(target).all()):
+        if not (system.finite and np.isfinite(f).all()):
             break
-        step = scipy.linalg.lstsq(system, target, lapack_driver="gelsy")[0]
-        trial = best + scale * step
+        try:
+            step = system.solve(-f[:, np.newaxis], (totals @ missing)[:, np.newaxis])
+        except scipy.linalg.LinAlgError:
+            break
+        trial = best + step[:, 0]
         tiny = (trial < 0) & (best >= 0)
         trial[tiny] = 0.0  # rounding below zero of what is not there
-        trial[held] = best[held]
+        trial[held] = best[held] + missing[held]
         new = drift(model, trial, p, frozen)
-        if not new < best_drift or np.abs(step).max() > 0.1:
+        worse = not new < best_drift and not missing.any()
+        if worse or np.abs(step[:, 0] / system.scale).max() > largest:
             break
-        best, best_drift = trial, new
+        best, best_drift, missing = trial, new, np.zeros_like(y)
     return best
-
-
-def _totals(model: CompiledModel, held: BoolArray) -> FloatArray:
-    """Return what no reaction changes, shape (n_total, n_state); held states are."""
-    reactions = stoichiometry(model)
-    reactions[held] = 0.0
-    return np.asarray(scipy.linalg.null_space(reactions.T).T, dtype=np.float64)
 
 
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
