@@ -91,7 +91,9 @@ def test_held_states_are_totals_and_absent_reactions_are_off():
 
 def test_a_rest_that_is_not_isolated_has_no_derivative():
     net = support.network(
-        {"A": 10.0}, {"k": 1.0}, [reaction("none", "A ->", "k*(A - 10)**2")]
+        {"A": 10.0, "B": 10.0},
+        {"k": 1.0},
+        [reaction("none", "A ->", "k*(A - B)**2/B")],
     )
     model = support.compiled(net, "numba")
     with pytest.raises(InputError, match="not isolated"):
