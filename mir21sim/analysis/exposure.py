@@ -1,0 +1,187 @@
+"""Exposure of a dish to an oligonucleotide: amounts over time, and their effect.
+
+Non-compartmental numbers as pharmacologists define them (Gabrielsson and Weiner 2012,
+doi:10.1007/978-1-62703-050-2_16): largest amount, its time, area under the curve by the
+linear-up logarithmic-down rule, terminal half-life by regression.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mir21sim._typing import FloatArray
+from mir21sim.analysis.dish_plot import FONT, WIDTHS
+from mir21sim.errors import InputError
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito 2008."""
+
+LEAST_POINTS = 3
+"""Points of a terminal regression at least."""
+
+LEAST_R2 = 0.98
+"""Adjusted R² below which a decline is not exponential: no half-life is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Non-compartmental numbers of one curve, in the units of the curve and hours.
+
+    Attributes
+    ----------
+    largest : C_max, unit of the curve
+    largest_at_h : t_max
+    area : AUC from the first to the last time, unit of the curve times h
+    half_life_h : terminal half-life; NaN where the curve does not decline
+        exponentially at its end
+    """
+
+    largest: float
+    largest_at_h: float
+    area: float
+    half_life_h: float
+
+
+def exposure(times_h: FloatArray, amounts: FloatArray) -> Exposure:
+    """Return the non-compartmental numbers of one curve.
+
+    Parameters
+    ----------
+    times_h : float array, shape (n,), ascending
+    amounts : float array, shape (n,), 0 or more
+
+    Raises
+    ------
+    InputError
+        For fewer than two points, or amounts that are not finite.
+
+    Examples
+    --------
+    >>> t = np.linspace(0, 24, 49)
+    >>> found = exposure(t, 100 * 0.5 ** (t / 6))
+    >>> round(found.half_life_h, 6), round(found.area, 3)
+    (6.0, 811.516)
+    """
+    t, c = np.asarray(times_h, float), np.asarray(amounts, float)
+    if len(t) < 2 or not np.isfinite(c).all():
+        raise InputError(
+            f"Exposure needs 2 finite amounts or more, got {len(t)} times and "
+            f"{int((~np.isfinite(c)).sum())} amounts that are not finite."
+        )
+    k = int(c.argmax())
+    return Exposure(float(c[k]), float(t[k]), _area(t, c), _half_life(t, c))
+
+
+def _area(t: FloatArray, c: FloatArray) -> float:
+    """Return the area: straight lines up, exponentials down."""
+    a, b, dt = c[:-1], c[1:], np.diff(t)
+    down = (b < a) & (b > 0)
+    ratio = np.log(np.where(down, a, math.e) / np.where(down, b, 1.0))
+    parts = np.where(down, dt * (a - b) / ratio, dt * (a + b) / 2.0)
+    return float(parts.sum())
+
+
+def _half_life(t: FloatArray, c: FloatArray) -> float:
+    """Return ln 2/λ of the end of a curve with the best adjusted R², NaN for none."""
+    start = int(c.argmax()) + 1
+    best, half_life = LEAST_R2, math.nan
+    for first in range(start, len(t) - LEAST_POINTS + 1):
+        if not (c[first:] > 0).all():
+            continue
+        x, y = t[first:], np.log(c[first:])
+        slope, level = np.polyfit(x, y, 1)
+        spread = float(((y - y.mean()) ** 2).sum())
+        if slope >= 0 or spread == 0:
+            continue
+        n = len(x)
+        left = float(((y - level - slope * x) ** 2).sum()) / spread
+        adjusted = 1.0 - left * (n - 1) / (n - 2)
+        if adjusted > best + 1e-4:  # the longest stretch among equals
+            best, half_life = adjusted, math.log(2.0) / -float(slope)
+    return half_life
+
+
+def exposure_records(
+    result: xr.Dataset, names: Sequence[str]
+) -> list[dict[str, float | str]]:
+    """Return the exposure to each pool of an inhibitor, one record a quantity.
+
+    Parameters
+    ----------
+    result : of one run, times in h
+    names : quantities, such as ``anti_miR21`` and ``anti_miR21_cyt``
+    """
+    records: list[dict[str, float | str]] = []
+    for name in names:
+        found = exposure(result["time"].values, result[name].values)
+        records.append(
+            {
+                "quantity": name,
+                "C_max": found.largest,
+                "t_max_h": found.largest_at_h,
+                "AUC_h": found.area,
+                "half_life_h": found.half_life_h,
+                "unit": str(result[name].attrs.get("units", "")),
+            }
+        )
+    return records
+
+
+def plot_exposure(
+    result: xr.Dataset, pools: Sequence[str], effects: Sequence[str]
+) -> Figure:
+    """Draw the pools of an inhibitor over time, and its effects beside them.
+
+    Parameters
+    ----------
+    result : of one run that starts at its resting state
+    pools : quantities of the inhibitor, on a logarithmic axis
+    effects : quantities that it changes, as multiples of their first value
+
+    Raises
+    ------
+    InputError
+        For a quantity that the result lacks.
+    """
+    missing = [name for name in (*pools, *effects) if name not in result]
+    if missing:
+        raise InputError(
+            f"The result lacks {', '.join(missing)}: run it with them in `observe`."
+        )
+    with mpl.rc_context({"font.size": FONT}):
+        figure = Figure(figsize=(WIDTHS["double"], 2.7), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        top = max(float(result[name].max()) for name in pools)
+        for k, name in enumerate(pools):
+            _line(left, result, name, COLOURS[k % len(COLOURS)])
+        left.set_yscale("log")
+        left.set_ylim(max(top * 1e-7, 0.5), top * 2)
+        left.set_ylabel("molecules per cell")
+        for k, name in enumerate(effects):
+            _line(right, result, name, COLOURS[k % len(COLOURS)], relative=True)
+        right.set_ylim(0, None)
+        right.set_ylabel("multiple of the resting state")
+        for letter, ax in zip("ab", (left, right), strict=True):
+            ax.set_title(letter, loc="left", weight="bold", fontsize=FONT)
+            ax.set_xlabel("time (h)")
+            ax.set_xlim(float(result["time"][0]), float(result["time"][-1]))
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.legend(frameon=False, fontsize=FONT)
+    return figure
+
+
+def _line(
+    ax: Axes, result: xr.Dataset, name: str, colour: str, *, relative: bool = False
+) -> None:
+    """Draw one quantity, in its unit or as a multiple of its first value."""
+    values = result[name].values
+    if relative:
+        values = values / values[0] if values[0] else np.full(len(values), np.nan)
+    label = str(result[name].attrs.get("long_name", name))
+    ax.plot(result["time"].values, values, color=colour, lw=1.1, label=label)
