@@ -1,0 +1,403 @@
+"""Multistart fits: pyPESTO and fides with exact gradients, or SciPy without them.
+
+All starts are drawn from one seed. With a log on disk the fit can be stopped at any
+moment and resumed: the same evaluations give the same path.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.optimize
+import scipy.stats.qmc
+
+from mir21sim._typing import FloatArray
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.estimation.engine import DEFAULT_RTOL, Engine
+from mir21sim.estimation.evaluations import (
+    EvaluationLog,
+    LoggedObjective,
+    run_digest,
+)
+from mir21sim.estimation.objective import Objective
+from mir21sim.estimation.problem import FitProblem
+
+OPTIMIZERS = ("fides", "scipy")
+
+MOST_ITERATIONS = 300
+
+NEAR = 1e-3
+"""Starts whose objective is within this of the best have found the same optimum."""
+
+Told: TypeAlias = Callable[[int, int, float], None]
+"""Called with (starts finished, starts in all, best objective so far)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """One start of a fit.
+
+    Attributes
+    ----------
+    first, x : float arrays, shape (n_free,), where it began and ended, scaled
+    value : minus the log-posterior at the end; infinity for a start that failed
+    n_evaluations, n_failed : evaluations in all, and those without a value
+    message : why it ended
+    """
+
+    first: FloatArray
+    x: FloatArray
+    value: float
+    n_evaluations: int
+    n_failed: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitResult:
+    """The outcome of a fit.
+
+    Attributes
+    ----------
+    problem : FitProblem
+    objective : the objective that was minimised
+    starts : in ascending order of the objective
+    gradient : float array, shape (n_free,), at the best point
+    hessian : float array, shape (n_free, n_free), Fisher information and priors there
+    failures : reason → number of evaluations that failed for it
+    optimizer, gradient_way : how it was done
+    n_new, n_replayed : evaluations computed, and read from the log
+    interrupted : whether it was stopped before all starts had ended
+    seconds : wall time
+    """
+
+    problem: FitProblem
+    objective: Objective
+    starts: tuple[Start, ...]
+    gradient: FloatArray
+    hessian: FloatArray
+    failures: dict[str, int] = field(default_factory=dict)
+    optimizer: str = "fides"
+    gradient_way: str = ""
+    n_new: int = 0
+    n_replayed: int = 0
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    @property
+    def best(self) -> Start:
+        """The start with the least objective."""
+        return self.starts[0]
+
+    @property
+    def x(self) -> FloatArray:
+        """The best point, on the scales of the parameters."""
+        return self.best.x
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The best values, on the linear scale, by id."""
+        linear = self.problem.natural(self.x)
+        return dict(zip(self.problem.names, map(float, linear), strict=True))
+
+    @property
+    def n_same(self) -> int:
+        """Number of starts that found the best optimum."""
+        return sum(s.value - self.best.value < NEAR for s in self.starts)
+
+    def covariance(self) -> FloatArray:
+        """Return the covariance of the parameters on their scales, by Laplace.
+
+        Directions that neither data nor priors hold have an infinite variance, which
+        becomes that of a uniform density within the bounds.
+        """
+        lower, upper = self.problem.bounds
+        width = np.where(np.isfinite(upper - lower), upper - lower, 1e3)
+        least = np.diag(12.0 / width**2)
+        return np.asarray(np.linalg.inv(self.hessian + least * 1e-3), float)
+
+
+def fit(
+    problem: FitProblem,
+    starts: int = 20,
+    *,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    optimizer: str | None = None,
+    rtol: float = DEFAULT_RTOL,
+    iterations: int = MOST_ITERATIONS,
+    n_jobs: int = 1,
+    progress: Told | None = None,
+) -> FitResult:
+    """Find the parameters under which the data are most likely.
+
+    The first start is at the nominal values, the others are drawn from the priors, or
+    from the whole range of each parameter on its scale.
+
+    Parameters
+    ----------
+    starts : number of starts
+    seed : of the draws
+    folder : where the evaluations are kept; a fit with the same arguments goes on there
+    optimizer : ``fides`` (with the extra ``fit``) or ``scipy``; None: the first of them
+        that is installed
+    rtol : relative tolerance of runs and tangents
+    iterations : steps that one start may take
+    n_jobs : threads over runs
+    progress : called after every start
+
+    Raises
+    ------
+    InputError
+        For a start outside the bounds, a parameter without influence, no start with a
+        value, or a folder that belongs to another problem.
+    """
+    if starts < 1:
+        raise InputError(f"`starts` must be 1 or more, got {starts}.")
+    chosen = _optimizer(optimizer)
+    engine = Engine.of(problem.model, rtol=rtol, n_jobs=n_jobs)
+    objective = Objective(problem, engine)
+    check_start(problem)
+    log = None
+    if folder is not None:
+        path = Path(folder) / "evaluations.log"
+        log = EvaluationLog(path, run_digest(objective), objective.n_free)
+    logged = LoggedObjective(objective, log)
+    began = time.monotonic()
+    try:
+        done, interrupted = _all_starts(
+            logged, start_points(problem, starts, seed), chosen, iterations, progress
+        )
+        return _result(
+            logged, done, chosen, interrupted, seconds=time.monotonic() - began
+        )
+    finally:
+        if log is not None:
+            log.close()
+
+
+def _optimizer(name: str | None) -> str:
+    """Return the optimiser to use."""
+    if name is not None and name not in OPTIMIZERS:
+        raise UnknownNameError("optimizer", name, OPTIMIZERS)
+    if name == "scipy":
+        return name
+    try:
+        import fides
+        import pypesto  # noqa: F401 - the extra is asked for as a whole
+    except ImportError as error:
+        if name is None:
+            return "scipy"
+        raise InputError(
+            "The optimizer `fides` needs the extra `fit` "
+            "(pip install 'mir21sim[fit]'); `scipy` needs nothing more."
+        ) from error
+    logging.getLogger(fides.__name__).setLevel(logging.ERROR)
+    return "fides"
+
+
+def check_start(problem: FitProblem) -> None:
+    """Raise where the nominal values cannot be the first start."""
+    if not problem.free:
+        raise InputError(f"{problem.id}: no parameter is estimated.")
+    for parameter in problem.free:
+        if not parameter.lower < parameter.upper:
+            raise InputError(
+                f"The bounds of `{parameter.id}` must ascend, got "
+                f"{parameter.lower:g} and {parameter.upper:g}."
+            )
+        if parameter.scale != "lin" and not parameter.lower > 0:
+            raise InputError(
+                f"`{parameter.id}` is on a {parameter.scale} scale, so its lower bound "
+                f"must be positive, got {parameter.lower:g}."
+            )
+        slack = 1e-9 * abs(parameter.upper - parameter.lower)
+        if not parameter.lower - slack <= parameter.value <= parameter.upper + slack:
+            raise InputError(
+                f"`{parameter.id}` starts at {parameter.value:g}, outside its bounds "
+                f"{parameter.lower:g} to {parameter.upper:g}: widen them or give "
+                "another start."
+            )
+
+
+def start_points(problem: FitProblem, starts: int, seed: int) -> FloatArray:
+    """Return the starts on the scales of the parameters, shape (starts, n_free)."""
+    lower, upper = problem.bounds
+    first = np.clip(problem.nominal, lower, upper)
+    n = len(first)
+    cube = scipy.stats.qmc.LatinHypercube(n, rng=np.random.default_rng(seed))
+    draws = cube.random(max(starts - 1, 0))
+    points = [first]
+    for draw in draws:
+        x = np.empty(n)
+        for k, parameter in enumerate(problem.free):
+            if parameter.prior is not None and parameter.prior.family != "uniform":
+                value = parameter.prior.draw(float(draw[k]))
+                x[k] = float(_scaled(value, parameter.scale))
+            else:
+                x[k] = _between(float(draw[k]), lower[k], upper[k], first[k])
+        points.append(np.clip(x, lower, upper))
+    return np.array(points)
+
+
+def _scaled(value: float, scale: str) -> float:
+    from mir21sim.estimation.problem import scaled
+
+    with np.errstate(divide="ignore"):
+        return float(scaled([value], [scale])[0])
+
+
+def _between(share: float, low: float, high: float, middle: float) -> float:
+    """Return a point of a range; one without an end reaches 10 units from the start."""
+    low = low if math.isfinite(low) else middle - 10.0
+    high = high if math.isfinite(high) else middle + 10.0
+    return low + share * (high - low)
+
+
+def _all_starts(
+    logged: LoggedObjective,
+    points: FloatArray,
+    optimizer: str,
+    iterations: int,
+    progress: Told | None,
+) -> tuple[list[Start], bool]:
+    """Run every start; return those that ended and whether the fit was interrupted."""
+    run = _by_fides if optimizer == "fides" else _by_scipy
+    done: list[Start] = []
+    for k, first in enumerate(points):
+        before = (logged.n_new + logged.n_replayed, sum(logged.failures.values()))
+        try:
+            x, value, message = run(logged, first, iterations)
+        except KeyboardInterrupt:
+            return done, True
+        calls = logged.n_new + logged.n_replayed - before[0]
+        failed = sum(logged.failures.values()) - before[1]
+        done.append(Start(first, x, value, calls, failed, message))
+        if k == 0:
+            _check_influence(logged, x)
+        if progress:
+            progress(k + 1, len(points), min(s.value for s in done))
+    return done, False
+
+
+def _check_influence(logged: LoggedObjective, x: FloatArray) -> None:
+    """Raise for an estimated parameter that nothing measured depends on."""
+    found = logged(x)
+    if found.hessian is None or not found.ok:
+        return
+    names = logged.objective.problem.names
+    without = [n for n, h in zip(names, np.diag(found.hessian), strict=True) if h == 0]
+    if without:
+        raise InputError(
+            f"Nothing that is measured depends on `{without[0]}`"
+            + (f" (nor on {len(without) - 1} others)" if len(without) > 1 else "")
+            + ": leave it out of the estimated parameters, or give it a prior."
+        )
+
+
+def _by_fides(
+    logged: LoggedObjective, first: FloatArray, iterations: int
+) -> tuple[FloatArray, float, str]:
+    """Minimise from one start by pyPESTO and fides."""
+    import pypesto
+    import pypesto.optimize
+
+    problem = logged.objective.problem
+    lower, upper = problem.bounds
+
+    def function(x: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        found = logged(x)
+        assert found.gradient is not None
+        assert found.hessian is not None
+        return found.value, found.gradient, found.hessian
+
+    objective = pypesto.Objective(fun=function, grad=True, hess=True)
+    described = pypesto.Problem(
+        objective, lb=lower, ub=upper, x_names=list(problem.names), x_guesses=[first]
+    )
+    made = pypesto.optimize.FidesOptimizer(
+        verbose=logging.ERROR, options={"maxiter": iterations, "fatol": 1e-6}
+    )
+    result = pypesto.optimize.minimize(
+        described,
+        optimizer=made,
+        n_starts=1,
+        progress_bar=False,
+        history_options=pypesto.HistoryOptions(trace_record=False),
+    ).optimize_result.list[0]
+    x = result.x if result.x is not None else first
+    return np.array(x, float), _value(result.fval), str(result.message or "")
+
+
+def _value(found: Any) -> float:
+    return math.inf if found is None or not math.isfinite(found) else float(found)
+
+
+def _by_scipy(
+    logged: LoggedObjective, first: FloatArray, iterations: int
+) -> tuple[FloatArray, float, str]:
+    """Minimise from one start by L-BFGS-B."""
+    lower, upper = logged.objective.problem.bounds
+    worst = [1e10]
+
+    def function(x: FloatArray) -> tuple[float, FloatArray]:
+        found = logged(x)
+        if not found.ok or found.gradient is None:
+            return 10.0 * abs(worst[0]), np.zeros(len(x))
+        worst[0] = max(found.value, 1.0)
+        return found.value, found.gradient
+
+    found = scipy.optimize.minimize(
+        function,
+        first,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(lower, upper, strict=True)),
+        options={"maxiter": iterations},
+    )
+    value = logged(found.x).value
+    return np.array(found.x, float), value, str(found.message)
+
+
+def _result(
+    logged: LoggedObjective,
+    done: list[Start],
+    optimizer: str,
+    interrupted: bool,
+    *,
+    seconds: float,
+) -> FitResult:
+    """Return the result of the starts that ended."""
+    objective = logged.objective
+    if not done:
+        raise KeyboardInterrupt
+    ordered = sorted(done, key=lambda start: start.value)
+    best = ordered[0]
+    if not math.isfinite(best.value):
+        reason = max(logged.failures, key=lambda r: logged.failures[r], default="")
+        raise InputError(
+            f"{objective.problem.id}: none of {len(done)} starts has a likelihood"
+            + (f" ({reason})." if reason else ".")
+        )
+    found = logged(best.x)
+    assert found.gradient is not None
+    assert found.hessian is not None
+    return FitResult(
+        problem=objective.problem,
+        objective=objective,
+        starts=tuple(ordered),
+        gradient=found.gradient,
+        hessian=found.hessian,
+        failures=dict(logged.failures),
+        optimizer=optimizer,
+        gradient_way=objective.engine.gradient_way,
+        n_new=logged.n_new,
+        n_replayed=logged.n_replayed,
+        interrupted=interrupted,
+        seconds=seconds,
+    )
