@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import brentq, least_squares
 
 from mir21sim import Options, load
-from mir21sim.simulation import simulate
 from mir21sim.simulation.population import simulate_population
+from mir21sim.simulation.simulate import simulate
 
 LIFE_H = 3000.0  # undisturbed life before the ligand: the cell comes to rest
 END_H = 16.0  # as long as the cells were filmed

@@ -34,12 +34,12 @@ for assay in assays:
     print(*reading.notes, sep="\n")
     print(f"picture: {save(assay.plot(reading), folder / f'{assay.name}.png')}")
 
-doses = [0, 1, 3, 10, 30, 100]
+amounts = [0, 1, 3, 10, 30, 100]
 plate = ms.PlateAssay("viability")
 series = (
-    *ms.dose_series("TRAIL", STIMULUS, doses),
+    *ms.dose_series("TRAIL", STIMULUS, amounts),
     *ms.dose_series(
-        "TRAIL + anti-miR-21", STIMULUS, doses, doses="anti_miR21=100 nM@0h"
+        "TRAIL + anti-miR-21", STIMULUS, amounts, treatment="anti_miR21=100 nM@0h"
     ),
 )
 cells = ms.run_assays(

@@ -1,5 +1,6 @@
 """All commands, and the way in: one line for a mistake, exit codes."""
 
+import importlib.metadata
 import os
 import sys
 import traceback
@@ -9,20 +10,37 @@ from typing import Annotated, Any
 import typer
 
 from mir21sim import errors
-from mir21sim.cli import doctor as machine
-from mir21sim.cli import models, results, runs, study
-from mir21sim.cli import validation as trust
+from mir21sim.cli.benchmark import benchmark
+from mir21sim.cli.compare import compare
+from mir21sim.cli.convert import convert
+from mir21sim.cli.doctor import doctor
+from mir21sim.cli.info import info
+from mir21sim.cli.lint import lint
+from mir21sim.cli.models import models
 from mir21sim.cli.output import EXIT_FAILED_RUN, EXIT_INPUT, EXIT_INTERRUPTED
+from mir21sim.cli.population import population
+from mir21sim.cli.rerun import rerun
+from mir21sim.cli.simulate import simulate
+from mir21sim.cli.sources import sources
+from mir21sim.cli.study import study_app
+from mir21sim.cli.sweep import sweep
+from mir21sim.cli.validate import validate
+from mir21sim.cli.verify import verify
 
 app = typer.Typer(
     name="mir21sim",
     help="What happens to this cell if miR-21 is blocked? Simulate, sweep, compare.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mir21sim {importlib.metadata.version('mir21sim')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -30,28 +48,34 @@ def options(
     debug: Annotated[  # taken off the arguments in `main`
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Simulate, sweep and compare runs of miR-21 apoptosis models."""
 
 
 for _command in (  # in the order in which `--help` lists them
-    models.models,
-    models.info,
-    runs.simulate,
-    runs.sweep,
-    runs.population,
-    results.compare,
-    models.lint,
-    trust.validate,
-    models.sources,
-    models.convert,
-    trust.verify,
-    machine.doctor,
-    results.rerun,
-    machine.benchmark,
+    models,
+    info,
+    simulate,
+    sweep,
+    population,
+    compare,
+    lint,
+    validate,
+    sources,
+    convert,
+    verify,
+    doctor,
+    rerun,
+    benchmark,
 ):
     app.command()(_command)
-app.add_typer(study.study_app)
+app.add_typer(study_app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,10 +1,7 @@
-"""Commands about this machine: is all well, how fast is it."""
-
-from typing import Annotated
+"""``mir21sim doctor``: versions, cache folder, cores and optional parts."""
 
 import typer
 
-from mir21sim.cli.options import ContextOption
 from mir21sim.cli.output import EXIT_FAILED_RUN
 
 OPTIONAL = {
@@ -65,17 +62,3 @@ def doctor_text() -> tuple[str, bool]:
             lines.append(f"  model {name}: {error}")
     lines.append("all is well" if healthy else "something is missing, see above")
     return "\n".join(lines), healthy
-
-
-def benchmark(
-    model: Annotated[str, typer.Option(help="Model.")] = "earm2_m1a",
-    context: ContextOption = None,
-    cells: Annotated[int, typer.Option(help="Unlike cells to simulate.")] = 256,
-) -> None:
-    """Print this machine's numbers: compile times, runs per second, against LSODA."""
-    from mir21sim.validation import benchmark as benchmarks
-
-    found = benchmarks.measure(
-        model, cells, context, say=lambda text: typer.echo(f"… {text}", err=True)
-    )
-    typer.echo(benchmarks.text(found))

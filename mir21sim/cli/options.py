@@ -1,9 +1,19 @@
-"""Options that several commands share."""
+"""Options that several commands share, in groups that become library arguments."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from mir21sim import errors
+
+if TYPE_CHECKING:
+    from mir21sim.compiler.load import UnitPolicy
+    from mir21sim.compiler.model import CompiledModel
+    from mir21sim.simulation.options import Options
+    from mir21sim.simulation.treatment import Treatment
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A shipped model's name, or an .xml, .sbml or .ant file.")
@@ -12,16 +22,6 @@ ContextOption = Annotated[
     str | None,
     typer.Option(help="Cell line; `base` for the numbers of the model file itself."),
 ]
-DoseOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="NAME=AMOUNT UNIT@TIME[:DURATION][/EVERYxN], NAME=wash@TIME, or `none`; "
-        "may be repeated. Default: the model's protocol."
-    ),
-]
-EndOption = Annotated[str | None, typer.Option(help="End, e.g. 48h (bare: hours).")]
-StartOption = Annotated[str, typer.Option(help="Start, e.g. 0h.")]
-PointsOption = Annotated[int, typer.Option(help="Number of output times.")]
 ObserveOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -29,65 +29,217 @@ ObserveOption = Annotated[
         "reaction; may be repeated or a comma list. Default: the model's observables."
     ),
 ]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Parameter override NAME=VALUE.")
-]
-InitOption = Annotated[
-    list[str] | None, typer.Option("--init", help="Initial amount NAME=VALUE.")
-]
-ClampOption = Annotated[
-    list[str] | None,
+OverOption = Annotated[
+    list[str],
     typer.Option(
-        help="Hold an amount: NAME=0.1x (of its resting level) or NAME=500 "
-        "(molecules); may be repeated."
+        help="NAME=VALUES, a comma list in which log:A:B:N and lin:A:B:N may stand, "
+        "with a dose unit at most at the end; may be repeated."
     ),
-]
-KnockdownOption = Annotated[
-    list[str] | None,
-    typer.Option(help="GENE=SHARE of its synthesis taken away, 0 to 1."),
-]
-OverexpressOption = Annotated[
-    list[str] | None, typer.Option(help="GENE=FACTOR on its synthesis.")
-]
-NoSiteOption = Annotated[
-    list[str] | None,
-    typer.Option(help="GENE whose 3'UTR miR-21 cannot bind; may be repeated."),
 ]
 MethodOption = Annotated[
     str | None,
     typer.Option(help="Rodas5P, Rodas4 (batch solver), LSODA, BDF or Radau."),
 ]
-RtolOption = Annotated[float, typer.Option(help="Relative tolerance.")]
-CellsRtolOption = Annotated[
-    float | None, typer.Option(help="Relative tolerance; default 1e-3.")
-]
-AtolOption = Annotated[
-    float | None, typer.Option(help="Absolute tolerance; default: by species' scale.")
-]
-MaxStepsOption = Annotated[int, typer.Option(help="Steps that one run may take.")]
-EquilibrateOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--equilibrate/--no-equilibrate",
-        help="Start from the resting state or the given initial amounts. "
-        "Default: as the model says.",
-    ),
-]
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Result file (.nc or .csv).")
-]
-PlotOption = Annotated[
-    Path | None, typer.Option(help="Picture of the first quantity (.png, .svg, .pdf).")
+RtolOption = Annotated[
+    float | None,
+    typer.Option(help="Relative tolerance; default 1e-6, of cells 1e-3."),
 ]
 BackendOption = Annotated[str, typer.Option(help="numba, or numpy (no compiling).")]
-UnitsOption = Annotated[
-    bool, typer.Option("--ignore-units", help="Do not look at the units of formulas.")
-]
-StrictUnitsOption = Annotated[
-    bool,
-    typer.Option("--strict-units", help="Stop on contradicting units in any file."),
-]
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", help="Threads over runs; default: the cores.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+TableOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The table as .csv.")
+]
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Cell line, kernels and unit check of the model."""
+
+    context: ContextOption = None
+    backend: BackendOption = "numba"
+    ignore_units: Annotated[
+        bool,
+        typer.Option("--ignore-units", help="Do not look at the units of formulas."),
+    ] = False
+    strict_units: Annotated[
+        bool,
+        typer.Option("--strict-units", help="Stop on contradicting units in any file."),
+    ] = False
+
+    def load(self, model: str) -> "CompiledModel":
+        """Return the compiled model."""
+        from mir21sim.compiler import load as library
+
+        if self.ignore_units and self.strict_units:
+            raise errors.InputError("Give one of --ignore-units and --strict-units.")
+        policy: UnitPolicy = "strict" if self.strict_units else "check"
+        return library.load(
+            model,
+            self.context,
+            backend=self.backend,  # type: ignore[arg-type]  # checked by load
+            unit_policy="ignore" if self.ignore_units else policy,
+        )
+
+
+@dataclass(frozen=True)
+class PerturbationOptions:
+    """Perturbations of genes and proteins."""
+
+    clamp: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Hold an amount: NAME=0.1x (of its resting level) or NAME=500 "
+            "(molecules); may be repeated."
+        ),
+    ] = None
+    knockdown: Annotated[
+        list[str] | None,
+        typer.Option(help="GENE=SHARE of its synthesis taken away, 0 to 1."),
+    ] = None
+    overexpress: Annotated[
+        list[str] | None, typer.Option(help="GENE=FACTOR on its synthesis.")
+    ] = None
+    no_site: Annotated[
+        list[str] | None,
+        typer.Option(help="GENE whose 3'UTR miR-21 cannot bind; may be repeated."),
+    ] = None
+
+    def given(self) -> dict[str, list[str]]:
+        """Return the values by option, for ``Treatment.from_options``."""
+        return {
+            "--clamp": self.clamp or [],
+            "--knockdown": self.knockdown or [],
+            "--overexpress": self.overexpress or [],
+            "--no-site": self.no_site or [],
+        }
+
+
+@dataclass(frozen=True)
+class TreatmentOptions:
+    """Doses, overrides and perturbations."""
+
+    dose: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=AMOUNT UNIT@TIME[:DURATION][/EVERYxN], NAME=wash@TIME, or "
+            "`none`; may be repeated. Default: the model's protocol, unless a dose is "
+            "swept."
+        ),
+    ] = None
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Parameter override NAME=VALUE.")
+    ] = None
+    init: Annotated[
+        list[str] | None, typer.Option("--init", help="Initial amount NAME=VALUE.")
+    ] = None
+    perturbations: PerturbationOptions = PerturbationOptions()
+
+    def treatment(self) -> "Treatment":
+        """Return the treatment, without doses where none is given."""
+        from mir21sim.simulation.treatment import Treatment
+
+        return Treatment.from_options(
+            {
+                "--dose": [] if self.dose == ["none"] else self.dose or [],
+                "--set": self.set_ or [],
+                "--init": self.init or [],
+                **self.perturbations.given(),
+            }
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of ``simulate``; None for default doses."""
+        done = self.treatment()
+        return {
+            "doses": done.doses if self.dose else None,
+            "parameters": done.parameters,
+            "initials": done.initials,
+            "perturb": done.perturbations,
+        }
+
+
+@dataclass(frozen=True)
+class TimeOptions:
+    """Start, end and number of the output times."""
+
+    start: Annotated[str, typer.Option(help="Start, e.g. 0h.")] = "0h"
+    end: Annotated[str | None, typer.Option(help="End, e.g. 48h (bare: hours).")] = None
+    points: Annotated[
+        int | None, typer.Option(help="Number of output times; default 201 or more.")
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of ``simulate``."""
+        points = {} if self.points is None else {"points": self.points}
+        return {"start": self.start, "end": self.end, **points}
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """Method, tolerances and limits."""
+
+    method: MethodOption = None
+    rtol: RtolOption = None
+    atol: Annotated[
+        float | None,
+        typer.Option(help="Absolute tolerance; default: by species' scale."),
+    ] = None
+    max_steps: Annotated[int, typer.Option(help="Steps that one run may take.")] = (
+        100_000
+    )
+    equilibrate: Annotated[
+        bool | None,
+        typer.Option(
+            "--equilibrate/--no-equilibrate",
+            help="Start from the resting state or the given initial amounts. "
+            "Default: as the model says.",
+        ),
+    ] = None
+
+    def options(
+        self,
+        jobs: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Options":
+        """Return the options of the library."""
+        from mir21sim.simulation.options import Options
+
+        return Options(
+            method=self.method,
+            rtol=self.rtol,
+            atol=self.atol,
+            max_steps=self.max_steps,
+            equilibrate=self.equilibrate,
+            n_jobs=jobs,
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """All options that the commands which integrate share."""
+
+    load: LoadOptions = LoadOptions()
+    treatment: TreatmentOptions = TreatmentOptions()
+    times: TimeOptions = TimeOptions()
+    solver: SolverOptions = SolverOptions()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of ``simulate`` but for its options."""
+        return {**self.times.arguments(), **self.treatment.arguments()}
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Result file and picture."""
+
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Result file (.nc or .csv).")
+    ] = None
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Picture of the first quantity (.png, .svg, .pdf)."),
+    ] = None

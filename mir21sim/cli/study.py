@@ -7,10 +7,10 @@ import typer
 
 from mir21sim.cli.options import (
     BackendOption,
-    CellsRtolOption,
     JobsOption,
     MethodOption,
     QuietOption,
+    RtolOption,
 )
 from mir21sim.cli.output import EXIT_INTERRUPTED, exit_by_status, progress_bar
 
@@ -35,7 +35,7 @@ def study_run(
         bool, typer.Option("--resume", help="Go on with the study that was stopped.")
     ] = False,
     method: MethodOption = None,
-    rtol: CellsRtolOption = None,
+    rtol: RtolOption = None,
     jobs: JobsOption = None,
     backend: BackendOption = "numba",
     quiet: QuietOption = False,

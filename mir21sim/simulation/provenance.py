@@ -39,11 +39,12 @@ def version_of(package: str) -> str:
 
 
 def attributes(
-    model: CompiledModel, settings: Settings, record: dict[str, Any]
+    model: CompiledModel, settings: Settings, record: dict[str, Any], line: str
 ) -> dict[str, Any]:
     """Return the root attributes of a result."""
     return {
         "title": model.info.title or model.id,
+        "summary": line,
         "model_id": model.id,
         "model_sha256": model.digest,
         "context": model.context,

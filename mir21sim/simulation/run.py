@@ -21,6 +21,7 @@ from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.provenance import attributes, provenance
 from mir21sim.simulation.steady_state import resting_states
+from mir21sim.simulation.summary import summary
 from mir21sim.simulation.translate import Translated, translate
 from mir21sim.solvers.settings import Settings, Workers
 
@@ -81,7 +82,9 @@ def execute(
         [(o.name, o.unit, o.label) for o in ready.outputs],
         found,
         messages=messages,
-        attributes=attributes(model, settings, record),
+        attributes=attributes(
+            model, settings, record, summary(model, plan, ready, settings)
+        ),
         time_unit=model.border.time_unit,
     )
     return Executed(

@@ -238,7 +238,7 @@ def test_population_takes_a_dose_as_a_sweep_does(tmp_path, capsys):
     )
     assert code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:5]] == ["0", "10", "1000"]
+    assert [line.split()[0] for line in lines[3:6]] == ["0", "10", "1000"]
     assert png.exists()
     assert results.read(nc)["CASP3_active"].sizes == {"cell": 3, "L": 3, "time": 9}
 
@@ -258,3 +258,21 @@ def test_a_population_that_cannot_be_is_one_sentence(arguments, words, capsys):
     assert run("population", "earm_1_3", "--cells", "2", *FAST, *arguments) == 2
     err = sentence(capsys)
     assert all(word in err for word in words)
+
+
+def test_the_first_line_says_line_doses_cells_times_and_method(tmp_path, capsys):
+    nc = tmp_path / "s.nc"
+    assert run(*SWEEP, *FAST, "--knockdown", "C8=0.5", "-o", str(nc)) == 2  # no genes
+    capsys.readouterr()
+    assert run(*SWEEP, *FAST, "--set", "kc1=0.02", "-o", str(nc)) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line == (
+        "earm_1_3, base; L=0 to 50 ng/ml (3 values)@0h; --set kc1=0.02; 1 cell; "
+        "0 to 2 h, 9 times; LSODA, rtol 1e-06"
+    )
+    assert results.read(nc).attrs["summary"] == line
+
+
+def test_the_version_is_printed(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("mir21sim 0.")

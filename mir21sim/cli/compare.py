@@ -1,4 +1,4 @@
-"""Commands over result files: compare them, run them again."""
+"""``mir21sim compare``: features of curves, EC50, overlay."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from mir21sim import errors
-from mir21sim.cli.options import OutputOption
-from mir21sim.cli.output import EXIT_FAILED_RUN, check_outputs
+from mir21sim.cli.output import check_outputs
 from mir21sim.cli.parse import labelled_path
 
 
 def compare(
     files: Annotated[list[str], typer.Argument(help="Result files, or LABEL=FILE.")],
     observe: Annotated[str, typer.Option(help="The quantity to compare.")],
+    *,
     since: Annotated[
         str | None, typer.Option(help="Reference time of the features, e.g. 24h.")
     ] = None,
@@ -34,9 +34,8 @@ def compare(
     ] = None,
 ) -> None:
     """Compare curves: features of every run, EC50 with interval, overlay."""
+    from mir21sim.analysis import curves
     from mir21sim.analysis import tables as export
-    from mir21sim.analysis.curves import compare as compare_
-    from mir21sim.analysis.curves import label_results
     from mir21sim.analysis.measured import read_measured
     from mir21sim.simulation import dataset as results
 
@@ -45,9 +44,11 @@ def compare(
     named = {label: result for label, result in opened if label}
     if len(named) not in (0, len(opened)):
         raise errors.InputError("Label all result files (LABEL=FILE) or none.")
-    labelled = named or label_results([result for _, result in opened])
-    curves = [c for path in measured or () for c in read_measured(path)]
-    features = compare_(labelled, observe, since=since, response=response, over=over)
+    labelled = named or curves.label_results([result for _, result in opened])
+    points = [c for path in measured or () for c in read_measured(path)]
+    features = curves.compare(
+        labelled, observe, since=since, response=response, over=over
+    )
     typer.echo(export.feature_text(features))
     if output is not None and output.suffix == ".nc":
         typer.echo(f"features: {results.save(features, output, {})}")
@@ -57,31 +58,10 @@ def compare(
     if plot is not None:
         from mir21sim.analysis import plots as plotting
 
-        ax = plotting.plot_overlay(labelled, observe, curves)
+        ax = plotting.plot_overlay(labelled, observe, points)
         typer.echo(f"picture: {plotting.save(ax, plot)}")
     if plot_fit is not None:
         from mir21sim.analysis import plots as plotting
 
         ax = plotting.plot_dose_response(features, over=over)
         typer.echo(f"picture: {plotting.save(ax, plot_fit)}")
-
-
-def rerun(
-    file: Annotated[Path, typer.Argument(help="A result file (.nc).")],
-    output: OutputOption = None,
-    rtol: Annotated[
-        float, typer.Option(help="Largest relative difference that counts as equal.")
-    ] = 0.0,
-) -> None:
-    """Run a result again from its own file and compare the numbers."""
-    from mir21sim.simulation import dataset as results
-    from mir21sim.simulation.rerun import rerun as rerun_
-
-    check_outputs(output, kinds=(".nc",))
-    new, difference = rerun_(file)
-    if output is not None:
-        typer.echo(f"result: {results.save(new, output, results.read_source(file))}")
-    typer.echo(f"largest relative difference: {difference:.3g}")
-    if not difference <= rtol:
-        typer.echo("The numbers differ from those in the file.", err=True)
-        raise typer.Exit(EXIT_FAILED_RUN)

@@ -1,0 +1,101 @@
+"""``mir21sim population``: unlike cells under one treatment."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mir21sim.cli.groups import expanded
+from mir21sim.cli.options import (
+    JobsOption,
+    ModelArgument,
+    ObserveOption,
+    OutputOptions,
+    QuietOption,
+    RunOptions,
+)
+from mir21sim.cli.output import (
+    check_outputs,
+    exit_by_status,
+    progress_bar,
+    write_result,
+)
+from mir21sim.cli.parse import axes, name_list
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@expanded
+def population(
+    model: ModelArgument,
+    run: RunOptions,
+    files: OutputOptions,
+    *,
+    cells: Annotated[int, typer.Option(help="Number of cells.")] = 1000,
+    cv: Annotated[
+        float, typer.Option(help="CV between cells of every protein and pool.")
+    ] = 0.28,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(help="PROTEIN=CV of its own; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal cells.")] = 0,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUES, as in `sweep`; may be repeated."),
+    ] = None,
+    observe: ObserveOption = None,
+    death: Annotated[
+        str | None,
+        typer.Option(help="Quantity that crosses one half in a cell that dies."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Count from here; default: the last dose.")
+    ] = None,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Simulate unlike cells; print dead fraction and death times, write, draw."""
+    from mir21sim.analysis import cell_death, tables
+    from mir21sim.analysis.curves import stimulus_time
+    from mir21sim.simulation import population as populations
+    from mir21sim.simulation.plan import output_times
+    from mir21sim.simulation.treatment import numbers
+
+    check_outputs(files.output, files.plot)
+    swept = axes(over)
+    drawn = populations.Population(
+        cells, cv, distributions=numbers(vary or (), "--vary"), seed=seed
+    )
+    loaded = run.load.load(model)
+    dies = death or cell_death.death_quantity(loaded)
+    arguments = run.treatment.arguments()
+    ends = run.times
+    times = output_times(loaded, ends.start, ends.end, ends.points or 201)
+    fixed = {*arguments["parameters"], *arguments["initials"]}
+    members = {k: v for k, v in drawn.cells(loaded).items() if k not in fixed}
+    with progress_bar(quiet) as progress:
+        result = populations.simulate_population(
+            loaded,
+            members,
+            observe=[dies, *(n for n in name_list(observe) or () if n != dies)],
+            over=swept,
+            times=times,
+            options=run.solver.options(jobs, progress),
+            **arguments,
+        )
+    start: str | float = since if since is not None else stimulus_time(result) or 0.0
+    typer.echo(result.attrs["summary"])
+    typer.echo(tables.death_text(result, dies, since=start))
+    write_result(result, loaded, files.output, None)
+    if files.plot is not None:
+        _draw(result, dies, start, files.plot)
+    exit_by_status(result)
+
+
+def _draw(result: "xr.Dataset", dies: str, since: str | float, path: Path) -> None:
+    from mir21sim.analysis import plots
+
+    figure = plots.plot_population(result, dies, since=since)
+    typer.echo(f"picture: {plots.save(figure, path)}")

@@ -1,0 +1,36 @@
+"""``mir21sim simulate``: one run."""
+
+import typer
+
+from mir21sim.cli.groups import expanded
+from mir21sim.cli.options import (
+    ModelArgument,
+    ObserveOption,
+    OutputOptions,
+    RunOptions,
+)
+from mir21sim.cli.output import check_outputs, print_end_values, write_result
+from mir21sim.cli.parse import name_list
+
+
+@expanded
+def simulate(
+    model: ModelArgument,
+    run: RunOptions,
+    files: OutputOptions,
+    observe: ObserveOption = None,
+) -> None:
+    """Simulate one run; print the end values, write a file, draw a picture."""
+    from mir21sim.simulation import simulate as runs
+
+    check_outputs(files.output, files.plot, kinds=(".nc", ".csv", ".omex"))
+    loaded = run.load.load(model)
+    result = runs.simulate(
+        loaded,
+        observe=name_list(observe),
+        options=run.solver.options(),
+        **run.arguments(),
+    )
+    typer.echo(result.attrs["summary"])
+    write_result(result, loaded, files.output, files.plot)
+    print_end_values(result)
