@@ -1,7 +1,7 @@
 """In which units numbers enter and leave a model: ours, or those of a guest's file.
 
-Models in molecules and seconds take hours, molecules and nM. Every other file is a
-guest: its numbers keep the units of the file, and no unit is given to a file that
+Models in molecules and seconds or hours take hours, molecules and nM. Every other file
+is a guest: its numbers keep the units of the file, and no unit is given to a file that
 declares none.
 """
 
@@ -40,8 +40,8 @@ class Border:
         declared = network.units
         seconds = units.seconds_per(declared.time)
         molecules = units.molecules_per(declared.substance)
-        if seconds == 1.0 and molecules == 1.0:
-            return cls(False, "h", SECONDS_PER_HOUR, SECONDS_PER_HOUR)
+        if seconds in (1.0, SECONDS_PER_HOUR) and molecules == 1.0:
+            return cls(False, "h", SECONDS_PER_HOUR / seconds, SECONDS_PER_HOUR)
         return cls(True, unit_name(declared.time), 1.0, seconds)
 
     def time(self, value: float | str, what: str = "time") -> float:

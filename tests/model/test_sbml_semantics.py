@@ -89,6 +89,17 @@ def test_what_is_in_a_point_is_counted_by_its_amount(run):
     np.testing.assert_allclose(found["A"], 5 * np.exp(-0.3 * TIMES), **CLOSE)
 
 
+def test_a_point_with_a_size_divides_like_a_volume(run):
+    found = run(
+        "A",
+        compartments=[compartment("cell", "5", dimensions="0")],
+        pools=[species("A", 'initialAmount="50"')],
+        parameters=[parameter("k", 0.1)],
+        reactions=[reaction("r", [reference("A")], [], "k*A")],
+    )
+    np.testing.assert_allclose(found["A"], 10 * np.exp(-0.02 * TIMES), **CLOSE)
+
+
 def test_two_files_that_differ_in_an_initial_concentration_do_not_share_it(run):
     """The product of concentration and volume stands in the generated code."""
     for value in (1.0, 2.0):

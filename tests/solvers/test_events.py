@@ -200,12 +200,44 @@ def test_a_wave_is_counted_however_short_its_crests_are():
 
 
 # ------------------------------------------------------------------------ when it fires
-def test_outputs_at_the_time_of_an_event_show_what_is_after_it():
+def test_outputs_at_the_time_of_an_event_show_the_state_that_its_trigger_sees():
+    """`time > 5` is false at 5, so 5 shows the value before it, as SBML says."""
     net = clock(event("e", "time >= 3", "x = 1"), event("f", "time > 5", "y = 1"),
                 parameters={"x": 0.0, "y": 0.0})  # fmt: skip
     got = run(net)
     assert got["x"].values.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
-    assert got["y"].values.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert got["y"].values.tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_an_output_at_a_strict_relation_agrees_with_the_value_of_the_relation():
+    net = clock(
+        event("e", "time > 5", "x = 1"), event("f", "3 < time", "y = 1"),
+        parameters={"x": 0.0, "y": 0.0},
+        rules={"late": "piecewise(1, time > 5, 0)"},
+    )  # fmt: skip
+    got = run(net)
+    assert got["late"].values.tolist() == got["x"].values.tolist()
+    assert got["y"].values.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau", "Rodas5P"])
+@pytest.mark.parametrize(
+    ("trigger", "rate", "expected"),
+    [
+        ("time > 0", "k*S", 10 * math.exp(-0.5)),
+        ("time > on", "k*S", 10 * math.exp(-0.5)),
+        ("time > 99", "piecewise(S/10, time > 0, 0)", 10 * math.exp(-0.5)),
+        ("time > 99", "piecewise(0, time == 0, S/10)", 10 * math.exp(-0.5)),
+        ("time > 99", "max(0, time)*S/10", 10 * math.exp(-1.25)),
+    ],
+)
+def test_a_condition_that_turns_right_after_the_start(method, trigger, rate, expected):
+    net = support.network(
+        {"S": 10.0}, {"k": 0.0, "on": 0.0}, [reaction("r", "S ->", rate)],
+        events=[event("wake", trigger, "k = 0.1")],
+    )  # fmt: skip
+    got = run(net, 5.0, options=ms.Options(method=method))
+    assert float(got["S"][-1]) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("initial_value", "expected"), [(True, 0.0), (False, 1.0)])

@@ -68,7 +68,7 @@ class _Reader:
         self.points = {
             c.getId()
             for c in model.getListOfCompartments()
-            if c.getSpatialDimensionsAsDouble() == 0.0
+            if c.getSpatialDimensionsAsDouble() == 0.0 and not _has_size(model, c)
         }
 
     def network(self) -> ir.Network:
@@ -250,6 +250,13 @@ class _Reader:
             )
             return 1.0
         return count
+
+
+def _has_size(model: Any, compartment: Any) -> bool:
+    """Say whether a compartment has a size; in a point with one it counts as volume."""
+    name = compartment.getId()
+    given = compartment.isSetSize() or model.getInitialAssignment(name) is not None
+    return bool(given or model.getRule(name) is not None)
 
 
 def _is_symbol(reference: Any) -> bool:

@@ -81,6 +81,7 @@ class EventQueue:
     pending : fired and not yet executed, in the order of firing
     turns : (time, root function value) at which relations ``==`` are about to turn
     touched : root function values of the relations ``==`` that turn just now
+    after : whether the moment last returned comes right after the zero of its relation
     n_executed : events executed so far
     culprit : the event at which the run failed, -1 for none
     """
@@ -95,6 +96,7 @@ class EventQueue:
     pending: list[_Pending] = field(default_factory=list)
     turns: dict[int, tuple[float, float]] = field(default_factory=dict)
     touched: dict[int, float] = field(default_factory=dict)
+    after: bool = False
     n_executed: int = 0
     culprit: int = -1
 
@@ -259,8 +261,10 @@ class EventQueue:
         """Return the next time at which it is known that something may happen.
 
         A waiting event is due, or a relation linear in time turns; infinity for none.
+        ``after`` is set where it turns only after a time at which it is zero (``>``).
         """
         soonest = min((q.time for q in self.pending), default=math.inf)
+        self.after = False
         timed = np.flatnonzero(self.kernels.timed)
         if not timed.size:
             return soonest
@@ -275,7 +279,9 @@ class EventQueue:
             turn = self._near(k, about, t, now, y, p)
             if turn is None:
                 turn = self._around(k, about, t, now, y, p)
-            soonest = min(soonest, turn)
+            if turn < soonest:
+                soonest, self.after = turn, not now[k] and not self.holds_at_zero[k]
+                self.after |= bool(now[k]) and self.holds_at_zero[k]
         return soonest
 
     def _near(

@@ -38,6 +38,9 @@ LSODA, which met a jump, can keep its estimate of the slope there and tiny steps
 _SHARE_AT_ONCE = 0.25
 """Share of the time left that going to a stop in one call may take."""
 
+_NEAR_ZERO = 1e-3
+"""Share of the run's length that counts as the size of a time near zero."""
+
 _LOOK_EVERY = 32
 """Steps between looks at the clock."""
 
@@ -66,6 +69,7 @@ class OneRun:
         self.input = np.zeros_like(self.y)
         self.t = float(self.times[0])
         self.latest = math.inf
+        self.edge = False  # the next stop comes right after a time, by rounding
         self.pace = 0.0  # about the longest step of late, where there are events
         self.next_output = 0
         self.next_dose = int(np.searchsorted(self.schedule.time, self.t))
@@ -108,20 +112,33 @@ class OneRun:
     def _next_stop(self, last: float) -> float:
         """Return where to stop next: a dose, a known moment of the events, the end.
 
-        Moments that only rounding keeps apart are one, the latest of them.
+        Moments that only rounding keeps apart are one, the latest of them. But a moment
+        right after a time (``time > 5``) leaves that time, and its output, before it.
         """
         stops = [last, *map(float, self.schedule.time[self.next_dose :][:1])]
+        self.edge = False
         if self.events is not None:
             moment = self.events.next_moment(self.t, self.y, self.p)
-            stops.append(moment)
-            # What jumps at the stop belongs to what comes after it.
+            # The value after a jump at the stop holds from the stop on.
             self.latest = math.nextafter(moment, -math.inf)
+            if self.events.after:
+                self.edge = moment < min(stops)
+                return min(moment, *stops)
+            stops.append(moment)
         soonest = min(stops)
         return max(s for s in stops if s <= soonest + self._same(soonest))
 
     def _same(self, t: float) -> float:
         """Return how far another moment may be for being the same as this one."""
-        return SAME_TIME * abs(t) if self.events is not None else 0.0
+        if self.events is None:
+            return 0.0
+        return SAME_TIME * max(
+            abs(t), _NEAR_ZERO * float(self.times[-1] - self.times[0])
+        )
+
+    def _before(self, stop: float) -> float:
+        """Return the time up to which outputs show the state before a stop."""
+        return stop if self.edge else stop - self._same(stop)
 
     def _act(self) -> SolverStatus:
         """Apply the doses of this moment in the order of the schedule, then events."""
@@ -309,8 +326,7 @@ class OneRun:
                     self.t, to, self._longest_step(), self._still, self.p
                 )
                 to = to if crossing is None else crossing
-            upto = to - self._same(to)
-            last = int(np.searchsorted(self.times, upto, side="left"))
+            last = int(np.searchsorted(self.times, self._before(to), side="left"))
             if last > self.next_output:
                 inside = slice(self.next_output, last)
                 self._write(inside, self._still(self.times[inside]))
@@ -367,7 +383,7 @@ class OneRun:
                 t, y = crossing, states(np.array([crossing]))[0].copy()
         self.pace = max(self.pace, t - self.t) if self.events is not None else 0.0
         at_stop = crossing is not None or solver.status != "running"
-        self._record(solver, stretch, t - self._same(t) if at_stop else t)
+        self._record(solver, stretch, self._before(t) if at_stop else t)
         self.t, self.y = t, y
         return crossing is not None
 
