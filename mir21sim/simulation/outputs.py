@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -100,6 +101,13 @@ class _Known:
 
     @classmethod
     def of(cls, model: CompiledModel) -> "_Known":
+        """Return the names of a model, collected once and kept with it."""
+        if model not in _KNOWN:
+            _KNOWN[model] = cls._collected(model)
+        return _KNOWN[model]
+
+    @classmethod
+    def _collected(cls, model: CompiledModel) -> "_Known":
         kinds = (  # the first one has a name that several have
             (Source.STATE, model.state_names),
             (Source.ASSIGNED, model.assigned_names),
@@ -112,7 +120,10 @@ class _Known:
                 places.setdefault(name, (kind, i))
         stated = {p.id: p.unit for p in model.network.parameters}
         stated |= {c.id: c.unit for c in model.network.compartments}
-        return cls(species_of(model), places, stated)
+        return cls({s.id: s for s in model.network.species}, places, stated)
+
+
+_KNOWN: WeakKeyDictionary[CompiledModel, _Known] = WeakKeyDictionary()
 
 
 def _resolve(model: CompiledModel, known: _Known, name: str) -> tuple[Output, _Row]:
@@ -194,6 +205,6 @@ def _points(model: CompiledModel) -> set[str]:
     }
 
 
-def species_of(model: CompiledModel) -> dict[str, Species]:
+def species_of(model: CompiledModel) -> Mapping[str, Species]:
     """Return the species of a model by id."""
-    return {s.id: s for s in model.network.species}
+    return _Known.of(model).species
