@@ -29,11 +29,35 @@ _DOSE_UNITS = (
     "nM", "pM", "fM", "uM", "µM", "mM", "M", "molecule", "ng/ml", "pg/ml", "ug/ml",
     "µg/ml", "mg/ml", "pmol", "fmol", "amol", "nmol",
 )  # fmt: skip
+"""Dose units that messages list; others differ in the prefix or per litre."""
+
+_PREFIXES = {
+    "": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15,
+    "a": 1e-18,
+}  # fmt: skip
+_LITRES = {
+    "l": 1.0, "dl": 1e-1, "ml": 1e-3, "ul": 1e-6, "µl": 1e-6, "nl": 1e-9, "pl": 1e-12,
+}  # fmt: skip
+
+
+def _dose_scales() -> dict[str, tuple[str, float]]:
+    """Return the kind and size of every dose unit by its spelling."""
+    scales = {"molecule": ("amount", 1.0)}
+    for prefix, factor in _PREFIXES.items():
+        scales[f"{prefix}mol"] = ("amount", factor * AVOGADRO)
+        scales[f"{prefix}M"] = ("molar", factor)
+        for litre, litres in _LITRES.items():
+            scales[f"{prefix}mol/{litre}"] = ("molar", factor / litres)
+            scales[f"{prefix}g/{litre}"] = ("mass", factor / litres)
+    return scales
+
+
+_DOSE_SCALES = _dose_scales()
 _TIME_ALIASES = {
     "sec": "s", "second": "s", "seconds": "s", "minute": "min", "minutes": "min",
     "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d",
 }  # fmt: skip
-_DOSE_ALIASES = {"molecules": "molecule", "μM": "µM", "μg/ml": "µg/ml"}
+_DOSE_ALIASES = {"molecules": "molecule"}
 
 UnitParts: TypeAlias = tuple[tuple[str, float, int, float], ...]
 """An SBML unit: (kind, exponent, scale, multiplier) a factor."""
@@ -117,52 +141,85 @@ def time_unit(unit: str, what: str) -> str:
 
 
 def dose_unit(unit: str, what: str) -> str:
-    """Return the canonical spelling of a dose unit or say which units exist."""
+    """Return the usual spelling of a dose unit.
+
+    Upper and lower case are free, except where they would decide the prefix.
+
+    Raises
+    ------
+    UnknownNameError
+        For any other unit.
+
+    Examples
+    --------
+    >>> dose_unit("UG/ml", "dose"), dose_unit("nmol/L", "dose")
+    ('ug/ml', 'nmol/l')
+    """
+    unit = unit.replace("μ", "µ")  # two code points print as one letter
     unit = _DOSE_ALIASES.get(unit, unit)
-    exact = {known.lower(): known for known in _DOSE_UNITS if known.lower() != "m"}
-    # `mM` and `M` differ by case only in their prefix: exact spelling goes first.
-    if unit in _DOSE_UNITS:
+    lower = unit.lower()
+    if unit in _DOSE_SCALES:
         return unit
-    if unit.lower() in exact and unit.lower() != "mm":
-        return exact[unit.lower()]
+    known = {name.lower(): name for name in _DOSE_SCALES}
+    if lower in known and lower != "m" and not unit.startswith("M") and lower != "mm":
+        return known[lower]
     raise UnknownNameError(f"unit of {what}", unit, _DOSE_UNITS)
 
 
-def is_amount(unit: str) -> bool:
-    """Say whether a dose unit counts molecules or moles, whatever the volume."""
-    return bool(registry().Unit(unit).dimensionality == {"[substance]": 1})
+def dose_scale(unit: str, what: str = "dose") -> tuple[str, float]:
+    """Return the kind of a dose unit and its size in the base unit of the kind.
+
+    Returns
+    -------
+    kind : "amount" (base: molecules), "molar" (mol/l) or "mass" (g/l)
+    size : float
+
+    Examples
+    --------
+    >>> dose_scale("ug/ml")
+    ('mass', 0.001)
+    """
+    return _DOSE_SCALES[dose_unit(unit, what)]
 
 
-def molecules(amount: float, unit: str, volume_pL: float, what: str) -> float:
+def molecules(
+    amount: float,
+    unit: str,
+    volume_pL: float,
+    what: str,
+    molecular_weight: float | None = None,
+) -> float:
     """Turn an amount or a concentration into molecules.
 
     Parameters
     ----------
     amount : float, in `unit`
-    unit : a molar unit (per `volume_pL`), a number of moles, or ``"molecule"``
+    unit : a molar or mass concentration (in `volume_pL`), moles, or ``"molecule"``
     volume_pL : float, pL, volume of the compartment that the substance enters
+    molecular_weight : float, g/mol, needed for a mass concentration
 
     Raises
     ------
     InputError
-        For a mass concentration: without a stated conversion it has no molecules.
+        For a mass concentration without molecular weight.
 
     Examples
     --------
     >>> round(molecules(1, "nM", 1.0, "dose"), 1)  # 1 nM in 1 pL
     602.2
     """
-    ureg = registry()
-    quantity = ureg.Quantity(amount, unit)
-    if quantity.check("[substance]"):
-        return float(quantity.to("molecule").magnitude)
-    if quantity.check("[substance]/[volume]"):
-        per_picolitre = quantity.to("molecule/picoliter").magnitude
-        return float(per_picolitre) * volume_pL
-    raise InputError(
-        f"{what} is given in `{unit}`, a mass concentration, but the model states no "
-        "conversion for it (`molecules_per_unit` of the input); use nM or molecule."
-    )
+    kind, size = dose_scale(unit, what)
+    if kind == "amount":
+        return amount * size
+    if kind == "mass":
+        if molecular_weight is None:
+            raise InputError(
+                f"{what} is given in `{unit}`, a mass concentration, but the model "
+                "states no conversion for it (`molecular_weight` or "
+                "`molecules_per_unit` of the input); use nM or molecule."
+            )
+        size /= molecular_weight
+    return amount * size * AVOGADRO * (volume_pL * 1e-12)
 
 
 def picolitres(size: float, unit: UnitParts | None) -> float | None:

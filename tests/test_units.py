@@ -65,6 +65,8 @@ def test_seconds_suggests_the_near_unit():
     ("unit", "expected"),
     [
         ("nm", "nM"),
+        ("UG/ML", "ug/ml"),
+        ("nmol/L", "nmol/l"),
         ("ng/mL", "ng/ml"),
         ("molecules", "molecule"),
         ("M", "M"),
@@ -77,7 +79,8 @@ def test_dose_unit_returns_the_usual_spelling(unit, expected):
 
 
 @pytest.mark.parametrize(
-    ("unit", "near"), [("m", "M"), ("mm", "mM"), ("MM", "mM"), ("ng/l", "ng/ml")]
+    ("unit", "near"),
+    [("m", "M"), ("mm", "mM"), ("MM", "mM"), ("ng/m", "ng/ml"), ("Mg/ml", "mg/ml")],
 )
 def test_dose_unit_never_guesses_the_prefix(unit, near):
     with pytest.raises(UnknownNameError, match=f"unit of d `{unit}`.*mean `{near}`"):
@@ -92,10 +95,16 @@ def test_dose_unit_never_guesses_the_prefix(unit, near):
         (1, "µM", 602214.076 * 2),
         (1, "M", 602214076e3 * 2),
         (1, "amol", 602214.076),
+        (1, "pmol/ml", 602.214076 * 2),
     ],
 )
 def test_molecules_follow_from_the_volume_of_2_pL(amount, unit, expected):
     assert units.molecules(amount, unit, 2.0, "d") == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_mass_concentration_follows_from_the_molecular_weight():
+    by_mass = units.molecules(3, "ug/ml", 2.0, "d", molecular_weight=6e4)
+    assert by_mass == pytest.approx(units.molecules(50, "nM", 2.0, "d"), rel=1e-12)
 
 
 def test_a_mass_concentration_needs_a_stated_conversion():

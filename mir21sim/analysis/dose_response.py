@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 import scipy.special
-import scipy.stats
 
 from mir21sim._typing import FloatArray
 
@@ -123,7 +122,7 @@ def _judged(
                 f"({positive.min():g} to {positive.max():g})"
             ),
         )
-    width = scipy.stats.t.ppf(0.975, len(d) - 4) * math.sqrt(covariance[2, 2])
+    width = scipy.special.stdtrit(len(d) - 4, 0.975) * math.sqrt(covariance[2, 2])
     return HillFit(
         ec50=ec50,
         ec50_low=_exp(log_ec50 - width),

@@ -43,11 +43,12 @@ def write_result(
     saved: bool = False,
 ) -> None:
     """Write a result and its picture, and say where they are."""
-    from mir21sim.analysis import tables as export
     from mir21sim.simulation import dataset as results
 
     if output is not None and output.suffix == ".csv":
-        typer.echo(f"result: {export.write_csv(results.result_frame(result), output)}")
+        from mir21sim.analysis import tables
+
+        typer.echo(f"result: {tables.write_csv(results.result_frame(result), output)}")
     elif output is not None and output.suffix == ".omex":
         from mir21sim.simulation import omex as archive
 

@@ -6,13 +6,24 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A species that doses go into, and how a dose turns into molecules."""
+    """A species that doses go into, and how a dose turns into molecules.
+
+    Attributes
+    ----------
+    unit : of amounts without a unit
+    molecules_per_unit : molecules that one `unit` puts into the compartment; None where
+        the volume of the compartment decides
+    molecular_weight : g/mol, relates mass and molar concentrations
+    aliases : other names that users write
+    """
 
     species: str
     label: str
     unit: str
     molecules_per_unit: float | None = None
     source: str = ""
+    molecular_weight: float | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

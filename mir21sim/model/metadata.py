@@ -83,6 +83,11 @@ def context_table(files: ModelFiles) -> dict[str, sources.SourcedNumber]:
     }
 
 
+_INPUT_KEYS = {
+    "label", "unit", "molecules_per_unit", "molecular_weight", "source", "aliases",
+}  # fmt: skip
+
+
 def model_info(files: ModelFiles, network: Network) -> ModelInfo:
     """Return the words of a model; a file without a `.toml` gets plain defaults."""
     if "toml" not in files.texts:
@@ -99,10 +104,10 @@ def model_info(files: ModelFiles, network: Network) -> ModelInfo:
                 f"{name}: the input `{key}` is not a species. "
                 f"{hint(key, sorted(species))}"
             )
-        _known_keys(
-            entry, {"label", "unit", "molecules_per_unit", "source"}, f"{name}, {key}"
-        )
-        inputs[key] = Input(species=key, **{"label": key, "unit": "nM"} | entry)
+        _known_keys(entry, _INPUT_KEYS, f"{name}, {key}")
+        aliases = tuple(entry.get("aliases", ()))
+        stated = {"label": key, "unit": "nM"} | entry | {"aliases": aliases}
+        inputs[key] = Input(species=key, **stated)
     observables = {}
     for key, entry in table.get("observables", {}).items():
         if key not in outputs:

@@ -309,15 +309,11 @@ def _per_unit(
 def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
     """Return the model amount that one unit of a dose puts into its compartment."""
     what = f"dose `{entry.species}`"
-    unit = units.dose_unit(unit, what)
-    if entry.molecules_per_unit is not None and unit == units.dose_unit(
-        entry.unit, what
-    ):
-        molecules = entry.molecules_per_unit
-    else:
+    molecules = _by_stated_conversion(entry, unit, what)
+    if molecules is None:
         home = species_of(model)[entry.species].compartment
         volume = _constant_volume(model, entry.species, home, unit)
-        molecules = units.molecules(1.0, unit, volume, what)
+        molecules = units.molecules(1.0, unit, volume, what, entry.molecular_weight)
     if model.molecules_per_amount is None:
         raise InputError(
             f"The model declares no amount that {what} in `{unit}` can be converted "
@@ -326,9 +322,33 @@ def molecules_per_unit(model: CompiledModel, entry: Input, unit: str) -> float:
     return molecules / model.molecules_per_amount
 
 
+def _by_stated_conversion(entry: Input, unit: str, what: str) -> float | None:
+    """Return molecules per dose unit by the conversion that the input states.
+
+    A conversion for a concentration holds for all concentrations: mass and molar ones
+    are related by the molecular weight. None where the volume decides.
+    """
+    stated = entry.molecules_per_unit
+    (kind, size), (own_kind, own_size) = (
+        units.dose_scale(u, what) for u in (unit, entry.unit)
+    )
+    if stated is None or ("amount" in (kind, own_kind) and kind != own_kind):
+        return None
+    if kind == own_kind:
+        return stated * (size / own_size)
+    if entry.molecular_weight is None:
+        raise InputError(
+            f"{what} is given in `{unit}`, but the model converts `{entry.unit}` to "
+            "molecules and states no `molecular_weight` of the input; give it in "
+            f"`{entry.unit}` or molecule."
+        )
+    in_own = entry.molecular_weight if kind == "molar" else 1.0 / entry.molecular_weight
+    return stated * (size * in_own / own_size)
+
+
 def _constant_volume(model: CompiledModel, species: str, home: str, unit: str) -> float:
     """Return the volume of a compartment, pL; one that changes converts nothing."""
-    if home not in model.volumes_pL and units.is_amount(unit):
+    if home not in model.volumes_pL and units.dose_scale(unit)[0] == "amount":
         return math.nan  # which no amount needs
     if home not in model.volumes_pL:
         raise InputError(

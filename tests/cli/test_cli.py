@@ -66,7 +66,7 @@ def test_doctor_finds_everything(capsys):
         (["simulate", "earm_1_3", "--dose", "L=50 ng/mL@0h"], []),
         (["simulate", "earm_1_3", "--dose", "L=-5 ng/ml@0h"], ["negative", "-5"]),
         (["simulate", "earm_1_3", "--dose", "L=5 nm@0h"], []),
-        (["simulate", "earm_1_3", "--dose", "L=5 ng/l@0h"], ["ng/l", "`ng/ml`"]),
+        (["simulate", "earm_1_3", "--dose", "L=5 ng/m@0h"], ["ng/m", "`ng/ml`"]),
         (["simulate", "earm_1_3", "--dose", "LL=5 nM@0h"], ["LL", "`L`"]),
         (["simulate", "earm_1_3", "--dose", "L=5@99h"], ["99h", "outside the run"]),
         (["simulate", "earm_1_3", "--dose", "L 5"], ["NAME=AMOUNT UNIT@TIME"]),

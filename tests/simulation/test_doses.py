@@ -3,12 +3,18 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mir21sim as ms
+from mir21sim.compiler.load import load
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.doses import Dose, Protocol
+from mir21sim.simulation.plan import Plan
+from mir21sim.simulation.translate import translate
+from mir21sim.simulation.treatment import Treatment
 
 
 @pytest.mark.parametrize(
@@ -145,3 +151,30 @@ def test_a_protocol_is_made_of_one_text_one_dose_or_several():
 def test_targets_are_listed_once_in_order():
     protocol = Protocol.of(["B=1@1", "A=1@2", "B=1@3"])
     assert protocol.targets() == ("B", "A")
+
+
+@pytest.mark.parametrize(
+    ("dose", "same"),
+    [
+        ("TRAIL=0.05 ug/ml@1h", "TRAIL=50 ng/ml@1h"),
+        ("TRAIL=50 ug/l@1h", "TRAIL=50 ng/ml@1h"),
+        ("TRAIL=50 nM@1h", "TRAIL=3000 ng/ml@1h"),  # 60 kDa
+        ("doxorubicin=0.54352 ug/ml@1h", "doxorubicin=1000 nM@1h"),
+        ("anti_miR21=0.1 uM@1h", "anti_miR21=100 nM@1h"),
+    ],
+)
+def test_units_of_a_dose_are_converted_by_the_molecular_weight(dose, same):
+    model = load("mir21_apoptosis", "HeLa", backend="numpy")
+    times = np.array([0.0, 2.0])
+
+    def molecules(text):
+        plan = Plan.of(model, Treatment.of(text), times, observe="PTEN_total")
+        return float(translate(model, plan).problem.schedule.value[0, 0])
+
+    assert molecules(dose) == pytest.approx(molecules(same), rel=1e-12)
+
+
+def test_a_molar_dose_without_molecular_weight_is_refused():
+    model = load("mir21_apoptosis", "HeLa", backend="numpy")
+    with pytest.raises(InputError, match=r"`FASLG`.*`nM`.*no `molecular_weight`"):
+        ms.simulate(model, 2.0, doses="FASLG=50 nM@1h")
