@@ -10,7 +10,13 @@ import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import CodegenError, SolverStatus, UnsupportedFeatureError
+from mir21sim.errors import (
+    CodegenError,
+    InputError,
+    SolverStatus,
+    UnsupportedFeatureError,
+)
+from mir21sim.simulation.rest_system import rest_tangents
 from mir21sim.simulation.steady_state import settle
 from mir21sim.solvers import sensitivities
 from mir21sim.solvers.methods import MANY, is_batch, method_of, usable
@@ -184,15 +190,45 @@ class Engine:
         ends = [self._values(side, times, keep, settings) for side in batch.sides()]
         return _differences(middle, ends, batch.seeds)
 
-    def rest(self, batch: Batch) -> States:
-        """Return the steady states to which runs settle, as runs of one time."""
-        middle = self._rest(batch)
+    def rest(self, batch: Batch, near: FloatArray | None = None) -> States:
+        """Return the steady states to which runs settle, as runs of one time.
+
+        Parameters
+        ----------
+        near : float array, shape (n_run, n_state), steady states of similar runs, NaN
+            for none
+        """
+        middle = self._rest(batch, near)
         if batch.seeds is None:
             return middle
-        ends = [self._rest(side) for side in batch.sides()]
+        if self.exact:
+            return self._rest_tangents(batch, middle)
+        beside = np.repeat(middle.values[:, 0], batch.seeds.p.shape[1], axis=0)
+        ends = [self._rest(side, beside) for side in batch.sides()]
         return _differences(middle, ends, batch.seeds)
 
-    def _rest(self, batch: Batch) -> States:
+    def _rest_tangents(self, batch: Batch, middle: States) -> States:
+        """Return steady states with tangents by the implicit function theorem."""
+        assert batch.seeds is not None
+        n_direction, n_state = batch.seeds.y.shape[1:]
+        slopes = np.full((len(batch), 1, n_state, n_direction), np.nan)
+        status = middle.status.copy()
+        for run in np.flatnonzero(status == SolverStatus.OK):
+            try:
+                found = rest_tangents(
+                    self.model,
+                    middle.values[run, 0],
+                    batch.p[run],
+                    batch.seeds.p[run],
+                    batch.seeds.y[run],
+                )
+            except InputError:  # the rest is not isolated: it has no derivative
+                status[run] = SolverStatus.NO_RESTING_STATE
+                continue
+            slopes[run, 0] = found.T
+        return States(middle.values, slopes, status, middle.n_steps)
+
+    def _rest(self, batch: Batch, near: FloatArray | None) -> States:
         if len(self.moved):
             name = self.model.param_names[self.moved[0]]
             raise UnsupportedFeatureError(
@@ -206,6 +242,7 @@ class Engine:
             np.ascontiguousarray(batch.p),
             way,
             n_jobs=self.n_jobs,
+            near=near,
         )
         return States(y[:, np.newaxis, :], None, status, 0)
 

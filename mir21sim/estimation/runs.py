@@ -204,6 +204,7 @@ class Runs:
         self.problem, self.engine = problem, engine
         self.model = ModelValues(problem.model)
         self.levels = tree(problem)
+        self.at_nominal: FloatArray | None = None
         self.ids = frozenset(p.id for p in problem.parameters)
         self.targets = [list(map(self._targets, level)) for level in self.levels]
         self.formulas = [self._formulas(depth) for depth in range(len(self.levels))]
@@ -479,13 +480,35 @@ class Runs:
         batch: Batch,
         collect: "_Rows",
     ) -> int:
-        states = self.engine.rest(batch)
+        states = self.engine.rest(batch, self._near(members))
         level.status[members] = states.status
         self._finish(members, level, states, 0.0)
         keep = np.arange(batch.y0.shape[1])
         for position, k in enumerate(members):
             collect.take(nodes[k], _Taken(None, states, position, keep), level, int(k))
         return states.n_steps
+
+    def _near(self, members: IntArray) -> FloatArray | None:
+        """Return the steady states at the nominal values, where the search begins.
+
+        They do not depend on earlier evaluations, so that a resumed fit takes the same
+        path to the last bit.
+        """
+        if self.at_nominal is None:
+            cells = self.model.start(
+                self.formulas[0], self._nominal(), len(self.levels[0])
+            )
+            n = len(self.levels[0])
+            y, p = _matrix(cells.y, n), _matrix(cells.p, n)
+            resting = np.array([n.period.start == REST for n in self.levels[0]])
+            self.at_nominal = np.full_like(y, np.nan)
+            found = self.engine.rest(Batch(y[resting], p[resting]))
+            self.at_nominal[resting] = found.values[:, 0]
+        return self.at_nominal[members]
+
+    def _nominal(self) -> Values:
+        theta = self.problem.natural(self.problem.nominal)
+        return Values.of(self.problem, theta, slopes=False)
 
     def _late_rows(
         self, members: IntArray, nodes: list[Node], level: _Level, collect: "_Rows"
