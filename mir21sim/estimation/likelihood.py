@@ -10,7 +10,7 @@ where 1/h'(m) is 1, m or m·ln 10. The Fisher information of one row is
 (∇y* ∇y*ᵀ + c ∇σ ∇σᵀ)/σ² with y* = h(y) and c = 2 (normal) or 1 (Laplace).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,6 +80,10 @@ class Likelihood:
         data = problem.data
         self.overrides = self._placed("placeholders", data.overrides)
         self.noise_overrides = self._placed("noise_placeholders", data.noise_overrides)
+        of_row = data.observable
+        self.scale_of_row = np.array([o.scale for o in problem.observables])[of_row]
+        laplace = np.array([o.family == "laplace" for o in problem.observables])
+        self.laplace_row = laplace[of_row]
         self.h_prime = _log_inverse_slope(problem)
 
     def _placed(
@@ -152,9 +156,7 @@ class Likelihood:
         sigma_slope: FloatArray | None,
     ) -> Fit:
         problem = self.problem
-        of_row = problem.data.observable
-        scale = np.array([o.scale for o in problem.observables])[of_row]
-        laplace = np.array([o.family == "laplace" for o in problem.observables])[of_row]
+        scale, laplace = self.scale_of_row, self.laplace_row
         with np.errstate(all="ignore"):
             moved = _on_scale(y, scale) - _on_scale(problem.data.value, scale)
             residual = moved / sigma
@@ -164,6 +166,15 @@ class Likelihood:
             nll = np.where(sigma > 0.0, nll, np.nan)
         if y_slope is None or sigma_slope is None:
             return Fit(y, sigma, residual, nll)
+        with np.errstate(all="ignore"):
+            return self._with_slopes(Fit(y, sigma, residual, nll), y_slope, sigma_slope)
+
+    def _with_slopes(
+        self, fit: Fit, y_slope: FloatArray, sigma_slope: FloatArray
+    ) -> Fit:
+        """Return a fit with its gradient and Fisher information."""
+        y, sigma, residual = fit.simulated, fit.noise, fit.residual
+        scale, laplace = self.scale_of_row, self.laplace_row
         factor = np.where(scale == "lin", 1.0, 1.0 / y)
         factor = np.where(scale == "log10", factor / LN10, factor)
         star = y_slope * factor[:, np.newaxis] / sigma[:, np.newaxis]
@@ -173,7 +184,13 @@ class Likelihood:
         gradient = push @ star + by_sigma @ spread
         weight = np.where(laplace, 1.0, 2.0)[:, np.newaxis]
         fim = star.T @ star + (weight * spread).T @ spread
-        return Fit(y, sigma, residual, nll, y_slope, sigma_slope, gradient, fim)
+        return replace(
+            fit,
+            simulated_slope=y_slope,
+            noise_slope=sigma_slope,
+            gradient=gradient,
+            fim=fim,
+        )
 
 
 def _on_scale(values: FloatArray, scale: np.ndarray) -> FloatArray:

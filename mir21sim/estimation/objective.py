@@ -83,12 +83,7 @@ class Objective:
         fit, reason = self.fit(x, slopes=slopes)
         value = float(np.sum(fit.nll))
         if not reason and not np.isfinite(value):
-            row = int(np.flatnonzero(~np.isfinite(fit.nll))[0])
-            name = self.problem.observables[self.problem.data.observable[row]].id
-            reason = (
-                f"`{name}` has no likelihood at data row {row + 1}: simulated "
-                f"{fit.simulated[row]:g}, noise {fit.noise[row]:g}"
-            )
+            reason = self._no_likelihood(fit)
         if reason:
             return self._failed(reason, slopes=slopes)
         prior, slope, bend = self.prior_terms(x)
@@ -103,6 +98,18 @@ class Objective:
         if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
             return self._failed("the gradient is not a number", slopes=True)
         return Evaluation(value, gradient, hessian)
+
+    def _no_likelihood(self, fit: Fit) -> str:
+        """Say which row has no likelihood, and why."""
+        row = int(np.flatnonzero(~np.isfinite(fit.nll))[0])
+        observable = self.problem.observables[self.problem.data.observable[row]]
+        text = (
+            f"`{observable.id}` has no likelihood at data row {row + 1}: simulated "
+            f"{fit.simulated[row]:g}, noise {fit.noise[row]:g}"
+        )
+        if observable.scale != "lin" and not fit.simulated[row] > 0:
+            text += "; log-normal noise needs positive values (an offset, or additive)"
+        return text
 
     def _failed(self, reason: str, *, slopes: bool) -> Evaluation:
         n = self.n_free
