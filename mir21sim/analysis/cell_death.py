@@ -19,7 +19,10 @@ DEAD = 0.5
 NOBODY = np.array([math.nan])
 """Times of death where nobody dies."""
 
-DEATHS = ("PS_exposed", "MOMP_fraction", "PARP_cleaved_fraction")
+EXPOSED = "PS_exposed"
+"""Share of phosphatidylserine outside, which Annexin V binds: the usual death."""
+
+DEATHS = (EXPOSED, "MOMP_fraction", "PARP_cleaved_fraction")
 """Quantities that say that a cell dies, the one that a laboratory sees most first."""
 
 
@@ -79,7 +82,7 @@ def death_quantity(model: CompiledModel) -> str:
 
 
 def death_times(
-    result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
+    result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
 ) -> xr.DataArray:
     """Return when each cell dies: the quantity first crosses one half, h after `since`.
 
@@ -104,7 +107,7 @@ def death_times(
 def fraction_dead(
     result: xr.Dataset,
     at: npt.ArrayLike,
-    observe: str = "PS_exposed",
+    observe: str = EXPOSED,
     *,
     since: float | str = 0.0,
 ) -> xr.DataArray:
@@ -132,7 +135,7 @@ def fraction_dead(
 def kill_curve(
     result: xr.Dataset,
     at: float,
-    observe: str = "PS_exposed",
+    observe: str = EXPOSED,
     *,
     since: float | str = 0.0,
 ) -> xr.DataArray:
@@ -158,7 +161,7 @@ def kill_curve(
 
 
 def death_records(
-    result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
+    result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
 ) -> list[dict[str, float]]:
     """Return who dies, and when, one record for each swept value.
 

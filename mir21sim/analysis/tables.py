@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from mir21sim import files, units
-from mir21sim.analysis.cell_death import death_records
+from mir21sim.analysis.cell_death import EXPOSED, death_records
 from mir21sim.analysis.curves import FEATURES, quantity
 from mir21sim.analysis.dose_response import FIT_NAMES
 from mir21sim.units import SECONDS_PER_HOUR
@@ -115,8 +115,10 @@ def feature_text(features: xr.Dataset) -> str:
     body = frame[["result", *keys, *shown]].rename(columns=renamed)
     text = body.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="–")
     lines = [
-        f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} "
-        f"{clock}",
+        (
+            f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} "
+            f"{clock}"
+        ),
         text,
     ]
     notes = frame.loc[frame["note"] != "", ["result", *keys, "note"]]
@@ -179,7 +181,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
 
 
 def death_text(
-    result: xr.Dataset, observe: str = "PS_exposed", *, since: float | str = 0.0
+    result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
 ) -> str:
     """Return who dies, and when, as lines to read; a table where a dose is swept."""
     start = units.seconds(since, "since") / SECONDS_PER_HOUR

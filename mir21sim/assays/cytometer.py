@@ -8,8 +8,8 @@ import numpy as np
 from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.assays.gates import LABELS, QUADRANTS, Gates, compensated, shares_of
 from mir21sim.assays.noise import FlowNoise
-from mir21sim.assays.signals import stream
 from mir21sim.errors import InputError
+from mir21sim.simulation.randomness import lognormal_factors, stream
 
 NAME = "flow"
 """Of the assay, and of its random numbers."""
@@ -196,9 +196,7 @@ class Cytometer:
 
 def _factors(rng: np.random.Generator, n: int, cv: float | FloatArray) -> FloatArray:
     """Return lognormal factors of mean 1, float array (n,)."""
-    spread = np.asarray(np.sqrt(np.log1p(np.square(cv))), dtype=float)
-    normal = rng.standard_normal(n)
-    return np.asarray(np.exp(spread * normal - spread**2 / 2), dtype=np.float64)
+    return lognormal_factors(cv, rng.standard_normal(n))
 
 
 def true_shares(tube: Tube) -> dict[str, float]:

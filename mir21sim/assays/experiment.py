@@ -5,7 +5,6 @@ plate and a flow plot of one experiment agree with each other: cell 7 of one dis
 cell 7 of every other, apart from its treatment.
 """
 
-import importlib.metadata
 import json
 import math
 import warnings
@@ -22,12 +21,17 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
 from mir21sim.model.info import unique
 from mir21sim.simulation.checkpoint import PartialDishes
-from mir21sim.simulation.dataset import status_attributes
+from mir21sim.simulation.dataset import (
+    quantities,
+    status_attributes,
+    time_coordinate,
+)
 from mir21sim.simulation.doses import Dose, DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit, select_outputs
 from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.population import Population, cell_options, simulate_population
+from mir21sim.simulation.provenance import numerical_versions
 from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.problem import Progress
@@ -238,14 +242,11 @@ def run_experiment(
         status[k] = seen["status"]
     _warn_of_failures(experiment, status)
     dims = ("sample", "cell", "time")
-    data: dict[str, Any] = {
-        output.name: (
-            dims,
-            values[output.name],
-            {"units": output.unit, "long_name": output.label},
-        )
-        for output in outputs
-    }
+    data = quantities(
+        [(o.name, o.unit, o.label) for o in outputs],
+        dims,
+        [values[o.name] for o in outputs],
+    )
     data["status"] = (("sample", "cell"), status, status_attributes())
     return xr.Dataset(
         data, coords=_coordinates(experiment), attrs=_attributes(model, experiment)
@@ -303,10 +304,7 @@ def experiment_record(
         "quantities": list(unique(observe)),
         "method": options.method,
         "rtol": options.rtol,
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("mir21sim", "numpy", "scipy", "numba")
-        },
+        "versions": numerical_versions(),
     }
 
 
@@ -345,11 +343,7 @@ def _coordinates(experiment: Experiment) -> dict[str, Any]:
         "dose_unit": ("sample", text([s.dose_unit for s in samples])),
         "dish": ("sample", text([s.dish for s in samples])),
         "cell": ("cell", np.arange(experiment.population.n)),
-        "time": (
-            "time",
-            np.array(experiment.times_h),
-            {"units": "h", "long_name": "time"},
-        ),
+        "time": time_coordinate(np.array(experiment.times_h)),
     }
 
 

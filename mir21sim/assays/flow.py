@@ -16,6 +16,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.cell_death import EXPOSED
 from mir21sim.assays.assay import Assay, AssayClaim, Conditions, Exported, Reading
 from mir21sim.assays.cytometer import NAME, Cytometer, true_shares
 from mir21sim.assays.fcs import NO_FCS, can_write_fcs, write_fcs
@@ -29,7 +30,7 @@ from mir21sim.errors import InputError
 from mir21sim.files import slug
 from mir21sim.model.info import unique
 
-PS, RUPTURED = "PS_exposed", "membrane_ruptured"
+PS, RUPTURED = EXPOSED, "membrane_ruptured"
 
 #: Largest number of events of one tube; a cytometer records 10,000 to 100,000.
 MAX_EVENTS = 1_000_000

@@ -15,6 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.cell_death import EXPOSED
 from mir21sim.analysis.dose_response import HillFit, fit_hill
 from mir21sim.assays.assay import (
     Assay,
@@ -314,7 +315,7 @@ class PlateAssay(Assay[PlateReading]):
 
 _NEEDS = {
     "caspase": ("CASP3_active", "CASP7_active"),
-    "viability": ("PS_exposed", "membrane_ruptured"),
+    "viability": (EXPOSED, "membrane_ruptured"),
 }
 
 

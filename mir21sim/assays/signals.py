@@ -1,6 +1,5 @@
 """Steps that assays share: choose dishes and times, mean signals, controls, noise."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,27 +9,13 @@ from mir21sim._typing import FloatArray
 from mir21sim.assays.statistics import Scale
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
-
-
-def stream(seed: int, *labels: object) -> np.random.Generator:
-    """Return random numbers that belong to labels, in whatever order others are drawn.
-
-    Examples
-    --------
-    >>> a = stream(1, "western", "PTEN", 0).random()
-    >>> a == stream(1, "western", "PTEN", 0).random()
-    True
-    """
-    if seed < 0:
-        raise InputError(f"`seed` must be 0 or more, got {seed}.")
-    digest = hashlib.sha256("\0".join(map(str, labels)).encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+from mir21sim.simulation.randomness import lognormal_factors
+from mir21sim.simulation.randomness import stream as stream
 
 
 def lognormal(rng: np.random.Generator, cv: float) -> float:
-    """Return a factor of mean 1 with a coefficient of variation."""
-    spread = np.sqrt(np.log1p(cv**2))
-    return float(np.exp(spread * rng.standard_normal() - spread**2 / 2))
+    """Return one factor of mean 1 with a coefficient of variation."""
+    return float(lognormal_factors(cv, rng.standard_normal(1))[0])
 
 
 def replicates_of(noise: bool, replicates: int) -> int:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mir21sim._typing import FloatArray
 from mir21sim.assays.antibodies import LOADING
 from mir21sim.assays.assay import Reading
-from mir21sim.assays.signals import stream
+from mir21sim.simulation.randomness import stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -76,15 +76,12 @@ def dataset(
         name: (name, values, {"units": unit, "long_name": label})
         for name, (_, values, unit, label) in zip(names, axes, strict=True)
     }
-    coords["time"] = ("time", times_h, {"units": time_unit, "long_name": "time"})
-    data: dict[str, Any] = {}
-    for k, (name, unit, label) in enumerate(outputs):
-        values = results.values[:, :, k].reshape(*shape, times_h.size)
-        data[variable_name(name)] = (
-            [*names, "time"],
-            values,
-            {"units": unit, "long_name": label},
-        )
+    coords["time"] = time_coordinate(times_h, time_unit)
+    values = [
+        results.values[:, :, k].reshape(*shape, times_h.size)
+        for k in range(len(outputs))
+    ]
+    data = quantities(outputs, [*names, "time"], values)
     data["status"] = (names, results.status.reshape(shape), status_attributes())
     data["message"] = (names, np.array(messages, dtype=object).reshape(shape))
     used = np.array([*NAMES, ""], dtype=object)[results.method]
@@ -98,6 +95,23 @@ def dataset(
     stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}
     return xr.Dataset(data, coords=coords, attrs=root)
+
+
+def quantities(
+    outputs: Sequence[tuple[str, str, str]],
+    dims: Sequence[str],
+    values: Sequence[FloatArray],
+) -> dict[str, Any]:
+    """Return the variables of some outputs, (name, unit, label) each."""
+    return {
+        variable_name(name): (dims, value, {"units": unit, "long_name": label})
+        for (name, unit, label), value in zip(outputs, values, strict=True)
+    }
+
+
+def time_coordinate(times: FloatArray, unit: str = "h") -> tuple[str, Any, Any]:
+    """Return the coordinate of the output times."""
+    return "time", times, {"units": unit, "long_name": "time"}
 
 
 def status_attributes() -> dict[str, Any]:

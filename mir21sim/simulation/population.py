@@ -5,7 +5,6 @@ of the same protein) and on the size of conserved pools. Cells do not divide: th
 no cell cycle, and a level is frozen for the length of an experiment.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import NONE, Perturbations, clamped_states
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
+from mir21sim.simulation.randomness import lognormal_factors, stream
 from mir21sim.simulation.run import execute
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.treatment import Treatment
@@ -163,7 +163,7 @@ class Population:
     def factors(self, names: Sequence[str]) -> dict[str, FloatArray]:
         """Return the levels of some proteins, times the average, shape (n,) each."""
         normal = {
-            name: _stream(self.seed, name).standard_normal(self.n) for name in names
+            name: stream(self.seed, name).standard_normal(self.n) for name in names
         }
         normal |= self._correlated()
         return {name: self._factors(name, normal[name]) for name in names}
@@ -208,9 +208,7 @@ class Population:
         if isinstance(found, Fixed):
             return np.full(self.n, found.factor)
         if isinstance(found, LogNormal):
-            spread = math.sqrt(math.log1p(found.cv**2))
-            levels: FloatArray = found.mean * np.exp(spread * normal - spread**2 / 2)
-            return levels
+            return found.mean * lognormal_factors(found.cv, normal)
         if found.shape != (self.n,) or not (np.isfinite(found) & (found >= 0)).all():
             raise InputError(
                 f"The levels of `{name}` must be {self.n} finite numbers of 0 or more, "
@@ -234,14 +232,8 @@ class Population:
                 f"The correlations of {', '.join(names)} contradict each other: no "
                 "cells can have them all at once."
             ) from error
-        free = [_stream(self.seed, name).standard_normal(self.n) for name in names]
+        free = [stream(self.seed, name).standard_normal(self.n) for name in names]
         return dict(zip(names, root @ np.array(free), strict=True))
-
-
-def _stream(seed: int, name: str) -> np.random.Generator:
-    """Return random numbers that belong to a name, whatever others are drawn."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
 def cell_options(options: Options | None) -> Options:

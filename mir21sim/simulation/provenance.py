@@ -29,6 +29,11 @@ def versions() -> dict[str, str]:
     return {name: version_of(name) for name in ("mir21sim", *CORE)}
 
 
+def numerical_versions() -> dict[str, str]:
+    """Return the versions of the packages that the numbers depend on."""
+    return {name: version_of(name) for name in ("mir21sim", "numpy", "scipy", "numba")}
+
+
 @functools.cache  # a package cannot change under a running process; 2 ms to look up
 def version_of(package: str) -> str:
     """Return the installed version of a package, or "missing"."""
@@ -95,10 +100,7 @@ def provenance(
         "timeout": settings.timeout,
         "equilibrate": settings.equilibrate,
         "allow_negative": settings.allow_negative,
-        "versions": {
-            name: version_of(name) for name in ("mir21sim", "numpy", "scipy", "numba")
-        }
-        | {"python": platform.python_version()},
+        "versions": numerical_versions() | {"python": platform.python_version()},
     }
 
 

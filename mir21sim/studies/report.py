@@ -14,11 +14,11 @@ from typing import Any
 import jinja2
 
 from mir21sim.analysis import model_report
-from mir21sim.analysis.cell_death import death_times
+from mir21sim.analysis.cell_death import EXPOSED, death_times
 from mir21sim.analysis.tables import TextTable, text_table
 from mir21sim.assays.experiment import Sample
 from mir21sim.assays.kinds import noise_table
-from mir21sim.studies.run import FATE, AssayResult, StudyResult
+from mir21sim.studies.run import AssayResult, StudyResult
 from mir21sim.studies.schema import hour_keys
 
 _LEAST_P = 1e-4
@@ -154,10 +154,10 @@ def _population(done: StudyResult) -> TextTable:
 def _fate(done: StudyResult) -> TextTable | None:
     """Return the share of cells that have died by each time, before any assay."""
     cells = done.cells
-    if FATE not in cells:
+    if EXPOSED not in cells:
         return None
     plain = cells.isel(sample=cells["dish"].values == "")
-    died = death_times(plain, FATE).transpose("sample", "cell")
+    died = death_times(plain, EXPOSED).transpose("sample", "cell")
     rows = []
     for name, times in zip(plain["sample"].values, died.values, strict=True):
         row: dict[str, Any] = {"sample": str(name)}

@@ -21,6 +21,7 @@ import xarray as xr
 
 from mir21sim import files
 from mir21sim.analysis import model_report, plots, tables
+from mir21sim.analysis.cell_death import EXPOSED
 from mir21sim.assays.assay import Assay, Reading
 from mir21sim.assays.experiment import (
     Experiment,
@@ -42,8 +43,6 @@ from mir21sim.studies.schema import AssayTable
 REPORT = "report.html"
 CELLS = "cells.nc"
 PROVENANCE = "provenance.json"
-FATE = "PS_exposed"
-"""Quantity that marks dead cells, where a model has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,8 +145,8 @@ def _experiment(planned: Planned) -> Experiment:
 def _observed(planned: Planned) -> tuple[str, ...]:
     """Return the quantities to keep: needs of the assays, and the mark of death."""
     names = [n for _, assay in planned.assays for n in assay.needs(planned.model)]
-    if FATE in (*planned.model.assigned_names, *planned.model.state_names):
-        names.append(FATE)
+    if EXPOSED in (*planned.model.assigned_names, *planned.model.state_names):
+        names.append(EXPOSED)
     return unique(names)
 
 

@@ -25,6 +25,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus
 from mir21sim.model import files as model_files
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
+from mir21sim.simulation.randomness import lognormal_factors
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
@@ -96,12 +97,11 @@ def cells(model: CompiledModel, n_cell: int, seed: int = 0) -> Problem:
                 f"{model.id}: the cell does not come to rest.",
                 SolverStatus(status[0]),
             )
-    sigma = np.sqrt(np.log1p(CV**2))
     noise = np.random.default_rng(seed).normal(size=(n_cell, y.shape[1]))
     schedule = one.schedule
     return replace(
         one,
-        y0=y * np.exp(sigma * noise - sigma**2 / 2),
+        y0=y * lognormal_factors(CV, noise),
         p=np.tile(one.p, (n_cell, 1)),
         schedule=Schedule(
             schedule.time,

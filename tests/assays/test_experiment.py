@@ -10,13 +10,13 @@ import support
 from mir21sim.assays.antibodies import Antibody
 from mir21sim.assays.assay import run_assays
 from mir21sim.assays.experiment import Experiment, Sample, dose_series, run_experiment
-from mir21sim.assays.signals import stream
 from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.simulation import steady_state as resting
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import RTOL, Population, simulate_population
+from mir21sim.simulation.randomness import stream
 from mir21sim.simulation.treatment import Treatment
 
 GENES = '[genes.A]\nprotein = ["A"]\nsynthesis = ["k_A"]\n'

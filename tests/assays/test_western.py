@@ -7,11 +7,11 @@ from scipy import stats
 
 from mir21sim.assays.antibodies import Antibody, antibodies
 from mir21sim.assays.noise import WesternNoise
-from mir21sim.assays.signals import stream
 from mir21sim.assays.western import WesternBlot
 from mir21sim.assays.western_reading import membrane
 from mir21sim.compiler.load import load
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.simulation.randomness import stream
 
 BLOT = WesternBlot(("PTEN", "p-AKT/AKT", "cleaved CASP3"))
 GENES = {"PTEN": ["PTEN"]}
