@@ -9,6 +9,8 @@ import xarray as xr
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelWarning, SolverError, SolverStatus
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.draws import draws_of
+from mir21sim.simulation.ensemble import EnsembleLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit
 from mir21sim.simulation.perturbations import Perturbations
@@ -30,6 +32,7 @@ def simulate(
     initials: Mapping[str, float] | None = None,
     perturb: Perturbations | None = None,
     options: Options | None = None,
+    ensemble: EnsembleLike | None = None,
 ) -> xr.Dataset:
     """Integrate one run of a model under a dosing protocol.
 
@@ -55,10 +58,13 @@ def simulate(
         resting state, they are where the search for it starts
     perturb : clamps, knock-downs, over-expression, missing miR-21 sites
     options : method, tolerances, limits (see ``Options``)
+    ensemble : draws of parameters, or their file: one run for each draw; failed draws
+        are NaN
 
     Returns
     -------
-    Dataset with the dimension ``time`` (h)
+    Dataset with the dimension ``time`` (h); with an ensemble ``draw`` and ``time``,
+    see ``bands``
 
     Raises
     ------
@@ -83,6 +89,8 @@ def simulate(
     )
     times = output_times(model, start, end, points, times)
     plan = Plan.of(model, treatment, times, observe=observe)
+    if ensemble is not None:
+        return draws_of(model, plan, options or Options(), ensemble)
     done = execute(model, plan, options or Options(), "simulate")
     if done.interrupted:
         raise KeyboardInterrupt

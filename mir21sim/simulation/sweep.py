@@ -22,6 +22,8 @@ from mir21sim.simulation import dataset as results
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.checkpoint import folder_for
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.draws import draws_of
+from mir21sim.simulation.ensemble import EnsembleLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
@@ -46,6 +48,7 @@ def sweep(
     on_failure: Literal["mask", "raise"] = "mask",
     output: str | Path | None = None,
     resume: bool = False,
+    ensemble: EnsembleLike | None = None,
 ) -> xr.Dataset:
     """Integrate a model once per grid point of `over`, on one time grid.
 
@@ -64,6 +67,7 @@ def sweep(
     output : netCDF file to save the result in; while the sweep runs its numbers lie in
         a folder beside it, so that a sweep that was stopped can go on
     resume : go on with the sweep that was stopped, losing at most the part it was at
+    ensemble : draws of parameters, or their file: the sweep is run for each draw
     others : as in ``simulate``
 
     Returns
@@ -98,6 +102,8 @@ def sweep(
     times = output_times(model, start, end, points, times)
     axes = {name: axis_values(name, values) for name, values in over.items()}
     plan = Plan.of(model, treatment, times, observe=observe, over=axes)
+    if ensemble is not None:
+        return draws_of(model, plan, options or Options(), ensemble)
     if output is not None:
         output = files.check_writable(output, (".nc",))
         _refuse_to_overwrite(output, resume)
