@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mir21sim.simulation.sweep import sweep as sweep
     from mir21sim.validation.verify import verify as verify
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "CompiledModel": "compiler.model",

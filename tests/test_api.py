@@ -3,11 +3,13 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import mir21sim as ms
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("sympy", "numba", "matplotlib", "xarray", "scipy", "pint", "libsbml", "pandas")
 
 
@@ -59,3 +61,9 @@ def test_functions_are_not_hidden_by_their_modules():
 def test_unknown_attribute_is_named():
     with pytest.raises(AttributeError, match="simulat"):
         _ = ms.simulat
+
+
+def test_one_version_everywhere():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {ms.__version__}\n" in citation
+    assert f"## [{ms.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "mir21sim"
 LAYERS = (  # lowest first; a module imports from lower rows and from its own package
-    {"errors", "_typing"},
+    {"errors", "_typing", "__version__"},
     {"units", "files"},
     {"model"},
     {"compiler"},

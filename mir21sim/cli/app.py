@@ -1,6 +1,5 @@
 """All commands, and the way in: one line for a mistake, exit codes."""
 
-import importlib.metadata
 import os
 import sys
 import traceback
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mir21sim import errors
+from mir21sim import __version__, errors
 from mir21sim.cli.benchmark import benchmark
 from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
@@ -39,7 +38,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"mir21sim {importlib.metadata.version('mir21sim')}")
+        typer.echo(f"mir21sim {__version__}")
         raise typer.Exit
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mir21sim import __version__
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.simulation.options import Options
@@ -37,6 +38,8 @@ def numerical_versions() -> dict[str, str]:
 @functools.cache  # a package cannot change under a running process; 2 ms to look up
 def version_of(package: str) -> str:
     """Return the installed version of a package, or "missing"."""
+    if package == "mir21sim":
+        return __version__
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
