@@ -99,8 +99,7 @@ def prepare_output(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(path.parent, f".{path.name[:40]}.")
         # Not by tempfile, whose files nobody else may read when they are renamed.
-        unique = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-        part = path.parent / f".{path.name[:40]}.{unique}.part"
+        part = path.parent / f".{path.name[:40]}.{unique()}.part"
         part.touch(exist_ok=False)
     except OSError as error:
         raise InputError(f"`{path}` cannot be written: {reason(error)}.") from error
@@ -131,6 +130,32 @@ def slug(name: str) -> str:
     'TRAIL_10_ng-ml'
     """
     return re.sub(r"[^\w.+-]+", "-", name.replace(" ", "_"))
+
+
+def sealed(body: bytes) -> bytes:
+    """Return data behind a line with its SHA-256, a comment in many languages.
+
+    Examples
+    --------
+    >>> unsealed(sealed(b"whole")), unsealed(sealed(b"whole")[:-1])
+    (b'whole', None)
+    """
+    return _seal(body) + b"\n" + body
+
+
+def unsealed(data: bytes) -> bytes | None:
+    """Return sealed data, None where any bit is not as it was written."""
+    seal, _, body = data.partition(b"\n")
+    return body if seal == _seal(body) else None
+
+
+def _seal(body: bytes) -> bytes:
+    return b"# sha256 of the rest: " + hashlib.sha256(body).hexdigest().encode()
+
+
+def unique() -> str:
+    """Return the part of a temporary file's name that tells its process."""
+    return f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def remove_abandoned(folder: Path, prefix: str = ".") -> None:

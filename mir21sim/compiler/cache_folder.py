@@ -7,9 +7,7 @@ each file carries the SHA-256 of its content: a damaged file is taken for a miss
 import atexit
 import contextlib
 import functools
-import hashlib
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -19,7 +17,6 @@ import platformdirs
 
 from mir21sim import files
 
-_SEAL = b"# sha256 of the rest: "
 _SUBFOLDERS = ("resting",)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -114,27 +111,20 @@ def read(path: Path) -> bytes | None:
             data = file.read()
     except OSError:
         return None
-    seal, _, body = data.partition(b"\n")
-    return body if seal == _seal(body) else None
+    return files.unsealed(data)
 
 
 def write(path: Path, body: bytes) -> None:
     """Write a sealed file in one move; a disk that is full or read-only is no error."""
-    unique = f"{files.machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-    part = path.with_name(f".{path.name}.{unique}.part")
+    part = path.with_name(f".{path.name}.{files.unique()}.part")
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
-            file.write(_seal(body) + b"\n" + body)
+            file.write(files.sealed(body))
         part.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def _seal(body: bytes) -> bytes:
-    """Return the first line of a sealed file, a comment in Python."""
-    return _SEAL + hashlib.sha256(body).hexdigest().encode()
 
 
 def clear() -> int:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
-    BrokenExecutor,
+    CancelledError,
     Executor,
     Future,
     wait,
@@ -63,25 +63,27 @@ def integrate_in_parts(
     executor = workers.executor
     if store is None and executor is None:
         return solve(model, problem, settings, workers)
-    total = store.results if store is not None else Solution.empty(problem)
-    size = store.part_size if store is not None else part_size(settings.method, 1)
-    blocks = [
-        np.arange(start, min(len(problem), start + size))
-        for start in range(0, len(problem), size)
-    ]
-    todo = [k for k in range(len(blocks)) if store is None or not store.is_done(k)]
+    if store is not None:
+        total, blocks = store.results, store.todo()
+    else:
+        total = Solution.empty(problem)
+        size = part_size(settings.method, 1)
+        blocks = [
+            np.arange(start, min(len(problem), start + size))
+            for start in range(0, len(problem), size)
+        ]
     job = _Job(model, problem, settings)
-    shared = _Shared(total, store, blocks, todo, workers)
+    shared = _Shared(total, store, blocks, workers)
     shared.tell()
     stop = threading.Event()
     try:
         with ctrl_c_sets(stop):
             if executor is not None:
-                todo = _send(job, shared, executor)
-            for k in todo:
+                blocks = _send(job, shared, executor)
+            for block in blocks:
                 if stop.is_set():
                     break
-                shared.keep(k, *job.here(blocks[k], workers))
+                shared.keep(block, *job.here(block, workers))
     except KeyboardInterrupt:
         return total, True
     return total, stop.is_set()
@@ -122,66 +124,125 @@ class _Job:
 
 
 class _Shared:
-    """Where parts are put together, and who is told."""
+    """The results put together from parts, and the progress."""
 
     def __init__(
         self,
         total: Solution,
         store: PartialResults | None,
         blocks: Sequence[IntArray],
-        todo: Sequence[int],
         workers: Workers,
     ) -> None:
         self.total, self.store, self.blocks = total, store, blocks
-        self.workers, self.todo = workers, todo
-        waiting = sum(len(blocks[k]) for k in todo)
-        self.n_run = sum(map(len, blocks))
-        self.n_done = self.n_run - waiting
+        self.workers = workers
+        self.n_run = len(total.status)
+        self.n_done = self.n_run - sum(map(len, blocks))
 
     def tell(self) -> None:
         """Report how many runs are done."""
         if self.workers.progress:
             self.workers.progress(self.n_done, self.n_run)
 
-    def keep(self, k: int, made: Solution, interrupted: bool = False) -> None:
-        """Put a part in its place; mark it where it is whole."""
-        block = slice(int(self.blocks[k][0]), int(self.blocks[k][-1]) + 1)
+    def keep(self, block: IntArray, made: Solution, interrupted: bool = False) -> None:
+        """Put a part in its place, and on disk where it is finished."""
+        runs = slice(int(block[0]), int(block[-1]) + 1)
         for name in PER_RUN:
-            getattr(self.total, name)[block] = getattr(made, name)
+            getattr(self.total, name)[runs] = getattr(made, name)
         if interrupted:
             raise KeyboardInterrupt
         if self.store is not None:
-            self.store.mark(k)
-        self.n_done += len(self.blocks[k])
+            self.store.keep(runs)
+        self.n_done += len(block)
         self.tell()
 
 
-def _send(job: _Job, shared: _Shared, executor: Executor) -> list[int]:
-    """Run parts on an executor; return those left when its workers are gone."""
-    waiting = {job.sent(executor, shared.blocks[k]): k for k in shared.todo}
-    left: list[int] = []
+def _send(job: _Job, shared: _Shared, executor: Executor) -> list[IntArray]:
+    """Run parts on an executor; return those that it did not finish.
+
+    Any error of a part counts as one of the executor: the part is run again here, where
+    an error of its own comes back.
+    """
+    waiting: dict[Future[Solution], IntArray] = {}
+    left: list[IntArray] = []
     try:
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                k = waiting.pop(future)
-                try:
-                    made = future.result()
-                except BrokenExecutor:
-                    left.append(k)
-                else:
-                    shared.keep(k, made)
-    except KeyboardInterrupt:
+        why = _submit(job, shared, executor, waiting)
+        left += shared.blocks[len(waiting) :]
+        why = _collect(shared, executor, waiting, left) or why
+    finally:
         for future in waiting:
             future.cancel()
-        raise
     if left:
         warnings.warn(
-            f"The workers died; the {len(left)} parts that they held are run here.",
+            f"The executor failed ({why}); the {len(left)} parts that it did not "
+            "finish are run here.",
             ModelWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
-    return sorted(left)
+    return sorted(left, key=lambda block: int(block[0]))
+
+
+def _submit(
+    job: _Job,
+    shared: _Shared,
+    executor: Executor,
+    waiting: dict["Future[Solution]", IntArray],
+) -> str:
+    """Hand out parts in order until all are out or the executor takes no more."""
+    try:
+        for block in shared.blocks:
+            waiting[job.sent(executor, block)] = block
+    except Exception as error:  # noqa: BLE001 - of any executor, or its pickling
+        return _named(error)
+    return ""
+
+
+def _collect(
+    shared: _Shared,
+    executor: Executor,
+    waiting: dict["Future[Solution]", IntArray],
+    left: list[IntArray],
+) -> str:
+    """Keep finished parts; move the others to `left` and return the first reason."""
+    why = ""
+    while waiting:
+        wait(waiting, _LOOK_S, FIRST_COMPLETED)
+        # `wait` does not return futures that were cancelled before they ran.
+        done = [future for future in waiting if future.done()]
+        if not done and _is_dead(executor):
+            left += waiting.values()
+            return why or "a process died"
+        for future in done:
+            block = waiting.pop(future)
+            error = CancelledError() if future.cancelled() else future.exception()
+            if error is None:
+                shared.keep(block, future.result())
+            elif isinstance(error, Exception):
+                left.append(block)
+                why = why or _named(error)
+            else:  # Ctrl-C in a worker
+                raise error
+    return why
+
+
+_LOOK_S = 2.0
+"""Time between two looks at the processes of an executor, s."""
+
+
+def _is_dead(executor: Executor) -> bool:
+    """Return whether an executor has processes and one of them has died.
+
+    A process pool whose process is killed at a bad moment never says so.
+    """
+    processes = getattr(executor, "_processes", None)
+    if not isinstance(processes, dict) or not processes:
+        return False
+    return not all(process.is_alive() for process in list(processes.values()))
+
+
+def _named(error: BaseException) -> str:
+    """Return the kind of an error and the start of its text."""
+    text = " ".join(str(error).split())[:120]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def remote_part(

@@ -68,9 +68,14 @@ def execute(
             part_size=part_size(settings.method, workers.n_jobs),
             resume=resume,
         )
-    found, interrupted = integrate_in_parts(
-        model, ready.problem, settings, workers=workers, store=store
-    )
+    try:
+        found, interrupted = integrate_in_parts(
+            model, ready.problem, settings, workers=workers, store=store
+        )
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
     found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
         describe(model, ready, found, run, settings.atol)

@@ -20,7 +20,7 @@ from mir21sim.errors import (
 )
 from mir21sim.simulation import dataset as results
 from mir21sim.simulation.axes import SweptValues, axis_values
-from mir21sim.simulation.checkpoint import folder_for
+from mir21sim.simulation.checkpoint import refuse_to_lose
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.draws import draws_of
 from mir21sim.simulation.ensemble import EnsembleLike
@@ -106,28 +106,23 @@ def sweep(
         return draws_of(model, plan, options or Options(), ensemble)
     if output is not None:
         output = files.check_writable(output, (".nc",))
-        _refuse_to_overwrite(output, resume)
+        if not resume:
+            refuse_to_lose(output, "sweep")
     elif resume:
         raise InputError("`resume` needs the `output` of the sweep to go on with.")
     done = execute(
         model, plan, options or Options(), "sweep", output=output, resume=resume
     )
-    if output is not None:
-        results.save(done.dataset, output, model.source)
-    if done.store is not None and not done.interrupted:
-        done.store.remove()
+    try:
+        if output is not None:
+            results.save(done.dataset, output, model.source)
+        if done.store is not None and not done.interrupted:
+            done.store.remove()
+    finally:
+        if done.store is not None:
+            done.store.close()
     _report_failures(model, done, on_failure)
     return done.dataset
-
-
-def _refuse_to_overwrite(output: Path, resume: bool) -> None:
-    """Stop where an unfinished sweep would be thrown away."""
-    folder = folder_for(output)
-    if folder.exists() and not resume:
-        raise InputError(
-            f"`{folder}` holds an unfinished sweep; go on with it by resume=True (on "
-            "the command line --resume), or delete the folder to start anew."
-        )
 
 
 def _report_failures(

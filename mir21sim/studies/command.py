@@ -58,7 +58,10 @@ def run_study(
         if not len(store):
             store.remove()  # nothing to go on with
         raise
-    store.remove()
+    else:
+        store.remove()
+    finally:
+        store.close()
     return done
 
 

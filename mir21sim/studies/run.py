@@ -33,7 +33,11 @@ from mir21sim.assays.kinds import noise_table
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.model.info import unique
 from mir21sim.simulation import dataset
-from mir21sim.simulation.checkpoint import PartialDishes, folder_for
+from mir21sim.simulation.checkpoint import (
+    PartialDishes,
+    folder_for,
+    refuse_to_lose,
+)
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.provenance import versions
 from mir21sim.solvers.problem import Progress
@@ -124,16 +128,12 @@ def unfinished(
         Where dishes of an unfinished study would be thrown away unasked, and with
         `resume` where the study is another one.
     """
-    part = folder_for(folder)
-    if part.exists() and not (resume or overwrite):
-        raise InputError(
-            f"`{part}` holds an unfinished study; go on with it by resume=True (on the "
-            "command line --resume), or delete the folder to start anew."
-        )
+    if not (resume or overwrite):
+        refuse_to_lose(folder, "study")
     plan = experiment_record(
         planned.model, _experiment(planned), _observed(planned), options
     )
-    return PartialDishes(part, plan, resume=resume)
+    return PartialDishes(folder_for(folder), plan, resume=resume)
 
 
 def _experiment(planned: Planned) -> Experiment:

@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +18,10 @@ from mir21sim.errors import FailedRunsWarning, InputError, ModelWarning
 from mir21sim.simulation import checkpoint as partial
 from mir21sim.simulation import chunks as parts
 from mir21sim.simulation import dataset as results
+from mir21sim.simulation import lock
+from mir21sim.simulation.lock import FolderLock
 
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 ROOT = Path(__file__).parents[2]
 OVER = {"k_bind": np.geomspace(2e-7, 2e-5, 300)}
 CALL = {"end": "6 h", "points": 13, "doses": "CASP8_active=100 molecule@1h"}
@@ -108,10 +112,174 @@ def test_another_sweep_is_not_taken_for_the_same(model, stopped):
         )
 
 
-def test_damaged_plan_is_one_sentence(model, stopped):
+def resume(model, path, **options):
+    """Return the resumed sweep, and the numbers of runs done as it went on."""
+    seen = []
+    options = ms.Options(progress=lambda done, _: seen.append(done), **options)
+    made = ms.sweep(
+        model, OVER, observe=OBSERVE, output=path, resume=True, options=options, **CALL
+    )
+    return made, seen
+
+
+@pytest.mark.parametrize("bit", [3, 77, 4001, 100_001])
+@pytest.mark.parametrize("name", ["plan.json", "runs-000000000-000000128.npz"])
+def test_no_damaged_bit_of_a_partial_folder_is_believed(
+    model, stopped, whole, name, bit
+):
+    path = partial.folder_for(stopped) / name
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(data)
+    again, seen = resume(model, stopped, n_jobs=1)
+    assert seen[0] == (128 if name == "plan.json" else 0)
+    assert same(again, whole)
+
+
+def test_parts_of_another_sweep_are_not_used_when_the_plan_is_damaged(model, stopped):
     (partial.folder_for(stopped) / "plan.json").write_text("{")
-    with pytest.raises(InputError, match=r"plan\.json.*damaged"):
-        ms.sweep(model, OVER, observe=OBSERVE, output=stopped, resume=True, **CALL)
+    other = {"k_bind": np.geomspace(2e-7, 1e-5, 300)}
+    with pytest.raises(InputError, match=r"plan\.json` is damaged and no part .* this"):
+        ms.sweep(model, other, observe=OBSERVE, output=stopped, resume=True, **CALL)
+
+
+def test_a_truncated_part_is_run_again(model, stopped, whole):
+    (part,) = partial.folder_for(stopped).glob("*.npz")
+    part.write_bytes(part.read_bytes()[:1000])
+    again, seen = resume(model, stopped)
+    assert seen[0] == 0
+    assert same(again, whole)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_a_sweep_is_resumed_with_other_numbers_of_jobs(model, stopped, whole, n_jobs):
+    again, seen = resume(model, stopped, n_jobs=n_jobs)
+    assert seen[0] == 128
+    assert same(again, whole)
+
+
+def test_a_sweep_is_resumed_where_libraries_differ(model, stopped, whole, monkeypatch):
+    """As on another machine; another version of this package is another sweep."""
+    from mir21sim.simulation import provenance
+
+    real = provenance.version_of
+    monkeypatch.setattr(
+        provenance, "version_of", lambda p: "9" if p != "mir21sim" else real(p)
+    )
+    again, seen = resume(model, stopped, n_jobs=1)
+    assert seen[0] == 128
+    assert same(again, whole)
+
+
+def test_only_the_gaps_are_run(model, stopped, whole, tmp_path):
+    """Parts of any size, anywhere."""
+    folder = partial.folder_for(stopped)
+    kept = tmp_path / "kept"
+    folder.rename(kept)
+    options = ms.Options(progress=stop_after(290), n_jobs=1)
+    ms.sweep(model, OVER, observe=OBSERVE, output=stopped, options=options, **CALL)
+    _, middle, last = sorted(folder.glob("*.npz"))
+    assert last.name == "runs-000000256-000000300.npz"
+    middle.unlink()
+    again, seen = resume(model, stopped, n_jobs=1)
+    assert seen == [172, 300]
+    assert same(again, whole)
+
+
+# ------------------------------------------------------------------ two processes
+HOLDER = """
+import sys, time
+from pathlib import Path
+from mir21sim.simulation.lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that works in the folder of unfinished results of `b.nc`."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "b.nc.partial")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout.readline() == "held\n"
+    yield running
+    running.kill()
+    running.communicate()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_second_process_is_given_the_first_one(model, holder, tmp_path, resume):
+    told = (
+        rf"b\.nc\.partial` is in use by process {holder.pid} on \S+ since 20\S+; wait"
+    )
+    with pytest.raises(InputError, match=told) as caught:
+        ms.sweep(
+            model,
+            OVER,
+            observe=OBSERVE,
+            output=tmp_path / "b.nc",
+            resume=resume,
+            **CALL,
+        )
+    assert "delete" not in str(caught.value)
+
+
+def test_the_lock_of_a_killed_process_is_no_obstacle(model, holder, tmp_path, whole):
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / "b.nc.partial" / "lock").is_file()
+    made = ms.sweep(model, OVER, observe=OBSERVE, output=tmp_path / "b.nc", **CALL)
+    assert same(made, whole)
+    assert not (tmp_path / "b.nc.partial").exists()
+
+
+def test_a_process_locks_a_folder_once(tmp_path):
+    first = FolderLock(tmp_path / "a")
+    with pytest.raises(InputError, match="this one"):
+        FolderLock(tmp_path / "a")
+    first.release()
+    second = FolderLock(tmp_path / "a")
+    second.release()
+
+
+def test_without_locks_of_the_system_the_process_must_live(tmp_path, monkeypatch):
+    def unsupported(_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(lock, "_lock", unsupported)
+    held = FolderLock(tmp_path / "a")
+    lock._held.clear()
+    with pytest.raises(InputError, match=f"in use by process {os.getpid()}"):
+        FolderLock(tmp_path / "a")
+    record = tmp_path / "a" / "lock"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    record.write_text(record.read_text().replace(str(os.getpid()), str(dead.pid)))
+    FolderLock(tmp_path / "a").release()
+    held.release()
+
+
+def test_a_sweep_that_fails_gives_its_folder_up(model, tmp_path):
+    def fail(done, _total):
+        if done:
+            raise RuntimeError("of the caller")
+
+    path = tmp_path / "c.nc"
+    with pytest.raises(RuntimeError, match="of the caller"):
+        ms.sweep(
+            model,
+            OVER,
+            observe=OBSERVE,
+            output=path,
+            options=ms.Options(progress=fail, n_jobs=1),
+            **CALL,
+        )
+    _, seen = resume(model, path, n_jobs=1)
+    assert seen[0] == 128
 
 
 def test_resume_needs_an_output(model):
@@ -126,6 +294,38 @@ def test_full_disk_is_an_error_before_the_work(model, tmp_path, monkeypatch):
     monkeypatch.setattr(partial, "_reserve", full)
     with pytest.raises(InputError, match=r"a\.nc\.partial.*No space left"):
         ms.sweep(model, OVER, observe=OBSERVE, output=tmp_path / "a.nc", **CALL)
+
+
+@posix_only
+def test_a_disk_that_is_full_half_way_keeps_the_parts(
+    model, tmp_path, whole, small_files, monkeypatch
+):
+    monkeypatch.setattr(partial, "_reserve", lambda path, size: path.touch())
+    path, sizes = tmp_path / "a.nc", []
+    write = partial.PartFolder._write
+
+    def full(self, name, data):
+        if name.startswith("runs-000000128"):
+            with small_files(sizes[-1] // 2):
+                return write(self, name, data)
+        sizes.append(len(data))
+        return write(self, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partial.PartFolder, "_write", full)
+        with pytest.raises(InputError, match=r"a\.nc\.partial.*File too large; make"):
+            ms.sweep(
+                model,
+                OVER,
+                observe=OBSERVE,
+                output=path,
+                options=ms.Options(n_jobs=1),
+                **CALL,
+            )
+    assert not list(tmp_path.rglob("*.part"))
+    again, seen = resume(model, path, n_jobs=1)
+    assert seen[0] == 128
+    assert same(again, whole)
 
 
 def test_finished_sweep_leaves_only_its_file(model, tmp_path, whole):
@@ -156,11 +356,110 @@ class DyingExecutor(ThreadPoolExecutor):
 
 
 def test_parts_of_dead_workers_are_run_again_here(model, whole):
-    with DyingExecutor(1) as pool, pytest.warns(ModelWarning, match="2 parts"):
+    with (
+        DyingExecutor(1) as pool,
+        pytest.warns(ModelWarning, match=r"BrokenExecutor.*2 parts"),
+    ):
         made = ms.sweep(
             model, OVER, observe=OBSERVE, options=ms.Options(executor=pool), **CALL
         )
     assert same(made, whole)
+
+
+class Refusing(ThreadPoolExecutor):
+    """Takes one part and no more, as a pool that breaks while parts are sent."""
+
+    def submit(self, *arguments, **named):
+        if getattr(self, "used", False):
+            raise BrokenExecutor("a worker died")
+        self.used = True
+        return super().submit(*arguments, **named)
+
+
+class Silent(ThreadPoolExecutor):
+    """Never answers, as a pool whose process died while it held a lock."""
+
+    class Dead:
+        @staticmethod
+        def is_alive():
+            return False
+
+    _processes: ClassVar = {1: Dead}
+
+    def submit(self, *arguments, **named):
+        return Future()
+
+
+class Cancelling(ThreadPoolExecutor):
+    """Gives its work up, as a cluster that is shut down."""
+
+    def submit(self, *arguments, **named):
+        future = Future()
+        future.cancel()
+        return future
+
+
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [
+        (Refusing, r"BrokenExecutor: a worker died.*2 parts"),
+        (Silent, r"a process died.*3 parts"),
+        (Cancelling, r"CancelledError.*3 parts"),
+    ],
+)
+def test_whatever_a_pool_leaves_is_run_here(pool, told, model, whole, monkeypatch):
+    monkeypatch.setattr(parts, "_LOOK_S", 0.01)
+    with pool(1) as executor, pytest.warns(ModelWarning, match=told):
+        made = ms.sweep(
+            model, OVER, observe=OBSERVE, options=ms.Options(executor=executor), **CALL
+        )
+    assert same(made, whole)
+
+
+POOL = """
+import os, signal, sys, threading, time, warnings
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+import numpy as np
+import mir21sim as ms
+
+def main():
+    warnings.simplefilter("ignore")
+    model = ms.load(sys.argv[1])
+    over = {"k_bind": np.geomspace(2e-7, 2e-5, 1500)}
+    call = dict(end="6 h", points=13, observe=["CASP3_active"],
+                doses="CASP8_active=100 molecule@1h")
+    whole = ms.sweep(model, over, **call)
+    same = 0
+    for delay in map(float, sys.argv[2:]):
+        pool = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+        first = pool.submit(os.getpid).result()
+        threading.Timer(delay, os.kill, (first, signal.SIGKILL)).start()
+        made = ms.sweep(model, over, options=ms.Options(executor=pool), **call)
+        same += np.array_equal(made.CASP3_active.values, whole.CASP3_active.values)
+        pool.shutdown(wait=False, cancel_futures=True)
+    print("RESULT", same, flush=True)
+    os._exit(0)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.slow
+@posix_only
+def test_a_process_pool_with_a_killed_worker_loses_nothing(tmp_path):
+    script = tmp_path / "pool.py"
+    script.write_text(POOL)
+    model = ROOT / "examples" / "caspase_switch.xml"
+    done = subprocess.run(
+        [sys.executable, str(script), str(model), "0", "0.1"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=True,
+    )
+    assert "RESULT 2" in done.stdout
 
 
 def test_parts_are_counted_once(model):
@@ -240,7 +539,7 @@ def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
         *[model, "--over", "k_bind=log:2e-7:2e-5:1200", "--method", "LSODA"],
         *["--observe", "CASP3_active", "-o", str(tmp_path / "s.nc")],
     ]
-    marks = tmp_path / "s.nc.partial" / "done"
+    folder = tmp_path / "s.nc.partial"
     running = subprocess.Popen(
         command(*arguments),
         stdout=subprocess.PIPE,
@@ -251,7 +550,7 @@ def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if marks.is_file() and marks.read_bytes().strip(b"\0"):
+        if list(folder.glob("*.npz")):
             break
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
@@ -269,5 +568,5 @@ def test_ctrl_c_on_the_command_line_keeps_and_resumes(tmp_path):
         command(*arguments, "--resume"), capture_output=True, timeout=120, check=True
     )
     assert again.returncode == 0
-    assert not marks.exists()
+    assert not folder.exists()
     assert (results.read(tmp_path / "s.nc")["status"] == 0).all()

@@ -119,18 +119,27 @@ def test_only_the_study_that_was_stopped_goes_on(tmp_path, monkeypatch):
         assert rest.seen == ["mimic", "anti"]
 
 
-def test_a_damaged_dish_is_named_and_starting_anew_needs_no_old_dish(
-    tmp_path, monkeypatch
-):
+def test_a_damaged_dish_is_run_again(tmp_path, monkeypatch, done):
     path, folder = written(tmp_path), tmp_path / "r"
     with monkeypatch.context() as patch:
         Stopping(patch, at=2)
         with pytest.raises(KeyboardInterrupt):
             study.run_study(path, folder, backend="numpy")
     dish = folder_for(folder) / "000001.npz"
-    dish.write_bytes(dish.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"000001\.npz` is damaged; delete it"):
+    dish.write_bytes(dish.read_bytes()[:-1] + b"\x55")
+    with monkeypatch.context() as patch:
+        rest = Stopping(patch)
         study.run_study(path, folder, backend="numpy", resume=True)
+        assert rest.seen == ["mimic", "anti"]
+    assert (folder / run.CELLS).is_file()
+
+
+def test_starting_anew_uses_no_old_dish(tmp_path, monkeypatch):
+    path, folder = written(tmp_path), tmp_path / "r"
+    with monkeypatch.context() as patch:
+        Stopping(patch, at=2)
+        with pytest.raises(KeyboardInterrupt):
+            study.run_study(path, folder, backend="numpy")
     with monkeypatch.context() as patch:
         whole = Stopping(patch)
         study.run_study(path, folder, backend="numpy", overwrite=True)
