@@ -1,4 +1,4 @@
-"""Simulate what happens to a cell if miR-21 is blocked.
+"""Simulate miR-21-regulated apoptosis: doses, cell lines, populations, assays.
 
 >>> import mir21sim as ms
 >>> model = ms.load("earm_1_3", backend="numpy")

@@ -10,7 +10,7 @@ class Mir21simError(Exception):
 
 
 class InputError(Mir21simError, ValueError):
-    """A value typed by the user is not what it must be."""
+    """A value typed by the user is not valid."""
 
 
 class UnknownNameError(InputError):
@@ -18,8 +18,8 @@ class UnknownNameError(InputError):
 
     Parameters
     ----------
-    kind : what the name stands for, e.g. ``"species"``
-    name : what came
+    kind : kind of name, e.g. ``"species"``
+    name : the name given
     known : the names that exist
     """
 
@@ -82,7 +82,7 @@ class SolverStatus(IntEnum):
 
     @property
     def message(self) -> str:
-        """One sentence: what happened and what to try."""
+        """One sentence: the failure and its remedy."""
         return _MESSAGES[self]
 
 

@@ -16,7 +16,7 @@ def info(
         Path | None, typer.Option(help="Picture of the network by module.")
     ] = None,
 ) -> None:
-    """Tell what a model is: size, inputs, observables, contexts, papers."""
+    """Print size, inputs, observables, contexts and papers of a model."""
     from mir21sim.analysis import model_report as report
     from mir21sim.model.files import find
 

@@ -1,4 +1,4 @@
-"""What commands write, print and exit with."""
+"""Output files, printed tables and exit codes of commands."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -26,7 +26,7 @@ def parse_values(text: str, name: str) -> tuple[FloatArray, str]:
     Parameters
     ----------
     text : ``VALUES``: a comma list in which ``log:a:b:n`` and ``lin:a:b:n`` may stand
-    name : what is swept, for messages
+    name : swept name, for messages
 
     Raises
     ------

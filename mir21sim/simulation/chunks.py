@@ -37,7 +37,7 @@ SCIPY_PART = 8
 
 
 def part_size(method: str, n_jobs: int) -> int:
-    """Return the runs per part: what an interruption may cost."""
+    """Return the runs per part, the most that an interruption may lose."""
     return CHUNK * n_jobs if is_batch(method) else SCIPY_PART
 
 
@@ -52,8 +52,8 @@ def integrate_in_parts(
     """Integrate every run; with a store, part by part onto disk.
 
     With ``workers.executor``, parts go to its workers: any ``concurrent.futures``
-    executor, threads, processes or a cluster. Each part is counted once; what a dead
-    worker held is run again. The numbers do not depend on who computes them.
+    executor, threads, processes or a cluster. Each part is counted once; the parts of a
+    dead worker are run again. The numbers do not depend on who computes them.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def integrate_in_parts(
 
 
 class _Job:
-    """What every part of a sweep has in common."""
+    """The model, runs and settings that all parts of a sweep share."""
 
     def __init__(
         self, model: CompiledModel, problem: Problem, settings: Settings

@@ -35,7 +35,7 @@ Coordinate = tuple[str, FloatArray, str, str]
 
 
 def variable_name(name: str) -> str:
-    """Return what a quantity is called in a Dataset.
+    """Return the name of a quantity in a Dataset.
 
     Its own id, but for the few names that every Dataset uses itself: a parameter
     `time` is the variable `time_`.
@@ -66,7 +66,7 @@ def dataset(
     axes : the swept dimensions; runs are in C order over them
     times_h : float array, shape (n_time,), in `time_unit`
     outputs : (name, unit, label) of each selected quantity
-    results : what the solver returned, shape (n_run, n_time, n_select)
+    results : from the solver, shape (n_run, n_time, n_select)
     messages : one sentence per run, "" for a good one
     attributes : root attributes; values are text or numbers
     """

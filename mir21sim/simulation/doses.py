@@ -1,4 +1,4 @@
-"""Dose and Protocol: what is done to the cells, and when."""
+"""Dose and Protocol: amounts and times of the substances given."""
 
 import math
 import re
@@ -206,7 +206,7 @@ def _clock(times: list[str]) -> Clock:
 
 
 def _amount(text: str, what: str) -> tuple[float, str, Mode]:
-    """Return amount, unit and mode of what stands between ``=`` and ``@``."""
+    """Return amount, unit and mode of the text between ``=`` and ``@``."""
     if text.lower() in ("wash", "washout"):
         return 0.0, "", "set"
     kind, _, rest = text.partition(" ")

@@ -44,7 +44,7 @@ def suspect(
     p: FloatArray,
     atol: FloatArray,
 ) -> str:
-    """Return ', reaction `r` of species `s`' for what stands out at a failure."""
+    """Return the reaction and species with the largest scaled flux at a failure."""
     v = np.empty(model.kernels.n_rate)
     if not len(v) or _events_set_parameters(model):
         return ""  # with the parameters of the start it would name the wrong one

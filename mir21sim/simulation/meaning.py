@@ -1,4 +1,4 @@
-"""From what a name means to a user to what a state holds: amounts."""
+"""Values in the meaning of a file → amounts, which the states hold."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from mir21sim.model.network import Network
 def sizes_of_home(
     model: CompiledModel, name: str, y: FloatArray, p: FloatArray
 ) -> FloatArray:
-    """Return the factor from what a state's name means to its amount, shape (n_run,).
+    """Return the factor from the value of a state's name to its amount, shape (n_run,).
 
     It is the size of the compartment for a species of a guest's file that means its
     concentration, and 1 for all else.

@@ -29,7 +29,7 @@ class ForgivingFile(io.RawIOBase):
         self.error: OSError | None = None
 
     def readable(self) -> bool:
-        """Return True: HDF5 reads back what it has written."""
+        """Return True: HDF5 reads back the bytes it has written."""
         return True
 
     def writable(self) -> bool:
@@ -78,7 +78,7 @@ class ForgivingFile(io.RawIOBase):
         super().close()
 
     def _go_on_in_memory(self, error: OSError) -> None:
-        """Copy what is written to memory, and keep the error for the end."""
+        """Copy written bytes to memory, and keep the error for the end."""
         if self.error is not None:  # of memory, which has no disk to run out of
             raise error
         self.error = error

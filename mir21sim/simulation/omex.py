@@ -207,7 +207,7 @@ def _output_generator(
 def _quantity(
     model: CompiledModel, source: int, index: int, targets: dict[str, str]
 ) -> ex.Expr:
-    """Return a stored quantity from what SBML shows; adds the targets it needs."""
+    """Return a stored quantity as a formula of SBML values; adds its targets."""
     names = {
         Source.STATE: model.state_names,
         Source.ASSIGNED: model.assigned_names,
@@ -219,7 +219,7 @@ def _quantity(
     pool = {s.id: s for s in model.network.species}.get(name)
     if pool is None or pool.only_amount:
         return shown
-    # SBML shows a concentration; what is stored is the amount.
+    # SBML shows a concentration; the stored quantity is the amount.
     return ex.Call("times", (shown, _variable(model, pool.compartment, targets)))
 
 
@@ -297,7 +297,7 @@ def _outputs(parent: ET.Element, translated: Translated, time_title: str) -> Non
 
 
 def _manifest() -> str:
-    """Return the list of what is in the archive."""
+    """Return the list of the files in the archive."""
     root = ET.Element("omexManifest", {"xmlns": _MANIFEST})
     _add(root, "content", location="./manifest.xml", format=_MANIFEST)
     for location, form in _FORMATS.items():

@@ -17,7 +17,7 @@ from mir21sim.solvers.problem import Selection, Source
 from mir21sim.units import UnitParts
 
 _Row: TypeAlias = tuple[Source, int, Source, int, float]
-"""Where a selected quantity is, what divides it, and its factor."""
+"""Place of a selected quantity, its divisor, and its factor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +67,11 @@ def default_outputs(model: CompiledModel) -> tuple[str, ...]:
 def select_outputs(
     model: CompiledModel, names: Iterable[str]
 ) -> tuple[tuple[Output, ...], Selection]:
-    """Resolve names to what solvers keep.
+    """Resolve names to the selection that solvers keep.
 
-    ``A`` is molecules and ``[A]`` nM in our models. In a guest's ``A`` is what the file
-    means by it and ``[A]`` its concentration, in the units of the file. A rule variable
-    or parameter has its own unit, a reaction's id is its rate.
+    ``A`` is molecules and ``[A]`` nM in our models. In a guest's, ``A`` has the meaning
+    that the file gives it and ``[A]`` is its concentration, in the units of the file. A
+    rule variable or parameter has its own unit, a reaction's id is its rate.
     """
     outputs, rows, known = [], [], _Known.of(model)
     for name in unique(names):
@@ -93,7 +93,7 @@ def select_outputs(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a model has: species, where each quantity is kept, units that are stated."""
+    """Species of a model, place of each quantity, and declared units."""
 
     species: Mapping[str, Species]
     places: Mapping[str, tuple[Source, int]]

@@ -68,7 +68,7 @@ ClampLike: TypeAlias = Clamp | str | float
 
 @dataclass(frozen=True, slots=True)
 class Perturbations:
-    """What is done to genes and proteins, besides doses.
+    """Changes to genes and proteins, besides doses.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class Perturbations:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Perturbations":
-        """Return what ``to_record`` wrote; an empty record is no perturbation."""
+        """Return the perturbations of a record; an empty one is none."""
         clamp = {
             name: Clamp(**level) for name, level in record.get("clamp", {}).items()
         }
@@ -160,7 +160,7 @@ def parameter_columns(
 
     Parameters
     ----------
-    given : parameter to float array, shape (n_run,): what the runs have otherwise
+    given : parameter to float array, shape (n_run,): their values otherwise
 
     Returns
     -------
@@ -197,7 +197,7 @@ def _nominal(model: CompiledModel, name: str) -> FloatArray:
 
 
 def _known_gene(model: CompiledModel, name: str, action: str, needed: str) -> Gene:
-    """Return a gene that has what an action needs."""
+    """Return a gene after checking that it has the parameters of an action."""
     genes = model.info.genes
     if name not in genes:
         raise UnknownNameError(f"gene to {action}", name, tuple(genes))

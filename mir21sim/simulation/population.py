@@ -31,7 +31,7 @@ from mir21sim.simulation.varied import varied
 RTOL = 1e-3
 """Relative tolerance of cells where none is asked for. Each of 500 cells of HeLa and of
 MCF-7 under TRAIL dies within a second of its time at rtol 1e-8, no peak of active
-caspase-3 is off by more than 1e-4: far less than what tells one cell from another."""
+caspase-3 is off by more than 1e-4: far less than the differences between cells."""
 
 CV = 0.28
 """CV of stable proteins between cells (Spencer 2009 recalled, Bertaux 2014 derived)."""
@@ -144,7 +144,7 @@ class Population:
         Raises
         ------
         UnknownNameError
-            For a distribution or correlation of what does not differ between cells.
+            For a distribution or correlation of a name that does not vary.
         """
         groups = varied(model)
         named = (*self.distributions, *(n for pair in self.correlations for n in pair))
@@ -273,7 +273,7 @@ def simulate_population(
 
     Parameters
     ----------
-    cells : a population, or what its ``cells`` returned: parameter or species to float
+    cells : a population, or the result of its ``cells``: parameter or species to float
         array, shape (n_cell,)
     over : names to values, as in ``sweep``; each becomes a dimension
     options : `rtol` is 1e-3 where it is left open

@@ -14,7 +14,7 @@ from mir21sim.simulation.run import execute
 
 
 def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
-    """Repeat the run or sweep that a result file holds, from what the file says.
+    """Repeat the run or sweep that a result file holds, from the record in the file.
 
     The model's texts, context, doses, tolerances and method are all in the file;
     nothing else is read.

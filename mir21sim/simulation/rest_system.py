@@ -28,8 +28,9 @@ LEAST_PIVOT = 1e-15
 
 
 def exact_totals(model: CompiledModel, y: FloatArray, held: BoolArray) -> FloatArray:
-    """Return what no reaction changes, shape (n_total, n_state), in exact fractions.
+    """Return a basis of the conserved totals, shape (n_total, n_state).
 
+    It is found in exact fractions.
     Held states do not change: each is a total of its own. Reactions that are off for
     good, since they need a state that is absent, change nothing.
     """

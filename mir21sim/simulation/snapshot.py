@@ -1,6 +1,6 @@
-"""One run as a model of its own: values, start and doses inside.
+"""One run as a self-contained model with its values, start state and doses.
 
-What other tools need to repeat a run: they know neither contexts nor protocols.
+Other tools need it to repeat a run, since they know neither contexts nor protocols.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ def snapshot(model: CompiledModel, translated: Translated) -> ir.Network:
 
     Parameters
     ----------
-    translated : of one run, from its start (``execute.prepare``)
+    translated : of one run, from its start (``run.prepare``)
 
     Raises
     ------
@@ -45,7 +45,7 @@ def snapshot(model: CompiledModel, translated: Translated) -> ir.Network:
 
 
 class _Snapshot:
-    """Collects what the run changes of its network."""
+    """Collects the changes that a run makes to its network."""
 
     def __init__(self, model: CompiledModel, translated: Translated) -> None:
         self.model, self.problem = model, translated.problem
@@ -180,7 +180,7 @@ class _Snapshot:
         return self.infusions[species]
 
     def _infusion(self, species: str) -> ir.Reaction:
-        """Return the reaction that adds what is infused."""
+        """Return the reaction that adds an infused species."""
         rate: ex.Expr = ex.Symbol(self.infusions[species])
         conversion = self.species[species].conversion
         if conversion:

@@ -1,7 +1,7 @@
 """Resting states: where a cell settles without any dose, kept on disk.
 
 A long integration brings the state near, Newton steps within the conserved totals make
-it exact. What does not settle is an error, never a start value.
+it exact. A cell that does not settle is an error, never a start value.
 """
 
 import hashlib
@@ -37,8 +37,8 @@ SETTLE_RTOL = 1e-5
 """Relative tolerance on the way there; the rest itself is as exact as `DRIFT_PER_S`."""
 
 MOST_STEPS = 20_000
-"""Steps on the way; what rests takes some hundreds, and what still moves after so many
-oscillates or grows without end."""
+"""Steps on the way. Cells that rest take some hundreds; those that still move after so
+many oscillate or grow without end."""
 
 NEAR = 0.5
 """Largest relative change of a state in one Newton step from a near resting state: a
@@ -227,7 +227,7 @@ def _settle(
 
 
 def _without_noise(model: CompiledModel, y: FloatArray, y0: FloatArray) -> FloatArray:
-    """Return a state in which what rounding took below zero is zero."""
+    """Return a state in which amounts below zero by rounding are zero."""
     return np.where((y < 0) & (y > -model.atol) & (y0 >= 0), 0.0, y)
 
 
@@ -245,7 +245,7 @@ def drift(
 def _slope(
     model: CompiledModel, y: FloatArray, p: FloatArray, frozen: BoolArray | None
 ) -> FloatArray:
-    """Return dy/dt, zero for what is held; float array, shape (n_state,)."""
+    """Return dy/dt, zero for held states; float array, shape (n_state,)."""
     f = np.empty(len(y))
     model.kernels.rhs(0.0, np.array(y), np.array(p), f)
     if frozen is not None:
@@ -287,8 +287,8 @@ def _refine(
 ) -> FloatArray:
     """Make a nearly resting state exact by Newton steps that keep conserved totals.
 
-    What cannot move, held or absent, is a conserved total of its own, so that nothing
-    that is absent becomes 1e-30 of something.
+    A state that cannot move, held or absent, is a conserved total itself, so that an
+    absent species stays exactly 0.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def _refine(
             break
         trial = best + step[:, 0]
         tiny = (trial < 0) & (best >= 0)
-        trial[tiny] = 0.0  # rounding below zero of what is not there
+        trial[tiny] = 0.0  # rounding below zero of an absent species
         trial[held] = best[held] + missing[held]
         new = drift(model, trial, p, frozen)
         worse = not new < best_drift and not missing.any()
@@ -323,7 +323,7 @@ def _refine(
 
 
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
-    """Return what all runs of a model have in common, by content."""
+    """Return the hash of all that the runs of a model share."""
     parts = hashlib.sha256(model.kernel_key.encode())
     numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL, MOST_STEPS)
     parts.update(repr((numbers, method, model.state_names)).encode())

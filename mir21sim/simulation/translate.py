@@ -139,7 +139,7 @@ def _frozen(
     swept: Mapping[str, FloatArray],
     doses: IntArray,
 ) -> BoolArray | None:
-    """Return which states are held; what is held takes no dose or start of its own."""
+    """Return which states are clamped; these take no dose and no initial amount."""
     mask = perturb.frozen(model, plan.treatment.perturbations)
     if mask is None:
         return None
@@ -279,7 +279,7 @@ def _snapped(time: float, times_h: FloatArray) -> float:
 def _actions(
     time: float, state: int, dose: Dose, amount: FloatArray, per_hour: float
 ) -> list[tuple[float, int, Action, FloatArray]]:
-    """Return what one dose does: a jump, a new level, or a rate switched on and off."""
+    """Return the actions of one dose: a jump, a new level, or a rate on and off."""
     if dose.mode == "bolus":
         return [(time, state, Action.ADD, amount)]
     if dose.mode == "set":

@@ -1,4 +1,4 @@
-"""What differs between the cells of a population."""
+"""Names that vary between the cells of a population."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from mir21sim.model.info import unique
 
 
 def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
-    """Return what differs between cells: product or pool to the names it scales.
+    """Return the names that vary between cells: product or pool to scaled names.
 
     Every gene differs in its synthesis and the initial amount of its free protein. So
     does every other product of a reaction from nothing, by the first parameter with a
@@ -47,7 +47,7 @@ _ALIKE = frozenset({"SBO:0000240", "SBO:0000247", "SBO:0000278"})
 
 
 def _other_births(model: CompiledModel, taken: set[str]) -> dict[str, tuple[str, ...]]:
-    """Return what is made from nothing besides the proteins of genes."""
+    """Return the products of synthesis besides the proteins of genes."""
     measured = {p.id for p in model.network.parameters if p.unit and not _plain(p)}
     messengers = {gene.mrna for gene in model.info.genes.values()}
     births = [
@@ -67,7 +67,7 @@ def _other_births(model: CompiledModel, taken: set[str]) -> dict[str, tuple[str,
         if product in messengers or product.endswith("_mRNA"):
             continue
         if model.info.genes and not _rate_of_amount(model, first):
-            continue  # what is shed or cut is no synthesis of its own
+            continue  # a shed or cut product is no synthesis
         state = (product,) if product in model.state_names else ()
         groups[product] = (first, *state)
     return groups
