@@ -200,6 +200,7 @@ def rest_tangents(
             f"The resting state of {model.id} has no derivative: it is not isolated "
             "within its conserved totals."
         ) from error
+    found[held] = starts.T[held]  # exactly, without rounding of the solution
     absent = held & (y == 0.0)
     if frozen is not None:
         absent &= ~frozen
