@@ -12,6 +12,7 @@ The measures and their null models:
   D₁(E)/d₁, the factor by which the combination lowers the dose for the same effect.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dish import BAND, Resampled
+from mir21sim.analysis.dish import BAND, Resampled, treatment_text
 from mir21sim.errors import InputError
 
 MEASURES = ("HSA", "Bliss", "Loewe", "ZIP")
@@ -224,32 +225,46 @@ def combination(
             table[f"{name}_low"], table[f"{name}_high"] = (names, low), (names, high)
     table["reduction"] = (("drug", *names), _dose_reduction(surface, doses))
     table = table.assign_coords(drug=list(names))
-    table.attrs = {**result.attrs, "cells": result.sizes["cell"]}
+    table.attrs = {
+        **result.attrs,
+        "cells": result.sizes["cell"],
+        "treatment": treatment_text(result),
+    }
     return table
+
+
+def check_doses(doses: Mapping[str, FloatArray]) -> None:
+    """Check the doses of a combination: two drugs, each with dose 0 and two others.
+
+    Raises
+    ------
+    InputError
+        Naming the drug and its doses.
+    """
+    if len(doses) != 2:
+        raise InputError(
+            "A combination needs two swept doses, got "
+            f"{', '.join(doses) or 'none'}: give `over` two names."
+        )
+    for name, values in doses.items():
+        distinct = np.unique(np.asarray(values, float))
+        if len(distinct) != len(values):
+            raise InputError(f"The doses of `{name}` must differ, got a repeated one.")
+        if len(distinct) < 3 or distinct[0] != 0:
+            raise InputError(
+                f"A combination needs dose 0 and two more of `{name}`, got "
+                f"{', '.join(f'{v:g}' for v in values)}."
+            )
 
 
 def _checked(
     drawn: Resampled, result: xr.Dataset
 ) -> tuple[tuple[str, str], tuple[FloatArray, FloatArray]]:
     """Return the two swept names and their doses in order."""
-    if len(drawn.dims) != 2:
-        raise InputError(
-            "A combination needs two swept doses, got "
-            f"{', '.join(drawn.dims) or 'none'}: give `over` two names."
-        )
-    doses = []
-    for name in drawn.dims:
-        values = np.unique(np.asarray(result[name].values, float))
-        if len(values) != result.sizes[name]:
-            raise InputError(f"The doses of `{name}` must differ, got a repeated one.")
-        if len(values) < 3 or values[0] != 0:
-            raise InputError(
-                f"A combination needs dose 0 and two more of `{name}`, got "
-                f"{', '.join(f'{v:g}' for v in result[name].values)}."
-            )
-        doses.append(values)
+    doses = {n: result[n].values.astype(float) for n in drawn.dims if n in result}
+    check_doses(doses)
     one, two = drawn.dims
-    return (one, two), (doses[0], doses[1])
+    return (one, two), (np.sort(doses[one]), np.sort(doses[two]))
 
 
 def _ascending(
@@ -299,6 +314,25 @@ def _dose_reduction(
     found[0, 1:, 1:] = one.dose_of(inner) / doses[0][1:, np.newaxis]
     found[1, 1:, 1:] = two.dose_of(inner) / doses[1][1:]
     return found
+
+
+def combination_records(table: xr.Dataset) -> list[dict[str, float]]:
+    """Return one record a dose pair: effect, excess by measure, dose reduction."""
+    one, two = (str(d) for d in table["effect"].dims)
+    records: list[dict[str, float]] = []
+    for i, j in np.ndindex(*table["effect"].shape):
+        row = table.isel({one: i, two: j})
+        reduction = row["reduction"].values
+        records.append(
+            {
+                one: float(row[one]),
+                two: float(row[two]),
+                "killed %": float(row["effect"]),
+            }
+            | {name: round(float(row[name]), 1) for name in MEASURES}
+            | {f"DRI {one}": float(reduction[0]), f"DRI {two}": float(reduction[1])}
+        )
+    return records
 
 
 def summary(table: xr.Dataset, measure: str = "Bliss") -> str:

@@ -14,6 +14,8 @@ import xarray as xr
 from mir21sim import units
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import death_times
+from mir21sim.analysis.curves import dose_records
+from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.units import SECONDS_PER_HOUR
 
@@ -34,8 +36,14 @@ LABELS = {
 }
 """Names of the quantities of ``dish``, with the label a figure prints."""
 
+TITLES = {"peak": "peak", "integrated": "area", "dead_end": "dead"}
+"""Short names of the responses, for the head of a table."""
+
 RESPONSES = ("peak", "integrated", "dead_end")
 """Quantities of ``dish`` that are one number a dose."""
+
+ACTIVITY = ("CASP3_active", "CASP7_active")
+"""Effector caspases whose activity a DEVDase assay measures, those a model has."""
 
 SEED = 21
 """Seed of the resampling: the same result gives the same band."""
@@ -93,8 +101,77 @@ def dish(
         **result.attrs,
         "cells": result.sizes["cell"],
         "activity": list(activity),
+        "counted_from": counted_from(result, since),
+        "treatment": treatment_text(result),
     }
     return table.assign_coords({name: result[name] for name in drawn.dims})
+
+
+def dish_records(found: xr.Dataset) -> list[dict[str, str]]:
+    """Return the responses of each dish with their bands as texts, for a table."""
+    dims = [str(d) for d in found["peak"].dims]
+    records = []
+    for place in np.ndindex(*(found.sizes[name] for name in dims)):
+        row = found.isel(dict(zip(dims, place, strict=True)))
+        record = {_titled(found[name]): f"{float(row[name]):.4g}" for name in dims}
+        for name in RESPONSES:
+            low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
+            unit = found[name].attrs["units"]
+            text = f"{float(row[name]):.3g} ({low:.3g} to {high:.3g})"
+            record[f"{TITLES[name]} ({unit})"] = text
+        records.append(record)
+    return records
+
+
+def _titled(coordinate: xr.DataArray) -> str:
+    """Return 'name (unit)' of a swept dose."""
+    unit = str(coordinate.attrs.get("units", ""))
+    return (
+        f"{coordinate.name} ({unit})" if unit and unit != "1" else f"{coordinate.name}"
+    )
+
+
+def activity_quantities(model: CompiledModel) -> tuple[str, ...]:
+    """Return which of ``ACTIVITY`` a model has.
+
+    Raises
+    ------
+    InputError
+        For a model with none.
+    """
+    known = (*model.state_names, *model.assigned_names)
+    found = tuple(name for name in ACTIVITY if name in known)
+    if not found:
+        raise InputError(
+            f"{model.id} has none of {', '.join(ACTIVITY)}, so a dish has no DEVDase "
+            "activity: name the active quantities (`--activity`), or run the average "
+            "cell alone (`--cells 1`)."
+        )
+    return found
+
+
+def counted_from(result: xr.Dataset, since: float | str) -> str:
+    """Return the names of the doses at a time, or 'the start' for none."""
+    hours = units.seconds(since, "since") / SECONDS_PER_HOUR
+    found = [
+        str(dose["target"])
+        for dose in dose_records(result)
+        if abs(dose["time"] - hours) < 1e-9
+    ]
+    return " and ".join(dict.fromkeys(found)) or "the start"
+
+
+def treatment_text(result: xr.Dataset) -> str:
+    """Return the doses of a result: 'anti-miR-21 at 0 h, TRAIL 50 ng/ml at 24 h'."""
+    texts = []
+    for dose in dose_records(result):
+        name, amount = str(dose["target"]), f" {dose['amount']:g} {dose['unit']}"
+        if name in result.dims:
+            name, amount = str(result[name].attrs.get("long_name", name)), ""
+        if dose["mode"] == "set":
+            amount = " washed out" if dose["amount"] == 0 else f" held at{amount}"
+        texts.append(f"{name}{amount} at {dose['time']:g} h")
+    return ", ".join(texts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ import typer
 
 from mir21sim import __version__, errors
 from mir21sim.cli.benchmark import benchmark
+from mir21sim.cli.combine import combine
 from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
 from mir21sim.cli.doctor import doctor
@@ -63,6 +64,7 @@ for _command in (  # in the order in which `--help` lists them
     simulate,
     sweep,
     population,
+    combine,
     compare,
     lint,
     validate,

@@ -1,9 +1,11 @@
-"""``mir21sim sweep``: one run per value of a dose, parameter or initial amount."""
+"""``mir21sim sweep``: dishes of unlike cells, or one run, per value of a dose."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mir21sim.cli.dish import DishOptions, print_outcome
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     JobsOption,
@@ -23,6 +25,11 @@ from mir21sim.cli.output import (
 )
 from mir21sim.cli.parse import axes, name_list
 
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from mir21sim.compiler.model import CompiledModel
+
 
 @expanded
 def sweep(
@@ -30,8 +37,15 @@ def sweep(
     over: OverOption,
     run: RunOptions,
     files: OutputOptions,
+    dish: DishOptions,
     *,
     observe: ObserveOption = None,
+    response: Annotated[
+        str, typer.Option(help="peak, integrated or dead_end: the response by dose.")
+    ] = "dead_end",
+    width: Annotated[
+        str, typer.Option(help="Width of the picture: single or double column.")
+    ] = "double",
     jobs: JobsOption = None,
     on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask",
     resume: Annotated[
@@ -40,25 +54,67 @@ def sweep(
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Simulate once per value of a dose, parameter or initial amount."""
+    """Simulate dishes of unlike cells, or one cell, per value of a dose."""
     from mir21sim.simulation import sweep as sweeps
 
     output = files.output
     check_outputs(output, files.plot)
     swept = axes(over)
     loaded = run.load.load(model)
+    cells = dish.population(loaded, list(swept))
+    kept = name_list(observe)
+    if cells is not None:
+        active, death = dish.quantities(loaded)
+        kept = list(dict.fromkeys((*active, death, *(kept or ()))))
     with progress_bar(quiet) as progress:
         result = sweeps.sweep(
             loaded,
             swept,
-            observe=name_list(observe),
+            observe=kept,
             options=run.solver.options(jobs, progress),
+            cells=cells,
             on_failure=on_failure,  # type: ignore[arg-type]  # checked by sweep
             output=output if output is not None and output.suffix == ".nc" else None,
             resume=resume,
             **run.arguments(),
         )
     typer.echo(result.attrs["summary"])
-    write_result(result, loaded, output, files.plot, saved=True)
-    print_features(result)
+    if cells is None:
+        write_result(result, loaded, output, files.plot, saved=True)
+        print_features(result)
+    else:
+        print_outcome(result, death)
+        write_result(result, loaded, output, None, saved=True)
+        _show_dish(result, loaded, dish, (response, width), files.plot)
     exit_by_status(result)
+
+
+def _show_dish(
+    result: "xr.Dataset",
+    model: "CompiledModel",
+    options: DishOptions,
+    look: tuple[str, str],
+    plot: Path | None,
+) -> None:
+    """Print the responses of each dish, and draw the picture."""
+    from mir21sim.analysis import tables
+    from mir21sim.analysis.curves import stimulus_time
+    from mir21sim.analysis.dish import BAND_TEXT, dish, dish_records
+
+    active, death = options.quantities(model)
+    since = stimulus_time(result)
+    found = dish(
+        result,
+        active,
+        death,
+        since=float(result["time"][0]) if since is None else since,
+    )
+    table = tables.text_table(dish_records(found))
+    typer.echo("\n".join(tables.lines_of(table)))
+    typer.echo(f"In brackets: {BAND_TEXT}.")
+    if plot is not None:
+        from mir21sim.analysis import plots
+        from mir21sim.analysis.dish_plot import plot_dish
+
+        figure = plot_dish(found, look[0], width=look[1])
+        typer.echo(f"picture: {plots.save(figure, plot)}")

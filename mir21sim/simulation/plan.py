@@ -45,6 +45,8 @@ class Plan:
     over : swept name to (values, unit or "")
     cells : parameter or species to float array, shape (n_cell,): the values of each
         cell; cells are the first dimension
+    rest_from : amounts from which the search for the resting state of cells starts,
+        where the treatment and the cells do not give others
     """
 
     treatment: Treatment
@@ -52,6 +54,7 @@ class Plan:
     observe: tuple[str, ...]
     over: Mapping[str, tuple[FloatArray, str]] = field(default_factory=dict)
     cells: Mapping[str, FloatArray] = field(default_factory=dict)
+    rest_from: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(

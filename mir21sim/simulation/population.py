@@ -20,7 +20,7 @@ from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameEr
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options
-from mir21sim.simulation.perturbations import NONE, Perturbations, clamped_states
+from mir21sim.simulation.perturbations import Perturbations, clamped_states
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.randomness import lognormal_factors, stream
 from mir21sim.simulation.run import execute
@@ -283,19 +283,6 @@ def simulate_population(
     -------
     Dataset with the dimensions ``cell``, the names of `over`, and ``time`` (h)
     """
-    if isinstance(cells, Population):
-        cells = cells.cells(model)
-    if not cells:
-        raise InputError("`cells` must hold one varied number or more, got none.")
-    # A cell looks for its rest from the average one's: on the way from elsewhere it
-    # could pass the point of no return.
-    start = dict(zip(model.state_names, resting_amounts(model).tolist(), strict=True))
-    n = len(next(iter(cells.values())))
-    for row in clamped_states(model, perturb or NONE):
-        held = model.state_names[row]  # a fixed start of its own would contradict
-        cells = {held: np.full(n, start[held]), **cells}
-    given = {**start, **(initials or {})}
-    initials = {name: x for name, x in given.items() if name not in cells}
     axes = {name: axis_values(name, values) for name, values in (over or {}).items()}
     treatment = Treatment.of(
         doses_or_default(model, doses, axes),
@@ -304,8 +291,40 @@ def simulate_population(
         perturb=perturb,
     )
     times = output_times(model, 0.0, end, 201, times)
-    plan = Plan.of(model, treatment, times, observe=observe, over=axes, cells=cells)
+    plan = cell_plan(
+        model, cells, Plan.of(model, treatment, times, observe=observe, over=axes)
+    )
     done = execute(model, plan, cell_options(options), "sweep")
     if done.interrupted:
         raise KeyboardInterrupt
     return done.dataset
+
+
+def cell_plan(
+    model: CompiledModel, cells: Population | Mapping[str, FloatArray], plan: Plan
+) -> Plan:
+    """Return a plan of one cell as a plan of unlike cells.
+
+    A fixed parameter or initial amount of the plan holds for all cells. The search for
+    a cell's resting state starts from the state of the average cell: on the way from
+    elsewhere a cell could pass the point of no return.
+
+    Raises
+    ------
+    InputError
+        For cells in which no number varies.
+    """
+    given = plan.treatment
+    if isinstance(cells, Population):
+        fixed = {*given.parameters, *given.initials}
+        cells = {k: v for k, v in cells.cells(model).items() if k not in fixed}
+    if not cells:
+        raise InputError("`cells` must hold one varied number or more, got none.")
+    start = dict(zip(model.state_names, resting_amounts(model).tolist(), strict=True))
+    n = len(next(iter(cells.values())))
+    for row in clamped_states(model, given.perturbations):
+        held = model.state_names[row]  # a fixed start of its own would contradict
+        cells = {held: np.full(n, start[held]), **cells}
+    fixed = {*cells, *given.initials, *plan.over}
+    others = {name: amount for name, amount in start.items() if name not in fixed}
+    return replace(plan, cells=cells, rest_from=others)

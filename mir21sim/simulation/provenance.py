@@ -92,6 +92,7 @@ def provenance(
             if axis.kind != "cell"
         },
         "cells": {name: _packed(values) for name, values in plan.cells.items()},
+        "rest_from": dict(plan.rest_from),
         "perturb": plan.treatment.perturbations.to_record(),
         "parameters": dict(plan.treatment.parameters),
         "initials": dict(plan.treatment.initials),
@@ -130,6 +131,7 @@ def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
         },
         observe=tuple(record["observe"]),
         cells={name: _unpacked(text) for name, text in record.get("cells", {}).items()},
+        rest_from=record.get("rest_from", {}),
     )
     options = Options(
         method=record["method"],

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from mir21sim import files
+from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import (
     FailedRunsWarning,
@@ -27,6 +28,7 @@ from mir21sim.simulation.ensemble import EnsembleLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
+from mir21sim.simulation.population import Population, cell_options, cell_plan
 from mir21sim.simulation.run import Executed, execute
 from mir21sim.simulation.treatment import Treatment
 
@@ -45,6 +47,7 @@ def sweep(
     initials: Mapping[str, float] | None = None,
     perturb: Perturbations | None = None,
     options: Options | None = None,
+    cells: Population | Mapping[str, FloatArray] | None = None,
     on_failure: Literal["mask", "raise"] = "mask",
     output: str | Path | None = None,
     resume: bool = False,
@@ -63,6 +66,8 @@ def sweep(
         parameter or species gets them as value or initial amount in the model's unit.
         Values are numbers, an array, or text such as ``"0,log:0.1:1000:12"`` or
         ``"1,10 uM"``.
+    cells : unlike cells to run at every grid point, the same ones at each, as in
+        ``simulate_population``; None for the average cell alone
     on_failure : "mask" to keep the good runs and warn once, or "raise"
     output : netCDF file to save the result in; while the sweep runs its numbers lie in
         a folder beside it, so that a sweep that was stopped can go on
@@ -72,7 +77,8 @@ def sweep(
 
     Returns
     -------
-    Dataset with the swept names and ``time`` (h) as dimensions
+    Dataset with the swept names and ``time`` (h) as dimensions, ``cell`` first where
+    `cells` are given
 
     Raises
     ------
@@ -102,6 +108,8 @@ def sweep(
     times = output_times(model, start, end, points, times)
     axes = {name: axis_values(name, values) for name, values in over.items()}
     plan = Plan.of(model, treatment, times, observe=observe, over=axes)
+    if cells is not None:
+        plan, options = cell_plan(model, cells, plan), cell_options(options)
     if ensemble is not None:
         return draws_of(model, plan, options or Options(), ensemble)
     if output is not None:

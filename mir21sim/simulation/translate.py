@@ -87,7 +87,10 @@ def _values(
     """Return the parameters and the initial amounts of each run that are overridden."""
     by_kind: dict[str, dict[str, FloatArray]] = {"parameter": {}, "initial": {}}
     done = plan.treatment
-    for kind, fixed in (("parameter", done.parameters), ("initial", done.initials)):
+    for kind, fixed in (
+        ("parameter", done.parameters),
+        ("initial", {**plan.rest_from, **done.initials}),
+    ):
         for name, value in fixed.items():
             by_kind[kind][name] = np.full(n_run, _checked(model, kind, name, value))
     for axis in axes:

@@ -111,7 +111,7 @@ def test_the_sentence_names_the_largest_excess_that_its_interval_supports():
 def test_doses_that_make_no_combination_are_refused():
     dishes = Resampled(("A",), np.zeros(1), *[(np.zeros(1), np.zeros(1))] * 2, 0)
     with pytest.raises(InputError, match="two swept doses, got A"):
-        combining.combination(dishes, xr.Dataset())
+        combining.combination(dishes, xr.Dataset(coords={"A": [0.0, 1.0]}))
     two = Resampled(("A", "B"), np.zeros(1), *[(np.zeros(1), np.zeros(1))] * 2, 0)
     for values, message in (
         ([1.0, 2.0, 3.0], "dose 0 and two more of `A`"),

@@ -1,0 +1,86 @@
+"""Options and output of commands that run dishes of unlike cells."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mir21sim.cli.parse import name_list
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from mir21sim.compiler.model import CompiledModel
+    from mir21sim.simulation.population import Population
+
+CELLS = 300
+"""Cells a dose by default: an interval of 11 percentage points at most."""
+
+
+@dataclass(frozen=True)
+class DishOptions:
+    """Cells of a dish, and the quantities that are its activity and death."""
+
+    cells: Annotated[
+        int | None,
+        typer.Option(
+            help="Unlike cells a dose, the same ones at each; 1 for the average cell. "
+            f"Default: {CELLS} where doses of a model with a death quantity are swept."
+        ),
+    ] = None
+    cv: Annotated[
+        float, typer.Option(help="CV between cells of every protein and pool.")
+    ] = 0.28
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal cells.")] = 0
+    activity: Annotated[
+        list[str] | None,
+        typer.Option(help="Quantity of DEVDase activity; may be a comma list."),
+    ] = None
+    death: Annotated[
+        str | None,
+        typer.Option(help="Quantity that crosses one half in a cell that dies."),
+    ] = None
+
+    def population(
+        self, model: "CompiledModel", swept: list[str]
+    ) -> "Population | None":
+        """Return the cells to run; None for the average cell."""
+        from mir21sim.simulation.population import Population
+
+        count = self.cells
+        if count is None:
+            count = CELLS if _has_dish(model, swept) else 1
+        return None if count == 1 else Population(count, self.cv, seed=self.seed)
+
+    def quantities(self, model: "CompiledModel") -> tuple[tuple[str, ...], str]:
+        """Return the quantities of activity and of death."""
+        from mir21sim.analysis.cell_death import death_quantity
+        from mir21sim.analysis.dish import activity_quantities
+
+        given = name_list(self.activity)
+        active = tuple(given) if given else activity_quantities(model)
+        return active, self.death or death_quantity(model)
+
+
+def _has_dish(model: "CompiledModel", swept: list[str]) -> bool:
+    """Return whether doses are swept of a model whose cells differ, act and die."""
+    from mir21sim.analysis.cell_death import death_quantity
+    from mir21sim.analysis.dish import activity_quantities
+    from mir21sim.errors import InputError
+
+    if not model.info.genes or any(name not in model.info.inputs for name in swept):
+        return False
+    try:
+        death_quantity(model)
+        activity_quantities(model)
+    except InputError:
+        return False
+    return True
+
+
+def print_outcome(result: "xr.Dataset", death: str) -> None:
+    """Print when the average cell dies, or how many cells are dead."""
+    from mir21sim.analysis.outcome import outcome_lines
+
+    for line in outcome_lines(result, death):
+        typer.echo(line)
