@@ -112,12 +112,7 @@ def sweep(
         plan, options = cell_plan(model, cells, plan), cell_options(options)
     if ensemble is not None:
         return draws_of(model, plan, options or Options(), ensemble)
-    if output is not None:
-        output = files.check_writable(output, (".nc",))
-        if not resume:
-            refuse_to_lose(output, "sweep")
-    elif resume:
-        raise InputError("`resume` needs the `output` of the sweep to go on with.")
+    output = _checked_output(output, resume)
     done = execute(
         model, plan, options or Options(), "sweep", output=output, resume=resume
     )
@@ -131,6 +126,18 @@ def sweep(
             done.store.close()
     _report_failures(model, done, on_failure)
     return done.dataset
+
+
+def _checked_output(output: str | Path | None, resume: bool) -> Path | None:
+    """Return the file to write, after checks that no unfinished sweep is lost."""
+    if output is None:
+        if resume:
+            raise InputError("`resume` needs the `output` of the sweep to go on with.")
+        return None
+    path = files.check_writable(output, (".nc",))
+    if not resume:
+        refuse_to_lose(path, "sweep")
+    return path
 
 
 def _report_failures(
