@@ -701,9 +701,7 @@ def _sums():
     """Return a function that prepares all stages, one after the other."""
     import numba
 
-    from mir21sim.solvers.batch import driver
-
-    prepare = driver._prepare
+    from mir21sim.solvers.batch.step import prepare_stage as prepare
 
     @numba.njit(error_model="numpy")
     def sums(y, stages, A, C, hg, chained):  # noqa: PLR0917 - arrays of one step

@@ -30,7 +30,7 @@ from mir21sim.solvers.solve import solve, subset
 if TYPE_CHECKING:
     from mir21sim.compiler.build_lane_kernels import LaneKernels
     from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
-    from mir21sim.solvers.batch.integrate import Trail
+    from mir21sim.solvers.batch.records import Trail
 
 Use: TypeAlias = "Callable[[int, int, Trail, FloatArray, BoolArray], None]"
 """Called with (first, last, steps, states at the output times, which runs ended well)
@@ -226,7 +226,7 @@ class _Recording:
                 out=values,
             )
 
-        def after(first: int, last: int, trail: batch.Trail) -> None:
+        def after(first: int, last: int, trail: "Trail") -> None:
             use(first, last, trail, *kept.pop(first))
 
         amounts = np.zeros_like(problem.amounts)

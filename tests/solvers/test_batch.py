@@ -22,7 +22,7 @@ from mir21sim.simulation.sweep import sweep
 from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers import solve as solving
-from mir21sim.solvers.batch import driver
+from mir21sim.solvers.batch import control
 from mir21sim.solvers.batch import integrate as batch
 from mir21sim.solvers.batch.rodas4 import RODAS4
 from mir21sim.solvers.batch.rodas5p import RODAS5P
@@ -711,7 +711,7 @@ def test_elimination_without_pivots_can_lose_all_digits(hidden):
     want = [np.linalg.solve(m, [0.0, 1.0, 0.0])[1] for m in np.array(matrix)]
     error = np.abs(out[1, : len(HUGE)] / want - 1.0)
     assert (error[2:] > 0.5).all()
-    assert (a[-1, : len(HUGE)][error > 1e-3] < driver.GROWN).all()
+    assert (a[-1, : len(HUGE)][error > 1e-3] < control.GROWN).all()
     assert a[-1, -1] > 0.01  # of a lane with P = 1
 
 
@@ -752,7 +752,7 @@ def test_no_step_of_a_shipped_model_is_refused_for_its_factors(name):
     y, p = (np.tile(v[:, np.newaxis], lanes) for v in (model.y0, model.p0))
     hg = np.tile(per_h, (kernels.n_state, 1))
     kernels.matrix(np.zeros((1, lanes)), y, p, a, w, hg)
-    assert (a[-1] > 1e4 * driver.GROWN).all()
+    assert (a[-1] > 1e4 * control.GROWN).all()
 
 
 # ----------------------------------------------------------- the way a user sees it

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -19,8 +20,19 @@ from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch.driver import drive
+from mir21sim.solvers.batch.records import (
+    Doses,
+    Ends,
+    Limits,
+    Outputs,
+    Scheme,
+    Sizes,
+    Starts,
+    Trail,
+)
 from mir21sim.solvers.batch.tableau import Tableau, chained_stages
 from mir21sim.solvers.problem import (
+    Action,
     Problem,
     Progress,
     Solution,
@@ -43,40 +55,6 @@ Done: TypeAlias = "Future[int]"
 
 TRAIL = 512
 """Accepted steps of a run that a trail has room for at first."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trail:
-    """The accepted steps of some runs.
-
-    Attributes
-    ----------
-    t, h : float arrays, shape (n_run, n_kept): start and length of each step
-    y : float array, shape (n_run, n_kept, n_state): state at the start of each step;
-        n_kept is 0 where states are not wanted
-    n : int array, shape (n_run,): number of steps
-    """
-
-    t: FloatArray
-    h: FloatArray
-    y: FloatArray
-    n: IntArray
-
-    @classmethod
-    def empty(cls, n_run: int, n_kept: int, n_state: int, *, states: bool) -> "Trail":
-        """Return a trail without steps that has room for `n_kept` of them."""
-        return cls(
-            np.zeros((n_run, n_kept)),
-            np.zeros((n_run, n_kept)),
-            np.zeros((n_run, n_kept if states else 0, n_state)),
-            np.zeros(n_run, np.int64),
-        )
-
-    def trimmed(self) -> "Trail":
-        """Return a copy without the room that no run needed."""
-        most = int(self.n.max(initial=0))
-        t, h, y = (np.array(x[:, :most], order="C") for x in (self.t, self.h, self.y))
-        return Trail(t, h, y, self.n)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,29 +235,69 @@ def _drive(
     trail: Trail,
 ) -> None:
     """Run the compiled driver over one chunk."""
-    block = slice(*bounds)
-    sizes = np.array([kernels.n_rate, kernels.n_a, kernels.n_w])
-    schedule = problem.schedule
+    block, schedule = slice(*bounds), problem.schedule
     held = (
         np.zeros(0, np.int64)
         if problem.frozen is None
         else np.flatnonzero(problem.frozen)
     )
-    share, room = negative_slack(settings.rtol, settings.atol)
-    floor = np.where(problem.amounts, room, np.inf)
-    # Not below what rounding leaves of an error estimate.
-    relative = max(TOLERANCE_SHARE * settings.rtol, min(settings.rtol, 2e-13))
     drive(
-        kernels.rates, kernels.matrix, kernels.solve, kernels.time, kernels.has_time,
-        np.array(tableau.A), np.array(tableau.C), np.array(tableau.alpha),
-        np.array(tableau.D), np.array(tableau.H).ravel(), tableau.gamma, tableau.order,
+        kernels.rates,
+        kernels.matrix,
+        kernels.solve,
+        kernels.time,
+        _scheme(tableau),
+        Sizes(kernels.n_rate, kernels.n_a, kernels.n_w, kernels.has_time),
+        Starts(
+            np.array(problem.y0[block], order="C"),
+            np.array(problem.p[block], order="C"),
+            held,
+        ),
+        Doses(
+            schedule.time,
+            schedule.state,
+            schedule.kind,
+            np.ascontiguousarray(schedule.value[block]),
+            bool((schedule.kind == Action.RATE).any()),
+        ),
+        Outputs(problem.times, need, states),
+        _limits(problem, settings),
+        Ends(
+            results.status[block],
+            results.t_end[block],
+            results.y_end[block],
+            results.n_steps[block],
+            results.n_rejected[block],
+            chunk.begun,
+            chunk.halt,
+        ),
+        trail,
+    )
+
+
+@cache
+def _scheme(tableau: Tableau) -> Scheme:
+    """Return a tableau as arrays that compiled code takes."""
+    return Scheme(
+        np.array(tableau.A),
+        np.array(tableau.C),
+        np.array(tableau.alpha),
+        np.array(tableau.D),
+        np.array(tableau.H).ravel(),
+        tableau.gamma,
+        tableau.order,
         chained_stages(tableau),
-        np.array(problem.y0[block], order="C"), np.array(problem.p[block], order="C"),
-        problem.times, need, schedule.time, schedule.state,
-        schedule.kind, np.ascontiguousarray(schedule.value[block]),
-        np.array([relative, share]), settings.atol * TOLERANCE_SHARE, floor,
-        settings.max_steps, 0, bounds[1] - bounds[0], sizes, held, states,
-        results.status[block], results.t_end[block], results.y_end[block],
-        results.n_steps[block], results.n_rejected[block], chunk.begun, chunk.halt,
-        trail.t, trail.h, trail.y, trail.n,
-    )  # fmt: skip
+    )
+
+
+def _limits(problem: Problem, settings: Settings) -> Limits:
+    """Return the tolerances to which the local error is held, and the other limits."""
+    share, slack = negative_slack(settings.rtol, settings.atol)
+    # Not below the rounding error of an error estimate.
+    rtol = max(TOLERANCE_SHARE * settings.rtol, min(settings.rtol, 2e-13))
+    return Limits(
+        np.array([rtol, share]),
+        settings.atol * TOLERANCE_SHARE,
+        np.where(problem.amounts, slack, np.inf),
+        settings.max_steps,
+    )

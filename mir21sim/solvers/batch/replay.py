@@ -14,11 +14,10 @@ from mir21sim._typing import FloatArray, IntArray, Kernel
 from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
 from mir21sim.compiler.llvm_lanes import LANES
-from mir21sim.solvers.batch import driver
+from mir21sim.solvers.batch.step import HELD, prepare_stage
 from mir21sim.solvers.batch.tableau import Tableau, chained_stages
 from mir21sim.solvers.problem import Action, Problem
 
-_prepare, _HELD = driver._prepare, driver._HELD
 _ADD, _SET = int(Action.ADD), int(Action.SET)
 
 F1, F2, F3 = (types.Array(types.float64, n, "C") for n in (1, 2, 3))
@@ -144,7 +143,7 @@ def stages(
         for i in range(n):
             hg[i, lane] = per_h[0, lane] / m.gamma
     for i in held:
-        hg[i, :] = _HELD
+        hg[i, :] = HELD
     k.matrix(t, y, p, a, w, hg)
     if k.has_time:
         k.time(t, y, p, a, ft)
@@ -154,7 +153,7 @@ def stages(
             at[0, :, :] = y
             k.rates(t, y, p, v, a, u[0])
         else:
-            _prepare(i, m.chained[i] != 0, y, u, m.A, m.C, per_h, ys, n)
+            prepare_stage(i, m.chained[i] != 0, y, u, m.A, m.C, per_h, ys, n)
             for lane in range(LANES):
                 ts[0, lane] = t[0, lane] + m.alpha[i] * h[lane]
             at[i, :, :] = ys

@@ -32,11 +32,11 @@ from mir21sim.solvers.batch.replay import (
     STEPS,
     STRICT,
     StepKernels,
-    _prepare,
     end_of_step,
     slopes,
     stages,
 )
+from mir21sim.solvers.batch.step import prepare_stage
 
 MOST_COLUMNS = 24
 """Columns that a lane carries at a time; more would not stay in the cache."""
@@ -350,7 +350,7 @@ def replay_tangents(
                     V[0, :, :] = 0.0
                     sa[:, :] = S[c]
                 else:
-                    _prepare(i, m.chained[i] != 0, S[c], V, m.A, m.C, per_h, sa, n)
+                    prepare_stage(i, m.chained[i] != 0, S[c], V, m.A, m.C, per_h, sa, n)
                 _parameter_terms(jobs.by_param, terms[c], n_terms[c], d[i], P[c], g)
                 linear(d[i], sa, g)
                 bend(d[0], e, u[i], ut[i], au[i], b, g, V[i])
