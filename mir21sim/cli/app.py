@@ -14,6 +14,7 @@ from mir21sim.cli.combine import combine
 from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
 from mir21sim.cli.doctor import doctor
+from mir21sim.cli.fit import fit_app
 from mir21sim.cli.info import info
 from mir21sim.cli.lint import lint
 from mir21sim.cli.models import models
@@ -77,6 +78,7 @@ for _command in (  # in the order in which `--help` lists them
 ):
     app.command()(_command)
 app.add_typer(study_app)
+app.add_typer(fit_app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -189,6 +189,15 @@ class LoggedObjective:
             self.failures[found.reason] = self.failures.get(found.reason, 0) + 1
         return found
 
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Bounds of the parameters on their scales."""
+        return self.objective.problem.bounds
+
+    def whole(self, x: FloatArray) -> FloatArray:
+        """Return all parameters; none is held here."""
+        return x
+
     def _computed(self, x: FloatArray, *, slopes: bool) -> Evaluation:
         found = self.objective(x, slopes=slopes)
         if found.hessian is None:

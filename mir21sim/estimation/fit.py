@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -24,7 +24,7 @@ from mir21sim.estimation.evaluations import (
     LoggedObjective,
     run_digest,
 )
-from mir21sim.estimation.objective import Objective
+from mir21sim.estimation.objective import Evaluation, Objective
 from mir21sim.estimation.problem import FitProblem
 
 OPTIMIZERS = ("fides", "scipy")
@@ -267,12 +267,11 @@ def _all_starts(
     progress: Told | None,
 ) -> tuple[list[Start], bool]:
     """Run every start; return those that ended and whether the fit was interrupted."""
-    run = _by_fides if optimizer == "fides" else _by_scipy
     done: list[Start] = []
     for k, first in enumerate(points):
         before = (logged.n_new + logged.n_replayed, sum(logged.failures.values()))
         try:
-            x, value, message = run(logged, first, iterations)
+            x, value, message = minimize(logged, first, iterations, optimizer=optimizer)
         except KeyboardInterrupt:
             return done, True
         calls = logged.n_new + logged.n_replayed - before[0]
@@ -300,15 +299,69 @@ def _check_influence(logged: LoggedObjective, x: FloatArray) -> None:
         )
 
 
+def minimize(
+    logged: LoggedObjective,
+    first: FloatArray,
+    iterations: int,
+    *,
+    fixed: int | None = None,
+    optimizer: str | None = None,
+) -> tuple[FloatArray, float, str]:
+    """Minimise from one point, with one parameter held where it is fixed."""
+    run = _by_fides if _optimizer(optimizer) == "fides" else _by_scipy
+    if fixed is None:
+        return run(logged, first, iterations)
+    if len(first) == 1:
+        return first, logged(first).value, "nothing is left to fit"
+    return run(_Held(logged, first, fixed), np.delete(first, fixed), iterations)
+
+
+class _Bounded(Protocol):
+    """An objective within bounds."""
+
+    def __call__(self, x: FloatArray) -> Evaluation: ...
+
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]: ...
+
+    def whole(self, x: FloatArray) -> FloatArray: ...
+
+
+class _Held:
+    """An objective in which one parameter is held."""
+
+    def __init__(self, logged: LoggedObjective, x: FloatArray, fixed: int) -> None:
+        self.logged, self.x, self.fixed = logged, np.array(x), fixed
+
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        lower, upper = self.logged.bounds
+        return np.delete(lower, self.fixed), np.delete(upper, self.fixed)
+
+    def whole(self, x: FloatArray) -> FloatArray:
+        return np.asarray(np.insert(x, self.fixed, self.x[self.fixed]), float)
+
+    def __call__(self, x: FloatArray) -> Evaluation:
+        found = self.logged(self.whole(x))
+        assert found.gradient is not None
+        assert found.hessian is not None
+        kept = np.delete(np.arange(len(self.x)), self.fixed)
+        return Evaluation(
+            found.value,
+            found.gradient[kept],
+            found.hessian[np.ix_(kept, kept)],
+            found.reason,
+        )
+
+
 def _by_fides(
-    logged: LoggedObjective, first: FloatArray, iterations: int
+    logged: _Bounded, first: FloatArray, iterations: int
 ) -> tuple[FloatArray, float, str]:
     """Minimise from one start by pyPESTO and fides."""
     import pypesto
     import pypesto.optimize
 
-    problem = logged.objective.problem
-    lower, upper = problem.bounds
+    lower, upper = logged.bounds
 
     def function(x: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         found = logged(x)
@@ -316,9 +369,11 @@ def _by_fides(
         assert found.hessian is not None
         return found.value, found.gradient, found.hessian
 
-    objective = pypesto.Objective(fun=function, grad=True, hess=True)
     described = pypesto.Problem(
-        objective, lb=lower, ub=upper, x_names=list(problem.names), x_guesses=[first]
+        pypesto.Objective(fun=function, grad=True, hess=True),
+        lb=lower,
+        ub=upper,
+        x_guesses=[first],
     )
     made = pypesto.optimize.FidesOptimizer(
         verbose=logging.ERROR, options={"maxiter": iterations, "fatol": 1e-6}
@@ -331,7 +386,11 @@ def _by_fides(
         history_options=pypesto.HistoryOptions(trace_record=False),
     ).optimize_result.list[0]
     x = result.x if result.x is not None else first
-    return np.array(x, float), _value(result.fval), str(result.message or "")
+    return (
+        logged.whole(np.array(x, float)),
+        _value(result.fval),
+        str(result.message or ""),
+    )
 
 
 def _value(found: Any) -> float:
@@ -339,10 +398,10 @@ def _value(found: Any) -> float:
 
 
 def _by_scipy(
-    logged: LoggedObjective, first: FloatArray, iterations: int
+    logged: _Bounded, first: FloatArray, iterations: int
 ) -> tuple[FloatArray, float, str]:
     """Minimise from one start by L-BFGS-B."""
-    lower, upper = logged.objective.problem.bounds
+    lower, upper = logged.bounds
     worst = [1e10]
 
     def function(x: FloatArray) -> tuple[float, FloatArray]:
@@ -360,8 +419,8 @@ def _by_scipy(
         bounds=list(zip(lower, upper, strict=True)),
         options={"maxiter": iterations},
     )
-    value = logged(found.x).value
-    return np.array(found.x, float), value, str(found.message)
+    x = np.array(found.x, float)
+    return logged.whole(x), logged(x).value, str(found.message)
 
 
 def _result(

@@ -1,0 +1,99 @@
+"""Checks of a PEtab problem: those of the library, then those of this package."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mir21sim.errors import Mir21simError
+from mir21sim.estimation import petab_read
+from mir21sim.estimation.engine import Engine
+from mir21sim.estimation.objective import Objective
+from mir21sim.estimation.problem import FitProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One remark on a problem; an ``error`` stops every use of it."""
+
+    severity: str
+    message: str
+
+
+def check(
+    path: str | Path, backend: str = "numba"
+) -> tuple[FitProblem | None, list[Finding]]:
+    """Return a problem, None where it cannot be used, and all remarks on it."""
+    path = Path(path)
+    number = petab_read.version(path)
+    findings = _lint_v1(path) if number == 1 else _lint_v2(path)
+    try:
+        problem = petab_read.read(path, backend)  # type: ignore[arg-type]
+        objective = Objective(problem, Engine.of(problem.model))
+    except Mir21simError as error:
+        return None, [*findings, Finding("error", str(error))]
+    findings.append(Finding("note", f"gradients: {objective.engine.gradient_way}"))
+    if not objective.engine.exact:
+        reason = problem.model.lane_refusal
+        findings.append(Finding("note", f"not in the batch solver: {reason}"))
+    return problem, findings
+
+
+def _lint_v2(path: Path) -> list[Finding]:
+    import petab.v2 as petab
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results = petab.Problem.from_yaml(path).validate()
+    except Exception as error:  # noqa: BLE001 - the library raises what it likes
+        return [Finding("error", f"petab: {_one_line(error)}")]
+    return [
+        Finding(
+            "error" if result.level.name in ("ERROR", "CRITICAL") else "warning",
+            f"petab: {_one_line(result.message)}",
+        )
+        for result in results
+    ]
+
+
+def _lint_v1(path: Path) -> list[Finding]:
+    import petab.v1 as petab
+
+    caught = _Messages()
+    logger = logging.getLogger("petab")
+    logger.addHandler(caught)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            problem = petab.Problem.from_yaml(path)
+            failed = petab.lint.lint_problem(problem)
+    except Exception as error:  # noqa: BLE001 - the library raises what it likes
+        return [Finding("error", f"petab: {_one_line(error)}")]
+    finally:
+        logger.removeHandler(caught)
+    found = [
+        Finding("error" if level >= logging.ERROR else "warning", f"petab: {text}")
+        for level, text in caught.found
+        if level >= logging.WARNING
+    ]
+    if failed and not any(f.severity == "error" for f in found):
+        found.append(Finding("error", "petab: the problem is not valid"))
+    return found
+
+
+class _Messages(logging.Handler):
+    """Keeps what a library logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message."""
+        self.found.append((record.levelno, _one_line(record.getMessage())))
+
+
+def _one_line(text: Any) -> str:
+    return " ".join(str(text).split())[:300]
