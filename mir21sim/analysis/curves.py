@@ -135,7 +135,7 @@ def dose_records(result: xr.Dataset) -> list[Mapping[str, Any]]:
     """Return the doses of a result as records, none where it has no provenance."""
     if "provenance" not in result.attrs:
         return []
-    doses: list[Mapping[str, Any]] = provenance(result)["doses"]
+    doses: list[Mapping[str, Any]] = provenance(result, doses_only=True)["doses"]
     return doses
 
 

@@ -6,7 +6,6 @@ coordinate; provenance in the attributes, enough to run again.
 """
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,9 @@ SOURCE_GROUP = "model"
 
 BOOKKEEPING = ("status", "message", "method", "n_steps", "n_events")
 """Variables of a Dataset that tell about the runs."""
+
+_MOST_BYTES_PER_BYTE = 1100
+"""The strongest compression of zlib: a result that declares more is not there."""
 
 Coordinate = tuple[str, FloatArray, str, str]
 """(name, values, unit, label) of a dimension."""
@@ -175,7 +177,15 @@ def _open(path: str | Path, group: str | None) -> xr.Dataset:
         with xr.open_dataset(
             path, engine="h5netcdf", group=group, decode_timedelta=False
         ) as opened:
+            if opened.nbytes > _MOST_BYTES_PER_BYTE * path.stat().st_size + 2**20:
+                raise InputError(  # noqa: TRY301 - for the one file that is open here
+                    f"`{path}` cannot be read as a result: it declares "
+                    f"{opened.nbytes / 2**30:.3g} GiB of numbers, which a file of "
+                    f"{path.stat().st_size / 2**20:.3g} MiB does not hold."
+                )
             return opened.load()
+    except InputError:
+        raise
     except Exception as error:  # HDF5 raises many kinds for a damaged file
         raise InputError(
             f"`{path}` cannot be read as a result: it is damaged or not netCDF "
@@ -183,13 +193,24 @@ def _open(path: str | Path, group: str | None) -> xr.Dataset:
         ) from error
 
 
-def provenance(result: xr.Dataset) -> dict[str, Any]:
-    """Return how a result was made, from its ``provenance`` attribute."""
+def provenance(result: xr.Dataset, *, doses_only: bool = False) -> dict[str, Any]:
+    """Return how a result was made, from its ``provenance`` attribute.
+
+    Parameters
+    ----------
+    doses_only : check the doses and nothing else
+
+    Raises
+    ------
+    InputError
+        When there is none, or when it is not as this package writes it.
+    """
+    from mir21sim.simulation import record  # pydantic takes 0.1 s
+
     text = result.attrs.get("provenance")
     if not isinstance(text, str):
         raise InputError("The result has no provenance, so it cannot be run again.")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+    return record.parsed(text, doses_only=doses_only)
 
 
 def result_frame(result: xr.Dataset) -> pd.DataFrame:

@@ -13,8 +13,9 @@ import numpy as np
 from mir21sim import __version__
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import InputError
 from mir21sim.simulation.options import Options
-from mir21sim.simulation.plan import Plan
+from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.translate import Translated
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.settings import Settings
@@ -117,14 +118,23 @@ def _packed(values: FloatArray) -> str:
 
 
 def _unpacked(text: str) -> FloatArray:
-    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(float)
+    """Return the array that ``_packed`` wrote."""
+    try:
+        values = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8")
+    except ValueError as error:
+        raise InputError(
+            f"The numbers of the cells in the result are damaged ({error})."
+        ) from error
+    if not (values.size and np.isfinite(values).all()):
+        raise InputError("The numbers of the cells in the result are not finite.")
+    return values.astype(float)
 
 
 def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
     """Return the plan and options that a provenance record was made from."""
     plan = Plan(
         treatment=Treatment.from_record(record),
-        times_h=np.array(record["times_h"], dtype=float),
+        times_h=checked_times(record["times_h"]),
         over={
             name: (np.array(entry["values"], dtype=float), entry["unit"])
             for name, entry in record["over"].items()

@@ -1,23 +1,28 @@
 """Run a result again from its own file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from mir21sim.compiler import load as library
-from mir21sim.errors import ModelError
+from mir21sim.errors import InputError, ModelError
 from mir21sim.model import files as model_files
 from mir21sim.simulation import dataset as results
+from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.provenance import plan_from
 from mir21sim.simulation.run import execute
+
+LONGEST_RUN_S = 600.0
+"""Time that a run of a file may take, which may be a stranger's, s."""
 
 
 def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
     """Repeat the run or sweep that a result file holds, from the record in the file.
 
     The model's texts, context, doses, tolerances and method are all in the file;
-    nothing else is read.
+    nothing else is read. A run takes 10 minutes at most, whatever the file says.
 
     Returns
     -------
@@ -28,7 +33,8 @@ def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
     Raises
     ------
     InputError
-        When the file is missing, damaged or has no provenance.
+        When the file is missing or damaged, or its provenance is missing or not as
+        this package writes it.
     """
     old = results.read(path)
     record = results.provenance(old)
@@ -43,8 +49,26 @@ def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
             "changed."
         )
     plan, options = plan_from(record)
+    _check_shape(path, old, plan)
+    options = replace(options, timeout=min(options.timeout, LONGEST_RUN_S))
     new = execute(model, plan, options, record["kind"]).dataset
     return new, largest_difference(old, new, plan.observe)
+
+
+def _check_shape(path: str | Path, old: xr.Dataset, plan: Plan) -> None:
+    """Stop where the record asks for more or other numbers than the file holds."""
+    asked = {results.variable_name(n): v.size for n, (v, _) in plan.over.items()}
+    asked |= {"time": plan.times_h.size}
+    if plan.cells:
+        asked["cell"] = next(iter(plan.cells.values())).size
+    held = {str(n): size for n, size in old.sizes.items()}
+    wrong = [n for n in (*asked, *held) if asked.get(n) != held.get(n)]
+    wrong += [n for n in plan.observe if results.variable_name(n) not in old]
+    if wrong:
+        raise InputError(
+            f"`{path}`: the provenance does not fit the numbers in the file (look at "
+            f"{', '.join(f'`{n}`' for n in wrong[:5])}): the file was changed."
+        )
 
 
 def largest_difference(
@@ -53,7 +77,8 @@ def largest_difference(
     """Return the largest relative difference of any quantity between two results."""
     worst = 0.0
     for name in names:
-        a, b = old[name].values, new[name].values
+        kept = results.variable_name(name)
+        a, b = old[kept].values, new[kept].values
         if not np.array_equal(np.isnan(a), np.isnan(b)):
             return float("inf")
         scale = np.abs(a) + 1e-12 * np.nanmax(np.abs(a), initial=0.0)
