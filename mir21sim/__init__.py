@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         simulate_population as simulate_population,
     )
     from mir21sim.simulation.rerun import rerun as rerun
+    from mir21sim.simulation.sensitivity import sensitivities as sensitivities
     from mir21sim.simulation.simulate import simulate as simulate
     from mir21sim.simulation.sweep import sweep as sweep
     from mir21sim.validation.verify import verify as verify
@@ -73,6 +74,7 @@ _HOMES = {
     "rerun": "simulation.rerun",
     "run_assays": "assays.assay",
     "save_archive": "simulation.omex",
+    "sensitivities": "simulation.sensitivity",
     "simulate": "simulation.simulate",
     "simulate_population": "simulation.population",
     "sweep": "simulation.sweep",

@@ -21,6 +21,7 @@ from mir21sim.cli.models import models
 from mir21sim.cli.output import EXIT_FAILED_RUN, EXIT_INPUT, EXIT_INTERRUPTED
 from mir21sim.cli.population import population
 from mir21sim.cli.rerun import rerun
+from mir21sim.cli.sensitivities import sensitivities
 from mir21sim.cli.simulate import simulate
 from mir21sim.cli.sources import sources
 from mir21sim.cli.study import study_app
@@ -67,6 +68,7 @@ for _command in (  # in the order in which `--help` lists them
     population,
     combine,
     compare,
+    sensitivities,
     lint,
     validate,
     sources,

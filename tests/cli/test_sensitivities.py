@@ -1,0 +1,41 @@
+"""``mir21sim sensitivities``: table, files, pictures, bad input."""
+
+import pytest
+import support
+import xarray as xr
+
+RUN = ("sensitivities", "earm_1_3", "--end", "1h", "--by", "kc1,kf1", "--rtol", "1e-4")
+
+
+def test_the_command_prints_a_table_and_writes_files(tmp_path, capsys):
+    file, bars, heat = (tmp_path / n for n in ("s.nc", "bars.png", "heat.png"))
+    code = support.run_cli(
+        *RUN, "--of", "final(CASP8_active)", "--of", "CASP8_active", "-o", str(file),
+        "--plot", str(bars), "--plot-over-time", str(heat),
+    )  # fmt: skip
+    assert code == 0
+    assert "final(CASP8_active) = " in capsys.readouterr().out
+    assert bars.stat().st_size > 5000
+    assert heat.stat().st_size > 5000
+    with xr.open_dataset(file) as result:
+        assert result.sizes["number"] == 2
+        assert result.attrs["derivatives"] == "tangents"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--of", "peek(A)"), "Unknown feature `peek`"),
+        (("--of", "final(CASP8_activ)"), "CASP8_active"),
+        (("--of", "CASP8_active", "--top", "0"), "--top must be 1 or more, got 0."),
+        (
+            ("--of", "final(CASP8_active)", "--plot-over-time", "x.png"),
+            "--plot-over-time draws a quantity",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(options, sentence, capsys):
+    assert support.run_cli(*RUN, *options) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert len(err.strip().splitlines()) == 1
