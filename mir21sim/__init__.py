@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mir21sim.analysis.cell_death import fraction_dead as fraction_dead
     from mir21sim.analysis.cell_death import kill_curve as kill_curve
     from mir21sim.analysis.curves import compare as compare
+    from mir21sim.analysis.export import export as export
+    from mir21sim.analysis.export import save as save
     from mir21sim.analysis.plots import plot_curves as plot_curves
     from mir21sim.analysis.plots import plot_dose_response as plot_dose_response
     from mir21sim.analysis.plots import plot_overlay as plot_overlay
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from mir21sim.compiler.load import load as load
     from mir21sim.compiler.model import CompiledModel as CompiledModel
     from mir21sim.errors import Mir21simError as Mir21simError
+    from mir21sim.model.catalogue import contexts as contexts
+    from mir21sim.model.catalogue import models as models
+    from mir21sim.simulation.dataset import read as open  # noqa: A004, F401
     from mir21sim.simulation.doses import Dose as Dose
     from mir21sim.simulation.doses import Protocol as Protocol
     from mir21sim.simulation.omex import save_archive as save_archive
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from mir21sim.simulation.sensitivity import sensitivities as sensitivities
     from mir21sim.simulation.simulate import simulate as simulate
     from mir21sim.simulation.sweep import sweep as sweep
+    from mir21sim.simulation.treatment import Treatment as Treatment
     from mir21sim.validation.verify import verify as verify
 
 __version__ = "0.2.0"
@@ -59,13 +65,18 @@ _HOMES = {
     "Population": "simulation.population",
     "Protocol": "simulation.doses",
     "Sample": "assays.experiment",
+    "Treatment": "simulation.treatment",
     "WesternBlot": "assays.western",
     "compare": "analysis.curves",
+    "contexts": "model.catalogue",
     "death_times": "analysis.cell_death",
     "dose_series": "assays.experiment",
+    "export": "analysis.export",
     "fraction_dead": "analysis.cell_death",
     "kill_curve": "analysis.cell_death",
     "load": "compiler.load",
+    "models": "model.catalogue",
+    "open": "simulation.dataset:read",
     "plot_curves": "analysis.plots",
     "plot_dose_response": "analysis.plots",
     "plot_overlay": "analysis.plots",
@@ -73,6 +84,7 @@ _HOMES = {
     "plot_sweep": "analysis.plots",
     "rerun": "simulation.rerun",
     "run_assays": "assays.assay",
+    "save": "analysis.export",
     "save_archive": "simulation.omex",
     "sensitivities": "simulation.sensitivity",
     "simulate": "simulation.simulate",
@@ -80,7 +92,9 @@ _HOMES = {
     "sweep": "simulation.sweep",
     "verify": "validation.verify",
 }
-"""Public name → module; imported on first use, so that ``import mir21sim`` is quick."""
+"""Public name → module, with another name there after a colon.
+
+Modules are imported on first use, so that ``import mir21sim`` is quick."""
 
 __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - all entries are strings
 
@@ -88,7 +102,8 @@ __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - all entries are st
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mir21sim' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mir21sim.{_HOMES[name]}"), name)
+    module, _, own = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(f"mir21sim.{module}"), own or name)
 
 
 def __dir__() -> list[str]:

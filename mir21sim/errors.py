@@ -122,13 +122,60 @@ _MESSAGES = {
 }
 
 
+def plain(name: str) -> str:
+    """Return a name without case, spaces and signs, Greek letters spelled out.
+
+    Examples
+    --------
+    >>> plain("anti-miR-21"), plain("TNF-α")
+    ('antimir21', 'tnfalpha')
+    """
+    spelled = "".join(_GREEK.get(letter, letter) for letter in name.casefold())
+    return "".join(letter for letter in spelled if letter.isalnum())
+
+
+_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "κ": "kappa", "µ": "u", "μ": "u"}
+_SHORT = {"caspase": "casp", "procasp": "casp", "interleukin": "il"}
+_NEAR = 0.6
+
+
+def nearest(name: str, known: Iterable[str], n: int = 10) -> list[str]:
+    """Return the most similar names, the nearest first."""
+    wanted = _shortened(name)
+
+    def distance(candidate: str) -> tuple[float, int]:
+        return -_similarity(wanted, _shortened(candidate)), len(candidate)
+
+    return sorted(known, key=distance)[:n]
+
+
+def _shortened(name: str) -> str:
+    short = plain(name)
+    for long, brief in _SHORT.items():
+        short = short.replace(long, brief)
+    return short
+
+
+def _similarity(a: str, b: str) -> float:
+    """Return the likeness of two plain names, 0 to 1."""
+    if a == b:
+        return 1.0
+    ratio = difflib.SequenceMatcher(None, a, b).ratio()
+    if len(a) < 3 or a not in b:
+        return ratio
+    return max(ratio, 0.85 if b.startswith(a) else 0.8)
+
+
 def hint(name: str, known: Sequence[str], limit: int = 40) -> str:
-    """Return 'Did you mean …?' where a name is near, and the list of all names."""
-    lower = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
-    text = f"Did you mean `{lower[near[0]]}`? " if near else ""
+    """Return 'Did you mean …?' where a name is near, and the names that exist.
+
+    Of more than `limit` names, the ten nearest are listed.
+    """
     if not known:
-        return text + "There are none."
-    listed = ", ".join(known[:limit])
-    more = f" and {len(known) - limit} more" if len(known) > limit else ""
-    return f"{text}Known: {listed}{more}."
+        return "There are none."
+    near = nearest(name, known)
+    likeness = _similarity(_shortened(name), _shortened(near[0]))
+    text = f"Did you mean `{near[0]}`? " if likeness >= _NEAR else ""
+    if len(known) <= limit:
+        return f"{text}Known: {', '.join(known)}."
+    return f"{text}Nearest of {len(known)} names: {', '.join(near)}."

@@ -3,15 +3,14 @@
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mir21sim import units
 from mir21sim.compiler import conservation
 from mir21sim.model import files as model_files
 from mir21sim.model import metadata, read
 from mir21sim.model.expressions import text
 from mir21sim.model.network import Event
-from mir21sim.model.sources import SourcedNumber
+from mir21sim.model.numbers import source_rows as source_rows
 
 if TYPE_CHECKING:
     from mir21sim.model.network import Network
@@ -95,36 +94,6 @@ def conserved_text(network: "Network") -> list[str]:
 
 
 SOURCE_COLUMNS = ("id", "value", "unit", "status", "source", "note", "from")
-
-
-def source_rows(files: model_files.ModelFiles) -> list[dict[str, Any]]:
-    """Return every number of a model with its source, the context's in their place.
-
-    ``from`` says where a number stands: the context or the model.
-    """
-    network, _ = read.understand(files)
-    table = metadata.parameter_table(files)
-    overrides = metadata.context_table(files)
-    numbers = {p.id: (p.value, p.unit) for p in network.parameters if p.constant}
-    numbers |= {c.id: (c.size, c.unit) for c in network.compartments}
-    plain = {
-        name: SourcedNumber(name, value, units.parts_text(unit), "none", "", "", 0)
-        for name, (value, unit) in numbers.items()
-        if value is not None
-    }
-    found = plain | table | overrides
-    return [
-        {
-            "id": row.id,
-            "value": row.value,
-            "unit": row.unit,
-            "status": row.status,
-            "source": row.source,
-            "note": row.note,
-            "from": files.context if name in overrides else files.name,
-        }
-        for name, row in found.items()
-    ]
 
 
 def source_text(files: model_files.ModelFiles) -> str:

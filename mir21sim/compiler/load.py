@@ -18,7 +18,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler import cache
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import ModelError, ModelWarning, hint
+from mir21sim.errors import InputError, ModelError, ModelWarning, hint
 from mir21sim.model import lint, sources, unit_check
 from mir21sim.model.files import BASE as BASE
 from mir21sim.model.files import ModelFiles as ModelFiles
@@ -85,6 +85,23 @@ def load(
     ('L', 'pR', 'L_pR')
     """
     return assemble(find(model, context), backend=backend, unit_policy=unit_policy)
+
+
+def loaded(model: CompiledModel | str | Path) -> CompiledModel:
+    """Return a model as it is, or load it by name or file.
+
+    Raises
+    ------
+    InputError
+        For any other object.
+    """
+    if isinstance(model, CompiledModel):
+        return model
+    if isinstance(model, (str, Path)):
+        return load(model)
+    raise InputError(
+        f"A model must come from `load`, or be a name or path, got {type(model)!r}."
+    )
 
 
 def assemble(

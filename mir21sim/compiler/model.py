@@ -9,18 +9,24 @@ import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler import cache
+from mir21sim.compiler.card import html_card, text_card
 from mir21sim.compiler.equations import Equations, equations
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import CodegenError, InputError, UnknownNameError
 from mir21sim.model.border import Border
+from mir21sim.model.files import ModelFiles
 from mir21sim.model.info import ModelInfo
 from mir21sim.model.network import Network
+from mir21sim.model.numbers import source_rows
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mir21sim.compiler.build_lane_kernels import LaneKernels
 
 
-@dataclass(frozen=True, eq=False)  # no slots: cached properties need a __dict__
+# No slots: cached properties need a __dict__.
+@dataclass(frozen=True, eq=False, repr=False)
 class CompiledModel:
     """One reaction network with its kernels, ready to integrate.
 
@@ -76,6 +82,21 @@ class CompiledModel:
                     f"`{label}` must have shape ({len(names)},), got {array.shape}."
                 )
             array.setflags(write=False)  # frozen must hold for the contents too
+
+    def __repr__(self) -> str:
+        return text_card(self)
+
+    def _repr_html_(self) -> str:
+        """Return the card that notebooks show."""
+        return html_card(self)
+
+    @property
+    def parameters(self) -> "pd.DataFrame":
+        """Every number with its unit, status, source and origin, by id."""
+        import pandas as pd  # most commands need no tables
+
+        files = ModelFiles(self.id, self.source, self.context)
+        return pd.DataFrame(source_rows(files)).set_index("id")
 
     @cached_property
     def equations(self) -> Equations:

@@ -14,7 +14,7 @@ Mode: TypeAlias = Literal["bolus", "infusion", "set"]
 Clock: TypeAlias = Literal["", "s", "h", "mixed", "own"]
 
 _DOSE = re.compile(
-    r"\s*(?P<target>[A-Za-z_]\w*)\s*=\s*(?P<amount>[^@]+?)\s*@\s*(?P<time>[^/:]+?)\s*"
+    r"\s*(?P<target>[^=@\s][^=@]*?)\s*=\s*(?P<amount>[^@]+?)\s*@\s*(?P<time>[^/:]+?)\s*"
     r"(?::\s*(?P<duration>[^/]+?)\s*)?(?:/\s*(?P<every>.+?)\s*x\s*(?P<count>\d+)\s*)?"
 )
 _FORM = "NAME=AMOUNT UNIT@TIME, with optional :DURATION and /EVERYxN"

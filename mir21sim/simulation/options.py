@@ -4,6 +4,7 @@ import math
 import os
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ class Options:
     n_jobs : threads over runs; None: one per core for the batch solver, else 1, as
         SciPy's solvers hold Python's lock and gain nothing from more
     executor : any ``concurrent.futures`` executor, instead of own threads: a process
-        pool, or ``client.get_executor()`` of dask.distributed
+        pool, or a client of dask.distributed
     progress : called with (runs finished, runs in all)
     """
 
@@ -100,7 +101,25 @@ class Options:
             n_jobs = os.cpu_count() or 1 if is_batch(settings.method) else 1
         if n_jobs < 1:
             raise InputError(f"`n_jobs` must be 1 or more, got {n_jobs}.")
-        return Workers(min(n_jobs, max(1, n_run)), self.executor, self.progress)
+        return Workers(min(n_jobs, max(1, n_run)), self._executor(), self.progress)
+
+    def _executor(self) -> Executor | None:
+        """Return the executor, of a client of dask.distributed its own.
+
+        Raises
+        ------
+        InputError
+            For an object that runs nothing.
+        """
+        given: Any = self.executor
+        if hasattr(given, "get_executor"):
+            return cast("Executor", given.get_executor())
+        if given is not None and not hasattr(given, "submit"):
+            raise InputError(
+                "`executor` must be a concurrent.futures executor or a client of "
+                f"dask.distributed, got {given!r:.80}."
+            )
+        return self.executor
 
 
 def absolute_tolerances(

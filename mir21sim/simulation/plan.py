@@ -10,6 +10,11 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.doses import DosesLike, Protocol
+from mir21sim.simulation.names import (
+    canonical,
+    canonical_names,
+    canonical_treatment,
+)
 from mir21sim.simulation.outputs import default_outputs
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.units import SECONDS_PER_HOUR
@@ -68,13 +73,15 @@ class Plan:
         cells: Mapping[str, FloatArray] | None = None,
     ) -> "Plan":
         """Return a plan that observes the model's default outputs if none is named."""
-        over = over or {}
+        over = {canonical(model, n): values for n, values in (over or {}).items()}
+        treatment = canonical_treatment(model, treatment)
         if isinstance(observe, str):
             observe = [observe]
         kept = observe or [n for n in default_outputs(model) if n not in over]
         doses = Protocol(treatment.doses).within(model.border).doses
         treatment = replace(treatment, doses=doses)
-        return cls(treatment, times_h, tuple(kept), over, cells or {})
+        names = canonical_names(model, kept)
+        return cls(treatment, times_h, names, over, cells or {})
 
 
 def doses_or_default(
@@ -88,7 +95,8 @@ def doses_or_default(
     if doses is not None:
         return Protocol.of(doses)
     own = Protocol.of(model.info.doses)
-    swept = {n for n in over if n in model.info.inputs or n in own.targets()}
+    names = canonical_names(model, over)
+    swept = {n for n in names if n in model.info.inputs or n in own.targets()}
     if not swept:
         return own
     return Protocol(tuple(dose for dose in own.doses if dose.target in swept))

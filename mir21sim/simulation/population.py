@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from mir21sim._typing import FloatArray
+from mir21sim.compiler.load import loaded
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.simulation.axes import SweptValues, axis_values
@@ -254,7 +255,7 @@ def resting_amounts(model: CompiledModel) -> FloatArray:
 
 
 def simulate_population(
-    model: CompiledModel,
+    model: CompiledModel | str,
     cells: Population | Mapping[str, FloatArray],
     end: float | str | None = None,
     *,
@@ -283,6 +284,7 @@ def simulate_population(
     -------
     Dataset with the dimensions ``cell``, the names of `over`, and ``time`` (h)
     """
+    model = loaded(model)
     axes = {name: axis_values(name, values) for name, values in (over or {}).items()}
     treatment = Treatment.of(
         doses_or_default(model, doses, axes),

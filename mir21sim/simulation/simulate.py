@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy.typing as npt
 import xarray as xr
 
+from mir21sim.compiler.load import loaded
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelWarning, SolverError, SolverStatus
 from mir21sim.simulation.doses import DosesLike
@@ -20,7 +21,7 @@ from mir21sim.simulation.treatment import Treatment
 
 
 def simulate(
-    model: CompiledModel,
+    model: CompiledModel | str,
     end: float | str | None = None,
     *,
     start: float | str = 0.0,
@@ -42,7 +43,7 @@ def simulate(
 
     Parameters
     ----------
-    model : from ``load``
+    model : from ``load``, or the name of a shipped model
     start, end : h, or text such as ``"30 min"``; the end is the model's default
     points : number of equally spaced output times; a peak is the largest of them: the
         default misses up to a tenth of the sharpest spikes of caspase-3 in 48 h
@@ -81,6 +82,7 @@ def simulate(
     >>> bool(result["L"][-1] < result["L"][0])  # the receptor takes up ligand
     True
     """
+    model = loaded(model)
     treatment = Treatment.of(
         doses_or_default(model, doses),
         parameters=parameters,
@@ -99,7 +101,7 @@ def simulate(
         raise SolverError(
             f"{model.id}: {done.messages[0]}", status, t=float(done.t_end[0])
         )
-    _warn_of_dead_initials(model, initials or {}, done)
+    _warn_of_dead_initials(model, plan.treatment.initials, done)
     return done.dataset
 
 

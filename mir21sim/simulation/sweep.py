@@ -11,6 +11,7 @@ import xarray as xr
 
 from mir21sim import files
 from mir21sim._typing import FloatArray
+from mir21sim.compiler.load import loaded
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import (
     FailedRunsWarning,
@@ -34,7 +35,7 @@ from mir21sim.simulation.treatment import Treatment
 
 
 def sweep(
-    model: CompiledModel,
+    model: CompiledModel | str,
     over: Mapping[str, SweptValues],
     end: float | str | None = None,
     *,
@@ -99,6 +100,7 @@ def sweep(
         raise UnknownNameError("on_failure", on_failure, ("mask", "raise"))
     if not over:
         raise InputError("`over` must name one quantity to sweep or more, got none.")
+    model = loaded(model)
     treatment = Treatment.of(
         doses_or_default(model, doses, over),
         parameters=parameters,

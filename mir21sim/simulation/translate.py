@@ -212,7 +212,8 @@ def dose_input(model: CompiledModel, name: str) -> Input:
     if name in model.info.inputs:
         return model.info.inputs[name]
     if name not in model.state_names:
-        known = unique((*model.info.inputs, *model.state_names))
+        aliases = (a for entry in model.info.inputs.values() for a in entry.aliases)
+        known = unique((*model.info.inputs, *aliases, *model.state_names))
         raise UnknownNameError("dose target", name, known)
     return Input(species=name, label=name, unit="" if model.border.is_guest else "nM")
 

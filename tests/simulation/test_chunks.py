@@ -499,7 +499,7 @@ def main():
                 killed.append(next(iter(client.run(os.getpid).values())))
                 os.kill(killed[0], signal.SIGKILL)
         made = ms.sweep(model, over, options=ms.Options(
-            executor=client.get_executor(), progress=kill_one), **call)
+            executor=client, progress=kill_one), **call)
     same = np.array_equal(made.CASP3_active.values, whole.CASP3_active.values)
     print("RESULT", len(killed), same, counts[-1], len(counts) == len(set(counts)))
 

@@ -1,0 +1,58 @@
+"""A model in a few lines: as text, and as HTML for notebooks."""
+
+import html
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mir21sim.compiler.model import CompiledModel
+
+MOST_NAMES = 8
+"""Names that a line lists before it counts the others."""
+
+
+def card_rows(model: "CompiledModel") -> dict[str, str]:
+    """Return size, inputs, observables, protocol and cell line of a model."""
+    info = model.info
+    return {
+        "cell line": model.context or "base",
+        "size": f"{len(model.state_names)} states, {len(model.rate_names)} reactions, "
+        f"{len(model.param_names)} parameters",
+        "inputs": _listed(tuple(info.inputs)),
+        "observables": _listed(tuple(info.observables)),
+        "protocol": f"{', '.join(info.doses) or 'no dose'}; to {info.end_h:g} "
+        f"{model.border.time_unit}",
+    }
+
+
+def text_card(model: "CompiledModel") -> str:
+    """Return the card as text, at most 88 columns wide."""
+    rows = [f"  {key:12s} {value}" for key, value in card_rows(model).items()]
+    return "\n".join([f"<CompiledModel {model.id}>", *rows])
+
+
+def html_card(model: "CompiledModel") -> str:
+    """Return the card as an HTML table."""
+    title = html.escape(model.info.title or model.id)
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for key, value in card_rows(model).items()
+    )
+    return (
+        f"<div><b>{html.escape(model.id)}</b> {title if title != model.id else ''}"
+        f"<table>{rows}</table></div>"
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return the first names, and the number of the others."""
+    if not names:
+        return "none"
+    text, shown = "", 0
+    for name in names[:MOST_NAMES]:
+        if text and len(text) + len(name) > 48:
+            break
+        text += f", {name}" if text else name
+        shown += 1
+    left = len(names) - shown
+    return f"{text} and {left} more" if left else text
