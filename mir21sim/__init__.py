@@ -31,11 +31,19 @@ if TYPE_CHECKING:
     from mir21sim.compiler.load import load as load
     from mir21sim.compiler.model import CompiledModel as CompiledModel
     from mir21sim.errors import Mir21simError as Mir21simError
+    from mir21sim.estimation.build import Problem as Problem
+    from mir21sim.estimation.fit import fit as fit
+    from mir21sim.estimation.petab_read import read_petab as read_petab
+    from mir21sim.estimation.profiles import profiles as profiles
+    from mir21sim.estimation.sampling import laplace as laplace
+    from mir21sim.estimation.sampling import mcmc as mcmc
     from mir21sim.model.catalogue import contexts as contexts
     from mir21sim.model.catalogue import models as models
     from mir21sim.simulation.dataset import read as open  # noqa: A004, F401
     from mir21sim.simulation.doses import Dose as Dose
     from mir21sim.simulation.doses import Protocol as Protocol
+    from mir21sim.simulation.ensemble import Ensemble as Ensemble
+    from mir21sim.simulation.ensemble import bands as bands
     from mir21sim.simulation.omex import save_archive as save_archive
     from mir21sim.simulation.options import Options as Options
     from mir21sim.simulation.perturbations import Perturbations as Perturbations
@@ -55,6 +63,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "CompiledModel": "compiler.model",
     "Dose": "simulation.doses",
+    "Ensemble": "simulation.ensemble",
     "Experiment": "assays.experiment",
     "FlowCytometry": "assays.flow",
     "LuciferaseAssay": "assays.luciferase",
@@ -63,18 +72,23 @@ _HOMES = {
     "Perturbations": "simulation.perturbations",
     "PlateAssay": "assays.plate",
     "Population": "simulation.population",
+    "Problem": "estimation.build",
     "Protocol": "simulation.doses",
     "Sample": "assays.experiment",
     "Treatment": "simulation.treatment",
     "WesternBlot": "assays.western",
+    "bands": "simulation.ensemble",
     "compare": "analysis.curves",
     "contexts": "model.catalogue",
     "death_times": "analysis.cell_death",
     "dose_series": "assays.experiment",
     "export": "analysis.export",
+    "fit": "estimation.fit",
     "fraction_dead": "analysis.cell_death",
     "kill_curve": "analysis.cell_death",
+    "laplace": "estimation.sampling",
     "load": "compiler.load",
+    "mcmc": "estimation.sampling",
     "models": "model.catalogue",
     "open": "simulation.dataset:read",
     "plot_curves": "analysis.plots",
@@ -82,6 +96,8 @@ _HOMES = {
     "plot_overlay": "analysis.plots",
     "plot_population": "analysis.plots",
     "plot_sweep": "analysis.plots",
+    "profiles": "estimation.profiles",
+    "read_petab": "estimation.petab_read",
     "rerun": "simulation.rerun",
     "run_assays": "assays.assay",
     "save": "analysis.export",

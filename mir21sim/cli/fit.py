@@ -95,7 +95,7 @@ def fit_llh(
     from mir21sim.estimation.engine import Engine
     from mir21sim.estimation.objective import Objective
 
-    read = petab_read.read(problem)
+    read = petab_read.read_petab(problem)
     objective = Objective(read, Engine.of(read.model, rtol=rtol))
     fit, reason = objective.fit(read.nominal)
     if reason:
@@ -113,7 +113,7 @@ def fit_run(problem: ProblemArgument, options: FitOptions) -> None:
     """Fit a PEtab problem; write tables, pictures and an ensemble."""
     from mir21sim.estimation import petab_read
 
-    _fit(petab_read.read(problem), options)
+    _fit(petab_read.read_petab(problem), options)
 
 
 @fit_app.command("data")

@@ -53,6 +53,13 @@ class EvaluationLog:
             raise InputError(
                 f"`{path}` cannot be written: {error.strerror}."
             ) from error
+        try:
+            self._begin(header)
+        except InputError:
+            self.file.close()
+            raise
+
+    def _begin(self, header: str) -> None:
         self.file.seek(0)
         whole = self.file.read()
         if not whole:

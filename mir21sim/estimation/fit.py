@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -26,6 +26,10 @@ from mir21sim.estimation.evaluations import (
 )
 from mir21sim.estimation.objective import Evaluation, Objective
 from mir21sim.estimation.problem import FitProblem
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 OPTIMIZERS = ("fides", "scipy")
 
@@ -109,6 +113,36 @@ class FitResult:
     def n_same(self) -> int:
         """Number of starts that found the best optimum."""
         return sum(s.value - self.best.value < NEAR for s in self.starts)
+
+    def summary(self) -> str:
+        """Return the outcome in lines of text."""
+        from mir21sim.estimation import fit_report
+
+        return fit_report.summary(self)
+
+    def table(self) -> "pd.DataFrame":
+        """Return one row for each estimated parameter: value, width, bounds."""
+        from mir21sim.estimation import fit_report
+
+        return fit_report.parameter_table(self)
+
+    def plot_waterfall(self) -> "Figure":
+        """Draw the objective of every start, in ascending order."""
+        from mir21sim.estimation import fit_plots
+
+        return fit_plots.plot_waterfall(self)
+
+    def plot_parameters(self) -> "Figure":
+        """Draw the values of all starts within their bounds."""
+        from mir21sim.estimation import fit_plots
+
+        return fit_plots.plot_parameters(self)
+
+    def plot_fit(self) -> "Figure":
+        """Draw the fitted curves over the data."""
+        from mir21sim.estimation import fit_plots
+
+        return fit_plots.plot_fit(self)
 
     def covariance(self) -> FloatArray:
         """Return the covariance of the parameters on their scales, by Laplace.

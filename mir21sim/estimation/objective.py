@@ -80,6 +80,10 @@ class Objective:
         """Return the objective at values on the scales of the parameters."""
         self.n_calls += 1
         x = np.asarray(x, float)
+        theta = self.problem.natural(x)
+        if not np.isfinite(theta).all():
+            name = self.problem.names[int(np.flatnonzero(~np.isfinite(theta))[0])]
+            return self._failed(f"`{name}` is not a finite number", slopes=slopes)
         fit, reason = self.fit(x, slopes=slopes)
         value = float(np.sum(fit.nll))
         if not reason and not np.isfinite(value):

@@ -29,7 +29,7 @@ def check(
     number = petab_read.version(path)
     findings = _lint_v1(path) if number == 1 else _lint_v2(path)
     try:
-        problem = petab_read.read(path, backend)  # type: ignore[arg-type]
+        problem = petab_read.read_petab(path, backend)  # type: ignore[arg-type]
         objective = Objective(problem, Engine.of(problem.model))
     except Mir21simError as error:
         return None, [*findings, Finding("error", str(error))]

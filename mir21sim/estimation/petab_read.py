@@ -9,7 +9,7 @@ from mir21sim.estimation.problem import FitProblem
 EXTRA = "the package `petab` (pip install 'mir21sim[petab]')"
 
 
-def read(path: str | Path, backend: cache.Backend = "numba") -> FitProblem:
+def read_petab(path: str | Path, backend: cache.Backend = "numba") -> FitProblem:
     """Read a PEtab problem from its YAML file.
 
     Raises

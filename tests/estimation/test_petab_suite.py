@@ -53,7 +53,7 @@ def read(case, cases):
     backend = "numba" if case in COMPILED else "numpy"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        problem = petab_read.read(folder / f"_{number}.yaml", backend)
+        problem = petab_read.read_petab(folder / f"_{number}.yaml", backend)
     solution = yaml.safe_load((folder / f"_{number}_solution.yaml").read_text())
     with (folder / solution["simulation_files"][0]).open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
@@ -114,7 +114,7 @@ def test_objective_of_a_benchmark(name, tmp_path, request):
     wanted = float(rows[name]["llh (roadrunner 2.10.0, our evaluation)"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        problem = petab_read.read(folder / name / f"{name}.yaml")
+        problem = petab_read.read_petab(folder / name / f"{name}.yaml")
     objective = Objective(problem, Engine.of(problem.model, rtol=1e-8), priors=False)
     fit, reason = objective.fit(problem.nominal)
     assert not reason
