@@ -157,6 +157,51 @@ def one_run(model, doses):
     }
 
 
+def overhead(model, doses):
+    """Return the time of whole calls beside that of their compiled driver, as a ratio.
+
+    Warm, Rodas5P at rtol 1e-3, one thread; the driver is timed inside the same calls.
+    """
+    from mir21sim.solvers.batch import integrate as batch
+
+    drive, spent = batch.drive, []
+
+    def timed(*arguments):
+        start = time.perf_counter()
+        drive(*arguments)
+        spent.append(time.perf_counter() - start)
+
+    options = ms.Options(method="Rodas5P", rtol=1e-3, n_jobs=1)
+    given = {"doses": doses, "options": options}
+    swept = {"anti_miR21": np.linspace(0.0, 100.0, 16)}
+    cells = {model.state_names[0]: model.y0[0] * np.linspace(0.9, 1.1, 16)}
+    calls = {
+        "simulate": lambda: ms.simulate(model, 48.0, **given),
+        "sweep of 16": lambda: ms.sweep(model, swept, 48.0, **given),
+        "population of 16": lambda: ms.simulate_population(model, cells, 48.0, **given),
+    }
+    batch.drive = timed
+    try:
+        for label, call in calls.items():
+            call()
+            rows = []
+            for _ in range(30):
+                spent.clear()
+                start = time.perf_counter()
+                call()
+                rows.append((time.perf_counter() - start, sum(spent)))
+            whole, inside = (1e3 * np.median(rows, axis=0)).tolist()
+            yield {
+                "case": f"overhead of {label}",
+                "call_ms": round(whole, 2),
+                "integration_ms": round(inside, 2),
+                "ratio": round(whole / inside, 2),
+                "over_1.3_ms": round(whole - 1.3 * inside, 2),
+            }
+    finally:
+        batch.drive = drive
+
+
 def machine():
     """Return what the numbers were measured on."""
     versions = {p: importlib.metadata.version(p) for p in ("numpy", "scipy", "numba")}
@@ -188,6 +233,8 @@ def main():
             model = ms.load("mir21_apoptosis")
             for label, doses in PROTOCOLS.items():
                 write({"case": f"one run, {label}", **one_run(model, doses)})
+            for line in overhead(model, PROTOCOLS["TRAIL"]):
+                write(line)
         for name, context, end_h in CASES:
             if arguments.models and name not in arguments.models:
                 continue
