@@ -12,9 +12,16 @@ if TYPE_CHECKING:
     from mir21sim.analysis.cell_death import death_times as death_times
     from mir21sim.analysis.cell_death import fraction_dead as fraction_dead
     from mir21sim.analysis.cell_death import kill_curve as kill_curve
+    from mir21sim.analysis.combination import combination as combination
+    from mir21sim.analysis.combination_plot import plot_combination as plot_combination
     from mir21sim.analysis.curves import compare as compare
+    from mir21sim.analysis.dish import dish as dish
+    from mir21sim.analysis.dish import resample as resample
+    from mir21sim.analysis.dish_plot import plot_dish as plot_dish
     from mir21sim.analysis.export import export as export
     from mir21sim.analysis.export import save as save
+    from mir21sim.analysis.exposure import exposure as exposure
+    from mir21sim.analysis.exposure import plot_exposure as plot_exposure
     from mir21sim.analysis.plots import plot_curves as plot_curves
     from mir21sim.analysis.plots import plot_dose_response as plot_dose_response
     from mir21sim.analysis.plots import plot_overlay as plot_overlay
@@ -78,12 +85,15 @@ _HOMES = {
     "Treatment": "simulation.treatment",
     "WesternBlot": "assays.western",
     "bands": "simulation.ensemble",
+    "combination": "analysis.combination",
     "compare": "analysis.curves",
     "contexts": "model.catalogue",
     "death_times": "analysis.cell_death",
+    "dish": "analysis.dish",
     "dose_series": "assays.experiment",
     "export": "analysis.export",
     "fit": "estimation.fit",
+    "exposure": "analysis.exposure",
     "fraction_dead": "analysis.cell_death",
     "kill_curve": "analysis.cell_death",
     "laplace": "estimation.sampling",
@@ -91,14 +101,18 @@ _HOMES = {
     "mcmc": "estimation.sampling",
     "models": "model.catalogue",
     "open": "simulation.dataset:read",
+    "plot_combination": "analysis.combination_plot",
     "plot_curves": "analysis.plots",
+    "plot_dish": "analysis.dish_plot",
     "plot_dose_response": "analysis.plots",
+    "plot_exposure": "analysis.exposure",
     "plot_overlay": "analysis.plots",
     "plot_population": "analysis.plots",
     "plot_sweep": "analysis.plots",
     "profiles": "estimation.profiles",
     "read_petab": "estimation.petab_read",
     "rerun": "simulation.rerun",
+    "resample": "analysis.dish",
     "run_assays": "assays.assay",
     "save": "analysis.export",
     "save_archive": "simulation.omex",

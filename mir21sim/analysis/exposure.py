@@ -39,7 +39,7 @@ class Exposure:
     largest_at_h : t_max
     area : AUC from the first to the last time, unit of the curve times h
     half_life_h : terminal half-life; NaN where the curve does not decline
-        exponentially at its end
+        exponentially, by half or more, at its end
     """
 
     largest: float
@@ -97,8 +97,8 @@ def _half_life(t: FloatArray, c: FloatArray) -> float:
         x, y = t[first:], np.log(c[first:])
         slope, level = np.polyfit(x, y, 1)
         spread = float(((y - y.mean()) ** 2).sum())
-        if slope >= 0 or spread == 0:
-            continue
+        if slope >= 0 or spread == 0 or -slope * (x[-1] - x[0]) < math.log(2.0):
+            continue  # rises, or falls by less than half: no half-life is seen
         n = len(x)
         left = float(((y - level - slope * x) ** 2).sum()) / spread
         adjusted = 1.0 - left * (n - 1) / (n - 2)

@@ -15,6 +15,7 @@ from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
 from mir21sim.cli.doctor import doctor
 from mir21sim.cli.export import export
+from mir21sim.cli.exposure import exposure
 from mir21sim.cli.fit import fit_app
 from mir21sim.cli.info import info
 from mir21sim.cli.lint import lint
@@ -68,6 +69,7 @@ for _command in (  # in the order in which `--help` lists them
     sweep,
     population,
     combine,
+    exposure,
     compare,
     export,
     sensitivities,

@@ -67,8 +67,9 @@ def _has_dish(model: "CompiledModel", swept: list[str]) -> bool:
     from mir21sim.analysis.cell_death import death_quantity
     from mir21sim.analysis.dish import activity_quantities
     from mir21sim.errors import InputError
+    from mir21sim.simulation.varied import varied
 
-    if not model.info.genes or any(name not in model.info.inputs for name in swept):
+    if not varied(model) or any(name not in model.info.inputs for name in swept):
         return False
     try:
         death_quantity(model)
@@ -78,9 +79,14 @@ def _has_dish(model: "CompiledModel", swept: list[str]) -> bool:
     return True
 
 
-def print_outcome(result: "xr.Dataset", death: str) -> None:
-    """Print when the average cell dies, or how many cells are dead."""
+def print_outcome(result: "xr.Dataset", death: str | None = None) -> None:
+    """Print when the average cell dies, or how many cells are dead.
+
+    By the quantity given, or the first quantity of death that the result holds.
+    """
+    from mir21sim.analysis.cell_death import DEATHS
     from mir21sim.analysis.outcome import outcome_lines
 
+    death = death or next((name for name in DEATHS if name in result), "")
     for line in outcome_lines(result, death):
         typer.echo(line)

@@ -2,6 +2,7 @@
 
 import typer
 
+from mir21sim.cli.dish import print_outcome
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     ModelArgument,
@@ -32,5 +33,6 @@ def simulate(
         **run.arguments(),
     )
     typer.echo(result.attrs["summary"])
+    print_outcome(result)
     write_result(result, loaded, files.output, files.plot)
     print_end_values(result)

@@ -30,7 +30,9 @@ def test_uptake_then_loss():
     assert found.area == pytest.approx((1 - np.exp(-4.8)) / slow, rel=5e-3)
 
 
-@pytest.mark.parametrize("curve", [np.zeros(97), np.ones(97), TIMES])
+@pytest.mark.parametrize(
+    "curve", [np.zeros(97), np.ones(97), TIMES, np.exp(-0.01 * TIMES)]
+)
 def test_a_curve_that_does_not_decline_has_no_half_life(curve):
     assert np.isnan(exposure(TIMES, curve).half_life_h)
 
