@@ -6,7 +6,13 @@ from enum import IntEnum
 
 
 class Mir21simError(Exception):
-    """Base of all errors that mir21sim raises on purpose."""
+    """Base of all errors that mir21sim raises on purpose.
+
+    Long values in the text are shortened, see ``shortened``.
+    """
+
+    def __init__(self, text: str = "", *rest: object) -> None:
+        super().__init__(shortened(text), *rest)
 
 
 class InputError(Mir21simError, ValueError):
@@ -122,6 +128,28 @@ _MESSAGES = {
 }
 
 
+_LONGEST_VALUE = 200
+_LONGEST_TEXT = 4000
+
+
+def shortened(text: str) -> str:
+    """Return a message in which no value between backquotes is too long to read.
+
+    Examples
+    --------
+    >>> len(shortened("Unknown species `" + "x" * 300 + "`."))
+    140
+    """
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    parts = text.split("`")
+    for k in range(1, len(parts), 2):
+        if len(parts[k]) > _LONGEST_VALUE:
+            parts[k] = f"{parts[k][:80]}…{parts[k][-40:]}"
+    text = "`".join(parts)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
 def plain(name: str) -> str:
     """Return a name without case, spaces and signs, Greek letters spelled out.
 
@@ -150,7 +178,7 @@ def nearest(name: str, known: Iterable[str], n: int = 10) -> list[str]:
 
 
 def _shortened(name: str) -> str:
-    short = plain(name)
+    short = plain(name[:100])
     for long, brief in _SHORT.items():
         short = short.replace(long, brief)
     return short

@@ -9,9 +9,11 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mir21sim.errors import InputError
 
+_FORMULA = {*"=+-@", "\t", "\r"}
 _ABANDONED_S = 86_400.0
 """Age at which a temporary file is taken for one of a process that died."""
 
@@ -130,6 +132,28 @@ def slug(name: str) -> str:
     'TRAIL_10_ng-ml'
     """
     return re.sub(r"[^\w.+-]+", "-", name.replace(" ", "_"))
+
+
+def no_formula(value: Any) -> Any:
+    """Return a value, a text behind an apostrophe if a spreadsheet would compute it.
+
+    Examples
+    --------
+    >>> no_formula("=1+1"), no_formula("-5.1"), no_formula("TRAIL"), no_formula(-5.1)
+    ("'=1+1", '-5.1', 'TRAIL', -5.1)
+    """
+    if not isinstance(value, str) or value[:1] not in _FORMULA:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return "'" + value
+    return value
+
+
+def with_formula(text: str) -> str:
+    """Return the text that ``no_formula`` has put behind an apostrophe."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA else text
 
 
 def sealed(body: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Files are written in one move: whole, or not at all and with one sentence."""
 
+import csv
 import errno
 import os
 import subprocess
@@ -15,7 +16,7 @@ from mir21sim import files
 from mir21sim.analysis import plots, tables
 from mir21sim.assays import fcs, plate_map
 from mir21sim.assays.cytometer import Tube
-from mir21sim.errors import InputError
+from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.convert import convert
 from mir21sim.simulation import dataset, netcdf
 from mir21sim.simulation.omex import save_archive
@@ -146,6 +147,34 @@ def test_a_disk_that_is_full_half_way_is_one_sentence(writer, tmp_path, small_fi
         write()
     assert list(tmp_path.iterdir()) == []
     assert write().stat().st_size > 4096
+
+
+# ------------------------------------------------------------------- spreadsheets
+@pytest.mark.parametrize("text", ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1"])
+def test_no_text_of_a_table_is_a_formula(tmp_path, text):
+    frame = tables.records_frame([{text: text, "n": -1.5, "s": "-1.5"}])
+    path = tables.write_csv(frame, tmp_path / "a.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [[f"'{text}", "n", "s"], [f"'{text}", "-1.5", "-1.5"]]
+
+
+def test_a_plate_map_with_such_a_text_is_read_back_the_same(tmp_path):
+    wells = tuple(
+        plate_map.Well(row, column, "+TRAIL", 1.0)
+        for row in "ABCDEFGH"
+        for column in range(1, 13)
+    )
+    path = plate_map.write_plate_map(plate_map.PlateMap(wells), tmp_path / "a.csv")
+    assert ",'+TRAIL," in path.read_text()
+    assert plate_map.read_plate_map(path).wells == wells
+
+
+# ------------------------------------------------------------------------ messages
+def test_a_message_quotes_no_megabyte():
+    text = str(UnknownNameError("species", "x" * 10**6, ["A"]))
+    assert len(text) < 300
+    assert "xxx…xxx" in text
 
 
 # -------------------------------------------------------------------------- netCDF

@@ -169,6 +169,9 @@ def _fit_lines(features: xr.Dataset) -> list[str]:
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a table as CSV, in one move.
 
+    Texts that a spreadsheet would take for a formula get an apostrophe in front, which
+    spreadsheets do not show.
+
     Raises
     ------
     InputError
@@ -176,8 +179,17 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """
     path = Path(path)
     with files.writing(path) as part:
-        frame.to_csv(part, index=False)
+        _without_formulas(frame).to_csv(part, index=False)
     return path
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without texts that begin as formulas of spreadsheets do."""
+    safe = frame.rename(columns=files.no_formula)
+    for column in safe.select_dtypes(include=["object", "string", "category"]):
+        if safe[column].map(lambda v: v is not files.no_formula(v)).any():
+            safe[column] = safe[column].astype(object).map(files.no_formula)
+    return safe
 
 
 def death_text(

@@ -259,7 +259,7 @@ def _well(cells: Mapping[str, str], place: str) -> Well:
         ) from error
     if cells["dose"] and not (math.isfinite(dose) and dose >= 0):
         raise InputError(f"{place}: the dose must be finite, 0 or more, got {dose}.")
-    return Well(letter, int(number), cells["contents"], dose)
+    return Well(letter, int(number), files.with_formula(cells["contents"]), dose)
 
 
 def write_plate_map(plate: PlateMap, path: str | Path) -> Path:
@@ -273,5 +273,6 @@ def write_plate_map(plate: PlateMap, path: str | Path) -> Path:
         writer.writerow(MAP_COLUMNS)
         for well in plate.wells:
             dose = "" if math.isnan(well.dose) else repr(well.dose)
-            writer.writerow([well.row, well.column, well.contents, dose])
+            contents = files.no_formula(well.contents)
+            writer.writerow([well.row, well.column, contents, dose])
     return path

@@ -395,7 +395,10 @@ def save(found: Verification, path: str | Path) -> Path:
     ):
         table = csv.DictWriter(file, [field.name for field in fields(Check)])
         table.writeheader()
-        table.writerows(asdict(check) for check in found.checks)
+        table.writerows(
+            {key: files.no_formula(value) for key, value in asdict(check).items()}
+            for check in found.checks
+        )
     return path
 
 

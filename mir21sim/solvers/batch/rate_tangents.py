@@ -1,10 +1,10 @@
 """Tangents of dy/dt at one state: eight directions at a time, a lane each."""
 
-import numba
 import numpy as np
 from numba import types
 
 from mir21sim._typing import FloatArray
+from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_sensitivity_kernels import (
     KERNEL_TYPES,
     SensitivityKernels,
@@ -15,7 +15,7 @@ from mir21sim.solvers.batch.replay import F1, F2, I2, STRICT
 _K = KERNEL_TYPES
 
 
-@numba.njit(
+@machine_code.solver(
     types.void(
         _K["partials"], _K["linear"], _K["bend"], F1, F1, F2, F2, I2, types.int64,
         types.int64, types.int64, types.int64, F2,
