@@ -12,8 +12,8 @@ import mir21sim as ms
 from mir21sim.compiler import load as library
 from mir21sim.errors import SolverStatus
 from mir21sim.simulation.steady_state import resting_states
-from mir21sim.solvers.single import lsoda as at_once
-from mir21sim.solvers.single.reduction import Moving, moving_states, ties_of
+from mir21sim.solvers.single import lsoda
+from mir21sim.solvers.single.reduction import Reduction, moving_states, ties_of
 
 RTOL, ATOL = 1e-7, 1e-7
 TIMES = np.linspace(0.0, 8.0, 17)
@@ -212,7 +212,7 @@ def test_totals_that_are_one_without_what_is_still_are_used_once():
 def test_the_jacobian_of_what_moves_is_that_of_the_whole_along_the_totals(binding):
     y = np.array([80.0, 60.0, 20.0])
     mask = np.ones(3, dtype=bool)
-    found = Moving.of(
+    found = Reduction.of(
         binding.kernels, mask, ties_of(binding.kernels, mask, y, np.zeros(3))
     )
     data = np.empty(len(binding.kernels.j_row))
@@ -248,13 +248,13 @@ def test_a_state_that_drains_is_controlled_for_itself():
 # ---------------------------------------------------------------- one call or by steps
 @pytest.fixture
 def by_steps(monkeypatch):
-    monkeypatch.setattr(at_once, "cross", lambda *_, **__: None)
+    monkeypatch.setattr(lsoda, "integrate_segment", lambda *_, **__: None)
 
 
 def test_one_call_makes_the_steps_that_lsoda_makes_alone(robertson, monkeypatch):
     times = np.geomspace(1e-2, 1e5, 15)
     once = integrate(robertson, times, rtol=1e-6, atol=1e-10)
-    monkeypatch.setattr(at_once, "cross", lambda *_, **__: None)
+    monkeypatch.setattr(lsoda, "integrate_segment", lambda *_, **__: None)
     steps = integrate(robertson, times, rtol=1e-6, atol=1e-10)
     assert scaled_error(once.values, steps.values, rtol=1e-6, atol=1e-10) < 5
     assert once.results.n_steps[0] == pytest.approx(steps.results.n_steps[0], rel=0.1)
@@ -262,7 +262,7 @@ def test_one_call_makes_the_steps_that_lsoda_makes_alone(robertson, monkeypatch)
 
 def test_a_stretch_too_long_for_one_call_is_stepped(binding, monkeypatch):
     want = states(binding, TIMES)
-    monkeypatch.setattr(at_once, "MOST_CALLS", 20)
+    monkeypatch.setattr(lsoda, "MOST_CALLS", 20)
     got = states(binding, TIMES)
     assert scaled_error(got, want, rtol=RTOL, atol=ATOL) < MANY
 
@@ -314,14 +314,14 @@ def large():
 
 def test_the_full_model_takes_no_more_work_than_it_should(large, monkeypatch):
     """40 ms at rtol 1e-6: 1,161 steps of 127 states and 45 ms were more."""
-    sizes, cross = [], at_once.cross
+    sizes, cross = [], lsoda.integrate_segment
 
-    def seen(stretch, *args, **how):
-        found = cross(stretch, *args, **how)
-        sizes.append((len(stretch), found is not None))
+    def seen(reduced, *args, **how):
+        found = cross(reduced, *args, **how)
+        sizes.append((len(reduced), found is not None))
         return found
 
-    monkeypatch.setattr(at_once, "cross", seen)
+    monkeypatch.setattr(lsoda, "integrate_segment", seen)
     result = ms.simulate(large, 48.0, options=ms.Options(method="LSODA"))
     assert int(result["n_steps"]) < 1400
     assert all(crossed for _, crossed in sizes)

@@ -1,9 +1,9 @@
-"""LSODA from one stop to the next in a single call, for runs without a hitch.
+"""Fast path: one `odeint` call per segment; the caller steps where anything is unusual.
 
 A step of LSODA for a model of a hundred species takes less time than Python needs to
 ask for it. ``odeint`` makes all steps in compiled code and interpolates the outputs as
 it goes, but it says little where something goes wrong. So whatever looks odd ends the
-call, and the stretch is done again step by step, which says what happened and keeps
+call, and the segment is done again step by step, which says what happened and keeps
 what was reached.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 import scipy.integrate
 
 from mir21sim._typing import FloatArray
-from mir21sim.solvers.single.reduced_problem import Stretch
+from mir21sim.solvers.single.reduced_problem import ReducedProblem
 from mir21sim.solvers.single.reduction import DRAINED
 
 MOST_CALLS = 50_000
 _CALLS_PER_STEP = 4
-"""Calls of the right-hand side after which a stretch is stepped instead, in all and for
+"""Calls of the right-hand side after which a segment is stepped instead, in all and for
 each step that the run has left: steps can be stopped without losing what is reached."""
 
 _LOOK_EVERY = 256
@@ -32,13 +32,13 @@ MOST_NUMBERS = 10_000_000
 _DONE = "Integration successful."
 
 
-class _OddError(Exception):
-    """Something that a run step by step has to look at."""
+class _FastPathFailed(Exception):
+    """Something unusual: the segment must be integrated step by step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crossed:
-    """A stretch that was crossed: moving states at the output times, and the work."""
+class Segment:
+    """An integrated segment: states at the output times, and the work."""
 
     z: FloatArray
     n_steps: int
@@ -46,8 +46,8 @@ class Crossed:
     n_jac: int
 
 
-def cross(
-    stretch: Stretch,
+def integrate_segment(
+    reduced: ReducedProblem,
     times: FloatArray,
     *,
     peak: FloatArray,
@@ -57,7 +57,7 @@ def cross(
     atol: FloatArray,
     max_steps: int,
     until: float,
-) -> Crossed | None:
+) -> Segment | None:
     """Integrate over the times, the first to the last; None where it is not plain.
 
     Parameters
@@ -69,17 +69,17 @@ def cross(
     max_steps : steps that the run has left
     until : when to give up, by ``time.monotonic``
     """
-    n = len(stretch)
+    n = len(reduced)
     if n * len(times) > MOST_NUMBERS:
         return None
-    moving, y, p, stop = stretch.moving, stretch.y, stretch.p, stretch.stop
-    spread, gather, rhs = stretch.glue.spread, stretch.glue.gather, stretch.rhs
-    index, inflow = moving.index, stretch.inflow
-    all_slopes, data = stretch.all_slopes, stretch.data
+    moving, y, p, stop = reduced.moving, reduced.y, reduced.p, reduced.stop
+    spread, gather, rhs = reduced.helpers.spread, reduced.helpers.gather, reduced.rhs
+    index, inflow = moving.index, reduced.inflow
+    all_slopes, data = reduced.all_slopes, reduced.data
     source, factor = moving.source, moving.factor
     least = DRAINED * y[moving.tied]
     ties = moving.tied, moving.first, moving.partner, moving.weight
-    places = index, *ties, stretch.constant, least
+    places = index, *ties, reduced.constant, least
     out, dense = np.empty(n), np.empty(n * n)
     at = moving.col * n + moving.row  # columns one after another, as LAPACK has them
     calls, most = 0, min(MOST_CALLS, _CALLS_PER_STEP * max_steps)
@@ -89,19 +89,19 @@ def cross(
         calls += 1
         odd = spread(z, *places, floor, share, peak, y)
         if odd or calls > most or stop.is_set():
-            raise _OddError
+            raise _FastPathFailed
         if calls % _LOOK_EVERY == 0 and time.monotonic() > until:
-            raise _OddError
+            raise _FastPathFailed
         rhs(t, y, p, all_slopes)
         if not math.isfinite(gather(all_slopes, index, inflow, out)):
-            raise _OddError
+            raise _FastPathFailed
         return out
 
     def columns(t: float, z: FloatArray) -> FloatArray:
         spread(z, *places, floor, share, peak, y)
-        stretch.jac(t, y, p, data)
-        if not math.isfinite(stretch.glue.scatter(data, source, factor, at, dense)):
-            raise _OddError
+        reduced.jac(t, y, p, data)
+        if not math.isfinite(reduced.helpers.scatter(data, source, factor, at, dense)):
+            raise _FastPathFailed
         return dense.reshape(n, n)
 
     start = y[index]
@@ -121,13 +121,13 @@ def cross(
             mxstep=MOST_CALLS,
             tfirst=True,
         )
-    except _OddError:
+    except _FastPathFailed:
         return None
     lowest = -(share * peak + floor)
     if info["message"] != _DONE or not (z >= lowest).all() or not np.isfinite(z).all():
         return None
     n_steps, n_rhs, n_jac = (int(info[name][-1]) for name in ("nst", "nfe", "nje"))
-    return Crossed(z, n_steps, n_rhs, n_jac) if n_steps < max_steps else None
+    return Segment(z, n_steps, n_rhs, n_jac) if n_steps < max_steps else None
 
 
 def _first_step(

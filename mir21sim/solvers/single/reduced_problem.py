@@ -1,4 +1,4 @@
-"""The problem between two stops, as an integrator of SciPy sees it."""
+"""The reduced initial value problem between two breakpoints."""
 
 import math
 import threading
@@ -9,13 +9,13 @@ import scipy.sparse
 
 from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.compiler.kernels import Kernels
-from mir21sim.solvers.single.reduction import Glue, Moving
+from mir21sim.solvers.single.reduction import Reduction, ReductionKernels
 
 SPARSE_FROM = 300
 """States from which a sparse LU beats LAPACK's dense one (measured on chains)."""
 
 
-class Stretch:
+class ReducedProblem:
     """Slope and Jacobian of the moving states z; all others keep their value in y.
 
     ``slope`` and the matrices are for moving states from which no others follow.
@@ -29,7 +29,7 @@ class Stretch:
     def __init__(
         self,
         kernels: Kernels,
-        moving: Moving,
+        moving: Reduction,
         y: FloatArray,
         p: FloatArray,
         inflow: FloatArray,
@@ -39,7 +39,7 @@ class Stretch:
         self.kernels, self.moving, self.p, self.stop = kernels, moving, p, stop
         # Here, as LSODA may swallow what goes wrong in a callback that compiles.
         self.rhs, self.jac = kernels.rhs, kernels.jac
-        self.glue = Glue.of(kernels.backend)
+        self.helpers = ReductionKernels.of(kernels.backend)
         self.y, self.index = y.copy(), moving.index
         self.inflow = inflow[self.index]
         self.never_negative = never_negative
@@ -68,16 +68,16 @@ class Stretch:
         return y
 
     def slope(self, t: float, z: FloatArray) -> FloatArray:
-        """Return dz/dt; what is not a number is tried without negative amounts."""
+        """Return dz/dt; if it is not finite, retry with negative amounts set to 0."""
         t = min(t, self.latest)
         self.n_rhs += 1
         self.y[self.index] = z
         out = np.empty(len(z))
         self.rhs(t, self.y, self.p, self.all_slopes)
-        total = self.glue.gather(self.all_slopes, self.index, self.inflow, out)
+        total = self.helpers.gather(self.all_slopes, self.index, self.inflow, out)
         if not math.isfinite(total):
             self.rhs(t, clipped(self.y, self.never_negative), self.p, self.all_slopes)
-            self.glue.gather(self.all_slopes, self.index, self.inflow, out)
+            self.helpers.gather(self.all_slopes, self.index, self.inflow, out)
         return out
 
     def matrix(self, t: float, z: FloatArray) -> FloatArray:
@@ -86,7 +86,7 @@ class Stretch:
         self._derivatives(t, z)
         dense = np.empty(m * m)
         at = moving.row * m + moving.col
-        self.glue.scatter(self.data, moving.source, moving.factor, at, dense)
+        self.helpers.scatter(self.data, moving.source, moving.factor, at, dense)
         return dense.reshape(m, m)
 
     def sparse_matrix(self, t: float, z: FloatArray) -> Any:

@@ -1,4 +1,4 @@
-"""The states that a solver has to integrate, and the way to all of them.
+"""Model reduction: leave out constant states and one state per conserved total.
 
 Left out is what cannot change before the next stop: held states, states that no rate
 reaches, and what is absent as long as something else is. The rates of these are zero
@@ -77,7 +77,7 @@ class Ties:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moving:
+class Reduction:
     """The moving states z of a model with states y, and what follows from them.
 
     Attributes
@@ -103,7 +103,7 @@ class Moving:
     @classmethod
     def of(
         cls, kernels: Kernels, moving: BoolArray, ties: Ties | None = None
-    ) -> "Moving":
+    ) -> "Reduction":
         """Return the moving states of a mask, without those that are tied to others."""
         ties = ties or Ties(np.empty(0, np.int64), np.empty((0, len(moving))))
         tied, totals = ties.tied, ties.totals
@@ -182,8 +182,8 @@ def ties_of(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Glue:
-    """What stands between a solver of z and the kernels of y; a million calls of each.
+class ReductionKernels:
+    """Functions between a solver of z and the kernels of y, called a million times.
 
     Attributes
     ----------
@@ -201,14 +201,12 @@ class Glue:
     scatter: Kernel
 
     @classmethod
-    def of(cls, backend: str) -> "Glue":
+    def of(cls, backend: str) -> "ReductionKernels":
         """Return compiled functions for compiled kernels, else those of NumPy."""
         if backend == "numba":
-            from mir21sim.solvers.single import (
-                reduction_compiled as glue,  # Numba takes half a second
-            )
+            from mir21sim.solvers.single import reduction_compiled as c  # slow import
 
-            return cls(glue.spread, glue.gather, glue.scatter)
+            return cls(c.spread, c.gather, c.scatter)
         return cls(_spread, _gather, _scatter)
 
 

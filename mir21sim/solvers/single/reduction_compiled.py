@@ -1,4 +1,4 @@
-"""The functions of ``moving.Glue`` in machine code."""
+"""The functions of ``reduction.ReductionKernels`` in machine code."""
 
 from mir21sim.compiler.machine_code import solver
 

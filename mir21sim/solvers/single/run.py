@@ -18,11 +18,11 @@ from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.problem import Action, Problem, negative_slack
 from mir21sim.solvers.settings import Settings
-from mir21sim.solvers.single import lsoda as at_once
+from mir21sim.solvers.single import lsoda
 from mir21sim.solvers.single.events import SAME_TIME, EventQueue, States
 from mir21sim.solvers.single.outputs import Outputs
-from mir21sim.solvers.single.reduced_problem import SPARSE_FROM, Stretch, clipped
-from mir21sim.solvers.single.reduction import Moving, moving_states, ties_of
+from mir21sim.solvers.single.reduced_problem import SPARSE_FROM, ReducedProblem, clipped
+from mir21sim.solvers.single.reduction import Reduction, moving_states, ties_of
 
 _STEPS_WITH_EVENTS = 100
 """Steps at least over a whole run in which triggers or relations are watched."""
@@ -30,12 +30,12 @@ _STEPS_WITH_EVENTS = 100
 _AFTER_EVENT = 0.1
 """First step after an event over the longest before it."""
 
-_PATIENCE = 1000
-_CRAWL = 1e-3
+_STALL_CHECK_STEPS = 1000
+_STALL_FRACTION = 1e-3
 """Steps in which a solver must cross this share of its way, or it is started anew:
 LSODA, which met a jump, can keep its estimate of the slope there and tiny steps."""
 
-_SHARE_AT_ONCE = 0.25
+_SHARE_OF_FAST_PATH = 0.25
 """Share of the time left that going to a stop in one call may take."""
 
 _NEAR_ZERO = 1e-3
@@ -83,7 +83,7 @@ class OneRun:
             else problem.amounts
         )
         self.share, self.floor = share, np.where(watched, floor, np.inf)
-        self.moving: Moving | None = None
+        self.moving: Reduction | None = None
         self.pattern: tuple[bytes, bytes] | None = None
         self.events = None
         if kernels.events is not None:
@@ -105,7 +105,7 @@ class OneRun:
                 return SolverStatus.NON_FINITE
             if self.t >= last:
                 return SolverStatus.OK
-            status = self._cross(self._next_stop(last))
+            status = self._integrate_to(self._next_stop(last))
             if status != SolverStatus.OK:
                 return status
 
@@ -177,37 +177,39 @@ class OneRun:
     def _finite_start(self) -> bool:
         return bool(np.isfinite(self.y).all() and np.isfinite(self._slope()).all())
 
-    def _cross(self, end: float) -> SolverStatus:
+    def _integrate_to(self, end: float) -> SolverStatus:
         """Integrate up to a stop, or to an event before it, and write outputs."""
         if end - self.t <= self._same(end):
-            return self._hop(end)
+            return self._advance_without_solver(end)
         moving = self._moving()
         if not len(moving):
-            return self._wait(end)
+            return self._advance_constant(end)
         if self.events is None and self.solver == "LSODA":
             for some in (self._tied(), moving):
-                if some is not None and self._at_once(self._stretch(some), end):
+                if some is not None and self._integrate_in_one_call(
+                    self._reduced_problem(some), end
+                ):
                     return SolverStatus.OK
-        return self._step_by_step(self._stretch(moving), end)
+        return self._step_by_step(self._reduced_problem(moving), end)
 
-    def _moving(self) -> Moving:
+    def _moving(self) -> Reduction:
         """Return the states that move from here on."""
         pattern = (self.y == 0.0).tobytes(), (self.input != 0.0).tobytes()
         if self.moving is None or pattern != self.pattern:
             mask = moving_states(self.kernels, self.y, self.input, self.frozen)
-            self.moving, self.pattern = Moving.of(self.kernels, mask), pattern
+            self.moving, self.pattern = Reduction.of(self.kernels, mask), pattern
         return self.moving
 
-    def _tied(self) -> Moving | None:
+    def _tied(self) -> Reduction | None:
         """Return moving states from which others follow by conserved totals."""
         assert self.moving is not None
         mask = np.zeros(len(self.y), dtype=bool)
         mask[self.moving.index] = True
         ties = ties_of(self.kernels, mask, self.y, self.input, self.frozen)
-        return None if ties is None else Moving.of(self.kernels, mask, ties)
+        return None if ties is None else Reduction.of(self.kernels, mask, ties)
 
-    def _stretch(self, moving: Moving) -> Stretch:
-        stretch = Stretch(
+    def _reduced_problem(self, moving: Reduction) -> ReducedProblem:
+        reduced = ReducedProblem(
             self.kernels,
             moving,
             self.y,
@@ -216,20 +218,20 @@ class OneRun:
             self.never_negative,
             self.stop,
         )
-        stretch.latest = self.latest
-        return stretch
+        reduced.latest = self.latest
+        return reduced
 
-    def _at_once(self, stretch: Stretch, end: float) -> bool:
+    def _integrate_in_one_call(self, reduced: ReducedProblem, end: float) -> bool:
         """Go to a stop in one call where nothing odd happens on the way; say whether.
 
         Outputs at the stop wait for what happens there.
         """
-        index, now = stretch.index, time.monotonic()
+        index, now = reduced.index, time.monotonic()
         last = int(np.searchsorted(self.times, end, side="left"))
         inside = slice(self.next_output, last)
         peak = self.peak[index]
-        found = at_once.cross(
-            stretch,
+        found = lsoda.integrate_segment(
+            reduced,
             np.concatenate([[self.t], self.times[inside], [end]]),
             peak=peak,
             share=self.share,
@@ -238,14 +240,14 @@ class OneRun:
             atol=self.settings.atol[index],
             max_steps=self.settings.max_steps - self.n_steps,
             # What it gives up is done again in the time that is left.
-            until=now + _SHARE_AT_ONCE * (self.deadline - now),
+            until=now + _SHARE_OF_FAST_PATH * (self.deadline - now),
         )
         if found is None or time.monotonic() > self.deadline or self.stop.is_set():
             return False
         self.n_steps += found.n_steps
         self.n_rhs += found.n_rhs
         self.n_jac += found.n_jac
-        states = stretch.whole(found.z)
+        states = reduced.whole(found.z)
         self._write(inside, states[1:-1])
         self.next_output = last
         self.peak[index] = peak
@@ -253,9 +255,9 @@ class OneRun:
         self.y, self.t = states[-1].copy(), end
         return True
 
-    def _step_by_step(self, stretch: Stretch, end: float) -> SolverStatus:
+    def _step_by_step(self, reduced: ReducedProblem, end: float) -> SolverStatus:
         """Integrate with a look at every step."""
-        solver = self._solver(stretch, end)
+        solver = self._solver(reduced, end)
         self.pace *= _AFTER_EVENT
         n_steps, start = 0, self.t
         status, crossed = SolverStatus.OK, False
@@ -266,29 +268,29 @@ class OneRun:
                 # Raised by the linear algebra for non-finite or singular matrices.
                 status = self._broken()
                 break
-            status, crossed = self._after_step(solver, stretch)
+            status, crossed = self._after_step(solver, reduced)
             n_steps += 1
-            if n_steps % _PATIENCE == 0:
-                if self.t - start < _CRAWL * (end - start):
+            if n_steps % _STALL_CHECK_STEPS == 0:
+                if self.t - start < _STALL_FRACTION * (end - start):
                     break
                 start = self.t
-        self.n_rhs += stretch.n_rhs
-        self.n_jac += stretch.n_jac
+        self.n_rhs += reduced.n_rhs
+        self.n_jac += reduced.n_jac
         if solver.status == "finished" and not crossed:
             self.t = end
         return status
 
-    def _solver(self, stretch: Stretch, end: float) -> Any:
-        """Return an integrator of SciPy for a stretch."""
-        sparse = len(stretch) >= SPARSE_FROM and self.solver != "LSODA"
+    def _solver(self, reduced: ReducedProblem, end: float) -> Any:
+        """Return an integrator of SciPy for a reduced."""
+        sparse = len(reduced) >= SPARSE_FROM and self.solver != "LSODA"
         return getattr(scipy.integrate, self.solver)(
-            stretch.slope,
+            reduced.slope,
             self.t,
-            self.y[stretch.index],
+            self.y[reduced.index],
             end,
             rtol=self.settings.rtol,
-            atol=self.settings.atol[stretch.index],
-            jac=stretch.sparse_matrix if sparse else stretch.matrix,
+            atol=self.settings.atol[reduced.index],
+            jac=reduced.sparse_matrix if sparse else reduced.matrix,
             max_step=self._longest_step(),
             first_step=self._first_step(end),
         )
@@ -308,14 +310,14 @@ class OneRun:
         step = min(_AFTER_EVENT * self.pace, end - self.t)
         return step if step > self._same(end) else None
 
-    def _hop(self, end: float) -> SolverStatus:
+    def _advance_without_solver(self, end: float) -> SolverStatus:
         """Cross a gap that is rounding alone, too short for any integrator."""
         self.n_steps += 1
         self.y = self.y + (end - self.t) * self._slope()
         self.t = end
         return self._verdict()
 
-    def _wait(self, end: float) -> SolverStatus:
+    def _advance_constant(self, end: float) -> SolverStatus:
         """Write the outputs where nothing but the time goes on."""
         crossing, status = None, SolverStatus.OK
         while self.t < end and crossing is None and status == SolverStatus.OK:
@@ -323,18 +325,18 @@ class OneRun:
             if self.events is not None:
                 self.n_steps += 1
                 crossing = self.events.first_crossing(
-                    self.t, to, self._longest_step(), self._still, self.p
+                    self.t, to, self._longest_step(), self._constant_states, self.p
                 )
                 to = to if crossing is None else crossing
             last = int(np.searchsorted(self.times, self._before(to), side="left"))
             if last > self.next_output:
                 inside = slice(self.next_output, last)
-                self._write(inside, self._still(self.times[inside]))
+                self._write(inside, self._constant_states(self.times[inside]))
                 self.next_output = last
             self.t, status = to, self._verdict()
         return status
 
-    def _still(self, times: FloatArray) -> FloatArray:
+    def _constant_states(self, times: FloatArray) -> FloatArray:
         """Return the states at some times where they do not change."""
         return np.tile(self.y, (len(times), 1))
 
@@ -344,7 +346,9 @@ class OneRun:
         finite = np.isfinite(data).all()
         return SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
 
-    def _after_step(self, solver: Any, stretch: Stretch) -> tuple[SolverStatus, bool]:
+    def _after_step(
+        self, solver: Any, reduced: ReducedProblem
+    ) -> tuple[SolverStatus, bool]:
         """Take over an accepted step up to the first event in it, or say why not.
 
         Returns
@@ -358,24 +362,24 @@ class OneRun:
         if solver.status == "failed":
             finite = (
                 np.isfinite(solver.y).all()
-                and np.isfinite(stretch.slope(solver.t, solver.y)).all()
+                and np.isfinite(reduced.slope(solver.t, solver.y)).all()
             )
             failed = SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
             return failed, False
         if not np.isfinite(solver.y).all():
             return SolverStatus.NON_FINITE, False
-        crossed = self._take(solver, stretch)
+        crossed = self._take(solver, reduced)
         np.maximum(self.peak, np.abs(self.y), out=self.peak)
         return self._verdict(), crossed
 
-    def _take(self, solver: Any, stretch: Stretch) -> bool:
+    def _take(self, solver: Any, reduced: ReducedProblem) -> bool:
         """Move to the end of a step or to the first event in it; say whether to that.
 
         Outputs at a stop wait for what happens there.
         """
-        t, y, crossing = solver.t, stretch.whole(solver.y), None
+        t, y, crossing = solver.t, reduced.whole(solver.y), None
         if self.events is not None and self.events.watches and t > self.t:
-            states = self._interpolant(solver, stretch)
+            states = self._interpolant(solver, reduced)
             crossing = self.events.first_crossing(
                 self.t, t, self._longest_step(), states, self.p
             )
@@ -383,22 +387,22 @@ class OneRun:
                 t, y = crossing, states(np.array([crossing]))[0].copy()
         self.pace = max(self.pace, t - self.t) if self.events is not None else 0.0
         at_stop = crossing is not None or solver.status != "running"
-        self._record(solver, stretch, self._before(t) if at_stop else t)
+        self._record(solver, reduced, self._before(t) if at_stop else t)
         self.t, self.y = t, y
         return crossing is not None
 
-    def _interpolant(self, solver: Any, stretch: Stretch) -> States:
+    def _interpolant(self, solver: Any, reduced: ReducedProblem) -> States:
         """Return the state within a step; it starts exactly where the last one ended.
 
         Dense output meets the step's own start only within its error, which could make
         a root function just left behind come back.
         """
         dense, start, end = solver.dense_output(), self.t, solver.t
-        first, gap = self.y, self.y[stretch.index] - dense(start)
+        first, gap = self.y, self.y[reduced.index] - dense(start)
 
         def states(times: FloatArray) -> FloatArray:
             share = (end - times) / (end - start)
-            rows = stretch.whole(dense(times).T + share[:, np.newaxis] * gap)
+            rows = reduced.whole(dense(times).T + share[:, np.newaxis] * gap)
             rows[times == start] = first  # to the last bit
             return rows
 
@@ -422,14 +426,14 @@ class OneRun:
         """Say whether an amount is negative by more than numerical error explains."""
         return bool((self.y < -(self.share * self.peak + self.floor)).any())
 
-    def _record(self, solver: Any, stretch: Stretch, end: float) -> None:
+    def _record(self, solver: Any, reduced: ReducedProblem, end: float) -> None:
         """Write the outputs before `end` within the step just made."""
         last = int(np.searchsorted(self.times, end, side="left"))
         if last <= self.next_output:
             return
         inside = slice(self.next_output, last)
         z = solver.dense_output()(self.times[inside])
-        self._write(inside, stretch.whole(z.T))
+        self._write(inside, reduced.whole(z.T))
         self.next_output = last
 
     def _record_now(self) -> None:
