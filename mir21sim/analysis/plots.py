@@ -391,8 +391,21 @@ def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
     ax.set_xlabel(axis_label(swept))
 
 
-def save(figure: Figure | Axes, path: str | Path) -> Path:
+def save(
+    figure: Figure | Axes,
+    path: str | Path,
+    *,
+    size: tuple[float, float] | None = None,
+    dpi: float = 300.0,
+) -> Path:
     """Write a figure as PNG, SVG or PDF by its file name, on white.
+
+    Text stays text: TrueType fonts (Type 42) in PDF, text elements in SVG.
+
+    Parameters
+    ----------
+    size : width and height, inches; by default that of the figure
+    dpi : dots per inch of a PNG
 
     Raises
     ------
@@ -401,9 +414,16 @@ def save(figure: Figure | Axes, path: str | Path) -> Path:
     """
     path = files.check_writable(path, dataset.PICTURE_KINDS)
     figure = _figure_of(figure) if isinstance(figure, Axes) else figure
-    with files.writing(path) as part:
-        figure.savefig(part, format=path.suffix[1:].lower(), dpi=150, facecolor="white")
+    kind = path.suffix[1:].lower()
+    if size is not None:
+        figure.set_size_inches(*size)
+    with files.writing(path) as part, mpl.rc_context(_FONTS):
+        figure.savefig(part, format=kind, dpi=dpi, facecolor="white")
     return path
+
+
+_FONTS = {"pdf.fonttype": 42, "svg.fonttype": "none"}
+"""Fonts as journals want them: TrueType in PDF, text in SVG."""
 
 
 def new_axes(width: float = 7.2, height: float = 4.4) -> Axes:

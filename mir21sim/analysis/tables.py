@@ -166,8 +166,8 @@ def _fit_lines(features: xr.Dataset) -> list[str]:
     return lines
 
 
-def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table as CSV, in one move.
+def write_csv(frame: pd.DataFrame, path: str | Path, note: str = "") -> Path:
+    """Write a table as CSV, in one move, with an optional first line ``# note``.
 
     Texts that a spreadsheet would take for a formula get an apostrophe in front, which
     spreadsheets do not show.
@@ -179,7 +179,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """
     path = Path(path)
     with files.writing(path) as part:
-        _without_formulas(frame).to_csv(part, index=False)
+        table = _without_formulas(frame).to_csv(index=False, lineterminator="\n")
+        part.write_text(f"# {note}\n{table}" if note else table, encoding="utf-8")
     return path
 
 

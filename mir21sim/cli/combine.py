@@ -83,11 +83,9 @@ def combine(
         typer.echo(combining.summary(table, name))
     lines = tables.lines_of(tables.text_table(combining.combination_records(table)))
     typer.echo("\n".join(lines))
-    write_result(result, loaded, output, None, saved=True)
+    write_result(result, loaded, output, saved=True)
     if files.plot is not None:
-        from mir21sim.analysis import plots
         from mir21sim.analysis.combination_plot import plot_combination
 
-        figure = plot_combination(table, measure)
-        typer.echo(f"picture: {plots.save(figure, files.plot)}")
+        files.draw(lambda: plot_combination(table, measure))
     exit_by_status(result)

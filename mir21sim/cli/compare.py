@@ -7,7 +7,7 @@ import typer
 
 from mir21sim import errors
 from mir21sim.cli.output import check_outputs
-from mir21sim.cli.parse import labelled_path
+from mir21sim.cli.parse import figure_size, labelled_path
 
 
 def compare(
@@ -29,6 +29,9 @@ def compare(
         Path | None, typer.Option("--output", "-o", help="Features (.csv or .nc).")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Overlay of the curves.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Size of the pictures, e.g. 85x60mm.")
+    ] = None,
     plot_fit: Annotated[
         Path | None, typer.Option(help="Dose–response with fit.")
     ] = None,
@@ -40,6 +43,7 @@ def compare(
     from mir21sim.simulation import dataset as results
 
     check_outputs(output, plot, plot_fit)
+    inches = figure_size(size)
     opened = [(label, results.read(path)) for label, path in map(labelled_path, files)]
     named = {label: result for label, result in opened if label}
     if len(named) not in (0, len(opened)):
@@ -59,9 +63,9 @@ def compare(
         from mir21sim.analysis import plots as plotting
 
         ax = plotting.plot_overlay(labelled, observe, points)
-        typer.echo(f"picture: {plotting.save(ax, plot)}")
+        typer.echo(f"picture: {plotting.save(ax, plot, size=inches)}")
     if plot_fit is not None:
         from mir21sim.analysis import plots as plotting
 
         ax = plotting.plot_dose_response(features, over=over)
-        typer.echo(f"picture: {plotting.save(ax, plot_fit)}")
+        typer.echo(f"picture: {plotting.save(ax, plot_fit, size=inches)}")

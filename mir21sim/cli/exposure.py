@@ -55,8 +55,4 @@ def exposure(
     typer.echo("\n".join(tables.lines_of(tables.text_table(records))))
     if files.output is not None:
         write_table(records, files.output)
-    if files.plot is not None:
-        from mir21sim.analysis import plots
-
-        figure = exposures.plot_exposure(result, pools, effects)
-        typer.echo(f"picture: {plots.save(figure, files.plot)}")
+    files.draw(lambda: exposures.plot_exposure(result, pools, effects))

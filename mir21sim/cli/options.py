@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mir21sim import errors
+from mir21sim.cli.output import check_outputs
+from mir21sim.cli.parse import figure_size
 
 if TYPE_CHECKING:
     from mir21sim.compiler.load import UnitPolicy
@@ -243,3 +245,21 @@ class OutputOptions:
         Path | None,
         typer.Option(help="Picture of the first quantity (.png, .svg, .pdf)."),
     ] = None
+    size: Annotated[
+        str | None, typer.Option(help="Size of the picture, e.g. 85x60mm.")
+    ] = None
+    dpi: Annotated[float, typer.Option(help="Dots per inch of a .png.")] = 300.0
+
+    def check(self, kinds: tuple[str, ...] = (".nc", ".csv")) -> None:
+        """Stop before the work where a file could not be written after it."""
+        check_outputs(self.output, self.plot, kinds=kinds)
+        figure_size(self.size)
+
+    def draw(self, picture: Callable[[], Any]) -> None:
+        """Draw and write the picture where one is wanted, and print where it is."""
+        from mir21sim.analysis import plots
+
+        if self.plot is not None:
+            size = figure_size(self.size)
+            path = plots.save(picture(), self.plot, size=size, dpi=self.dpi)
+            typer.echo(f"picture: {path}")

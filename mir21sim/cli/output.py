@@ -38,17 +38,18 @@ def write_result(
     result: "xr.Dataset",
     model: "CompiledModel",
     output: Path | None,
-    plot: Path | None,
     *,
     saved: bool = False,
 ) -> None:
-    """Write a result and its picture, and say where they are."""
+    """Write a result, unless it is saved already, and print where it is."""
     from mir21sim.simulation import dataset as results
 
     if output is not None and output.suffix == ".csv":
         from mir21sim.analysis import tables
 
-        typer.echo(f"result: {tables.write_csv(results.result_frame(result), output)}")
+        frame = results.result_frame(result)
+        path = tables.write_csv(frame, output, note=result.attrs["summary"])
+        typer.echo(f"result: {path}")
     elif output is not None and output.suffix == ".omex":
         from mir21sim.simulation import omex as archive
 
@@ -56,11 +57,6 @@ def write_result(
     elif output is not None:
         path = output if saved else results.save(result, output, model.source)
         typer.echo(f"result: {path}")
-    if plot is not None:
-        from mir21sim.analysis import plots as plotting
-
-        figure = plotting.plot_sweep(result, _first_quantity(result))
-        typer.echo(f"picture: {plotting.save(figure, plot)}")
 
 
 def write_table(records: list[dict[str, Any]], output: Path) -> None:
@@ -68,6 +64,13 @@ def write_table(records: list[dict[str, Any]], output: Path) -> None:
     from mir21sim.analysis import tables as export
 
     typer.echo(f"table: {export.write_csv(export.records_frame(records), output)}")
+
+
+def plot_first(result: "xr.Dataset") -> Any:
+    """Return the picture of the first quantity of a run or sweep."""
+    from mir21sim.analysis import plots
+
+    return plots.plot_sweep(result, _first_quantity(result))
 
 
 def _first_quantity(result: "xr.Dataset") -> str:

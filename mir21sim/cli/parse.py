@@ -1,5 +1,6 @@
 """Values of command-line options → arguments of the library."""
 
+import re
 from pathlib import Path
 
 from mir21sim import errors
@@ -30,6 +31,26 @@ def name_list(items: list[str] | None) -> list[str] | None:
     if not items:
         return None
     return [name.strip() for item in items for name in item.split(",") if name.strip()]
+
+
+def figure_size(text: str | None) -> tuple[float, float] | None:
+    """Return width and height in inches of ``85x60mm``; None without a text."""
+    if text is None:
+        return None
+    found = _SIZE.fullmatch(text.replace(" ", ""))
+    if found is None:
+        raise errors.InputError(
+            f"--size must read WIDTHxHEIGHT in mm, cm or in, such as 85x60mm, got "
+            f"`{text}`."
+        )
+    width, height = (float(found[k]) / _PER_INCH[found[3].lower()] for k in (1, 2))
+    if not (0.5 <= width <= 40 and 0.5 <= height <= 40):
+        raise errors.InputError(f"--size must be 0.5 to 40 in, got `{text}`.")
+    return width, height
+
+
+_SIZE = re.compile(r"(\d+\.?\d*)[x×*](\d+\.?\d*)(mm|cm|in)", re.IGNORECASE)
+_PER_INCH = {"mm": 25.4, "cm": 2.54, "in": 1.0}
 
 
 def labelled_path(text: str) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """``mir21sim population``: unlike cells under one treatment."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +14,6 @@ from mir21sim.cli.options import (
     RunOptions,
 )
 from mir21sim.cli.output import (
-    check_outputs,
     exit_by_status,
     progress_bar,
     write_result,
@@ -63,7 +61,7 @@ def population(
     from mir21sim.simulation.plan import output_times
     from mir21sim.simulation.treatment import numbers
 
-    check_outputs(files.output, files.plot)
+    files.check()
     swept = axes(over)
     drawn = populations.Population(
         cells, cv, distributions=numbers(vary or (), "--vary"), seed=seed
@@ -88,14 +86,12 @@ def population(
     start: str | float = since if since is not None else stimulus_time(result) or 0.0
     typer.echo(result.attrs["summary"])
     typer.echo(tables.death_text(result, dies, since=start))
-    write_result(result, loaded, files.output, None)
-    if files.plot is not None:
-        _draw(result, dies, start, files.plot)
+    write_result(result, loaded, files.output)
+    files.draw(lambda: _picture(result, dies, start))
     exit_by_status(result)
 
 
-def _draw(result: "xr.Dataset", dies: str, since: str | float, path: Path) -> None:
+def _picture(result: "xr.Dataset", dies: str, since: str | float) -> Any:
     from mir21sim.analysis import plots
 
-    figure = plots.plot_population(result, dies, since=since)
-    typer.echo(f"picture: {plots.save(figure, path)}")
+    return plots.plot_population(result, dies, since=since)

@@ -10,7 +10,7 @@ from mir21sim.cli.options import (
     OutputOptions,
     RunOptions,
 )
-from mir21sim.cli.output import check_outputs, print_end_values, write_result
+from mir21sim.cli.output import plot_first, print_end_values, write_result
 from mir21sim.cli.parse import name_list
 
 
@@ -24,7 +24,7 @@ def simulate(
     """Simulate one run; print the end values, write a file, draw a picture."""
     from mir21sim.simulation import simulate as runs
 
-    check_outputs(files.output, files.plot, kinds=(".nc", ".csv", ".omex"))
+    files.check(kinds=(".nc", ".csv", ".omex"))
     loaded = run.load.load(model)
     result = runs.simulate(
         loaded,
@@ -34,5 +34,6 @@ def simulate(
     )
     typer.echo(result.attrs["summary"])
     print_outcome(result)
-    write_result(result, loaded, files.output, files.plot)
+    write_result(result, loaded, files.output)
+    files.draw(lambda: plot_first(result))
     print_end_values(result)

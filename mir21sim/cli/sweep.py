@@ -1,6 +1,5 @@
 """``mir21sim sweep``: dishes of unlike cells, or one run, per value of a dose."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +16,8 @@ from mir21sim.cli.options import (
     RunOptions,
 )
 from mir21sim.cli.output import (
-    check_outputs,
     exit_by_status,
+    plot_first,
     print_features,
     progress_bar,
     write_result,
@@ -58,7 +57,7 @@ def sweep(
     from mir21sim.simulation import sweep as sweeps
 
     output = files.output
-    check_outputs(output, files.plot)
+    files.check()
     swept = axes(over)
     loaded = run.load.load(model)
     cells = dish.population(loaded, list(swept))
@@ -80,12 +79,13 @@ def sweep(
         )
     typer.echo(result.attrs["summary"])
     if cells is None:
-        write_result(result, loaded, output, files.plot, saved=True)
+        write_result(result, loaded, output, saved=True)
+        files.draw(lambda: plot_first(result))
         print_features(result)
     else:
         print_outcome(result, death)
-        write_result(result, loaded, output, None, saved=True)
-        _show_dish(result, loaded, dish, (response, width), files.plot)
+        write_result(result, loaded, output, saved=True)
+        _show_dish(result, loaded, dish, (response, width), files)
     exit_by_status(result)
 
 
@@ -94,7 +94,7 @@ def _show_dish(
     model: "CompiledModel",
     options: DishOptions,
     look: tuple[str, str],
-    plot: Path | None,
+    files: OutputOptions,
 ) -> None:
     """Print the responses of each dish, and draw the picture."""
     from mir21sim.analysis import tables
@@ -112,9 +112,7 @@ def _show_dish(
     table = tables.text_table(dish_records(found))
     typer.echo("\n".join(tables.lines_of(table)))
     typer.echo(f"In brackets: {BAND_TEXT}.")
-    if plot is not None:
-        from mir21sim.analysis import plots
+    if files.plot is not None:
         from mir21sim.analysis.dish_plot import plot_dish
 
-        figure = plot_dish(found, look[0], width=look[1])
-        typer.echo(f"picture: {plots.save(figure, plot)}")
+        files.draw(lambda: plot_dish(found, look[0], width=look[1]))

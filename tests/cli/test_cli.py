@@ -31,7 +31,9 @@ def test_simulate_writes_csv_and_prints_end_values(tmp_path, capsys):
     )
     assert code == 0
     assert "C8" in capsys.readouterr().out
-    assert path.read_text().splitlines()[0] == "time,C8,[XIAP]"
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# earm_1_3, base; no dose; --set kc1=0.02")
+    assert lines[1] == "time,C8,[XIAP]"
 
 
 def test_models_info_lint_doctor_speak(capsys):
