@@ -60,7 +60,7 @@ def combine(
     if measure not in combining.MEASURES:
         raise UnknownNameError("measure", measure, combining.MEASURES)
     loaded = run.load.load(model)
-    cells = dish.population(loaded, list(swept))
+    cells = dish.population(loaded, list(swept)[:1])
     if cells is None:
         raise InputError("`combine` counts dead cells: give --cells of 2 or more.")
     active, death = dish.quantities(loaded)

@@ -25,7 +25,7 @@ class DishOptions:
         int | None,
         typer.Option(
             help="Unlike cells a dose, the same ones at each; 1 for the average cell. "
-            f"Default: {CELLS} where doses of a model with a death quantity are swept."
+            f"Default: {CELLS} where one dose is swept and cells of the model can die."
         ),
     ] = None
     cv: Annotated[
@@ -49,7 +49,7 @@ class DishOptions:
 
         count = self.cells
         if count is None:
-            count = CELLS if _has_dish(model, swept) else 1
+            count = CELLS if len(swept) == 1 and _has_dish(model, swept) else 1
         return None if count == 1 else Population(count, self.cv, seed=self.seed)
 
     def quantities(self, model: "CompiledModel") -> tuple[tuple[str, ...], str]:

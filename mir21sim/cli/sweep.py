@@ -54,6 +54,7 @@ def sweep(
     quiet: QuietOption = False,
 ) -> None:
     """Simulate dishes of unlike cells, or one cell, per value of a dose."""
+    from mir21sim.errors import InputError
     from mir21sim.simulation import sweep as sweeps
 
     output = files.output
@@ -63,6 +64,11 @@ def sweep(
     cells = dish.population(loaded, list(swept))
     kept = name_list(observe)
     if cells is not None:
+        if files.plot is not None and len(swept) > 1:
+            raise InputError(
+                f"The picture of dishes shows one swept dose, got {', '.join(swept)}: "
+                "use `mir21sim combine` for two drugs, or --cells 1."
+            )
         active, death = dish.quantities(loaded)
         kept = list(dict.fromkeys((*active, death, *(kept or ()))))
     with progress_bar(quiet) as progress:

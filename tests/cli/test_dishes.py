@@ -45,6 +45,12 @@ def test_the_cells_are_the_same_at_every_dose_and_by_every_way(tmp_path, capsys)
     assert "difference: 0" in capsys.readouterr().out
 
 
+def test_a_picture_of_two_swept_doses_is_refused_before_the_runs(tmp_path, capsys):
+    plot = ["--cells", "2", "--plot", str(tmp_path / "s.png")]
+    assert run(*SWEEP, "--over", "TRAIL=0,1", *plot) == 2
+    assert "mir21sim combine" in sentence(capsys)
+
+
 def test_one_cell_stays_one_option_away(capsys):
     assert run(*SWEEP, "--cells", "1") == 0
     assert "1 cell;" in capsys.readouterr().out
