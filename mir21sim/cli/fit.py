@@ -147,6 +147,9 @@ def fit_data(
     priors: Annotated[
         bool, typer.Option("--priors/--no-priors", help="Those of the model's table.")
     ] = True,
+    petab: Annotated[
+        Path | None, typer.Option(help="Also write the problem as PEtab v2 there.")
+    ] = None,
 ) -> None:
     """Fit a model to measured curves; write tables, pictures and an ensemble."""
     from mir21sim.compiler.load import load
@@ -163,6 +166,10 @@ def fit_data(
         offset=_factor(offset),
         doses=([] if dose == ["none"] else dose) if dose else None,
     )
+    if petab is not None:
+        from mir21sim.estimation.petab_write import write_petab
+
+        typer.echo(f"PEtab: {write_petab(made, petab)}")
     _fit(made, options)
 
 

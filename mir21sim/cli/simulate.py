@@ -3,6 +3,7 @@
 import typer
 
 from mir21sim.cli.dish import print_outcome
+from mir21sim.cli.ensemble import EnsembleOption, show_bands
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     ModelArgument,
@@ -20,6 +21,7 @@ def simulate(
     run: RunOptions,
     files: OutputOptions,
     observe: ObserveOption = None,
+    ensemble: EnsembleOption = None,
 ) -> None:
     """Simulate one run; print the end values, write a file, draw a picture."""
     from mir21sim.simulation import simulate as runs
@@ -30,8 +32,12 @@ def simulate(
         loaded,
         observe=name_list(observe),
         options=run.solver.options(),
+        ensemble=ensemble,
         **run.arguments(),
     )
+    if ensemble is not None:
+        show_bands(result, files)
+        return
     typer.echo(result.attrs["summary"])
     print_outcome(result)
     write_result(result, loaded, files.output)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mir21sim.cli.dish import DishOptions, print_outcome
+from mir21sim.cli.ensemble import EnsembleOption, show_bands, show_features
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     JobsOption,
@@ -47,6 +48,7 @@ def sweep(
     ] = "double",
     jobs: JobsOption = None,
     on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask",
+    ensemble: EnsembleOption = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the sweep that was stopped."),
@@ -61,6 +63,18 @@ def sweep(
     files.check()
     swept = axes(over)
     loaded = run.load.load(model)
+    if ensemble is not None:
+        result = sweeps.sweep(
+            loaded,
+            swept,
+            observe=name_list(observe),
+            options=run.solver.options(jobs),
+            ensemble=ensemble,
+            **run.arguments(),
+        )
+        show_bands(result, files)
+        show_features(result, str(next(iter(result.data_vars))))
+        return
     cells = dish.population(loaded, list(swept))
     kept = name_list(observe)
     if cells is not None:

@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,7 @@ def _lint_v2(path: Path) -> list[Finding]:
     import petab.v2 as petab
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             results = petab.Problem.from_yaml(path).validate()
     except Exception as error:  # noqa: BLE001 - the library raises what it likes
         return [Finding("error", f"petab: {_one_line(error)}")]
@@ -61,18 +62,12 @@ def _lint_v2(path: Path) -> list[Finding]:
 def _lint_v1(path: Path) -> list[Finding]:
     import petab.v1 as petab
 
-    caught = _Messages()
-    logger = logging.getLogger("petab")
-    logger.addHandler(caught)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet() as caught:
             problem = petab.Problem.from_yaml(path)
             failed = petab.lint.lint_problem(problem)
     except Exception as error:  # noqa: BLE001 - the library raises what it likes
         return [Finding("error", f"petab: {_one_line(error)}")]
-    finally:
-        logger.removeHandler(caught)
     found = [
         Finding("error" if level >= logging.ERROR else "warning", f"petab: {text}")
         for level, text in caught.found
@@ -81,6 +76,23 @@ def _lint_v1(path: Path) -> list[Finding]:
     if failed and not any(f.severity == "error" for f in found):
         found.append(Finding("error", "petab: the problem is not valid"))
     return found
+
+
+@contextmanager
+def _quiet() -> "Iterator[_Messages]":
+    """Keep what the library logs and warns of from the screen."""
+    caught = _Messages()
+    logger = logging.getLogger("petab")
+    before = logger.propagate
+    logger.addHandler(caught)
+    logger.propagate = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield caught
+    finally:
+        logger.removeHandler(caught)
+        logger.propagate = before
 
 
 class _Messages(logging.Handler):

@@ -23,6 +23,8 @@ def draws_of(
     InputError
         Where a quantity is drawn and also set or swept.
     """
+    if plan.cells:
+        raise InputError("Give cells or an ensemble, not both.")
     drawn = Ensemble.of(ensemble)
     cells = drawn.cells(model)
     treatment = plan.treatment
@@ -34,4 +36,6 @@ def draws_of(
     done = execute(model, replace(plan, cells=cells), options, "sweep")
     if done.interrupted:
         raise KeyboardInterrupt
-    return done.dataset.rename({CELL: DRAW})
+    found = done.dataset.rename({CELL: DRAW})
+    found.attrs["summary"] = str(found.attrs["summary"]).replace(" cells;", " draws;")
+    return found
