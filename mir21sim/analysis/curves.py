@@ -1,4 +1,4 @@
-"""Curve features of every run, and the dose–response of a sweep."""
+"""Curve features of every run, and the dose–response of each feature."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,17 @@ import xarray as xr
 
 from mir21sim import units
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dose_response import FIT_NAMES, fit_hill
+from mir21sim.analysis.dose_response import FLOORS, dose_response
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.dataset import BOOKKEEPING, provenance
 
 Results: TypeAlias = xr.Dataset | Sequence[xr.Dataset] | Mapping[str, xr.Dataset]
 
-"""Variables of a result that are not quantities of the model."""
+#: Variables of ``compare`` that describe the dose–response, see ``DoseResponse``.
+RESPONSE_NAMES = (
+    "EC50", "EC50_low", "EC50_high", "E0", "Emax", "Hill", "mean_response",
+    "dose_response_shape", "dose_response_summary",
+)  # fmt: skip
 
 FEATURES = {
     "baseline": (
@@ -44,20 +48,21 @@ def compare(
     response: str = "peak",
     over: str | None = None,
 ) -> xr.Dataset:
-    """Return the curve features of every run and a Hill fit along one swept dimension.
+    """Return the curve features of every run and their dose–response.
 
     Parameters
     ----------
     results : one result, several, or label to result; several must sweep the same names
     observe : the quantity to compare, e.g. ``"CASP3_active"``
     since : h or text, reference time of the features; by default the start
-    response : feature that the Hill fit takes as the response, see ``FEATURES``
-    over : swept dimension of the fit; by default the first
+    response : feature whose dose–response is read, see ``FEATURES``
+    over : swept dimension of the dose; by default the first
 
     Returns
     -------
-    Dataset on ``result`` × the swept dimensions; the fit (``EC50``, ``Emax``, …, and
-    ``fit_note``, the reason where there is none) on the dimensions other than `over`
+    Dataset on ``result`` × the swept dimensions; the dose–response
+    (``RESPONSE_NAMES``) on the dimensions other than `over`. Where ``EC50`` is NaN,
+    ``EC50_low`` and ``EC50_high`` are bounds
 
     Raises
     ------
@@ -92,7 +97,7 @@ def compare(
     for name in (*dims[0], *tables[0].data_vars):
         merged[name].attrs.update(tables[0][name].attrs)
     if dims[0]:
-        merged = _with_fit(merged, response, over or str(dims[0][0]))
+        merged = _with_response(merged, response, over or str(dims[0][0]))
     merged.attrs = {
         "observe": observe,
         "response": response,
@@ -261,23 +266,44 @@ def _crossing(t: FloatArray, v: FloatArray, level: float) -> float:
     return float(t[k - 1] + share * (t[k] - t[k - 1]))
 
 
-def _with_fit(table: xr.Dataset, response: str, over: str) -> xr.Dataset:
-    """Return the table with a Hill fit of one feature along one dimension."""
+def _with_response(table: xr.Dataset, response: str, over: str) -> xr.Dataset:
+    """Return the table with the dose–response of one feature along one dimension."""
     if over not in table[response].dims or over == "result":
         known = tuple(str(d) for d in table[response].dims if d != "result")
         raise UnknownNameError("swept dimension", over, known)
-    doses = table[over].values
+    found = responses_of(table, response, over)
     rest = [d for d in table[response].dims if d != over]
-    block = table[response].transpose(*rest, over)
-    fits = [fit_hill(doses, row) for row in block.values.reshape(-1, doses.size)]
-    shape = block.shape[:-1]
-    unit = str(table[over].attrs.get("units", ""))
-    for name in FIT_NAMES:
-        attribute = {"Hill": "hill", "R2": "r2"}.get(name, name.lower())
-        column = np.array([getattr(fit, attribute) for fit in fits]).reshape(shape)
-        own = str(table[response].attrs.get("units", ""))
-        units_of = {"Hill": "1", "R2": "1", "E0": own, "Emax": own}.get(name, unit)
-        table[name] = (rest, column, {"units": units_of})
-    reasons = np.array([fit.reason for fit in fits], dtype=object).reshape(shape)
-    table["fit_note"] = (rest, reasons)
+    dose = str(table[over].attrs.get("units", ""))
+    own = str(table[response].attrs.get("units", ""))
+    columns: dict[str, tuple[list[Any], str]] = {
+        "EC50": ([r.ec50.value for r in found.flat], dose),
+        "EC50_low": ([r.ec50.low for r in found.flat], dose),
+        "EC50_high": ([r.ec50.high for r in found.flat], dose),
+        "E0": ([r.e0 for r in found.flat], own),
+        "Emax": ([r.emax for r in found.flat], own),
+        "Hill": ([r.slope for r in found.flat], "1"),
+        "mean_response": ([r.mean_response for r in found.flat], own),
+    }
+    for name, (values, unit) in columns.items():
+        table[name] = (rest, np.array(values).reshape(found.shape), {"units": unit})
+    for name in ("shape", "summary"):
+        texts = [r.shape if name == "shape" else r.summary(dose) for r in found.flat]
+        block = np.array(texts, dtype=object).reshape(found.shape)
+        table[f"dose_response_{name}"] = (rest, block)
     return table
+
+
+def responses_of(table: xr.Dataset, response: str, over: str) -> np.ndarray[Any, Any]:
+    """Return the ``DoseResponse`` of a feature along one dimension, one a series.
+
+    Returns
+    -------
+    object array, on the other dimensions of the feature, in their order
+    """
+    rest = [d for d in table[response].dims if d != over]
+    block = table[response].transpose(*rest, over).values
+    floor = FLOORS.get(str(table[response].attrs.get("units", "")), 0.0)
+    found = np.empty(block.shape[:-1], dtype=object)
+    for place in np.ndindex(found.shape):
+        found[place] = dose_response(table[over].values, block[place], floor=floor)
+    return found

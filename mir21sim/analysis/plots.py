@@ -7,9 +7,11 @@ Colours come from viridis, which reads the same with any colour vision.
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import scipy.interpolate
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,9 +26,10 @@ from mir21sim.analysis.curves import (
     dose_records,
     label_results,
     quantity,
+    responses_of,
     stimulus_time,
 )
-from mir21sim.analysis.dose_response import HillFit, fit_hill
+from mir21sim.analysis.dose_response import DoseResponse
 from mir21sim.analysis.measured import Measured
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
@@ -117,15 +120,15 @@ def plot_dose_response(
     *,
     over: str | None = None,
 ) -> Axes:
-    """Plot a feature against the dose with its Hill fit, one series a result.
+    """Plot a feature against the dose with its EC50, one series a result.
 
-    Dose 0 stands apart at the left of the logarithmic axis. Where no fit exists the
-    reason is written into the picture.
+    Dose 0 is drawn apart at the left of the logarithmic axis. A dotted line is at the
+    EC50; where the doses do not determine it, the legend has the reason.
 
     Parameters
     ----------
     features : from ``compare``
-    response : feature to plot; by default the one that was fitted
+    response : feature to plot; by default that of ``compare``
     """
     ax = ax if ax is not None else new_axes()
     response = response or str(features.attrs["response"])
@@ -135,16 +138,19 @@ def plot_dose_response(
     over = over or swept[0]
     others = [d for d in swept if d != over]
     doses = features[over].values.astype(float)
-    place = _places(doses)
     unit = str(features[over].attrs.get("units", ""))
-    unit = f" {unit}" if unit not in ("", "1") else ""
-    stacked = features[response].stack(series=["result", *others])
-    for k, series in enumerate(stacked["series"].values):
-        points = stacked.isel(series=k).transpose(over).values
-        where = (f"{d} {_number(v)}" for d, v in zip(others, series[1:], strict=True))
-        label = ", ".join([str(series[0]), *where])
+    found: Any = responses_of(features, response, over)
+    block = features[response].transpose("result", *others, over)
+    found = found.reshape(block.shape[:-1])
+    for k, place in enumerate(np.ndindex(found.shape)):
+        where = [str(features["result"].values[place[0]])]
+        where += [
+            f"{d} {_number(float(features[d].values[n]))}"
+            for d, n in zip(others, place[1:], strict=True)
+        ]
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
-        _plot_series(ax, doses, place, points, label=label, colour=colour, unit=unit)
+        style = {"label": ", ".join(where), "colour": colour, "unit": unit}
+        _plot_series(ax, doses, block.values[place], found[place], **style)
     _log_axis(ax, doses)
     ax.set_xlabel(axis_label(features[over]))
     meaning = FEATURES[response][1]
@@ -166,35 +172,27 @@ def plot_dose_response(
 def _plot_series(
     ax: Axes,
     doses: FloatArray,
-    place: FloatArray,
     points: FloatArray,
+    found: DoseResponse,
     *,
     label: str,
     colour: str,
     unit: str,
 ) -> None:
-    """Draw the points of one dose–response and the curve through them."""
-    fit = fit_hill(doses, points)
-    if fit.reason:
-        label = f"{label}\n{_wrapped(f'no EC50: {fit.reason}', 48)}"
-    else:
-        interval = f"{fit.ec50_low:.3g}–{fit.ec50_high:.3g}"
-        label = f"{label}\nEC50 {fit.ec50:.3g}{unit} ({interval})"
-        _plot_fit(ax, fit, doses, colour)
-    ax.plot(place, points, "o", color=colour, ms=5, label=label)
-
-
-def _plot_fit(ax: Axes, fit: HillFit, doses: FloatArray, colour: str) -> None:
-    positive = doses[doses > 0]
-    fine = np.geomspace(positive.min(), positive.max(), 300)
-    ax.plot(fine, fit(fine), "-", color=colour, lw=1.6)
-    ax.axvspan(
-        max(fit.ec50_low, positive.min()),
-        min(fit.ec50_high, positive.max()),
-        color=colour,
-        alpha=0.12,
-        lw=0,
-    )
+    """Draw the points of one dose–response, joined, and mark its EC50."""
+    order = np.argsort(doses, kind="stable")
+    order = order[(doses[order] > 0) & np.isfinite(points[order])]
+    if order.size > 1:
+        curve = scipy.interpolate.PchipInterpolator(np.log(doses[order]), points[order])
+        fine = np.geomspace(doses[order[0]], doses[order[-1]], 300)
+        ax.plot(fine, curve(np.log(fine)), "-", color=colour, lw=1.6)
+    text = f"{label}\n{_wrapped(found.summary(unit), 48)}"
+    ax.plot(_places(doses), points, "o", color=colour, ms=5, label=text)
+    for flank in (found.ec50, found.falling_ec50):
+        if flank.relation == "equal":
+            ax.axvline(flank.value, color=colour, lw=0.9, ls=":")
+        elif flank.relation == "between":
+            ax.axvspan(flank.low, flank.high, color=colour, alpha=0.12, lw=0)
 
 
 def _zero_place(positive: FloatArray) -> float:

@@ -11,8 +11,7 @@ import xarray as xr
 
 from mir21sim import files, units
 from mir21sim.analysis.cell_death import EXPOSED, death_records
-from mir21sim.analysis.curves import FEATURES, quantity
-from mir21sim.analysis.dose_response import FIT_NAMES
+from mir21sim.analysis.curves import FEATURES, RESPONSE_NAMES, quantity
 from mir21sim.units import SECONDS_PER_HOUR
 
 #: Dimensions of every population.
@@ -85,8 +84,8 @@ def _cell(value: Any) -> str:
 
 
 def feature_frame(features: xr.Dataset) -> pd.DataFrame:
-    """Return compared features in long form, one row a run; the fit repeats."""
-    names = [n for n in (*FEATURES, "note", *FIT_NAMES, "fit_note") if n in features]
+    """Return compared features in long form, one row a run; the response repeats."""
+    names = [n for n in (*FEATURES, "note", *RESPONSE_NAMES) if n in features]
     frame = features[names].to_dataframe().reset_index()
     keys = [str(d) for d in features["peak"].dims]
     frame = frame[[*keys, *names]]
@@ -101,7 +100,7 @@ def _without_hours(name: str) -> str:
 
 
 def feature_text(features: xr.Dataset) -> str:
-    """Return compared features as a table to read, with units and the fit below."""
+    """Return compared features as a table with units, the dose–response below."""
     short = {n: _without_hours(n) for n in FEATURES}
     frame = feature_frame(features).rename(columns=short)
     keys = [str(d) for d in features["peak"].dims if d != "result"]
@@ -133,7 +132,7 @@ def feature_text(features: xr.Dataset) -> str:
             f"{clock} each); simulate with more points to resolve them"
         )
     if "EC50" in features:
-        lines += _fit_lines(features)
+        lines += _response_lines(features)
     return "\n".join(lines)
 
 
@@ -142,27 +141,20 @@ def _sentence(row: "pd.Series[Any]", keys: list[str]) -> str:
     return f"{row['result']} {where}: {row['note']}".strip()
 
 
-def _fit_lines(features: xr.Dataset) -> list[str]:
-    """Return one line a fit: the numbers with their interval, or why there is none."""
-    names = [*FIT_NAMES, "fit_note"]
-    frame = features[names].to_dataframe().reset_index()
-    keys = [c for c in frame.columns if c not in names]
-    unit = features["EC50"].attrs.get("units", "")
+def _response_lines(features: xr.Dataset) -> list[str]:
+    """Return one line a dose–response, and one with its plateaus and slope."""
+    frame = features[list(RESPONSE_NAMES)].to_dataframe().reset_index()
+    keys = [c for c in frame.columns if c not in RESPONSE_NAMES]
     lines = []
     for _, row in frame.iterrows():
         where = ", ".join(str(row[key]) for key in keys)
-        if row["fit_note"]:
-            lines.append(
-                f"{where}: no EC50 of {features.attrs['response']}: {row['fit_note']}"
-            )
-        else:
-            lines.append(
-                f"{where}: EC50 of {features.attrs['response']} = "
-                f"{row['EC50']:.3g} {unit} "
-                f"(95 % CI {row['EC50_low']:.3g} to {row['EC50_high']:.3g}), "
-                f"E0 = {row['E0']:.4g}, Emax = {row['Emax']:.4g}, "
-                f"Hill = {row['Hill']:.2f}, R² = {row['R2']:.4f}"
-            )
+        text = f"{where}: {features.attrs['response']}: {row['dose_response_summary']}"
+        numbers = [
+            f"{label} = {row[name]:.4g}"
+            for name, label in (("E0", "E0"), ("Emax", "Emax"), ("Hill", "slope"))
+            if np.isfinite(row[name])
+        ]
+        lines.append(f"{text} ({', '.join(numbers)})" if numbers else text)
     return lines
 
 

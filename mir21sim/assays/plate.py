@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.cell_death import EXPOSED
-from mir21sim.analysis.dose_response import HillFit, fit_hill
+from mir21sim.analysis.hill_fit import HillFit, fit_hill
 from mir21sim.assays.assay import (
     Assay,
     AssayClaim,
@@ -222,7 +222,7 @@ class PlateAssay(Assay[PlateReading]):
             unique(notes),
             plate,
             factor,
-            _fits(used),
+            _fits(used, scatter=noise),
             units[0] if units else "",
         )
 
@@ -363,11 +363,13 @@ def _farthest(groups: Mapping[str, FloatArray], control: str) -> str:
     return max(groups, key=lambda name: abs(float(groups[name].mean()) - base))
 
 
-def _fits(used: pd.DataFrame) -> dict[str, HillFit]:
+def _fits(used: pd.DataFrame, *, scatter: bool) -> dict[str, HillFit]:
     """Return a Hill curve through the wells of each treatment with doses."""
     return {
         str(name): fit_hill(
-            table["dose"].to_numpy(dtype=float), table["net"].to_numpy(dtype=float)
+            table["dose"].to_numpy(dtype=float),
+            table["net"].to_numpy(dtype=float),
+            scatter=scatter,
         )
         for name, table in used.groupby("contents", sort=False)
         if table["dose"].nunique() > 1

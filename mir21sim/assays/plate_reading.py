@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dose_response import HillFit
+from mir21sim.analysis.hill_fit import HillFit
 from mir21sim.analysis.plots import OVERLAY_COLOURS
 from mir21sim.assays.assay import NamedTable, Reading
 from mir21sim.assays.plate_map import BLANK, COLUMNS, ROWS, PlateMap, layout, row_letter
@@ -47,7 +47,13 @@ class PlateReading(Reading):
             }
             for name, fit in self.fits.items()
         )
-        return (NamedTable("fits", "Dose of half effect, 95 % interval", records),)
+        return (
+            NamedTable(
+                "fits",
+                "EC50 of a Hill curve; 95 % interval from the scatter of wells",
+                records,
+            ),
+        )
 
 
 def z_prime(negative: FloatArray, positive: FloatArray) -> float:
@@ -130,10 +136,8 @@ def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
         fit = reading.fits[name]
         if not fit.reason:
             x = np.geomspace(zero * 2, float(dose.max()), 200)
-            bounded = math.isfinite(fit.ec50_high)
-            interval = f"95 % CI {fit.ec50_low:.2g} to {fit.ec50_high:.2g}"
-            interval = interval if bounded else "interval not determined"
-            label = f"EC50 {fit.ec50:.3g} {reading.unit} ({interval})"
+            label = f"EC50 {fit.ec50:.3g} {reading.unit}"
+            label += f" ({fit.interval_text()})" if fit.has_interval else ""
             ax.plot(x, fit(x), color=colour, lw=1.5, label=label)
     ax.set_xscale("log")
     if (given == 0).any():

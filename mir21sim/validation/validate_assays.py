@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dose_response import fit_hill
+from mir21sim.analysis.hill_fit import fit_hill
 from mir21sim.assays.experiment import (
     Experiment,
     Sample,

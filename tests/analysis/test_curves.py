@@ -5,11 +5,8 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mir21sim.analysis.curves import FEATURES, compare, curve_features, stimulus_time
-from mir21sim.analysis.dose_response import fit_hill, hill_curve
 from mir21sim.errors import InputError, UnknownNameError
 
 DOSES = np.array([0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000.0])
@@ -80,48 +77,6 @@ def test_failed_run_has_no_features():
     values = np.array([0.0, 1.0, np.nan, np.nan])
     found = curve_features(np.arange(4.0), values, since=0.0)
     assert all(np.isnan(v) for v in found.values())
-
-
-@given(
-    ec50=st.floats(0.5, 200),
-    hill=st.floats(0.6, 4),
-    e0=st.floats(-5, 5),
-    span=st.floats(1, 1000),
-    sign=st.sampled_from([-1.0, 1.0]),
-)
-def test_fit_recovers_an_exact_hill_curve(ec50, hill, e0, span, sign):
-    response = hill_curve(DOSES, e0, e0 + sign * span, np.log(ec50), hill)
-    fit = fit_hill(DOSES, response)
-    assert not fit.reason
-    assert fit.ec50 == pytest.approx(ec50, rel=1e-3)
-    assert fit.hill == pytest.approx(hill, rel=1e-3)
-    assert fit.emax - fit.e0 == pytest.approx(sign * span, rel=1e-2)
-
-
-def test_interval_covers_the_true_value_under_noise():
-    rng = np.random.default_rng(7)
-    clean = hill_curve(DOSES, 0.0, 100.0, np.log(20.0), 1.5)
-    covered = 0
-    for _ in range(200):
-        fit = fit_hill(DOSES, clean + rng.normal(0, 2.0, DOSES.size))
-        covered += fit.ec50_low <= 20.0 <= fit.ec50_high
-    assert covered >= 180  # 95 % of 200 is 190; 180 is 3 binomial SD below
-
-
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        (np.full(10, 5.0), "less than 1 %"),
-        (np.sin(np.arange(10) * 2.0), "does not describe"),
-        (hill_curve(DOSES, 0, 10, np.log(3e4), 1.0), "outside the doses tested"),
-        (np.where(DOSES > 2, np.nan, DOSES), "5 doses or more"),
-    ],
-    ids=["flat", "wavy", "beyond", "failed runs"],
-)
-def test_missing_fit_has_a_reason(response, reason):
-    fit = fit_hill(DOSES, response)
-    assert reason in fit.reason
-    assert np.isnan(fit.ec50)
 
 
 def test_compare_puts_an_off_diagonal_value_in_its_place():
