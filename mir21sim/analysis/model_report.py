@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mir21sim.model.network import Network
 
 
+WIDTH = 80
+"""Columns of a terminal that texts fit into."""
+
+
 def model_text(files: model_files.ModelFiles) -> str:
     """Return a model as text: purpose, size, inputs, observables, papers."""
     network, info = read.understand(files)
@@ -31,7 +35,7 @@ def model_text(files: model_files.ModelFiles) -> str:
         size += f", {len(network.events)} events"
     lines = [f"{info.id}: {info.title}" if info.title else info.id, ""]
     if info.description:
-        lines += [textwrap.fill(" ".join(info.description.split()), 88), ""]
+        lines += [textwrap.fill(" ".join(info.description.split()), WIDTH), ""]
     lines += [
         f"context      {files.context or model_files.BASE} (available: {available})",
         f"size         {size}",
@@ -65,7 +69,7 @@ def model_text(files: model_files.ModelFiles) -> str:
             f"  {citation}" + (f"  doi:{doi}" if doi else "")
             for citation, doi in info.references
         ]
-    return "\n".join(lines)
+    return "\n".join(piece for line in lines for piece in _fitting(line))
 
 
 def _event_text(event: Event) -> str:
@@ -114,7 +118,27 @@ def source_text(files: model_files.ModelFiles) -> str:
             source = f"[{files.context}] {source}"
         lines.append(_columns([*cells, source], widths))
     lines += ["", f"{len(rows)} numbers: {status_shares(r['status'] for r in rows)}"]
-    return "\n".join(lines)
+    return "\n".join(piece for line in lines for piece in _fitting(line))
+
+
+def _fitting(text: str) -> list[str]:
+    """Return the lines of a text, the long ones in pieces of at most 80 columns."""
+    return [
+        piece.rstrip()
+        for line in text.split("\n")
+        for piece in (_pieces(line) if len(line) > WIDTH else [line])
+    ]
+
+
+def _pieces(line: str) -> list[str]:
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        subsequent_indent=" " * 6,
+        drop_whitespace=False,
+        replace_whitespace=False,
+        break_on_hyphens=False,
+    )
 
 
 def status_shares(statuses: Iterable[str | float]) -> str:

@@ -278,3 +278,15 @@ def test_the_first_line_says_line_doses_cells_times_and_method(tmp_path, capsys)
 def test_the_version_is_printed(capsys):
     assert run("--version") == 0
     assert capsys.readouterr().out.startswith("mir21sim 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["models"], ["info", "mir21_core"], ["sources", "mir21_core"], ["--help"]],
+    ids=" ".join,
+)
+def test_texts_fit_80_columns(arguments, capsys):
+    assert run(*arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if len(line) > 80] == []
