@@ -14,6 +14,7 @@ from mir21sim.analysis.tables import write_csv
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation import dataset, omex
+from mir21sim.simulation.translate import CELL
 
 Layout: TypeAlias = Literal["wide", "long"]
 KINDS = (".nc", ".csv", ".xlsx", ".omex")
@@ -24,6 +25,8 @@ _SHEET_LENGTH = 31
 
 def wide_table(result: xr.Dataset, observe: str) -> pd.DataFrame:
     """Return one quantity with a row for each time and a column for each run.
+
+    Unlike cells are three columns for each dose: mean, SD and n, as Prism takes them.
 
     Examples
     --------
@@ -40,11 +43,32 @@ def wide_table(result: xr.Dataset, observe: str) -> pd.DataFrame:
     unit = result["time"].attrs.get("units", "")
     times = result["time"].to_series().reset_index(drop=True)
     table = pd.DataFrame({f"time [{unit}]" if unit else "time": times})
+    shown = _of_cells(curves) if CELL in dims else {observe: curves}
+    return pd.concat(
+        [table, *(_columns(result, *item) for item in shown.items())], axis=1
+    )
+
+
+def _of_cells(curves: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return mean, SD and number of the cells, without those that failed."""
+    return {
+        "mean": curves.mean(CELL),
+        "SD": curves.std(CELL, ddof=1),
+        "n": curves.count(CELL),
+    }
+
+
+def _columns(result: xr.Dataset, name: str, curves: xr.DataArray) -> pd.DataFrame:
+    """Return the curves of all runs as columns."""
+    dims = [str(d) for d in curves.dims if d != "time"]
     if not dims:
-        return table.assign(**{observe: curves.values})
+        return pd.DataFrame({name: curves.values})
     stacked = curves.stack(run=dims).transpose("time", "run")
-    columns = [_run_name(result, dims, key) for key in stacked["run"].values]
-    return pd.concat([table, pd.DataFrame(stacked.values, columns=columns)], axis=1)
+    keys = stacked["run"].values
+    columns = [_run_name(result, dims, key) for key in keys]
+    if name in ("mean", "SD", "n"):
+        columns = [f"{column}, {name}" for column in columns]
+    return pd.DataFrame(stacked.values, columns=columns)
 
 
 def _run_name(result: xr.Dataset, dims: Sequence[str], key: tuple[object, ...]) -> str:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mir21sim as ms
-from mir21sim.analysis.export import export, save
+from mir21sim.analysis.export import export, save, wide_table
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
 
@@ -68,3 +68,17 @@ def test_saved_results_open_and_run_again_without_the_model_at_hand(result, tmp_
 def test_a_result_of_an_unknown_model_asks_for_it(result, tmp_path):
     with pytest.raises(InputError, match="give the model"):
         save(result.assign_attrs(model_sha256="0"), tmp_path / "r.nc")
+
+
+def test_unlike_cells_are_mean_sd_and_n(model):
+    cells = ms.Population(4, seed=1)
+    result = ms.simulate_population(
+        model, cells, 1.0, observe="CASP8_active", over={"L": [0, 10]}
+    )
+    table = wide_table(result, "CASP8_active")
+    assert table.columns[1] == "L = 0 ng/ml, mean"
+    assert table.columns[-1] == "L = 10 ng/ml, n"
+    dish = result["CASP8_active"].sel(L=10)
+    np.testing.assert_allclose(table["L = 10 ng/ml, mean"], dish.mean("cell"))
+    np.testing.assert_allclose(table["L = 10 ng/ml, SD"], dish.std("cell", ddof=1))
+    assert (table["L = 10 ng/ml, n"] == 4).all()
