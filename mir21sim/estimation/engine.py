@@ -11,7 +11,6 @@ import numpy as np
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import (
-    CodegenError,
     InputError,
     SolverStatus,
     UnsupportedFeatureError,
@@ -153,7 +152,7 @@ class Engine:
             timeout=TIMEOUT_S,
             allow_negative=True,
         )
-        exact = is_batch(chosen.name) and _has_tangents(model)
+        exact = sensitivities.refusal(model, chosen.name) is None
         return cls(model, settings, exact=exact, n_jobs=n_jobs)
 
     @property
@@ -295,17 +294,6 @@ class Engine:
         return States(
             solution.values, None, solution.status, int(solution.n_steps.sum())
         )
-
-
-def _has_tangents(model: CompiledModel) -> bool:
-    """Say whether every function of a model has a derivative in vector code."""
-    if model.lane_kernels is None:
-        return False
-    try:
-        sensitivities.model_kernels(model)
-    except CodegenError:
-        return False
-    return True
 
 
 def no_doses(n_run: int) -> Schedule:

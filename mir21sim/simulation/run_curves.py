@@ -17,10 +17,10 @@ from mir21sim.errors import SolverError, SolverStatus
 from mir21sim.simulation.start_tangents import Directions
 from mir21sim.solvers.problem import Problem, Schedule, Solution
 from mir21sim.solvers.sensitivities import (
-    TABLEAUX,
     Seeds,
     TangentSolution,
     record,
+    refusal,
     solve_tangents,
 )
 from mir21sim.solvers.settings import Settings
@@ -41,7 +41,7 @@ def run_curves(
     model: CompiledModel, problem: Problem, settings: Settings, made: Directions
 ) -> "RunCurves":
     """Return the curves of a problem with one run, exact where the model allows."""
-    if settings.method in TABLEAUX:
+    if refusal(model, settings.method) is None:
         return ExactCurves(model, problem, settings, made)
     return DifferenceCurves(model, problem, settings, made)
 

@@ -407,9 +407,9 @@ class _Result:
         seen = np.zeros(len(self.numbers), dtype=bool)
         for name, entry in self.data.items():
             if name.startswith("d_") and isinstance(entry, tuple):
-                seen |= np.any(entry[1] != 0, axis=1)
+                seen |= np.any(np.nan_to_num(entry[1]) != 0, axis=1)
         for _, found in self.features:
-            seen |= found.tangents != 0
+            seen |= np.nan_to_num(found.tangents) != 0
         return ["yes" if x else "none" for x in seen]
 
 

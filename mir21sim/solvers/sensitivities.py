@@ -18,10 +18,10 @@ import numpy as np
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler import cache
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import InputError, SolverStatus
+from mir21sim.errors import CodegenError, InputError, SolverStatus
 from mir21sim.solvers.batch.rodas4 import RODAS4
 from mir21sim.solvers.batch.rodas5p import RODAS5P
-from mir21sim.solvers.batch.rosenbrock import needed_states
+from mir21sim.solvers.batch.rosenbrock import needed_states, supports
 from mir21sim.solvers.methods import NAMES, SECOND_TRY
 from mir21sim.solvers.problem import PER_RUN, Problem, Solution
 from mir21sim.solvers.settings import Settings, Workers
@@ -147,6 +147,23 @@ def model_kernels(model: CompiledModel) -> "SensitivityKernels":
     return cache.sensitivity_kernels(model.network)
 
 
+def refusal(model: CompiledModel, method: str) -> str | None:
+    """Return why the runs of a model have no exact derivatives, None where they do."""
+    if method not in TABLEAUX:
+        known = ", ".join(TABLEAUX)
+        return f"they need a method of the batch solver ({known}), not {method}"
+    if model.kernels.events is not None:
+        return "it has events or conditions on time"
+    reason = supports(model)
+    if reason is not None:
+        return reason
+    try:
+        model_kernels(model)
+    except CodegenError as error:
+        return str(error).rstrip(".")
+    return None
+
+
 def reasons(solution: Solution, method: str) -> tuple[str, ...]:
     """Return why the derivatives of each run are NaN, "" where they are not."""
     number = NAMES.index(method)
@@ -183,17 +200,11 @@ class _Recording:
         cls, model: CompiledModel, problem: Problem, settings: Settings, *, states: bool
     ) -> "_Recording":
         """Check that the batch solver can run a problem."""
-        if settings.method not in TABLEAUX:
-            raise InputError(
-                f"Exact derivatives need a method of the batch solver "
-                f"({', '.join(TABLEAUX)}), got `{settings.method}`."
-            )
+        reason = refusal(model, settings.method)
+        if reason is not None:
+            raise InputError(f"{model.id} has no exact derivatives: {reason}.")
         lanes = model.lane_kernels
-        if lanes is None:
-            raise InputError(
-                f"{model.id} cannot run in the batch solver, so it has no exact "
-                f"derivatives: {model.lane_refusal}"
-            )
+        assert lanes is not None
         need = needed_states(model, problem)
         return cls(model, problem, settings, need, lanes, states)
 

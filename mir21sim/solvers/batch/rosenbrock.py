@@ -7,6 +7,7 @@ import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.model import CompiledModel
+from mir21sim.solvers.batch import timed_events
 from mir21sim.solvers.batch.tableau import Tableau
 from mir21sim.solvers.method import BATCH, Method
 from mir21sim.solvers.problem import Problem, Solution, Source
@@ -27,13 +28,14 @@ def rosenbrock_method(tableau: Tableau) -> Method:
 def supports(model: CompiledModel) -> str | None:
     """Return why the batch solver cannot run a model, None where it can.
 
-    It needs the Numba backend, a state, and vector code for every function. Events,
-    and rates with conditions on time, need the steps of SciPy, which end at them.
+    It needs the Numba backend, a state, and vector code for every function. Events and
+    conditions must depend on time and parameters alone, so that their moments are
+    breakpoints; others need the steps of SciPy, which look for them.
     """
     if model.kernels.backend != "numba":
         return f"the backend {model.kernels.backend} has no vector kernels"
-    if model.kernels.events:
-        return "the model has events or conditions on time"
+    if timed_events.watched(model):
+        return "the model has events or conditions that depend on its state"
     if not model.state_names:
         return "the model has no state"
     return None if model.lane_kernels is not None else model.lane_refusal
@@ -50,6 +52,8 @@ def integrate(
     from mir21sim.solvers.batch import integrate as batch  # Numba takes half a second
     from mir21sim.solvers.batch import outputs
 
+    if model.kernels.events is not None:
+        return timed_events.integrate_timed(tableau, model, problem, settings, workers)
     kernels = model.lane_kernels
     assert kernels is not None, model.lane_refusal
     need = needed_states(model, problem)

@@ -43,7 +43,7 @@ def integrate_runs(
         with np.errstate(all="ignore"):  # non-finite numbers are checked explicitly
             status = one.integrate()
         if status != SolverStatus.INTERRUPTED:
-            _write(one, status, solution, run)
+            write_run(one, status, solution, run)
 
     with _quiet(), one_blas_thread(), ctrl_c_sets(stop):
         if workers.n_jobs == 1:
@@ -104,7 +104,7 @@ def _in_threads(work: Any, n_run: int, workers: Workers, stop: threading.Event) 
     return False
 
 
-def _write(one: OneRun, status: SolverStatus, solution: Solution, run: int) -> None:
+def write_run(one: OneRun, status: SolverStatus, solution: Solution, run: int) -> None:
     """Write a run that has ended into its row of the solution, the status last."""
     solution.values[run] = one.out
     solution.t_end[run], solution.y_end[run] = one.t, one.y

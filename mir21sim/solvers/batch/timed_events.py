@@ -1,0 +1,203 @@
+"""Events and conditions that depend on time alone, as breakpoints of the batch solver.
+
+Their moments are known in advance, as those of doses are. Each run goes from one moment
+to the next with the meaning of events that ``single.run`` has; the stretches between
+are integrated in the lanes, all runs with equal ends together.
+"""
+
+import math
+import threading
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.build_lane_kernels import LaneKernels
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import SolverStatus
+from mir21sim.solvers.batch.tableau import Tableau
+from mir21sim.solvers.problem import Action, Problem, Schedule, Solution
+from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.single.integrate import write_run
+from mir21sim.solvers.single.run import OneRun
+
+_BEFORE = 4
+"""Floating-point numbers by which a stretch ends before a moment: no stage of its last
+step may see a condition that turns there."""
+
+
+def watched(model: CompiledModel) -> bool:
+    """Return whether a relation of the model may turn at a time not known before."""
+    events = model.kernels.events
+    return events is not None and bool((events.moving & ~events.timed).any())
+
+
+class _TimedRun(OneRun):
+    """A run that stops wherever something happens, for the lanes to go on from."""
+
+    end = math.nan
+
+    def to_stretch(self) -> SolverStatus | None:
+        """Act on this moment and cross short gaps.
+
+        Returns
+        -------
+        SolverStatus or None : how the run ended; None where it is to be integrated from
+            ``t`` to ``end``
+        """
+        last = float(self.times[-1])
+        while True:
+            status = self._act()
+            if status != SolverStatus.OK:
+                return status
+            self._record_now()
+            if not self._finite_start():
+                return SolverStatus.NON_FINITE
+            if self.t >= last:
+                return SolverStatus.OK
+            self.end = self._next_stop(last)
+            if self.end - self.t <= self._same(self.end):
+                status = self._hop(self.end)
+            elif not len(self._moving()):
+                status = self._wait(self.end)
+            else:
+                return None
+            if status != SolverStatus.OK:
+                return status
+
+    def rows(self) -> slice:
+        """Return the outputs that the stretch writes."""
+        last = int(np.searchsorted(self.times, self._before(self.end), side="left"))
+        return slice(self.next_output, max(last, self.next_output))
+
+    def take(self, states: FloatArray, y: FloatArray) -> SolverStatus:
+        """Take over a stretch that ended well: outputs, then the state at its end."""
+        rows = self.rows()
+        self._write(rows, states)
+        self.next_output = rows.stop
+        np.maximum(self.peak, np.abs(states).max(axis=0, initial=0.0), out=self.peak)
+        self.y, self.t = y.copy(), self.end
+        np.maximum(self.peak, np.abs(y), out=self.peak)
+        return self._verdict()
+
+
+def integrate_timed(
+    tableau: Tableau,
+    model: CompiledModel,
+    problem: Problem,
+    settings: Settings,
+    workers: Workers,
+) -> tuple[Solution, bool]:
+    """Integrate all runs of a model whose events depend on time alone."""
+    solution, stop = Solution.empty(problem), threading.Event()
+    runs: list[tuple[int, _TimedRun]] = []
+    for run in range(len(problem)):
+        one = _TimedRun(model.kernels, problem, run, settings, "", stop)
+        assert one.events is not None
+        status = one.events.begin(one.t, one.y, one.p)
+        if status == SolverStatus.OK:
+            runs.append((run, one))
+        else:
+            write_run(one, status, solution, run)
+    done = len(problem) - len(runs)
+    while runs:
+        runs = _at_moments(runs, solution)
+        left: list[tuple[int, _TimedRun]] = []
+        key = sorted(runs, key=lambda item: (item[1].t, item[1].end, item[0]))
+        for _, group in groupby(key, lambda item: (item[1].t, item[1].end)):
+            members = list(group)
+            going, interrupted = _stretch(
+                tableau, model, problem, settings, workers, members, solution
+            )
+            if interrupted:
+                return solution, True
+            left += going
+        if workers.progress and len(problem) - len(left) > done:
+            done = len(problem) - len(left)
+            workers.progress(done, len(problem))
+        runs = left
+    return solution, False
+
+
+def _at_moments(
+    runs: list[tuple[int, _TimedRun]], solution: Solution
+) -> list[tuple[int, _TimedRun]]:
+    """Let every run act on its moment; write those that end, return the others."""
+    left = []
+    for run, one in runs:
+        with np.errstate(all="ignore"):
+            status = one.to_stretch()
+        if status is None:
+            left.append((run, one))
+        else:
+            write_run(one, status, solution, run)
+    return left
+
+
+def _stretch(
+    tableau: Tableau,
+    model: CompiledModel,
+    problem: Problem,
+    settings: Settings,
+    workers: Workers,
+    members: list[tuple[int, _TimedRun]],
+    solution: Solution,
+) -> tuple[list[tuple[int, _TimedRun]], bool]:
+    """Integrate runs with equal ends to the next moment; return those that go on."""
+    from mir21sim.solvers.batch.integrate import integrate_runs
+
+    lanes = model.lane_kernels
+    assert isinstance(lanes, LaneKernels), model.lane_refusal
+    part = _part(problem, members)
+    kept: dict[int, FloatArray] = {}
+
+    def keep(first: int, last: int, states: FloatArray, _: Solution) -> None:
+        kept.update(zip(range(first, last), states, strict=True))
+
+    found, interrupted = integrate_runs(
+        lanes,
+        part,
+        settings,
+        tableau=tableau,
+        need=np.arange(problem.y0.shape[1]),
+        keep=keep,
+        n_jobs=workers.n_jobs,
+    )
+    if interrupted:
+        return [], True
+    going = []
+    for k, (run, one) in enumerate(members):
+        one.n_steps += int(found.n_steps[k])
+        status = SolverStatus(int(found.status[k]))
+        if status == SolverStatus.OK:
+            status = one.take(kept[k][1:-1], found.y_end[k])
+        else:
+            one.t, one.y = float(found.t_end[k]), found.y_end[k].copy()
+        if status == SolverStatus.OK:
+            going.append((run, one))
+        else:
+            write_run(one, status, solution, run)
+    return going, False
+
+
+def _part(problem: Problem, members: list[tuple[int, _TimedRun]]) -> Problem:
+    """Return the stretch of some runs as a problem; infusions go on in it."""
+    first = members[0][1]
+    end = first.end - _BEFORE * math.ulp(first.end)
+    inside = np.clip(first.times[first.rows()], first.t, end)
+    feeding = np.array([one.input for _, one in members])
+    states = np.flatnonzero(feeding.any(axis=0))
+    schedule = Schedule(
+        np.full(len(states), first.t),
+        states,
+        np.full(len(states), int(Action.RATE)),
+        np.ascontiguousarray(feeding[:, states]),
+    )
+    return replace(
+        problem,
+        y0=np.array([one.y for _, one in members]),
+        p=np.array([one.p for _, one in members]),
+        times=np.concatenate([[first.t], inside, [end]]),
+        schedule=schedule,
+    )
