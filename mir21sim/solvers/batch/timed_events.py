@@ -58,9 +58,9 @@ class _TimedRun(OneRun):
                 return SolverStatus.OK
             self.end = self._next_stop(last)
             if self.end - self.t <= self._same(self.end):
-                status = self._hop(self.end)
+                status = self._advance_without_solver(self.end)
             elif not len(self._moving()):
-                status = self._wait(self.end)
+                status = self._advance_constant(self.end)
             else:
                 return None
             if status != SolverStatus.OK:
