@@ -116,16 +116,46 @@ def label_results(results: Results) -> dict[str, xr.Dataset]:
     if isinstance(results, Mapping):
         labelled.update(results)  # type: ignore[arg-type]  # a Dataset is a Mapping too
         return labelled
-    for result in results:
-        model = str(result.attrs.get("model_id", "result"))
-        context = str(result.attrs.get("context", ""))
-        label = f"{model}, {context}" if context else model
-        while label in labelled:
-            label += "'"
-        labelled[label] = result
+    for given in results:
+        for words, result in _unstacked(given):
+            label = words
+            while label in labelled:
+                label += "'"
+            labelled[label] = result
     if not labelled:
         raise InputError("There is no result to compare.")
     return labelled
+
+
+def named_dims(result: xr.Dataset) -> tuple[str, ...]:
+    """Return the dimensions that name results, as of ``xr.concat``: no swept number."""
+    return tuple(
+        str(name)
+        for name in result.dims
+        if name not in result.coords or result[name].dtype.kind not in "fiu"
+    )
+
+
+def _unstacked(result: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """Return the results that were put into one Dataset, each with a label.
+
+    The attributes of such a Dataset are those of its first result, so labels come from
+    the coordinates.
+    """
+    model = str(result.attrs.get("model_id", "result"))
+    dims = named_dims(result)
+    if not dims:
+        context = str(result.attrs.get("context", ""))
+        return [(f"{model}, {context}" if context else model, result)]
+    found = []
+    for place in np.ndindex(*(result.sizes[name] for name in dims)):
+        chosen = dict(zip(dims, place, strict=True))
+        words = [
+            str(result[name].values[k]) if name in result.coords else f"{name} {k + 1}"
+            for name, k in chosen.items()
+        ]
+        found.append((", ".join([model, *words]), result.isel(chosen, drop=True)))
+    return found
 
 
 def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:

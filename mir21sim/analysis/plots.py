@@ -5,7 +5,7 @@ Colours come from viridis, which reads the same with any colour vision.
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from mir21sim.analysis.curves import (
     compare,
     dose_records,
     label_results,
+    named_dims,
     quantity,
     responses_of,
     stimulus_time,
@@ -482,13 +483,19 @@ def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
     """Draw a thin line at each fixed dose within the run, with its label."""
     start, end = float(result["time"][0]), float(result["time"][-1])
     for dose in dose_records(result):
-        if dose["target"] in skip or not start < dose["time"] < end:
+        target, unit = dose["target"], dose["unit"]
+        times = [t for t in _times_of(dose) if start < t < end]
+        if target in skip or not times:
             continue
-        ax.axvline(dose["time"], color="0.6", lw=0.9, ls=":")
-        what = "wash" if dose["mode"] == "set" else f"{dose['amount']:g} {dose['unit']}"
+        for time in times:
+            ax.axvline(time, color="0.6", lw=0.9, ls=":")
+        # In a panel of a sweep of two doses the second one is a coordinate.
+        amount = float(result[target]) if target in result.coords else dose["amount"]
+        words = "wash" if dose["mode"] == "set" else f"{amount:g} {unit}"
+        words += f" ×{len(times)}" if len(times) > 1 else ""
         ax.annotate(
-            f"{dose['target']} {what}",
-            (dose["time"], 1.0),
+            f"{target} {words}",
+            (times[0], 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(-3, -3),
             textcoords="offset points",
@@ -500,9 +507,16 @@ def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
         )
 
 
+def _times_of(dose: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return when a dose is given, h, each repetition."""
+    count = int(dose.get("additional", 0)) + 1
+    every = float(dose.get("interval", 0.0))
+    return tuple(float(dose["time"]) + k * every for k in range(count))
+
+
 def _title(result: xr.Dataset) -> str:
     title = str(result.attrs.get("title", ""))
-    context = str(result.attrs.get("context", ""))
+    context = "" if named_dims(result) else str(result.attrs.get("context", ""))
     return f"{title} · {context}" if context else title
 
 

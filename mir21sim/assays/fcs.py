@@ -1,6 +1,7 @@
 """FCS files of flow cytometry, written and read."""
 
 import importlib.util
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,8 @@ def read_fcs(
     if not path.is_file():
         raise InputError(f"The FCS file `{path}` does not exist.")
     try:
-        with path.open("rb") as file:
-            data = flowio.FlowData(file)
-        table = np.asarray(data.as_array(), dtype=float)
+        data = _parsed(flowio, path)
+        table = _linear(data)
     except Exception as error:  # a broken file breaks in many ways
         raise InputError(
             f"`{path}` is no FCS file, or a broken one ({type(error).__name__}: "
@@ -110,6 +110,54 @@ def read_fcs(
             "the file anew, without values that were not measured."
         )
     return events, _spillover_of(data.text, channels, path)
+
+
+#: Begins of the data in a HEADER that mean "see TEXT", for files above 100 MB.
+_SEE_TEXT = (0, 99_999_999)
+
+
+def _parsed(flowio: Any, path: Path) -> Any:
+    """Return a file with its events, from the offsets that fit their number.
+
+    HEADER and TEXT both hold the offsets of the data. Where they differ, the pair that
+    is as long as the events decides; an end that is one byte too far is common.
+    """
+    with path.open("rb") as file:
+        about = flowio.FlowData(file, only_text=True, ignore_offset_discrepancy=True)
+    options = {"ignore_offset_error": True}
+    if about.version != "2.0":
+        options |= _offsets(about.text, about.header)
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the number of events is checked later
+        return flowio.FlowData(file, **options)
+
+
+def _offsets(text: Mapping[str, str], header: Mapping[str, int]) -> dict[str, bool]:
+    """Return the options of ``FlowData`` that choose the offsets of HEADER or TEXT."""
+    bits = sum(int(text[f"p{k}b"]) for k in range(1, int(text["par"]) + 1))
+    size = int(text["tot"]) * bits // 8
+    in_text = (int(text["begindata"]), int(text["enddata"]))
+    in_header = (header["data_start"], header["data_stop"])
+    if in_header[0] in _SEE_TEXT or in_header[0] == in_text[0]:
+        return {"ignore_offset_discrepancy": True}
+    fits = [b - a + 1 - size in (0, 1) for a, b in (in_text, in_header)]
+    if sum(fits) == 1:
+        return {"ignore_offset_discrepancy": True, "use_header_offsets": fits[1]}
+    return {}  # both or none fit: FlowData refuses the file
+
+
+def _linear(data: Any) -> FloatArray:
+    """Return the events on linear scales, float array (n_event, n_channel).
+
+    A logarithmic amplifier ($PnE) is taken out of integers only: by the standard
+    (FCS 3.1, section 3.2.20) floats are linear, whatever $PnE says.
+    """
+    if str(data.data_type).upper() == "I":
+        return np.asarray(data.as_array(), dtype=float)
+    table = np.asarray(data.as_array(preprocess=False), dtype=float)
+    gains = [data.channels[k]["png"] or 1.0 for k in sorted(data.channels)]
+    linear: FloatArray = table / np.array(gains, dtype=float)
+    return linear
 
 
 def _check_whole(data: Any, table: FloatArray, path: Path) -> None:

@@ -141,3 +141,17 @@ def test_unknown_response_and_dimension_are_named():
         compare(data, "C", response="peek")
     with pytest.raises(UnknownNameError, match=r"TRIAL.*anti_miR21"):
         compare(data, "C", over="TRIAL")
+
+
+@pytest.mark.parametrize("dim", [xr.Variable("line", ["MCF-7", "HeLa"]), "line"])
+def test_labels_of_concatenated_results_come_from_the_coordinates(dim):
+    one = result(np.ones((10, 49))).assign_attrs(model_id="m", context="MCF-7")
+    two = result(np.full((10, 49), 2.0)).assign_attrs(model_id="m", context="HeLa")
+    features = compare(xr.concat([one, two], dim, combine_attrs="override"), "C")
+    words = (
+        ("m, MCF-7", "m, HeLa")
+        if isinstance(dim, xr.Variable)
+        else ("m, line 1", "m, line 2")
+    )
+    assert tuple(features["result"].values) == words
+    assert features["peak"].sel(result=words[1]).values == pytest.approx(2.0)

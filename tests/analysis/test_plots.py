@@ -1,7 +1,10 @@
 """Pictures say what they show: labels, units, legend, reasons."""
 
+import json
+
 import numpy as np
 import pytest
+import xarray as xr
 
 import mir21sim as ms
 from mir21sim.analysis import plots
@@ -104,3 +107,18 @@ def test_pictures_are_written_on_white(swept, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"`a\.bmp` must end in \.png"):
         plots.save(plots.plot_curves(swept, "C8"), tmp_path / "a.bmp")
+
+
+def test_every_repetition_is_marked_with_the_dose_of_the_panel():
+    doses = [
+        {"time": 2.0, "amount": 50.0, "target": "TRAIL", "unit": "ng/ml",
+         "duration": 0.0, "mode": "add", "interval": 3.0, "additional": 2},
+    ]  # fmt: skip
+    result = xr.Dataset(
+        {"A": (("TRAIL", "time"), np.ones((2, 25)))},
+        {"TRAIL": [5.0, 50.0], "time": np.linspace(0.0, 24.0, 25)},
+        {"provenance": json.dumps({"doses": doses})},
+    )
+    ax = plots.plot_curves(result.isel(TRAIL=0), "A")
+    assert [text.get_text() for text in ax.texts] == ["TRAIL 5 ng/ml ×3"]
+    assert [line.get_xdata()[0] for line in ax.lines[1:]] == [2.0, 5.0, 8.0]

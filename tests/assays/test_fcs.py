@@ -114,7 +114,14 @@ EVENTS = np.random.default_rng(1).integers(0, 60_000, (50, 4)).astype(float)
 
 
 def other_machine(
-    path, events=EVENTS, kind="I", order="4,3,2,1", names=CHANNELS, **more
+    path,
+    events=EVENTS,
+    kind="I",
+    order="4,3,2,1",
+    names=CHANNELS,
+    header=None,
+    offsets=None,
+    **more,
 ):
     """Write an FCS 3.0 file by the standard, as a cytometer with other habits does."""
     bits, code = KINDS[kind]
@@ -132,8 +139,10 @@ def other_machine(
 
     start = 58 + len(text(0, 0))
     end = start + len(data) - 1
-    head = f"FCS3.0    {58:8d}{start - 1:8d}{start:8d}{end:8d}{0:8d}{0:8d}"
-    path.write_bytes((head + text(start, end)).encode() + data)
+    a, b = header(start, end) if header else (start, end)
+    head = f"FCS3.0    {58:8d}{start - 1:8d}{a:8d}{b:8d}{0:8d}{0:8d}"
+    first, last = offsets(start, end) if offsets else (start, end)
+    path.write_bytes((head + text(first, last)).encode() + data)
     return path
 
 
@@ -153,6 +162,33 @@ def test_amplifiers_of_a_machine_are_taken_out(tmp_path):
     read, _ = read_fcs(path)
     assert read[:, 2] == pytest.approx(10 ** (4 * events[:, 2] / 1024), rel=1e-12)
     assert read[:, 3] == pytest.approx(events[:, 3] / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["F", "D"])
+def test_floats_are_linear_whatever_their_amplifier_is_said_to_be(tmp_path, kind):
+    said = {"P3E": "4.0,1.0", "P3R": 262144, "P4G": "2.0"}
+    events, _ = read_fcs(other_machine(tmp_path / "a.fcs", kind=kind, **said))
+    assert np.array_equal(events[:, :3], EVENTS[:, :3])
+    assert np.array_equal(events[:, 3], EVENTS[:, 3] / 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"header": lambda a, b: (0, 0)},  # legal above 100 MB
+        {"header": lambda a, b: (99_999_999, 0)},
+        {"header": lambda a, b: (a, b + 1), "offsets": lambda a, b: (a, b + 1)},
+        {"offsets": lambda a, b: (a + 1, b)},
+        {"header": lambda a, b: (a - 3, b)},
+    ],
+    ids=["zero", "nines", "end", "text", "header"],
+)
+@pytest.mark.parametrize("kind", ["F", "I"])
+def test_offsets_that_differ_are_decided_by_the_number_of_events(
+    tmp_path, change, kind
+):
+    events, _ = read_fcs(other_machine(tmp_path / "a.fcs", kind=kind, **change))
+    assert np.array_equal(events, EVENTS)
 
 
 def test_channels_of_other_names_are_read_when_they_are_named(tmp_path):
