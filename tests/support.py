@@ -308,6 +308,12 @@ def compiled(net: ir.Network, backend="numpy", unit_policy="check", **texts):
     return library.assemble(files, backend=backend, unit_policy=unit_policy)
 
 
+def compiled_text(text: str, name="guest", backend="numpy", unit_policy="ignore"):
+    """Return an SBML text as the library loads it."""
+    files = model_files.ModelFiles(name, {"sbml": text})
+    return library.assemble(files, backend=backend, unit_policy=unit_policy)
+
+
 # ------------------------------------------------------------- independent evaluation
 _FUNCTIONS = {"exp": cmath.exp, "ln": cmath.log, "sin": cmath.sin, "cos": cmath.cos}
 _FOLDS = {

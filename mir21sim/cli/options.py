@@ -192,6 +192,9 @@ class SolverOptions:
     max_steps: Annotated[int, typer.Option(help="Steps that one run may take.")] = (
         100_000
     )
+    max_step: Annotated[
+        str | None, typer.Option(help="Longest step, e.g. `1 min`, for short pulses.")
+    ] = None
     equilibrate: Annotated[
         bool | None,
         typer.Option(
@@ -214,6 +217,7 @@ class SolverOptions:
             rtol=self.rtol,
             atol=self.atol,
             max_steps=self.max_steps,
+            max_step=self.max_step,
             equilibrate=self.equilibrate,
             n_jobs=jobs,
             progress=progress,

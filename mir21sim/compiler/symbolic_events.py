@@ -3,8 +3,9 @@
 A condition is a combination of relations, and a relation changes its truth where its
 root function, left side minus right side, passes through zero. The solver watches the
 root functions; the conditions are evaluated from the truths alone. Relations that stand
-in rates or rules make a right-hand side jump; of these the ones that depend on time are
-watched as well, as a pulse may be shorter than a step.
+in rates or rules make a right-hand side jump; of these the ones that depend on time,
+and pairs that bound a window of a state, are watched as well, as a pulse may be shorter
+than a step.
 """
 
 from collections.abc import Callable, Iterable
@@ -66,8 +67,11 @@ def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
         for relation in _outermost(condition):
             users.setdefault(relation, number)
     hidden = [*system.rates, *system.assigned, *(s for u in users for s in u.args)]
-    for relation in _within(hidden):
-        if relation not in users and system.t in _root(relation, system).free_symbols:
+    within = [relation for relation in _within(hidden) if relation not in users]
+    windows = _window_edges(within, system)
+    for relation in within:
+        timed = system.t in _root(relation, system).free_symbols
+        if timed or relation in windows:
             users[relation] = -1
     relations = tuple(users)
     r = tuple(sympy.Symbol(f"r{k}") for k in range(len(relations)))
@@ -127,6 +131,25 @@ def _within(expressions: Iterable[Any]) -> list[Any]:
     """Return all relations anywhere in expressions, in a fixed order."""
     found = {r for e in expressions for r in e.atoms(sympy.core.relational.Relational)}
     return sorted(found, key=lambda relation: relation.sort_key())
+
+
+def _window_edges(relations: Iterable[Any], system: SymbolicSystem) -> set[Any]:
+    """Return the relations on states that may be the two edges of one window.
+
+    ``clock > 500 && clock < 500.5`` is true for less than a step: a method would pass
+    over it. One threshold alone stays crossed, so the error test of a step sees it.
+    Edges of one window have root functions that differ by what no state is in.
+    """
+    states = set(system.y)
+    groups: dict[Any, list[Any]] = {}
+    for relation in relations:
+        root = _root(relation, system)
+        if not root.free_symbols & states:
+            continue
+        moving = sympy.expand(root).as_independent(*states, as_Add=True)[1]
+        sign = -1 if moving.could_extract_minus_sign() else 1
+        groups.setdefault(sign * moving, []).append(relation)
+    return {r for group in groups.values() if len(group) > 1 for r in group}
 
 
 def _root(relation: Any, system: SymbolicSystem) -> Any:

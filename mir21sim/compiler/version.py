@@ -1,4 +1,4 @@
 """Version of the generated text, readable without SymPy."""
 
-GENERATOR = 11
+GENERATOR = 13
 """Raise by one whenever the text or the machine code for the same network changes."""

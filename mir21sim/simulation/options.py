@@ -19,6 +19,10 @@ from mir21sim.solvers.settings import Settings, Workers
 RTOL = 1e-6
 """Default relative tolerance of a run; ``population`` has another default."""
 
+GUEST_RTOL = 1e-7
+"""Default relative tolerance for files of others, which may oscillate for long: at 1e-6
+the phase of LSODA was 6e-4 off after 20 periods (BioModels 157)."""
+
 ATOL_AT_RTOL = 1e-6
 """Relative tolerance at which a model's ``atol`` applies unchanged."""
 
@@ -33,11 +37,13 @@ class Options:
         "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many. A model
         with events, or with conditions on time in its rates, takes LSODA for a batch
         method; a seed for the order of equal events is made of the start values
-    rtol : relative tolerance of the local error; None: 1e-6, for the cells of a
-        population 1e-3
+    rtol : relative tolerance of the local error; None: 1e-6, for a guest's file 1e-7,
+        for the cells of a population 1e-3
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
         each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol
     max_steps : steps that one run may take
+    max_step : longest step, h (a guest's own unit) or text such as ``"1 min"``, for
+        short pulses; a batch method gives way to LSODA
     timeout : s of wall time that one run may take; in the batch solver seven others run
         beside it
     equilibrate : start from the resting state; None: as the model says
@@ -53,6 +59,7 @@ class Options:
     rtol: float | None = None
     atol: npt.ArrayLike | None = None
     max_steps: int = 100_000
+    max_step: float | str | None = None
     timeout: float = 600.0
     equilibrate: bool | None = None
     allow_negative: bool = False
@@ -77,12 +84,16 @@ class Options:
         """
         default = MANY if many else ONE
         method = method_of(self.method) if self.method else default
+        if self.max_step is not None and is_batch(method.name):
+            method = ONE  # the steps of eight runs are bounded by none of them
         if self.max_steps < 1 or not self.timeout > 0:
             raise InputError(
                 "`max_steps` must be 1 or more and `timeout` above 0 s, got "
                 f"{self.max_steps} and {self.timeout}."
             )
-        rtol = RTOL if self.rtol is None else self.rtol
+        rtol = self.rtol
+        if rtol is None:
+            rtol = GUEST_RTOL if model.border.is_guest else RTOL
         rests = self.equilibrate
         return Settings(
             method=usable(model, method).name,
@@ -92,7 +103,18 @@ class Options:
             timeout=self.timeout,
             equilibrate=model.info.equilibrate if rests is None else rests,
             allow_negative=self.allow_negative,
+            adapts=self.atol is None and model.border.is_guest,
+            max_step=self._longest_step(model),
         )
+
+    def _longest_step(self, model: CompiledModel) -> float:
+        """Return the longest step in model time; infinity where none is asked for."""
+        if self.max_step is None:
+            return math.inf
+        longest = model.border.time(self.max_step, "max_step") * model.border.per_time
+        if not longest > 0:
+            raise InputError(f"`max_step` must be above 0, got {self.max_step}.")
+        return longest
 
     def workers(self, settings: Settings, n_run: int) -> Workers:
         """Return the threads, executor and progress callback of some runs."""

@@ -14,6 +14,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
 from mir21sim.simulation import dataset as results
 from mir21sim.simulation import perturbations as perturbing
+from mir21sim.simulation.accuracy import fitted, warn_of_errors
 from mir21sim.simulation.checkpoint import PartialResults, folder_for
 from mir21sim.simulation.chunks import integrate_in_parts, part_size
 from mir21sim.simulation.failures import describe
@@ -59,6 +60,7 @@ def execute(
     workers = options.workers(settings, len(translated.problem))
     ready, unrested = settled(model, plan, translated, settings, workers)
     record = provenance(model, plan, ready, options, settings, kind=kind)
+    settings = fitted(model, ready.problem, settings)
     store = None
     if output is not None:
         store = PartialResults(
@@ -76,6 +78,8 @@ def execute(
         if store is not None:
             store.close()
         raise
+    if not interrupted:
+        warn_of_errors(model, ready.problem, settings, found)
     found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
         describe(model, ready, found, run, settings.atol)

@@ -333,10 +333,13 @@ def _by_stated_conversion(entry: Input, unit: str, what: str) -> float | None:
     are related by the molecular weight. None where the volume decides.
     """
     stated = entry.molecules_per_unit
+    if stated is None:
+        units.dose_unit(unit, what)  # an unknown unit is named before anything else
+        return None
     (kind, size), (own_kind, own_size) = (
         units.dose_scale(u, what) for u in (unit, entry.unit)
     )
-    if stated is None or ("amount" in (kind, own_kind) and kind != own_kind):
+    if "amount" in (kind, own_kind) and kind != own_kind:
         return None
     if kind == own_kind:
         return stated * (size / own_size)

@@ -1,5 +1,6 @@
 """How to integrate: method, accuracy and limits, with nothing left open."""
 
+import math
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class Settings:
     timeout : s of wall time that one run may take
     equilibrate : start from the resting state; read by ``simulation``, not by solvers
     allow_negative : accept amounts below zero
+    adapts : ``atol`` is open: each single run finds it from the sizes of its states
+    max_step : longest step of a single run, model time
     retried : statuses after which a failed run is tried once more by Radau
     """
 
@@ -39,6 +42,8 @@ class Settings:
     timeout: float = 600.0
     equilibrate: bool = False
     allow_negative: bool = False
+    adapts: bool = False
+    max_step: float = math.inf
     retried: frozenset[SolverStatus] = RETRIED
 
 

@@ -5,6 +5,7 @@ They get SBML in which everything is said (``snapshot``) and give amounts back.
 
 import contextlib
 import importlib.util
+import locale
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +102,16 @@ def _roadrunner(
 
 
 @contextlib.contextmanager
+def _kept_locale() -> Iterator[None]:
+    """Restore the locale of the process: COPASI sets it to C as it is imported."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress output of C code on the terminal: CVODE warns of each event."""
     sys.stdout.flush()
@@ -126,7 +137,8 @@ def _copasi(
     atol: float,
 ) -> FloatArray:
     """Run COPASI (LSODA)."""
-    import COPASI
+    with _kept_locale():
+        import COPASI
 
     data = COPASI.CRootContainer.addDatamodel()
     try:

@@ -7,6 +7,7 @@ non-negativity are checked in the numbers.
 
 import csv
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -60,8 +61,8 @@ class Check:
     check : name of the comparison
     verdict : "agrees", "parts", "failed" or "not installed"
     difference : the largest one, relative; NaN where there is none
-    quantity, time_h : where it is
-    parts_from_h : h, first output time at which it is above the tolerance; NaN for none
+    quantity, time_h : where it is, in the model's unit of time
+    parts_from_h : first output time at which it is above the tolerance; NaN for none
     note : message of a tool or solver
     """
 
@@ -88,6 +89,7 @@ class Verification:
     model, context, method, rtol : of the run that was verified
     tolerance : largest relative difference at which curves agree
     checks : in the order in which they were made
+    time_unit : of the times in the checks
     """
 
     model: str
@@ -96,6 +98,7 @@ class Verification:
     rtol: float
     tolerance: float
     checks: tuple[Check, ...]
+    time_unit: str = "h"
 
     @property
     def passed(self) -> bool:
@@ -182,6 +185,7 @@ def verify(
         rtol=settings.rtol,
         tolerance=tolerance,
         checks=tuple(checks),
+        time_unit=model.border.time_unit,
     )
 
 
@@ -204,6 +208,18 @@ def _quantities(model: CompiledModel) -> tuple[str, ...]:
     return states or tuple(n for n in model.assigned_names if n in known)
 
 
+def _homes(model: CompiledModel, names: Sequence[str]) -> dict[str, str]:
+    """Return the compartments of the species that are shown by their concentration."""
+    sized = {*model.param_names, *model.state_names, *model.assigned_names}
+    return {
+        s.id: s.compartment
+        for s in model.network.species
+        if s.id in names
+        and s.compartment in sized
+        and model.border.means_concentration(s)
+    }
+
+
 class _Views:
     """One plan, run in many ways."""
 
@@ -218,15 +234,17 @@ class _Views:
         self.model, self.plan, self.names = model, plan, names
         self.options, self.tolerance = options, tolerance
         settings = options.resolved(model, many=False)
-        self.rtol, atol = settings.rtol, settings.atol / TIGHTER
-        self.tools_atol = float(atol.min(initial=1.0)) / FOR_TOOLS
-        self.tight = replace(options, rtol=self.rtol / TIGHTER, atol=atol)
-        pools = {s.id for s in model.network.species}
-        per_amount = model.molecules_per_amount or 1.0
-        self.scale = np.array([per_amount if n in pools else 1.0 for n in names])
+        self.rtol = settings.rtol
+        self.tight = replace(options, rtol=self.rtol / TIGHTER)
         # Values far below the scale of a state are rounding errors.
-        least = dict(zip(model.state_names, 1e4 * model.atol, strict=True))
-        self.least = np.array([least.get(n, 0.0) for n in names]) * self.scale
+        self.least = np.zeros(len(names))
+        self.homes = _homes(model, names)
+        if model.border.is_guest:
+            self.tight = replace(self.tight, atol=None)  # from the sizes of the run
+        else:
+            self.tight = replace(self.tight, atol=settings.atol / TIGHTER)
+            least = dict(zip(model.state_names, 1e4 * settings.atol, strict=True))
+            self.least = np.array([least.get(n, 0.0) for n in names])
 
     def reference(self, method: str) -> tuple[FloatArray, list[Check]]:
         """Return the curves by the method, or by the first other one that can."""
@@ -263,18 +281,35 @@ class _Views:
         if not simulators.installed(tool):
             return Check(tool, "not installed", note=simulators.how_to_install(tool))
 
+        sizes = tuple(dict.fromkeys(self.homes.values()))
+
         def curves() -> FloatArray:
             made = simulators.run(
                 tool,
                 snapshot(self.model, translated),
-                self.names,
+                (*self.names, *sizes),
                 translated.problem.times,
                 rtol=self.rtol / TIGHTER,
-                atol=self.tools_atol,
+                atol=self._atol_of_tools(reference),
             )
-            return np.asarray(made * self.scale, dtype=float)
+            columns = {name: made[:, k] for k, name in enumerate(self.names)}
+            volumes = dict(zip(sizes, made.T[len(columns) :], strict=True))
+            for name, home in self.homes.items():
+                columns[name] = columns[name] / volumes[home]
+            return np.stack([columns[name] for name in self.names], axis=1)
 
         return self._against(tool, curves, reference)
+
+    def _atol_of_tools(self, reference: FloatArray) -> float:
+        """Return one absolute tolerance for all species, from the smallest of them."""
+        given = self.tight.atol
+        if given is None:
+            amounts = np.abs(reference).max(axis=0)
+            for k, name in enumerate(self.names):
+                amounts[k] *= np.nan_to_num(self._size(name), nan=1.0)
+            least = float(amounts[amounts > 0].min(initial=1.0))
+            return max(least * self.rtol / TIGHTER * 1e-5, 1e-300)
+        return float(np.min(given, initial=1.0)) / FOR_TOOLS
 
     def conserved(self, translated: Translated, reference: FloatArray) -> Check:
         """Look at the totals that reactions do not change; doses and events may."""
@@ -291,7 +326,12 @@ class _Views:
             members = [model.state_names[i] for i in total]
             if len(members) < 2 or not set(members) <= columns.keys() - changed:
                 continue
-            parts = reference[:, [columns[m] for m in members]] * list(total.values())
+            if any(math.isnan(self._size(m)) for m in members):
+                continue
+            weights = [
+                w * self._size(m) for m, w in zip(members, total.values(), strict=True)
+            ]
+            parts = reference[:, [columns[m] for m in members]] * weights
             drift = np.abs(parts.sum(axis=1) - parts[0].sum())
             drift /= np.abs(parts).sum(axis=1).max() or 1.0
             k = int(np.argmax(drift))
@@ -300,6 +340,16 @@ class _Views:
                     worst.check, drift[:, None], [" + ".join(members)], CONSERVED
                 )
         return worst
+
+    def _size(self, name: str) -> float:
+        """Return the factor from a curve to amounts; NaN for a size that changes."""
+        home = self.homes.get(name)
+        if home is None:
+            return 1.0
+        model = self.model
+        if home not in model.param_names:
+            return math.nan
+        return float(model.p0[model.param_names.index(home)])
 
     def not_negative(self, reference: FloatArray) -> Check:
         """Look at amounts below zero, in shares of the largest that they were."""
@@ -362,19 +412,22 @@ def text(found: Verification) -> str:
         f"the comparison {found.tolerance:g}"
     )
     width = max(len(check.check) for check in found.checks)
-    rows = (f"{c.check:{width}s}  {c.verdict:7s} {_where(c)}" for c in found.checks)
+    rows = (
+        f"{c.check:{width}s}  {c.verdict:7s} {_where(c, found.time_unit)}"
+        for c in found.checks
+    )
     verdict = "all agree" if found.passed else "NOT all agree"
     return "\n".join([head, *(row.rstrip() for row in rows), verdict])
 
 
-def _where(check: Check) -> str:
+def _where(check: Check, unit: str) -> str:
     if check.note or np.isnan(check.difference):
         return check.note
     words = f"{check.difference:8.2g}"
     if check.difference > 0:
-        words += f" in {check.quantity} at {check.time_h:g} h"
+        words += f" in {check.quantity} at {check.time_h:g} {unit}"
     if not np.isnan(check.parts_from_h):
-        words += f"; above the tolerance from {check.parts_from_h:g} h"
+        words += f"; above the tolerance from {check.parts_from_h:g} {unit}"
     return words
 
 

@@ -10,7 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import scipy.integrate
 
 from mir21sim.compiler.kernels import Kernels
@@ -19,6 +18,7 @@ from mir21sim.solvers.blas_threads import one_blas_thread
 from mir21sim.solvers.interrupt import ctrl_c_sets
 from mir21sim.solvers.problem import Problem, Progress, Solution
 from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.single import scale
 from mir21sim.solvers.single.run import OneRun
 
 
@@ -39,11 +39,9 @@ def integrate_runs(
     solution, stop = Solution.empty(problem), threading.Event()
 
     def work(run: int) -> None:
-        one = OneRun(kernels, problem, run, settings, solver, stop)
-        with np.errstate(all="ignore"):  # non-finite numbers are checked explicitly
-            status = one.integrate()
-        if status != SolverStatus.INTERRUPTED:
-            write_run(one, status, solution, run)
+        ended = scale.integrate(kernels, problem, run, settings, solver, stop)
+        if ended.status != SolverStatus.INTERRUPTED:
+            write_run(ended.one, ended.status, solution, run)
 
     with _quiet(), one_blas_thread(), ctrl_c_sets(stop):
         if workers.n_jobs == 1:

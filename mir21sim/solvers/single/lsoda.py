@@ -15,7 +15,7 @@ import numpy as np
 import scipy.integrate
 
 from mir21sim._typing import FloatArray
-from mir21sim.solvers.single.reduced_problem import ReducedProblem
+from mir21sim.solvers.single.reduced_problem import ReducedProblem, mend
 from mir21sim.solvers.single.reduction import DRAINED
 
 MOST_CALLS = 50_000
@@ -55,6 +55,7 @@ def integrate_segment(
     floor: FloatArray,
     rtol: float,
     atol: FloatArray,
+    max_step: float,
     max_steps: int,
     until: float,
 ) -> Segment | None:
@@ -66,6 +67,7 @@ def integrate_segment(
     peak : float array, shape (n_moving,): the largest absolute values so far; raised
     share, floor : what is below ``-(share*peak + floor)`` is odd
     rtol, atol : tolerances, atol of shape (n_moving,)
+    max_step : longest step, infinity for any
     max_steps : steps that the run has left
     until : when to give up, by ``time.monotonic``
     """
@@ -100,8 +102,10 @@ def integrate_segment(
     def columns(t: float, z: FloatArray) -> FloatArray:
         spread(z, *places, floor, share, peak, y)
         reduced.jac(t, y, p, data)
-        if not math.isfinite(reduced.helpers.scatter(data, source, factor, at, dense)):
-            raise _FastPathFailed
+        scatter = reduced.helpers.scatter
+        if not math.isfinite(scatter(data, source, factor, at, dense)):
+            mend(data)
+            scatter(data, source, factor, at, dense)
         return dense.reshape(n, n)
 
     start = y[index]
@@ -117,7 +121,8 @@ def integrate_segment(
             rtol=rtol,
             atol=atol,
             tcrit=times[-1:],
-            h0=first,
+            h0=min(first, max_step),
+            hmax=max_step if math.isfinite(max_step) else 0.0,
             mxstep=MOST_CALLS,
             tfirst=True,
         )

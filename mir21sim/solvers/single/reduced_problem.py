@@ -103,6 +103,17 @@ class ReducedProblem:
         self.jac(t, self.y, self.p, self.data)
         if not math.isfinite(self.data.sum()):
             self.jac(t, clipped(self.y, self.never_negative), self.p, self.data)
+            mend(self.data)
+
+
+def mend(data: FloatArray) -> None:
+    """Set derivatives that are not finite to 0, in place.
+
+    Rates can be finite at zero where their derivatives are not: ``1/(1 + (K/X)^n)``,
+    ``X^0.5``. The methods need the Jacobian for their Newton iteration only; the error
+    test of the step has the last word, and beyond zero the derivatives are finite.
+    """
+    data[~np.isfinite(data)] = 0.0
 
 
 def clipped(y: FloatArray, never_negative: BoolArray) -> FloatArray:

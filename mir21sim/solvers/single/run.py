@@ -41,6 +41,15 @@ _SHARE_OF_FAST_PATH = 0.25
 _NEAR_ZERO = 1e-3
 """Share of the run's length that counts as the size of a time near zero."""
 
+_ERRORS = 10.0
+"""Tolerances that the error of a partner may be when it makes an amount negative."""
+
+_SEEN = 256
+"""About how many times of a run are kept for the sizes of its states."""
+
+_GRID = 64
+"""Times between two stops at which sizes are looked at, where outputs are fewer."""
+
 _LOOK_EVERY = 32
 """Steps between looks at the clock."""
 
@@ -83,6 +92,7 @@ class OneRun:
             else problem.amounts
         )
         self.share, self.floor = share, np.where(watched, floor, np.inf)
+        self.samples: list[tuple[FloatArray, FloatArray]] = []
         self.moving: Reduction | None = None
         self.pattern: tuple[bytes, bytes] | None = None
         self.events = None
@@ -154,9 +164,24 @@ class OneRun:
             else:
                 self.input[state] += value
         self.next_dose = due
-        if self.events is None:
-            return SolverStatus.OK
-        return self.events.settle(self.t, self.y, self.p)
+        status = SolverStatus.OK
+        if self.events is not None:
+            status = self.events.settle(self.t, self.y, self.p)
+        self._note(np.array([self.t]), self.y[np.newaxis].copy())
+        return status
+
+    def _note(self, times: FloatArray, states: FloatArray) -> None:
+        """Keep accepted states, shape (n_time, n_state), for the sizes of the run."""
+        if self.settings.adapts and len(times):
+            self.samples.append((times, states))
+
+    def seen(self) -> tuple[FloatArray, FloatArray]:
+        """Return times and states that the run went through, (n,) and (n, n_state)."""
+        times = np.concatenate([times for times, _ in self.samples])
+        states = np.concatenate([states for _, states in self.samples])
+        every = max(1, len(times) // _SEEN)
+        order = np.argsort(times[::every], kind="stable")
+        return times[::every][order], states[::every][order]
 
     def _clipped(self, y: FloatArray) -> FloatArray:
         """Return states without amounts below zero."""
@@ -230,14 +255,19 @@ class OneRun:
         last = int(np.searchsorted(self.times, end, side="left"))
         inside = slice(self.next_output, last)
         peak = self.peak[index]
+        wanted = np.concatenate([[self.t], self.times[inside], [end]])
+        times = wanted
+        if self.settings.adapts and len(wanted) < _GRID:
+            times = np.union1d(wanted, np.linspace(self.t, end, _GRID))
         found = lsoda.integrate_segment(
             reduced,
-            np.concatenate([[self.t], self.times[inside], [end]]),
+            times,
             peak=peak,
             share=self.share,
             floor=self.floor[index],
             rtol=self.settings.rtol,
             atol=self.settings.atol[index],
+            max_step=self.settings.max_step,
             max_steps=self.settings.max_steps - self.n_steps,
             # What it gives up is done again in the time that is left.
             until=now + _SHARE_OF_FAST_PATH * (self.deadline - now),
@@ -248,7 +278,8 @@ class OneRun:
         self.n_rhs += found.n_rhs
         self.n_jac += found.n_jac
         states = reduced.whole(found.z)
-        self._write(inside, states[1:-1])
+        self._note(times, states)
+        self._write(inside, states[np.searchsorted(times, wanted[1:-1])])
         self.next_output = last
         self.peak[index] = peak
         np.maximum(self.peak, np.abs(states).max(axis=0), out=self.peak)
@@ -297,9 +328,11 @@ class OneRun:
 
     def _longest_step(self) -> float:
         """Return a step so short that no event hides between the places looked at."""
+        longest = self.settings.max_step
         if self.events is None or not self.events.watches:
-            return math.inf
-        return float(self.times[-1] - self.times[0]) / _STEPS_WITH_EVENTS
+            return longest
+        span = float(self.times[-1] - self.times[0])
+        return min(longest, span / _STEPS_WITH_EVENTS)
 
     def _first_step(self, end: float) -> float | None:
         """Return a try for the first step after an event, None to leave it open.
@@ -369,6 +402,7 @@ class OneRun:
         if not np.isfinite(solver.y).all():
             return SolverStatus.NON_FINITE, False
         crossed = self._take(solver, reduced)
+        self._note(np.array([self.t]), self.y[np.newaxis])
         np.maximum(self.peak, np.abs(self.y), out=self.peak)
         return self._verdict(), crossed
 
@@ -424,7 +458,24 @@ class OneRun:
 
     def _negative(self) -> bool:
         """Say whether an amount is negative by more than numerical error explains."""
-        return bool((self.y < -(self.share * self.peak + self.floor)).any())
+        below = np.flatnonzero(self.y < -(self.share * self.peak + self.floor))
+        if not below.size:
+            return False
+        return bool((self.y[below] < -self._error_from_partners()[below]).any())
+
+    def _error_from_partners(self) -> FloatArray:
+        """Return the error that the asked tolerance allows by states a reaction ties.
+
+        An error of `rtol` in a large pool is one of the small pool that it turns into.
+        """
+        k, value = self.kernels, np.abs(self.kernels.n_value)
+        extents = np.zeros(k.n_rate)
+        np.maximum.at(extents, k.n_col, self.peak[k.n_row] / value)
+        reach = np.zeros(len(self.y))
+        np.maximum.at(reach, k.n_row, extents[k.n_col] * value)
+        error: FloatArray = _ERRORS * self.settings.rtol * reach
+        error += self.share * self.peak + self.floor
+        return error
 
     def _record(self, solver: Any, reduced: ReducedProblem, end: float) -> None:
         """Write the outputs before `end` within the step just made."""

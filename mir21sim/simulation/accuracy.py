@@ -1,0 +1,98 @@
+"""Tolerances of many runs from a few of them, and the check of what they returned."""
+
+import threading
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import ModelWarning, SolverStatus
+from mir21sim.solvers.methods import is_batch, method_of
+from mir21sim.solvers.problem import Problem, Solution
+from mir21sim.solvers.settings import Settings
+from mir21sim.solvers.solve import solve, subset
+
+CHECKED_FROM = 8
+"""Runs from which on one of them is made again with smaller tolerances."""
+
+TIGHTER = 100.0
+"""Factor on the relative tolerance of the run that checks."""
+
+ALLOWED = 1e3
+"""Error of a curve, over its own size and ``rtol``, from which on a check warns: the
+tolerance is that of a step, and errors of steps add up."""
+
+LEAST_ALLOWED = 1e-3
+
+
+def fitted(model: CompiledModel, problem: Problem, settings: Settings) -> Settings:
+    """Return settings whose absolute tolerances fit the sizes in some of the runs.
+
+    The batch solver has one tolerance a state for all runs, so the smallest of the
+    first, the middle and the last run counts. Single runs find their own.
+    """
+    if not settings.adapts or not is_batch(settings.method):
+        return settings
+    from mir21sim.solvers.single import scale  # imports SciPy
+
+    runs = sorted({0, len(problem) // 2, len(problem) - 1})
+    atol = np.full(len(model.state_names), np.inf)
+    for run in runs:
+        ended = scale.integrate(
+            model.kernels, problem, run, settings, "LSODA", threading.Event()
+        )
+        atol = np.minimum(atol, ended.atol)
+    return replace(settings, atol=atol, adapts=False)
+
+
+def warn_of_errors(
+    model: CompiledModel, problem: Problem, settings: Settings, found: Solution
+) -> None:
+    """Make one run of many again with smaller tolerances; warn where it differs.
+
+    A difference counts in shares of each curve's own largest value.
+    """
+    good = np.flatnonzero(found.status == SolverStatus.OK)
+    if len(problem) < CHECKED_FROM or not good.size:
+        return
+    run = int(good[len(good) // 2])
+    rtol = max(settings.rtol / TIGHTER, 1e-12)
+    tight = replace(
+        settings,
+        rtol=rtol,
+        atol=settings.atol * (rtol / settings.rtol),
+        method=method_of("LSODA").name,
+        retried=frozenset(),
+    )
+    again, _ = solve(model, subset(problem, np.array([run])), tight)
+    if again.status[0] != SolverStatus.OK:
+        return
+    apart = relative_difference(found.values[run], again.values[0])
+    allowed = max(ALLOWED * settings.rtol, LEAST_ALLOWED)
+    if (apart > allowed).any():
+        worst = int(np.argmax(apart))
+        warnings.warn(
+            f"{model.id}: run {run + 1} of {len(problem)}, made again at rtol "
+            f"{rtol:g}, differs by {apart[worst]:.2g} of the largest value in quantity "
+            f"{worst + 1}: the error is larger than rtol {settings.rtol:g} asks for. "
+            "Lower --rtol, or --max-step where rates have short pulses.",
+            ModelWarning,
+            stacklevel=3,
+        )
+
+
+def relative_difference(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Return the largest difference of each curve over its own largest value.
+
+    Parameters
+    ----------
+    one, other : float arrays, shape (n_time, n_curve)
+    """
+    size = np.nanmax(np.abs(other), axis=0, initial=0.0)
+    with np.errstate(all="ignore"):
+        apart = np.abs(one - other) / np.where(size > 0, size, 1.0)
+    apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
+    worst: FloatArray = np.nan_to_num(apart, nan=np.inf).max(axis=0, initial=0.0)
+    return worst
