@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -48,7 +49,11 @@ def fitted(model: CompiledModel, problem: Problem, settings: Settings) -> Settin
 
 
 def warn_of_errors(
-    model: CompiledModel, problem: Problem, settings: Settings, found: Solution
+    model: CompiledModel,
+    problem: Problem,
+    settings: Settings,
+    found: Solution,
+    names: Sequence[str],
 ) -> None:
     """Make one run of many again with smaller tolerances; warn where it differs.
 
@@ -75,9 +80,9 @@ def warn_of_errors(
         worst = int(np.argmax(apart))
         warnings.warn(
             f"{model.id}: run {run + 1} of {len(problem)}, made again at rtol "
-            f"{rtol:g}, differs by {apart[worst]:.2g} of the largest value in quantity "
-            f"{worst + 1}: the error is larger than rtol {settings.rtol:g} asks for. "
-            "Lower --rtol, or --max-step where rates have short pulses.",
+            f"{rtol:g}, differs by {apart[worst]:.2g} of the largest value in "
+            f"`{names[worst]}`: the error is larger than rtol {settings.rtol:g} asks "
+            "for. Lower --rtol, or --max-step where rates have short pulses.",
             ModelWarning,
             stacklevel=3,
         )

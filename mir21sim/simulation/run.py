@@ -79,7 +79,8 @@ def execute(
             store.close()
         raise
     if not interrupted:
-        warn_of_errors(model, ready.problem, settings, found)
+        names = [output.name for output in ready.outputs]
+        warn_of_errors(model, ready.problem, settings, found, names)
     found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
         describe(model, ready, found, run, settings.atol)

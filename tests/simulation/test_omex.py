@@ -145,7 +145,8 @@ def test_concentrations_and_rates_have_their_formula(tmp_path):
         files = {name: archive.read(name).decode() for name in archive.namelist()}
     sedml = told(files, tmp_path)
     columns = {
-        "v_A": result["A"].values, "v_cell": np.full(5, 2.0), "v_k": np.full(5, 0.5),
+        "v_A": result["A"].values / 2.0,  # in SBML its id is a concentration
+        "v_cell": np.full(5, 2.0), "v_k": np.full(5, 0.5),
         "v_r1": result["r1"].values, "t": np.linspace(0.0, 2.0, 5),
     }  # fmt: skip
     got = reports(sedml, columns)

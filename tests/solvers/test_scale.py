@@ -147,7 +147,7 @@ def test_a_sweep_whose_error_is_larger_than_asked_says_so():
         warnings.simplefilter("error", ModelWarning)
         ms.sweep(model, over, 30, points=31, observe="p1", options=options)
     loose = ms.Options(method="LSODA", atol=1e-9)
-    with pytest.warns(ModelWarning, match="error is larger than rtol 1e-06 asks for"):
+    with pytest.warns(ModelWarning, match="in `p1`: the error is larger than"):
         ms.sweep(model, over, 30, points=31, observe="p1", options=loose)
 
 
