@@ -29,10 +29,13 @@ def canonical(model: CompiledModel, name: str) -> str:
     >>> canonical(model, "anti-miR-21"), canonical(model, "[pten]")
     ('anti_miR21', '[PTEN]')
     """
+    return _canonical(_ids(model), name)
+
+
+def _canonical(ids: Mapping[str, str], name: str) -> str:
     if name.startswith("[") and name.endswith("]"):
-        return f"[{canonical(model, name[1:-1])}]"
-    known = _ids(model)
-    return known.get(name) or known.get(plain(name), name)
+        return f"[{_canonical(ids, name[1:-1])}]"
+    return ids.get(name) or ids.get(plain(name), name)
 
 
 def canonical_treatment(model: CompiledModel, treatment: Treatment) -> Treatment:
@@ -56,7 +59,8 @@ def canonical_treatment(model: CompiledModel, treatment: Treatment) -> Treatment
 
 def canonical_names(model: CompiledModel, names: Iterable[str]) -> tuple[str, ...]:
     """Return the ids that some names stand for."""
-    return tuple(canonical(model, name) for name in names)
+    ids = _ids(model)
+    return tuple(_canonical(ids, name) for name in names)
 
 
 def _renamed(model: CompiledModel, given: Mapping[str, V]) -> dict[str, V]:

@@ -1,7 +1,7 @@
 """Names to observe, found in a model: amounts, concentrations, rates."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -73,8 +73,24 @@ def select_outputs(
     that the file gives it and ``[A]`` is its concentration, in the units of the file. A
     rule variable or parameter has its own unit, a reaction's id is its rate.
     """
-    outputs, rows, known = [], [], _Known.of(model)
-    for name in unique(names):
+    chosen, known = tuple(unique(names)), _Known.of(model)
+    if chosen not in known.selected:
+        if len(known.selected) >= _MOST_SELECTED:
+            known.selected.clear()
+        known.selected[chosen] = _selected(model, known, chosen)
+    return known.selected[chosen]
+
+
+_MOST_SELECTED = 64
+"""Selections that are kept with a model; more would only take memory."""
+
+
+def _selected(
+    model: CompiledModel, known: "_Known", names: Iterable[str]
+) -> tuple[tuple[Output, ...], Selection]:
+    """Return the labels and the selection of some names; its arrays are read-only."""
+    outputs, rows = [], []
+    for name in names:
         output, row = _resolve(model, known, name)
         outputs.append(output)
         rows.append(row)
@@ -88,16 +104,21 @@ def select_outputs(
         divisor=np.array(divisor, dtype=np.int64),
         scale=np.array(scale, dtype=np.float64),
     )
+    for column in fields(Selection):
+        getattr(selection, column.name).setflags(write=False)  # shared by all runs
     return tuple(outputs), selection
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Species of a model, place of each quantity, and declared units."""
+    """Species of a model, place of each quantity, declared units, past selections."""
 
     species: Mapping[str, Species]
     places: Mapping[str, tuple[Source, int]]
     units: Mapping[str, UnitParts | None]
+    selected: dict[tuple[str, ...], tuple[tuple[Output, ...], Selection]] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def of(cls, model: CompiledModel) -> "_Known":

@@ -4,6 +4,7 @@ A long integration brings the state near, Newton steps within the conserved tota
 it exact. A cell that does not settle is an error, never a start value.
 """
 
+import functools
 import hashlib
 import math
 from pathlib import Path
@@ -324,11 +325,16 @@ def _refine(
 
 def _key(model: CompiledModel, method: str, frozen: BoolArray | None) -> bytes:
     """Return the hash of all that the runs of a model share."""
-    parts = hashlib.sha256(model.kernel_key.encode())
     numbers = (HORIZON_S, DRIFT_PER_S, SETTLE_RTOL, MOST_STEPS)
-    parts.update(repr((numbers, method, model.state_names)).encode())
-    if frozen is not None:
-        parts.update(frozen.tobytes())
+    clamped = b"" if frozen is None else frozen.tobytes()
+    return _hashed(model.kernel_key, (numbers, method, model.state_names), clamped)
+
+
+@functools.lru_cache(maxsize=16)
+def _hashed(kernel_key: str, settings: tuple[object, ...], clamped: bytes) -> bytes:
+    parts = hashlib.sha256(kernel_key.encode())
+    parts.update(repr(settings).encode())
+    parts.update(clamped)
     return parts.digest()
 
 
@@ -336,14 +342,32 @@ def _name(common: bytes, row: FloatArray) -> str:
     return hashlib.sha256(common + row.tobytes()).hexdigest()[:32]
 
 
+_IN_MEMORY: dict[Path, bytes] = {}
+"""States read or written by this process, little-endian doubles, by their files."""
+
+_MOST_IN_MEMORY = 1024
+"""States kept in memory; those of a large population are read from disk again."""
+
+
 def _read(path: Path, n_state: int) -> FloatArray | None:
     """Return a state from disk, NaN for no rest; None where missing or damaged."""
-    body = cache_folder.read(path)
-    if body is None or len(body) != 8 * n_state:
-        return None
+    body = _IN_MEMORY.get(path)
+    if body is None:
+        body = cache_folder.read(path)
+        if body is None or len(body) != 8 * n_state:
+            return None
+        _remember(path, body)
     return np.frombuffer(body, dtype="<f8").astype(float)
 
 
 def _write(path: Path, y: FloatArray) -> None:
     """Put a state on disk in one move; a cache that cannot be written is no error."""
-    cache_folder.write(path, y.astype("<f8").tobytes())
+    body = y.astype("<f8").tobytes()
+    cache_folder.write(path, body)
+    _remember(path, body)
+
+
+def _remember(path: Path, body: bytes) -> None:
+    if len(_IN_MEMORY) >= _MOST_IN_MEMORY:
+        _IN_MEMORY.clear()
+    _IN_MEMORY[path] = body

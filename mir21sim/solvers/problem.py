@@ -143,11 +143,23 @@ class Solution:
     method: IntArray
 
     @classmethod
-    def empty(cls, problem: Problem) -> "Solution":
-        """Return results in memory in which no run has run: NaN and NOT_RUN."""
-        return cls.allocated(
-            problem, lambda _, shape, kind, fill: np.full(shape, fill, kind)
-        )
+    def empty(cls, problem: Problem, *, selected: bool = True) -> "Solution":
+        """Return results in memory in which no run has run: NaN and NOT_RUN.
+
+        Parameters
+        ----------
+        selected : False where the caller has an array of its own for ``values``; they
+            are then one NaN, broadcast, and read-only
+        """
+
+        def make(
+            name: str, shape: tuple[int, ...], kind: type[np.generic], fill: float
+        ) -> Any:
+            if name == "values" and not selected:
+                return np.broadcast_to(np.asarray(fill, kind), shape)
+            return np.full(shape, fill, kind)
+
+        return cls.allocated(problem, make)
 
     @classmethod
     def allocated(

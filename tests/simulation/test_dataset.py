@@ -46,6 +46,20 @@ def test_off_diagonal_run_equals_a_single_run(model, swept):
     assert np.array_equal(same, single["C8"].values)
 
 
+def test_results_of_equal_plans_share_no_numbers_and_no_labels(model):
+    first, second = (
+        ms.simulate(model, "1 h", points=3, observe="C8", initials={"XIAP": start})
+        for start in (1e4, 1e5)
+    )
+    kept = second.copy(deep=True)
+    first["C8"].values[:] = 0.0
+    first["C8"].attrs["units"] = first.attrs["title"] = "other"
+    first["time"].attrs["units"] = "other"
+    assert second.identical(kept)
+    assert second["C8"].attrs["units"] == "molecule"
+    assert not np.array_equal(first["C8"], second["C8"])
+
+
 def test_a_saved_result_reads_back_identical(swept, saved):
     back = results.read(saved)
     assert np.array_equal(back["C8"].values, swept["C8"].values)

@@ -155,10 +155,11 @@ def integrate_runs(
 
     Returns
     -------
-    results : Solution; a chunk that was not reached is NOT_RUN
+    results : Solution without ``values``, which are the caller's; a chunk that
+        was not reached is NOT_RUN
     interrupted : bool
     """
-    results = Solution.empty(problem)
+    results = Solution.empty(problem, selected=False)
     stop, watch = threading.Event(), _Watch(settings.timeout)
     n_run = len(problem)
     # Small sweeps are shared out as well, in whole groups of lanes.

@@ -39,11 +39,11 @@ def chosen(problem: Problem) -> Chosen:
     selection = problem.selection
     derived = selection.uses(Source.ASSIGNED) or selection.uses(Source.RATE)
     return Chosen(
-        selection.source,
-        selection.index,
-        selection.divisor_source,
-        selection.divisor,
-        selection.scale,
+        np.array(selection.source),
+        np.array(selection.index),
+        np.array(selection.divisor_source),
+        np.array(selection.divisor),
+        np.array(selection.scale),
         derived,
     )
 

@@ -108,7 +108,7 @@ def observe(
         np.array(p, order="C"),
         place[selection.source] + selection.index,
         np.where(divides, divisor_row, -1),
-        selection.scale,
+        np.array(selection.scale),
         first_run,
         out,
     )
