@@ -40,10 +40,17 @@ if TYPE_CHECKING:
     from mir21sim.errors import Mir21simError as Mir21simError
     from mir21sim.estimation.build import Problem as Problem
     from mir21sim.estimation.fit import fit as fit
+    from mir21sim.estimation.hypotheses import compare_fits as compare_fits
+    from mir21sim.estimation.hypotheses import part_most as part_most
     from mir21sim.estimation.petab_read import read_petab as read_petab
     from mir21sim.estimation.profiles import profiles as profiles
     from mir21sim.estimation.sampling import laplace as laplace
     from mir21sim.estimation.sampling import mcmc as mcmc
+    from mir21sim.estimation.terms import CellDeathTimes as CellDeathTimes
+    from mir21sim.estimation.terms import DeathTime as DeathTime
+    from mir21sim.estimation.terms import NormalisedCurve as NormalisedCurve
+    from mir21sim.estimation.terms import ShareDead as ShareDead
+    from mir21sim.estimation.terms import ThresholdDose as ThresholdDose
     from mir21sim.model.catalogue import contexts as contexts
     from mir21sim.model.catalogue import models as models
     from mir21sim.simulation.dataset import read as open  # noqa: A004, F401
@@ -68,13 +75,16 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOMES = {
+    "CellDeathTimes": "estimation.terms",
     "CompiledModel": "compiler.model",
+    "DeathTime": "estimation.terms",
     "Dose": "simulation.doses",
     "Ensemble": "simulation.ensemble",
     "Experiment": "assays.experiment",
     "FlowCytometry": "assays.flow",
     "LuciferaseAssay": "assays.luciferase",
     "Mir21simError": "errors",
+    "NormalisedCurve": "estimation.terms",
     "Options": "simulation.options",
     "Perturbations": "simulation.perturbations",
     "PlateAssay": "assays.plate",
@@ -82,18 +92,21 @@ _HOMES = {
     "Problem": "estimation.build",
     "Protocol": "simulation.doses",
     "Sample": "assays.experiment",
+    "ShareDead": "estimation.terms",
+    "ThresholdDose": "estimation.terms",
     "Treatment": "simulation.treatment",
     "WesternBlot": "assays.western",
     "bands": "simulation.ensemble",
     "combination": "analysis.combination",
     "compare": "analysis.curves",
+    "compare_fits": "estimation.hypotheses",
     "contexts": "model.catalogue",
     "death_times": "analysis.cell_death",
     "dish": "analysis.dish",
     "dose_series": "assays.experiment",
     "export": "analysis.export",
-    "fit": "estimation.fit",
     "exposure": "analysis.exposure",
+    "fit": "estimation.fit",
     "fraction_dead": "analysis.cell_death",
     "kill_curve": "analysis.cell_death",
     "laplace": "estimation.sampling",
@@ -101,6 +114,7 @@ _HOMES = {
     "mcmc": "estimation.sampling",
     "models": "model.catalogue",
     "open": "simulation.dataset:read",
+    "part_most": "estimation.hypotheses",
     "plot_combination": "analysis.combination_plot",
     "plot_curves": "analysis.plots",
     "plot_dish": "analysis.dish_plot",

@@ -27,6 +27,7 @@ from mir21sim.estimation.problem import (
     Observable,
     Parameter,
 )
+from mir21sim.estimation.terms import Term
 from mir21sim.model import expressions as ex
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.perturbations import Perturbations
@@ -62,6 +63,7 @@ def Problem(
     initials: Mapping[str, float] | None = None,
     perturb: Perturbations | None = None,
     equilibrate: bool | None = None,
+    terms: Sequence[Term] = (),
 ) -> FitProblem:
     """Return the problem of fitting a model to measured curves.
 
@@ -81,6 +83,7 @@ def Problem(
         the column of the data whose every entry has its own (``"plate"``)
     doses, parameters, initials, perturb : as in ``simulate``, the same for all rows
     equilibrate : start from the resting state; None: as the model says
+    terms : likelihood terms beside the curves, such as times of death (``terms``)
 
     Raises
     ------
@@ -124,6 +127,7 @@ def Problem(
         time_unit=model.border.time_unit,
         time_scale=model.border.per_time,
         labels=_labels(model, observables),
+        terms=tuple(terms),
     )
     return _with_starts(problem, builder)
 

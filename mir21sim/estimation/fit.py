@@ -26,6 +26,7 @@ from mir21sim.estimation.evaluations import (
 )
 from mir21sim.estimation.objective import Evaluation, Objective
 from mir21sim.estimation.problem import FitProblem
+from mir21sim.solvers.blas_threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -333,6 +334,7 @@ def _check_influence(logged: LoggedObjective, x: FloatArray) -> None:
         )
 
 
+@one_blas_thread()
 def minimize(
     logged: LoggedObjective,
     first: FloatArray,

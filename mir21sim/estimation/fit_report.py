@@ -72,6 +72,9 @@ def summary(result: FitResult) -> str:
         f"{result.n_same} of {len(result.starts)} starts found it ({way})",
         f"{calls} evaluations ({log}), {failed} failed, {result.seconds:.1f} s",
     ]
+    if problem.terms:
+        names = ", ".join(type(term).__name__ for term in problem.terms)
+        lines.append(f"with the terms {names} beside the data points")
     worst = sorted(result.failures.items(), key=lambda pair: -pair[1])[:3]
     lines += [f"  {count} times: {reason}" for reason, count in worst]
     if result.interrupted:

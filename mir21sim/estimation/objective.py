@@ -14,6 +14,7 @@ from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.likelihood import Fit, Likelihood
 from mir21sim.estimation.problem import FitProblem
 from mir21sim.estimation.runs import Runs
+from mir21sim.estimation.terms import BoundTerm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,7 @@ class Objective:
         self.problem, self.engine, self.priors = problem, engine, priors
         self.runs = Runs(problem, engine)
         self.likelihood = Likelihood(problem, self.runs)
+        self.terms = [BoundTerm(term, problem, engine) for term in problem.terms]
         self.n_calls = 0
 
     @property
@@ -90,15 +92,27 @@ class Objective:
             reason = self._no_likelihood(fit)
         if reason:
             return self._failed(reason, slopes=slopes)
+        return self._with_priors(x, fit, value, slopes=slopes)
+
+    def _with_priors(
+        self, x: FloatArray, fit: Fit, value: float, *, slopes: bool
+    ) -> Evaluation:
+        """Return the likelihood of the data with the other terms and the priors."""
         prior, slope, bend = self.prior_terms(x)
-        value -= prior
+        theta = self.problem.natural(x)
+        more = [term.contribution(theta) for term in self.terms]
+        value += sum(part.nll for part in more) - prior
+        if not np.isfinite(value):
+            return self._failed("a likelihood term has no value", slopes=slopes)
         if not slopes:
             return Evaluation(value, None, None)
         assert fit.gradient is not None
         assert fit.fim is not None
         per = self.problem.natural_slopes(x)
-        gradient = fit.gradient * per - slope
-        hessian = fit.fim * np.outer(per, per) + np.diag(bend)
+        linear = sum((part.gradient for part in more), fit.gradient)
+        information = sum((part.fim for part in more), fit.fim)
+        gradient = linear * per - slope
+        hessian = information * np.outer(per, per) + np.diag(bend)
         if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
             return self._failed("the gradient is not a number", slopes=True)
         return Evaluation(value, gradient, hessian)

@@ -30,6 +30,9 @@ def write_petab(problem: FitProblem, folder: str | Path) -> Path:
         For what PEtab v2 cannot say: a condition that sets an estimated parameter, a
         scale ``log10`` of residuals, parameters that start anew after a steady state.
     """
+    if problem.terms:
+        name = type(problem.terms[0]).__name__
+        raise UnsupportedFeatureError(f"PEtab v2 has no word for the term `{name}`.")
     folder = Path(folder)
     words = _Words(problem)
     tables = {

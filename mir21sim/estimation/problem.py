@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -148,8 +148,9 @@ class FitProblem:
     parameters : estimated and fixed ones, in the order of their table
     observables, experiments, data : see the records
     notes : remarks of the reader that a user must see
-    source : mapping of file name to text, for the record
-    time_unit : unit of ``data.time`` in pictures
+    time_unit, time_scale : unit of times in pictures, and model time units in one
+    labels : observable → text for pictures
+    terms : likelihood terms beside the data rows, see ``terms``
     """
 
     id: str
@@ -162,6 +163,7 @@ class FitProblem:
     time_unit: str = ""
     time_scale: float = 1.0
     labels: dict[str, str] = field(default_factory=dict)
+    terms: tuple[Any, ...] = ()
 
     @property
     def free(self) -> tuple[Parameter, ...]:
@@ -214,6 +216,7 @@ class FitProblem:
             [a.tobytes() for a in (data.time, data.value)],
             data.overrides,
             data.noise_overrides,
+            self.terms,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 

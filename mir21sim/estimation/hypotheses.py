@@ -1,0 +1,148 @@
+"""Models or variants compared on the same data: AIC, BIC, weights, best experiments.
+
+With k estimated parameters, n data and L the largest likelihood,
+
+* AIC = 2k − 2 ln L, and the small-sample AICc = AIC + 2k(k + 1)/(n − k − 1),
+* BIC = k ln n − 2 ln L,
+* weight of model i = exp(−Δᵢ/2)/Σⱼ exp(−Δⱼ/2), Δ the AICc over the least.
+
+Priors are left out of L. The models part most where the difference of their predictions
+over the noise is largest.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mir21sim.errors import InputError
+from mir21sim.estimation.fit import FitResult
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Where the predictions of the models differ most.
+
+    Attributes
+    ----------
+    quantity : name
+    place : swept name → value, and ``time``
+    values : model → prediction
+    gap : largest difference over the scale of the quantity
+    """
+
+    quantity: str
+    place: Mapping[str, float]
+    values: Mapping[str, float]
+    gap: float
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{k} {v:.4g}" for k, v in self.place.items())
+        said = ", ".join(f"{k} {v:.4g}" for k, v in self.values.items())
+        return f"`{self.quantity}` at {where}: {said}"
+
+
+def compare_fits(results: Mapping[str, FitResult]) -> pd.DataFrame:
+    """Return one row per model, the best first.
+
+    Raises
+    ------
+    InputError
+        For fewer than two models, or data that are not the same.
+    """
+    if len(results) < 2:
+        raise InputError("A comparison needs two fits or more.")
+    first = next(iter(results.values())).problem.data
+    rows = []
+    for name, result in results.items():
+        data = result.problem.data
+        same = len(data) == len(first) and np.array_equal(data.value, first.value)
+        if not (same and np.array_equal(data.time, first.time)):
+            raise InputError(
+                f"`{name}` was fitted to other data: criteria compare models on the "
+                "same data only."
+            )
+        k, n = len(result.problem.free), len(data)
+        prior, _, _ = result.objective.prior_terms(result.x)
+        nll = result.best.value + prior
+        aic = 2.0 * k + 2.0 * nll
+        extra = 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else math.inf
+        rows.append(
+            {
+                "model": name,
+                "parameters": k,
+                "data": n,
+                "log_likelihood": -nll,
+                "AIC": aic,
+                "AICc": aic + extra,
+                "BIC": k * math.log(n) + 2.0 * nll,
+            }
+        )
+    table = pd.DataFrame(rows)
+    for criterion, name in (("AICc", "weight"), ("BIC", "weight_BIC")):
+        table[name] = _weights(table[criterion].to_numpy(float))
+    return table.sort_values("AICc", kind="stable").reset_index(drop=True)
+
+
+def _weights(criterion: np.ndarray) -> np.ndarray:
+    """Return the weights of models from a criterion; equal where none is finite."""
+    if not np.isfinite(criterion).any():
+        return np.full(len(criterion), 1.0 / len(criterion))
+    raw = np.exp(-0.5 * (criterion - np.nanmin(criterion)))
+    return np.asarray(raw / raw.sum())
+
+
+def part_most(
+    predictions: Mapping[str, xr.Dataset],
+    quantity: str,
+    *,
+    floor: float = 0.0,
+    number: int = 3,
+) -> list[Parting]:
+    """Return the conditions and times at which the models differ most.
+
+    The difference is the range of the predictions over the largest of them there, or
+    over ``floor`` where that is more: what is too small to measure does not count.
+
+    Parameters
+    ----------
+    predictions : model → result of ``simulate`` or ``sweep`` on the same grid
+    quantity : the variable to look at
+    floor : least value that can be measured
+    number : places to return, each with other swept values
+    """
+    if len(predictions) < 2:
+        raise InputError("A comparison needs the predictions of two models or more.")
+    for name, result in predictions.items():
+        if quantity not in result:
+            raise InputError(f"The predictions of `{name}` have no `{quantity}`.")
+    arrays = [result[quantity] for result in predictions.values()]
+    if any(a.shape != arrays[0].shape for a in arrays[1:]):
+        raise InputError("The predictions must be on the same grid.")
+    stacked = np.stack([a.to_numpy() for a in arrays])
+    spread = np.nanmax(stacked, axis=0) - np.nanmin(stacked, axis=0)
+    size = np.maximum(np.nanmax(np.abs(stacked), axis=0), max(floor, 1e-300))
+    gap = np.nan_to_num(spread / size, nan=-1.0)
+    found: list[Parting] = []
+    seen: set[tuple[int, ...]] = set()
+    for flat in np.argsort(-gap, axis=None, kind="stable"):
+        index = np.unravel_index(int(flat), gap.shape)
+        swept = tuple(int(i) for i in index[:-1])
+        if swept in seen:
+            continue
+        seen.add(swept)
+        dims = [str(d) for d in arrays[0].dims]
+        place = {
+            d: float(arrays[0][d][int(i)]) for d, i in zip(dims, index, strict=True)
+        }
+        values = {
+            name: float(column[index])
+            for name, column in zip(predictions, stacked, strict=True)
+        }
+        found.append(Parting(quantity, place, values, float(gap[index])))
+        if len(found) == number:
+            break
+    return found

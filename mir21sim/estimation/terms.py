@@ -1,0 +1,549 @@
+"""Likelihood terms that PEtab has no word for; smooth, with derivatives.
+
+A term looks at *traces*: one quantity g(t) on a grid of times under one or many
+conditions. A crossing time is the root of the cubic through the four grid points around
+it, so that its derivative is exact: dT/dθ = −(Σ w_k ∂g_k/∂θ)/(Σ w_k' g_k), with the
+weights w of the cubic at T. The formulas of the terms are in their docstrings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import scipy.special
+
+from mir21sim._typing import FloatArray
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.estimation.conditions import periods
+from mir21sim.estimation.formulas import parsed
+from mir21sim.estimation.likelihood import Likelihood
+from mir21sim.estimation.problem import (
+    Experiment,
+    FitProblem,
+    Measurements,
+    Observable,
+    Period,
+)
+from mir21sim.estimation.runs import Runs
+from mir21sim.model import expressions as ex
+from mir21sim.simulation.population import Population, resting_amounts
+from mir21sim.simulation.treatment import Treatment
+from mir21sim.simulation.varied import varied
+
+POINTS = 241
+"""Times of a trace."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traces:
+    """One quantity under some conditions.
+
+    Attributes
+    ----------
+    time : float array, shape (n_time,), in the unit of the data
+    value : float array, shape (n_trace, n_time)
+    slope : float array, shape (n_trace, n_time, n_free), by linear parameters
+    """
+
+    time: FloatArray
+    value: FloatArray
+    slope: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What a term adds to the objective.
+
+    Attributes
+    ----------
+    nll : minus the log-likelihood
+    gradient : float array, shape (n_free,), by linear parameters
+    fim : float array, shape (n_free, n_free)
+    """
+
+    nll: float
+    gradient: FloatArray
+    fim: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the cells of a trace are given.
+
+    Attributes
+    ----------
+    treatment : doses and perturbations, as text of options
+    factors : parameter or start amount → factor on its value
+    """
+
+    treatment: str = ""
+    factors: tuple[tuple[str, float], ...] = ()
+
+
+class Term(Protocol):
+    """A likelihood term."""
+
+    @property
+    def quantity(self) -> str:
+        """Name or formula of the quantity."""
+
+    @property
+    def end(self) -> float:
+        """Last time of the traces, in the unit of the data."""
+
+    def conditions(self, model: CompiledModel) -> Sequence[Condition]:
+        """Return the condition of every trace."""
+
+    def contribution(self, traces: Traces) -> Contribution:
+        """Return what the term adds to the objective."""
+
+
+# ---------------------------------------------------------------------------- terms
+@dataclass(frozen=True, slots=True)
+class DeathTime:
+    """Time of death of the mean cell: −ln L = ½((T − t)/s)² + ½ ln(2π s²).
+
+    T is the first time at which ``quantity`` rises to ``threshold``. A cell that does
+    not reach it has no likelihood.
+    """
+
+    quantity: str
+    threshold: float
+    time: float
+    sd: float
+    treatment: str = ""
+    end: float = 48.0
+
+    def __post_init__(self) -> None:
+        _positive(self.sd, "sd")
+
+    def conditions(self, model: CompiledModel) -> Sequence[Condition]:
+        """Return the one condition."""
+        return (Condition(self.treatment),)
+
+    def contribution(self, traces: Traces) -> Contribution:
+        """Return the normal term of the crossing time."""
+        time, slope = crossing(traces, 0, self.threshold)
+        return _normal(np.array([time]), slope[np.newaxis], self.time, self.sd)
+
+
+@dataclass(frozen=True, slots=True)
+class NormalisedCurve:
+    """A curve over its own value at one time: residuals (g(t)/g(t₀) − m)/s.
+
+    ``times`` and ``values`` are the data, ``reference`` is t₀.
+    """
+
+    quantity: str
+    times: tuple[float, ...]
+    values: tuple[float, ...]
+    sd: float
+    reference: float
+    treatment: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self.sd, "sd")
+        if len(self.times) != len(self.values) or not self.times:
+            raise InputError(
+                f"A normalised curve needs as many values as times, got "
+                f"{len(self.values)} and {len(self.times)}."
+            )
+
+    @property
+    def end(self) -> float:
+        """Last time of the trace."""
+        return max(*self.times, self.reference)
+
+    def conditions(self, model: CompiledModel) -> Sequence[Condition]:
+        """Return the one condition."""
+        return (Condition(self.treatment),)
+
+    def contribution(self, traces: Traces) -> Contribution:
+        """Return the normal term of the ratios."""
+        g, dg = at_times(traces, 0, np.array(self.times))
+        (below,), (d_below,) = at_times(traces, 0, np.array([self.reference]))
+        ratio = g / below
+        slope = dg / below - ratio[:, np.newaxis] * d_below / below
+        return _normal(ratio, slope, np.array(self.values), self.sd)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareDead:
+    """Share of dead cells among unlike ones: −ln L = −k ln p − (n − k) ln(1 − p).
+
+    p(t) is the mean over the cells of Φ((g(t) − c)/h): a cell is dead where its
+    ``quantity`` is above ``threshold`` c, made smooth over ``width`` h. ``dead`` k of
+    ``counted`` n cells were dead at ``time``. The cells have common random numbers: the
+    same seed gives the same cells at every evaluation.
+    """
+
+    quantity: str
+    threshold: float
+    width: float
+    time: float
+    dead: int
+    counted: int
+    treatment: str = ""
+    cells: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _positive(self.width, "width")
+        if not 0 <= self.dead <= self.counted or self.counted < 1:
+            raise InputError(
+                f"`dead` must be 0 to `counted`, got {self.dead} of {self.counted}."
+            )
+
+    @property
+    def end(self) -> float:
+        """Last time of the traces."""
+        return self.time
+
+    def conditions(self, model: CompiledModel) -> Sequence[Condition]:
+        """Return one condition per cell."""
+        return [
+            Condition(self.treatment, tuple(cell.items()))
+            for cell in cell_factors(model, self.cells, self.seed)
+        ]
+
+    def contribution(self, traces: Traces) -> Contribution:
+        """Return the binomial term."""
+        u = (traces.value[:, -1] - self.threshold) / self.width
+        density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi) / self.width
+        slope = (density[:, np.newaxis] * traces.slope[:, -1]).mean(axis=0)
+        share = float(np.clip(scipy.special.ndtr(u).mean(), 1e-12, 1 - 1e-12))
+        k, n = self.dead, self.counted
+        nll = -k * math.log(share) - (n - k) * math.log1p(-share)
+        by_share = -k / share + (n - k) / (1.0 - share)
+        information = n / (share * (1.0 - share))
+        return Contribution(nll, by_share * slope, information * np.outer(slope, slope))
+
+
+@dataclass(frozen=True, slots=True)
+class CellDeathTimes:
+    """Times of death of single cells whose own level of one protein was measured.
+
+    With T_m(z) the time of death of a cell with z times the mean level of ``protein``
+    and the other levels of draw m,
+
+    * seen to die at t: L = (1/M) Σ_m φ((t − T_m(z))/h)/h,
+    * alive when it was last seen at t (censored): L = (1/M) Σ_m Φ((T_m(z) − t)/h),
+
+    where a draw that does not die has T = ∞. The M draws are the same at every
+    evaluation (common random numbers). ``width`` h is the resolution of the times.
+
+    Attributes
+    ----------
+    times, levels, censored : one entry per cell
+    """
+
+    quantity: str
+    threshold: float
+    protein: str
+    times: tuple[float, ...]
+    levels: tuple[float, ...]
+    censored: tuple[bool, ...]
+    width: float
+    treatment: str = ""
+    draws: int = 16
+    seed: int = 0
+    end: float = 48.0
+
+    def __post_init__(self) -> None:
+        _positive(self.width, "width")
+        sizes = {len(self.times), len(self.levels), len(self.censored)}
+        if len(sizes) != 1 or not self.times:
+            raise InputError(
+                "Times, levels and censored must have one entry per cell, got "
+                f"{len(self.times)}, {len(self.levels)} and {len(self.censored)}."
+            )
+
+    def conditions(self, model: CompiledModel) -> Sequence[Condition]:
+        """Return one condition per cell and draw."""
+        groups = varied(model)
+        if self.protein not in groups:
+            raise UnknownNameError("protein that differs", self.protein, tuple(groups))
+        own = groups[self.protein]
+        draws = cell_factors(model, self.draws, self.seed)
+        return [
+            Condition(
+                self.treatment, tuple({**draw, **dict.fromkeys(own, level)}.items())
+            )
+            for level in self.levels
+            for draw in draws
+        ]
+
+    def contribution(self, traces: Traces) -> Contribution:
+        """Return the mixture terms of all cells."""
+        n_free = traces.slope.shape[2]
+        total, gradient, fim = 0.0, np.zeros(n_free), np.zeros((n_free, n_free))
+        for cell, time in enumerate(self.times):
+            rows = range(cell * self.draws, (cell + 1) * self.draws)
+            pairs = [_crossing_or_none(traces, row, self.threshold) for row in rows]
+            nll, slope = self._cell(pairs, time, cell, n_free)
+            total += nll
+            gradient += slope
+            fim += np.outer(slope, slope)  # of the score: its expectation
+        return Contribution(total, gradient, fim)
+
+    def _cell(
+        self,
+        pairs: Sequence[tuple[float, FloatArray] | None],
+        time: float,
+        cell: int,
+        n_free: int,
+    ) -> tuple[float, FloatArray]:
+        """Return minus the log-likelihood of one cell and its derivatives."""
+        total, slope = 0.0, np.zeros(n_free)
+        for pair in pairs:
+            if pair is None:
+                total += float(self.censored[cell])
+                continue
+            u = (pair[0] - time) / self.width
+            density = math.exp(-0.5 * u * u) / math.sqrt(2 * math.pi) / self.width
+            if self.censored[cell]:
+                total += float(scipy.special.ndtr(u))
+                slope += density * pair[1]
+            else:
+                total += density
+                slope += -u / self.width * density * pair[1]
+        share = total / len(pairs)
+        if share <= 0.0:
+            return math.inf, np.full(n_free, np.nan)
+        return -math.log(share), -slope / total
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdDose:
+    """The dose at which an effect reaches a level: residual (ln d* − ln d)/s.
+
+    The effect is ``quantity`` at ``end``; ln d* is the root of the cubic through the
+    effects at the four ``doses`` around it, as for crossing times.
+
+    Attributes
+    ----------
+    dose : text of a dose with ``{}`` in place of the amount: ``TRAIL={} ng/ml@0h``
+    doses : amounts to try, ascending, six or more around the measured one
+    measured, sd : the measured dose, and the standard deviation of its logarithm
+    """
+
+    quantity: str
+    level: float
+    dose: str
+    doses: tuple[float, ...]
+    measured: float
+    sd: float
+    treatment: str = ""
+    end: float = 24.0
+
+    def __post_init__(self) -> None:
+        _positive(self.sd, "sd")
+        _positive(self.measured, "measured dose")
+        ascending = all(a < b for a, b in zip(self.doses, self.doses[1:], strict=False))
+        if len(self.doses) < 4 or not ascending or not self.doses[0] > 0:
+            raise InputError(
+                "`doses` must be four positive amounts or more, ascending, got "
+                f"{list(self.doses)}."
+            )
+
+    def conditions(self, model: CompiledModel) -> Sequence[Condition]:
+        """Return one condition per dose."""
+        return [
+            Condition(f'{self.treatment} --dose "{self.dose.format(amount)}"'.strip())
+            for amount in self.doses
+        ]
+
+    def contribution(self, traces: Traces) -> Contribution:
+        """Return the normal term of the logarithm of the dose."""
+        across = Traces(
+            np.log(np.array(self.doses)),
+            traces.value[:, -1][np.newaxis],
+            traces.slope[:, -1][np.newaxis],
+        )
+        place, slope = crossing(across, 0, self.level)
+        measured = math.log(self.measured)
+        return _normal(np.array([place]), slope[np.newaxis], measured, self.sd)
+
+
+def _positive(value: float, label: str) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"The {label} of a term must be positive, got {value:g}.")
+
+
+def _normal(
+    value: FloatArray, slope: FloatArray, measured: float | FloatArray, sd: float
+) -> Contribution:
+    residual = (value - measured) / sd
+    star = slope / sd
+    nll = 0.5 * np.sum(residual**2) + len(value) * math.log(sd * math.sqrt(2 * math.pi))
+    return Contribution(float(nll), residual @ star, star.T @ star)
+
+
+# ----------------------------------------------------------------------- numerics
+def weights(nodes: FloatArray, at: float) -> tuple[FloatArray, FloatArray]:
+    """Return the weights of a polynomial through some nodes, and their derivatives."""
+    n = len(nodes)
+    value, slope = np.ones(n), np.zeros(n)
+    for k in range(n):
+        for j in range(n):
+            if j == k:
+                continue
+            gap = nodes[k] - nodes[j]
+            slope[k] = slope[k] * (at - nodes[j]) / gap + value[k] / gap
+            value[k] *= (at - nodes[j]) / gap
+    return value, slope
+
+
+def crossing(traces: Traces, row: int, level: float) -> tuple[float, FloatArray]:
+    """Return where a trace first rises to a level, NaN where it does not.
+
+    Returns
+    -------
+    place : in the unit of ``traces.time``
+    slope : float array, shape (n_free,), its derivatives
+    """
+    found = _crossing_or_none(traces, row, level)
+    if found is None:
+        return math.nan, np.full(traces.slope.shape[2], np.nan)
+    return found
+
+
+def _crossing_or_none(
+    traces: Traces, row: int, level: float
+) -> tuple[float, FloatArray] | None:
+    values, time = traces.value[row], traces.time
+    above = values >= level
+    rises = np.flatnonzero(~above[:-1] & above[1:])
+    if not len(rises):
+        return None
+    first = int(np.clip(rises[0] - 1, 0, len(time) - 4))
+    chosen = slice(first, first + 4)
+    nodes, g = time[chosen], values[chosen]
+    low, high = float(time[rises[0]]), float(time[rises[0] + 1])
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        if weights(nodes, middle)[0] @ g < level:
+            low = middle
+        else:
+            high = middle
+    place = 0.5 * (low + high)
+    w, dw = weights(nodes, place)
+    return place, -(w @ traces.slope[row, chosen]) / (dw @ g)
+
+
+def at_times(
+    traces: Traces, row: int, times: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return a trace and its derivatives at some times, by the same cubics."""
+    g, dg = [], []
+    for at in times:
+        first = int(np.searchsorted(traces.time, at) - 2)
+        chosen = slice(*(np.clip(first, 0, len(traces.time) - 4) + np.array([0, 4])))
+        w, _ = weights(traces.time[chosen], float(at))
+        g.append(w @ traces.value[row, chosen])
+        dg.append(w @ traces.slope[row, chosen])
+    return np.array(g), np.array(dg)
+
+
+def cell_factors(model: CompiledModel, n: int, seed: int) -> list[dict[str, float]]:
+    """Return the factor on each number that differs, for every cell of a population."""
+    columns = Population(n, seed=seed).cells(model)
+    own = average_cell(model)
+    return [
+        {
+            name: float(values[cell] / own[name])
+            for name, values in columns.items()
+            if own.get(name)
+        }
+        for cell in range(n)
+    ]
+
+
+def average_cell(model: CompiledModel) -> dict[str, float]:
+    """Return the start of the average cell (at rest, where it rests) and parameters."""
+    own = dict(zip(model.state_names, map(float, resting_amounts(model)), strict=True))
+    return own | dict(zip(model.param_names, map(float, model.p0), strict=True))
+
+
+# -------------------------------------------------------------------- in a problem
+class BoundTerm:
+    """A term with the runs it needs, in one problem."""
+
+    def __init__(self, term: Term, problem: FitProblem, engine) -> None:  # type: ignore[no-untyped-def]
+        self.term = term
+        self.time = np.linspace(0.0, term.end, POINTS)
+        self.problem = _traced(term, problem, self.time)
+        self.runs = Runs(self.problem, engine)
+        self.likelihood = Likelihood(self.problem, self.runs)
+
+    def contribution(self, theta: FloatArray) -> Contribution:
+        """Return what the term adds at linear values of the parameters."""
+        at = self.runs.at_data(theta, slopes=True)
+        fit = self.likelihood.evaluate(at, theta, slopes=True)
+        assert fit.simulated_slope is not None
+        shape = (-1, len(self.time))
+        traces = Traces(
+            self.time,
+            fit.simulated.reshape(shape),
+            fit.simulated_slope.reshape(*shape, len(theta)),
+        )
+        return self.term.contribution(traces)
+
+
+def _traced(term: Term, problem: FitProblem, time: FloatArray) -> FitProblem:
+    """Return the problem whose data rows are the traces of a term."""
+    model = problem.model
+    experiments = tuple(
+        Experiment(str(k), _periods(problem, condition))
+        for k, condition in enumerate(term.conditions(model))
+    )
+    n = len(experiments) * len(time)
+    formula = parsed(term.quantity, "the quantity of a term")
+    return replace(
+        problem,
+        observables=(Observable("trace", formula, ex.Number(1.0)),),
+        experiments=experiments,
+        data=Measurements(
+            np.zeros(n, np.int64),
+            np.repeat(np.arange(len(experiments)), len(time)),
+            np.tile(time * problem.time_scale, len(experiments)),
+            np.zeros(n),
+            ((),) * n,
+            ((),) * n,
+        ),
+        terms=(),
+    )
+
+
+def _periods(problem: FitProblem, condition: Condition) -> tuple[Period, ...]:
+    """Return the periods of a condition; factors multiply what is estimated too."""
+    model = problem.model
+    names = tuple(p.id for p in problem.parameters)
+    made = periods(
+        model,
+        Treatment.parse(condition.treatment),
+        rests=model.info.equilibrate,
+        estimated=names,
+    )
+    if not condition.factors:
+        return made
+    own = average_cell(model)
+    set_before = dict(made[0].changes)
+    # Unlike cells look for their rest from that of the average one.
+    factors: dict[str, ex.Expr] = {
+        name: ex.Number(own[name])
+        for name in model.state_names
+        if name not in names and name not in set_before and model.info.equilibrate
+    }
+    for name, factor in condition.factors:
+        before = set_before.get(name)
+        if before is None and name in names:
+            before = ex.Symbol(name)
+        if before is None:
+            before = ex.Number(own[name])
+        factors[name] = ex.Call("times", (before, ex.Number(factor)))
+    changes = tuple({**set_before, **factors}.items())
+    return (replace(made[0], changes=changes), *made[1:])
