@@ -1,7 +1,7 @@
 """Antibodies: model quantities that each binds, and the mass of its band."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mir21sim.compiler.model import CompiledModel
 
@@ -15,11 +15,14 @@ class Antibody:
     name : as the blot is labelled
     binds : model quantities whose sum is the band
     kda : kDa, apparent mass
+    rest : quantities that make up all of the protein together with `binds`; a blot is
+        exposed for all of it, so that a trace of a cleaved form stays a trace
     """
 
     name: str
     binds: tuple[str, ...]
     kda: float
+    rest: tuple[str, ...] = ()
 
 
 FORMS = (
@@ -31,15 +34,15 @@ FORMS = (
     Antibody("FOXO", ("FOXO", "pFOXO"), 80),
     Antibody("p-BAD", ("pBAD_total",), 23),
     Antibody("CASP3", ("CASP3",), 35),
-    Antibody("cleaved CASP3", ("CASP3_a", "XIAP_CASP3", "CASP3_c"), 17),
+    Antibody("cleaved CASP3", ("CASP3_a", "XIAP_CASP3", "CASP3_c"), 17, ("CASP3",)),
     Antibody("CASP7", ("CASP7",), 35),
-    Antibody("cleaved CASP7", ("CASP7_a", "XIAP_CASP7"), 20),
+    Antibody("cleaved CASP7", ("CASP7_a", "XIAP_CASP7"), 20, ("CASP7",)),
     Antibody("CASP8", ("CASP8",), 55),
-    Antibody("cleaved CASP8", ("CASP8_a", "BFAR_CASP8"), 18),
+    Antibody("cleaved CASP8", ("CASP8_a", "BFAR_CASP8"), 18, ("CASP8",)),
     Antibody("PARP", ("PARP1",), 116),
-    Antibody("cleaved PARP", ("PARP1_c",), 89),
+    Antibody("cleaved PARP", ("PARP1_c",), 89, ("PARP1",)),
     Antibody("BID", ("BID",), 22),
-    Antibody("tBID", ("tBID_total",), 15),
+    Antibody("tBID", ("tBID_total",), 15, ("BID",)),
 )
 """Antibodies specific for one form of a protein; masses are recalled."""
 
@@ -66,7 +69,11 @@ def antibodies_against(
     known: Set[str], genes: Mapping[str, Sequence[str]]
 ) -> dict[str, Antibody]:
     """Return the antibodies against some quantities; of a gene, all forms count."""
-    found = {a.name: a for a in FORMS if known >= {*a.binds}}
+    found = {
+        a.name: replace(a, rest=tuple(n for n in a.rest if n in known))
+        for a in FORMS
+        if known >= {*a.binds}
+    }
     for name, kda in KDA.items():
         for binds in ((f"{name}_total",), tuple(genes.get(name, ())), (name,)):
             if binds and known >= {*binds}:

@@ -103,11 +103,11 @@ class WesternBlot(Assay[WesternReading]):
         chosen = self._chosen(antibodies(model))
         quantities = (*model.state_names, *model.assigned_names)
         for antibody in chosen.values():
-            for name in antibody.binds:
+            for name in (*antibody.binds, *antibody.rest):
                 if name not in quantities:
                     what = f"protein that the antibody {antibody.name} binds"
                     raise UnknownNameError(what, name, quantities)
-        return unique(n for a in chosen.values() for n in a.binds)
+        return unique(n for a in chosen.values() for n in (*a.binds, *a.rest))
 
     def _chosen(self, known: Mapping[str, Antibody]) -> dict[str, Antibody]:
         """Return the antibodies in order, those of a ratio apart."""
@@ -157,10 +157,14 @@ class WesternBlot(Assay[WesternReading]):
         amounts = {
             name: dish_mean(part, antibody.binds) for name, antibody in chosen.items()
         }
+        wholes = {
+            name: dish_mean(part, (*antibody.binds, *antibody.rest))
+            for name, antibody in chosen.items()
+        }
         rows = [
             row
             for blot in range(conditions.replicates)
-            for row in self._blot(chosen, amounts, lanes, blot, conditions)
+            for row in self._blot(chosen, (amounts, wholes), lanes, blot, conditions)
         ]
         raw = pd.DataFrame(rows)
         summary, notes = self._summary(raw, lanes, conditions)
@@ -176,20 +180,31 @@ class WesternBlot(Assay[WesternReading]):
     def _blot(
         self,
         chosen: Mapping[str, Antibody],
-        amounts: Mapping[str, FloatArray],
+        levels: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]],
         lanes: Sequence[str],
         blot: int,
         conditions: Conditions,
     ) -> list[dict[str, Any]]:
-        """Return the bands of one blot."""
+        """Return the bands of one blot.
+
+        Parameters
+        ----------
+        levels : amount of each protein in each lane, and of all of its forms, which
+            the blot is exposed for; molecules per cell
+        """
+        amounts, wholes = levels
         loaded = np.ones(len(lanes))
         if conditions.noise:
             for k, lane in enumerate(lanes):
                 rng = stream(conditions.seed, self.name, "load", lane, blot)
                 loaded[k] = lognormal(rng, self.noise.loading_cv)
+        shares = {LOADING.name: loaded / loaded.max()}
+        for name, values in amounts.items():
+            full = max(float((wholes[name] * loaded).max()), self.noise.least_amount)
+            shares[name] = values * loaded / full if conditions.noise else values
         bands = {
-            name: self._bands(name, values * loaded, lanes, blot, conditions)
-            for name, values in {LOADING.name: np.ones(len(lanes)), **amounts}.items()
+            name: self._bands(name, values, lanes, blot, conditions)
+            for name, values in shares.items()
         }
         loading = bands[LOADING.name]
         floor = self._floor(conditions)
@@ -266,9 +281,10 @@ class WesternBlot(Assay[WesternReading]):
     ) -> FloatArray:
         """Return the volume of one antibody's band in each lane, share of full scale.
 
+        `amounts` are shares of the amount that the antibody is exposed for.
+
         Without noise it is the amount itself.
         """
-        strongest = float(amounts.max(initial=0.0))
         if not conditions.noise:
             return amounts
         about, seed = self.noise, conditions.seed
@@ -281,8 +297,7 @@ class WesternBlot(Assay[WesternReading]):
         light = np.zeros(len(lanes))
         for k, lane in enumerate(lanes):
             rng = stream(seed, self.name, "band", name, lane, blot)
-            share = amounts[k] / strongest if strongest > 0 else 0.0
-            bound = exposure * share * lognormal(rng, about.transfer_cv)
+            bound = exposure * amounts[k] * lognormal(rng, about.transfer_cv)
             light[k] = (
                 about.exposure * bound
                 if self.detection == "ecl"

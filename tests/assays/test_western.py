@@ -24,23 +24,23 @@ def model():
 
 @pytest.fixture
 def cells(cells_of):
-    common = {"AKT": 600.0, "AKT_T308": 100.0}
+    common = {"AKT": 60000.0, "AKT_T308": 10000.0}
     return cells_of(
         {
             "nc": common
             | {
-                "PTEN": [90.0, 110.0],
-                "pAKT": 300.0,
+                "PTEN": [9000.0, 11000.0],
+                "pAKT": 30000.0,
                 "CASP3_a": 0.0,
                 "XIAP_CASP3": 0.0,
                 "CASP3_c": 0.0,
             },
             "anti": common
             | {
-                "PTEN": 250.0,
-                "pAKT": 100.0,
-                "CASP3_a": 70.0,
-                "XIAP_CASP3": 30.0,
+                "PTEN": 25000.0,
+                "pAKT": 10000.0,
+                "CASP3_a": 7000.0,
+                "XIAP_CASP3": 3000.0,
                 "CASP3_c": 0.0,
             },
         },
@@ -75,6 +75,25 @@ def test_a_protein_that_no_lane_has_is_not_tested(cells):
     reading = WesternBlot(("cleaved CASP3",)).read(none, seed=2)
     assert reading.summary["p"].isna().all()
     assert any("cleaved CASP3" in note for note in reading.notes)
+
+
+def test_a_trace_of_a_cleaved_form_gives_no_band(cells_of):
+    cells = cells_of(
+        {"nc": {"PARP1": 1e6, "PARP1_c": 1e3}, "few": {"PARP1": 1e6, "PARP1_c": 1e4}}
+    )
+    blot = WesternBlot(("cleaved PARP",))
+    faint = blot.read(cells, seed=1)
+    assert faint.summary["p"].isna().all()
+    assert faint.raw["signal"].abs().max() < 0.05
+    half = cells.assign(PARP1=cells["PARP1"] / 2, PARP1_c=cells["PARP1"] / 2)
+    assert blot.read(half, seed=1).raw["signal"].min() > 0.1
+
+
+def test_a_rare_protein_is_below_the_limit_of_detection(cells_of):
+    cells = cells_of({"nc": {"PTEN": 10.0}, "anti": {"PTEN": 30.0}}, genes=GENES)
+    reading = WesternBlot(("PTEN",)).read(cells, seed=1)
+    assert reading.summary["p"].isna().all()
+    assert reading.notes
 
 
 def test_with_noise_the_mean_of_many_blots_is_the_ratio(cells):
