@@ -116,11 +116,29 @@ def fit_run(problem: ProblemArgument, options: FitOptions) -> None:
     _fit(petab_read.read_petab(problem), options)
 
 
+@dataclass(frozen=True)
+class MeasureOptions:
+    """Scale, offset and noise of the measured values."""
+
+    scale: Annotated[
+        str | None,
+        typer.Option(help="Estimate a factor: `one`, or one for each value of COLUMN."),
+    ] = None
+    offset: Annotated[
+        str | None,
+        typer.Option(help="Estimate a constant: `one`, or one per value of COLUMN."),
+    ] = None
+    noise: Annotated[
+        str, typer.Option(help="additive, multiplicative or log-normal.")
+    ] = "additive"
+
+
 @fit_app.command("data")
 @expanded
 def fit_data(
     data: Annotated[Path, typer.Argument(help="Measured curves (.csv).")],
     options: FitOptions,
+    *,
     model: Annotated[str, typer.Option(help="Name or file of the model.")],
     estimate: Annotated[
         list[str], typer.Option(help="Parameters to estimate; a comma list.")
@@ -129,17 +147,7 @@ def fit_data(
         list[str],
         typer.Option(help="NAME=QUANTITY for a column of the data, or QUANTITY."),
     ],
-    scale: Annotated[
-        str | None,
-        typer.Option(help="Estimate a factor: `one`, or one for each value of COLUMN."),
-    ] = None,
-    offset: Annotated[
-        str | None,
-        typer.Option(help="Estimate a constant: `one`, or one per value of COLUMN."),
-    ] = None,
-    noise: Annotated[
-        str, typer.Option(help="additive, multiplicative or log-normal.")
-    ] = "additive",
+    measured: MeasureOptions,
     context: Annotated[str | None, typer.Option(help="Cell line.")] = None,
     dose: Annotated[
         list[str] | None, typer.Option(help="Dose of all rows; may be repeated.")
@@ -161,9 +169,9 @@ def fit_data(
         _observables(observe),
         name_list(estimate) or [],
         priors="table" if priors else None,
-        noise=noise,  # type: ignore[arg-type]  # checked there
-        scale=_factor(scale),
-        offset=_factor(offset),
+        noise=measured.noise,  # type: ignore[arg-type]  # checked there
+        scale=_factor(measured.scale),
+        offset=_factor(measured.offset),
         doses=([] if dose == ["none"] else dose) if dose else None,
     )
     if petab is not None:

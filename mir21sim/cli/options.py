@@ -1,6 +1,7 @@
 """Options that several commands share, in groups that become library arguments."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mir21sim import errors
-from mir21sim.cli.output import check_outputs
+from mir21sim.cli.output import check_outputs, progress_bar
 from mir21sim.cli.parse import figure_size
 
 if TYPE_CHECKING:
@@ -267,3 +268,26 @@ class OutputOptions:
             size = figure_size(self.size)
             path = plots.save(picture(), self.plot, size=size, dpi=self.dpi)
             typer.echo(f"picture: {path}")
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """Threads and progress bar."""
+
+    jobs: JobsOption = None
+    quiet: QuietOption = False
+
+    def bar(self) -> AbstractContextManager[Callable[[int, int], None] | None]:
+        """Return the progress bar as a context manager."""
+        return progress_bar(self.quiet)
+
+
+@dataclass(frozen=True)
+class KeepOptions:
+    """Failed runs, and the runs of a sweep that was stopped."""
+
+    on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask"
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the sweep that was stopped."),
+    ] = False

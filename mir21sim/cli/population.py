@@ -1,21 +1,20 @@
 """``mir21sim population``: unlike cells under one treatment."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
-    JobsOption,
     ModelArgument,
     ObserveOption,
     OutputOptions,
-    QuietOption,
     RunOptions,
+    WorkOptions,
 )
 from mir21sim.cli.output import (
     exit_by_status,
-    progress_bar,
     write_result,
 )
 from mir21sim.cli.parse import axes, name_list
@@ -23,22 +22,40 @@ from mir21sim.cli.parse import axes, name_list
 if TYPE_CHECKING:
     import xarray as xr
 
+    from mir21sim.simulation.population import Population
+
+
+@dataclass(frozen=True)
+class CellOptions:
+    """The cells of a population."""
+
+    cells: Annotated[int, typer.Option(help="Number of cells.")] = 1000
+    cv: Annotated[
+        float, typer.Option(help="CV between cells of every protein and pool.")
+    ] = 0.28
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(help="PROTEIN=CV of its own; may be repeated."),
+    ] = None
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal cells.")] = 0
+
+    def population(self) -> "Population":
+        """Return the population."""
+        from mir21sim.simulation.population import Population
+        from mir21sim.simulation.treatment import numbers
+
+        own = numbers(self.vary or (), "--vary")
+        return Population(self.cells, self.cv, distributions=own, seed=self.seed)
+
 
 @expanded
 def population(
     model: ModelArgument,
     run: RunOptions,
     files: OutputOptions,
+    drawn: CellOptions,
+    work: WorkOptions,
     *,
-    cells: Annotated[int, typer.Option(help="Number of cells.")] = 1000,
-    cv: Annotated[
-        float, typer.Option(help="CV between cells of every protein and pool.")
-    ] = 0.28,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(help="PROTEIN=CV of its own; may be repeated."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal cells.")] = 0,
     over: Annotated[
         list[str] | None,
         typer.Option(help="NAME=VALUES, as in `sweep`; may be repeated."),
@@ -51,36 +68,31 @@ def population(
     since: Annotated[
         str | None, typer.Option(help="Count from here; default: the last dose.")
     ] = None,
-    jobs: JobsOption = None,
-    quiet: QuietOption = False,
 ) -> None:
     """Simulate unlike cells; print dead fraction and death times, write, draw."""
     from mir21sim.analysis import cell_death, tables
     from mir21sim.analysis.curves import stimulus_time
     from mir21sim.simulation import population as populations
     from mir21sim.simulation.plan import output_times
-    from mir21sim.simulation.treatment import numbers
 
     files.check()
     swept = axes(over)
-    drawn = populations.Population(
-        cells, cv, distributions=numbers(vary or (), "--vary"), seed=seed
-    )
+    cells = drawn.population()
     loaded = run.load.load(model)
     dies = death or cell_death.death_quantity(loaded)
     arguments = run.treatment.arguments()
     ends = run.times
     times = output_times(loaded, ends.start, ends.end, ends.points or 201)
     fixed = {*arguments["parameters"], *arguments["initials"]}
-    members = {k: v for k, v in drawn.cells(loaded).items() if k not in fixed}
-    with progress_bar(quiet) as progress:
+    members = {k: v for k, v in cells.cells(loaded).items() if k not in fixed}
+    with work.bar() as progress:
         result = populations.simulate_population(
             loaded,
             members,
             observe=[dies, *(n for n in name_list(observe) or () if n != dies)],
             over=swept,
             times=times,
-            options=run.solver.options(jobs, progress),
+            options=run.solver.options(work.jobs, progress),
             **arguments,
         )
     start: str | float = since if since is not None else stimulus_time(result) or 0.0

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
+from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     BackendOption,
-    JobsOption,
     MethodOption,
-    QuietOption,
     RtolOption,
+    WorkOptions,
 )
-from mir21sim.cli.output import EXIT_INTERRUPTED, exit_by_status, progress_bar
+from mir21sim.cli.output import EXIT_INTERRUPTED, exit_by_status
 
 study_app = typer.Typer(
     name="study",
@@ -23,6 +23,7 @@ study_app = typer.Typer(
 
 
 @study_app.command("run")
+@expanded
 def study_run(
     file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
     output: Annotated[
@@ -31,21 +32,21 @@ def study_run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there.")
     ] = False,
+    *,
+    work: WorkOptions,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study that was stopped.")
     ] = False,
     method: MethodOption = None,
     rtol: RtolOption = None,
-    jobs: JobsOption = None,
     backend: BackendOption = "numba",
-    quiet: QuietOption = False,
 ) -> None:
     """Run a study: data, pictures and one HTML report in a folder."""
     from mir21sim.simulation.options import Options
     from mir21sim.studies import command as study
 
     try:
-        with progress_bar(quiet) as progress:
+        with work.bar() as progress:
             done = study.run_study(
                 file,
                 output,
@@ -54,7 +55,7 @@ def study_run(
                 options=Options(
                     method=method,
                     rtol=rtol,
-                    n_jobs=jobs,
+                    n_jobs=work.jobs,
                     progress=progress,
                 ),
                 backend=backend,  # type: ignore[arg-type]  # checked by load

@@ -1,5 +1,6 @@
 """``mir21sim sweep``: dishes of unlike cells, or one run, per value of a dose."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,19 +9,18 @@ from mir21sim.cli.dish import DishOptions, print_outcome
 from mir21sim.cli.ensemble import EnsembleOption, show_bands, show_features
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
-    JobsOption,
+    KeepOptions,
     ModelArgument,
     ObserveOption,
     OutputOptions,
     OverOption,
-    QuietOption,
     RunOptions,
+    WorkOptions,
 )
 from mir21sim.cli.output import (
     exit_by_status,
     plot_first,
     print_features,
-    progress_bar,
     write_result,
 )
 from mir21sim.cli.parse import axes, name_list
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
     from mir21sim.compiler.model import CompiledModel
 
 
+@dataclass(frozen=True)
+class DishPictureOptions:
+    """The response and the width of the picture of dishes."""
+
+    response: Annotated[
+        str, typer.Option(help="peak, integrated or dead_end: the response by dose.")
+    ] = "dead_end"
+    width: Annotated[
+        str, typer.Option(help="Width of the picture: single or double column.")
+    ] = "double"
+
+
 @expanded
 def sweep(
     model: ModelArgument,
@@ -39,21 +51,11 @@ def sweep(
     files: OutputOptions,
     dish: DishOptions,
     *,
+    look: DishPictureOptions,
+    keep: KeepOptions,
+    work: WorkOptions,
     observe: ObserveOption = None,
-    response: Annotated[
-        str, typer.Option(help="peak, integrated or dead_end: the response by dose.")
-    ] = "dead_end",
-    width: Annotated[
-        str, typer.Option(help="Width of the picture: single or double column.")
-    ] = "double",
-    jobs: JobsOption = None,
-    on_failure: Annotated[str, typer.Option(help="mask or raise.")] = "mask",
     ensemble: EnsembleOption = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the sweep that was stopped."),
-    ] = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Simulate dishes of unlike cells, or one cell, per value of a dose."""
     from mir21sim.errors import InputError
@@ -68,7 +70,7 @@ def sweep(
             loaded,
             swept,
             observe=name_list(observe),
-            options=run.solver.options(jobs),
+            options=run.solver.options(work.jobs),
             ensemble=ensemble,
             **run.arguments(),
         )
@@ -85,16 +87,16 @@ def sweep(
             )
         active, death = dish.quantities(loaded)
         kept = list(dict.fromkeys((*active, death, *(kept or ()))))
-    with progress_bar(quiet) as progress:
+    with work.bar() as progress:
         result = sweeps.sweep(
             loaded,
             swept,
             observe=kept,
-            options=run.solver.options(jobs, progress),
+            options=run.solver.options(work.jobs, progress),
             cells=cells,
-            on_failure=on_failure,  # type: ignore[arg-type]  # checked by sweep
+            on_failure=keep.on_failure,  # type: ignore[arg-type]  # checked by sweep
             output=output if output is not None and output.suffix == ".nc" else None,
-            resume=resume,
+            resume=keep.resume,
             **run.arguments(),
         )
     typer.echo(result.attrs["summary"])
@@ -105,7 +107,7 @@ def sweep(
     else:
         print_outcome(result, death)
         write_result(result, loaded, output, saved=True)
-        _show_dish(result, loaded, dish, (response, width), files)
+        _show_dish(result, loaded, dish, (look.response, look.width), files)
     exit_by_status(result)
 
 

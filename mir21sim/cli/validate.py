@@ -1,5 +1,6 @@
 """``mir21sim validate``: claims and measurements beside the model."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,35 +21,49 @@ if TYPE_CHECKING:
     from mir21sim.simulation.options import Options
 
 
-@expanded
-def validate(
-    done: PerturbationOptions,
-    model: Annotated[str, typer.Argument(help="A model.")] = "mir21_apoptosis",
-    *,
+@dataclass(frozen=True)
+class RowOptions:
+    """The rows that are asked, and the cells of their populations."""
+
     only: Annotated[
         list[str] | None, typer.Option(help="Ids to keep, a comma list.")
-    ] = None,
+    ] = None
     context: Annotated[
         list[str] | None, typer.Option(help="Cell lines to keep, a comma list.")
-    ] = None,
+    ] = None
+    cells: Annotated[
+        int | None, typer.Option(help="Size of every population instead of its own.")
+    ] = None
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class KindOptions:
+    """The kind of table that is made."""
+
     arms: Annotated[
         bool, typer.Option("--arms", help="Share of each arm in the effect instead.")
-    ] = False,
+    ] = False
     assays: Annotated[
         bool,
         typer.Option("--assays", help="Claims through noisy assays, n = 3, instead."),
-    ] = False,
-    cells: Annotated[
-        int | None, typer.Option(help="Size of every population instead of its own.")
-    ] = None,
+    ] = False
     seed: Annotated[
         int, typer.Option(help="Of the measurement noise, with --assays.")
-    ] = 1,
+    ] = 1
+
+
+@expanded
+def validate(
+    done: PerturbationOptions,
+    rows: RowOptions,
+    kind: KindOptions,
+    model: Annotated[str, typer.Argument(help="A model.")] = "mir21_apoptosis",
+    *,
     method: MethodOption = None,
     rtol: RtolOption = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder with claims.csv and observations.csv.")
-    ] = None,
     output: TableOption = None,
     plot: Annotated[
         Path | None, typer.Option(help="Predicted against observed, as a picture.")
@@ -64,24 +79,24 @@ def validate(
 
     check_outputs(output, plot, kinds=(".csv",))
     options = Options(method=method or MANY.name, rtol=rtol)
-    if arms:
-        _print_arms(model, name_list(context), options, output)
+    if kind.arms:
+        _print_arms(model, name_list(rows.context), options, output)
         return
     treatment = Treatment.from_options(done.given())
     with progress_bar(quiet) as progress:
         common: dict[str, Any] = {
-            "only": name_list(only),
-            "contexts": name_list(context),
-            "folder": data,
+            "only": name_list(rows.only),
+            "contexts": name_list(rows.context),
+            "folder": rows.data,
             "perturb": treatment.perturbations,
-            "cells": cells,
+            "cells": rows.cells,
             "progress": progress,
         }
-        if assays:
+        if kind.assays:
             from mir21sim.validation import validate_assays as assay_verdicts
 
             outcomes = assay_verdicts.validate_assays(
-                model, seed=seed, options=options, **common
+                model, seed=kind.seed, options=options, **common
             )
         else:
             outcomes = validating.validate(model, options=options, **common)
