@@ -82,7 +82,15 @@ def dish(
     InputError
         For a result without cells or without one of the quantities.
     """
-    drawn = resample(result, activity, death, since=since)
+    return dish_of(
+        resample(result, activity, death, since=since), result, activity, since
+    )
+
+
+def dish_of(
+    drawn: "Resampled", result: xr.Dataset, activity: Sequence[str], since: float | str
+) -> xr.Dataset:
+    """Return the Dataset of ``dish`` from the means of resampled dishes."""
     unit = str(result[activity[0]].attrs.get("units", ""))
     units_of = {"activity": unit, "peak": unit, "integrated": f"{unit} h"}
     table = xr.Dataset(coords={"after": ("after", drawn.after, {"units": "h"})})

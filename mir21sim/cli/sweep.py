@@ -121,20 +121,20 @@ def _show_dish(
     """Print the responses of each dish, and draw the picture."""
     from mir21sim.analysis import tables
     from mir21sim.analysis.curves import stimulus_time
-    from mir21sim.analysis.dish import BAND_TEXT, dish, dish_records
+    from mir21sim.analysis.dish import BAND_TEXT, dish_of, dish_records, resample
+    from mir21sim.analysis.dish_plot import plot_dish
+    from mir21sim.analysis.dish_response import half_effect_lines
 
     active, death = options.quantities(model)
-    since = stimulus_time(result)
-    found = dish(
-        result,
-        active,
-        death,
-        since=float(result["time"][0]) if since is None else since,
-    )
-    table = tables.text_table(dish_records(found))
-    typer.echo("\n".join(tables.lines_of(table)))
+    last = stimulus_time(result)
+    since = float(result["time"][0]) if last is None else last
+    drawn = resample(result, active, death, since=since)
+    found = dish_of(drawn, result, active, since)
+    typer.echo("\n".join(tables.lines_of(tables.text_table(dish_records(found)))))
     typer.echo(f"In brackets: {BAND_TEXT}.")
-    if files.plot is not None:
-        from mir21sim.analysis.dish_plot import plot_dish
-
-        files.draw(lambda: plot_dish(found, look[0], width=look[1]))
+    if len(drawn.dims) == 1:
+        swept = result[drawn.dims[0]]
+        unit = str(swept.attrs.get("units", ""))
+        for line in half_effect_lines(drawn, swept.values.astype(float), unit):
+            typer.echo(line)
+    files.draw(lambda: plot_dish(found, look[0], width=look[1]))

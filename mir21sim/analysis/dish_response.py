@@ -1,0 +1,147 @@
+"""The dose of half of an effect on dishes, with the interval of resampled cells.
+
+A dish of n cells answers in steps of 1/n, so that plateaus cannot be extrapolated as in
+``dose_response``. The effect is the change from dose 0 (or the lowest dose) to the
+highest dose, and its half is interpolated on the monotone curve through the doses.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mir21sim._typing import FloatArray
+from mir21sim.analysis.combination import Curve
+from mir21sim.analysis.dish import BAND, LABELS, RESPONSES, Resampled
+
+UNSETTLED = 0.1
+"""Share of the effect that may come in the last tenfold of dose before a plateau."""
+
+REVERSAL = 0.15
+"""Share of the effect by which a response may go back and count as monotone."""
+
+FLOOR = 1.0
+"""Least effect, in percentage points or molecules: less is no effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class HalfEffect:
+    """The dose of half of the change that the tested doses make.
+
+    Attributes
+    ----------
+    start, end : response without the drug, and at the highest dose
+    dose, low, high : dose of half of the change, with its 95 % interval; NaN without
+    level_dose : dose at which the response crosses a level, NaN where it does not
+    note : why there is no dose, "" where there is one
+    """
+
+    start: float
+    end: float
+    dose: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    level_dose: float = math.nan
+    note: str = ""
+
+    def text(self, unit: str) -> str:
+        """Return the finding as words: ``half of the change at 2 nM (1.6 to 2.7)``."""
+        unit = f" {unit}" if unit and unit != "1" else ""
+        change = f"from {self.start:.3g} to {self.end:.3g}"
+        if self.note:
+            return f"{change}; {self.note.replace('{unit}', unit)}"
+        interval = f"({self.low:.2g} to {self.high:.2g})"
+        return f"{change}; half of the change at {self.dose:.2g}{unit} {interval}"
+
+
+def half_effect(
+    doses: FloatArray,
+    response: FloatArray,
+    members: FloatArray,
+    *,
+    level: float | None = None,
+) -> HalfEffect:
+    """Return the dose of half of the change of one response.
+
+    Parameters
+    ----------
+    doses : float array, shape (n_dose,), 0 or more, in any order
+    response : float array, shape (n_dose,)
+    members : float array, shape (n_member, n_dose): the response of resampled dishes
+    level : a response whose dose is sought too, such as 50 % dead
+
+    Returns
+    -------
+    HalfEffect; without a dose, and with a note, for fewer than three doses, a change
+    below ``FLOOR``, a response that rises and falls, or one that is not settled at the
+    highest dose
+    """
+    order = np.argsort(doses)
+    d, v = doses[order], response[order]
+    drawn = members[:, order]
+    start, end = float(v[0]), float(v[-1])
+    note = _refusal(d, v)
+    reached = math.nan if level is None else _dose_of(d, v, level)
+    if note:
+        return HalfEffect(start, end, level_dose=reached, note=note)
+    dose = _dose_of(d, v, (start + end) / 2.0)
+    found = [_dose_of(d, row, (row[0] + row[-1]) / 2.0) for row in drawn]
+    known = [value for value in found if math.isfinite(value)]
+    low, high = np.percentile(known, BAND) if known else (math.nan, math.nan)
+    return HalfEffect(start, end, dose, float(low), float(high), reached)
+
+
+def _refusal(d: FloatArray, v: FloatArray) -> str:
+    """Return why half of the change has no dose, "" where it has one."""
+    change = float(v[-1] - v[0])
+    span = float(np.ptp(v))
+    if len(np.unique(d)) < 3:
+        return "no EC50 from fewer than three doses"
+    if span < FLOOR:
+        return "no effect"
+    rising = v if change >= 0 else -v
+    back = float((np.maximum.accumulate(rising) - rising).max())
+    if back > REVERSAL * span:
+        return "the response rises and falls with dose: no single EC50"
+    settled = np.interp(np.log(d[-1] / 10.0), np.log(np.maximum(d, 1e-300)), v)
+    if abs(float(v[-1] - settled)) > UNSETTLED * abs(change):
+        return f"still changing at {d[-1]:.3g}{{unit}}: no EC50 in the tested range"
+    return ""
+
+
+def _dose_of(d: FloatArray, v: FloatArray, level: float) -> float:
+    """Return the dose at which a curve crosses a level; NaN where it does not."""
+    sign = 1.0 if v[-1] >= v[0] else -1.0
+    low, high = sorted(
+        (sign * float(v[0]), sign * float(v.max() if sign > 0 else v.min()))
+    )
+    if not low < sign * level <= high:
+        return math.nan
+    if d[0] > 0:
+        d, v = np.concatenate(([0.0], d)), np.concatenate((v[:1], v))
+    dose = float(Curve.through(d, sign * v).dose_of(sign * level))
+    return dose if math.isfinite(dose) else math.nan
+
+
+def half_effects(drawn: Resampled, doses: FloatArray) -> dict[str, HalfEffect]:
+    """Return the half effect of each of ``RESPONSES`` of dishes with one swept dose."""
+    return {
+        name: half_effect(
+            doses, point, dishes, level=50.0 if name == "dead_end" else None
+        )
+        for name, (point, dishes) in drawn.quantities().items()
+        if name in RESPONSES
+    }
+
+
+def half_effect_lines(drawn: Resampled, doses: FloatArray, unit: str) -> list[str]:
+    """Return one sentence a response, and the dose at which half of the cells die."""
+    lines = []
+    for name, found in half_effects(drawn, doses).items():
+        text = f"{LABELS[name]}: {found.text(unit)}"
+        if math.isfinite(found.level_dose):
+            text += (
+                f"; half of the cells dead at {found.level_dose:.2g} {unit}".rstrip()
+            )
+        lines.append(f"{text}.")
+    return lines

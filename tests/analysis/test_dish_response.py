@@ -1,0 +1,60 @@
+"""Half effects of dishes against closed forms, and responses that have none."""
+
+import numpy as np
+import pytest
+
+from mir21sim.analysis.dish_response import half_effect
+
+DOSES = np.array([0.0, *np.geomspace(0.01, 1000.0, 16)])
+
+
+def alone(values):
+    return half_effect(DOSES, values, values[np.newaxis])
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(("middle", "slope"), [(3.0, 1.0), (0.7, 2.0), (8.0, 1.0)])
+def test_half_of_a_hill_curve(middle, slope, sign):
+    values = 40 + sign * 35 * DOSES**slope / (middle**slope + DOSES**slope)
+    found = alone(values)
+    assert found.dose == pytest.approx(middle, rel=0.03)
+    assert "half of the change at" in found.text("nM")
+
+
+def test_the_interval_is_that_of_the_members():
+    middles = np.linspace(2.0, 4.0, 101)
+    members = 80 * DOSES / (middles[:, np.newaxis] + DOSES)
+    found = half_effect(DOSES, 80 * DOSES / (3.0 + DOSES), members, level=50.0)
+    assert found.low == pytest.approx(2.05, rel=0.03)
+    assert found.high == pytest.approx(3.95, rel=0.03)
+    assert found.level_dose == pytest.approx(5.0, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.full(17, 63.0), "no effect"),
+        (np.linspace(0, 0.5, 17), "no effect"),
+        (20 * np.log10(1 + DOSES), "still changing at 1e+03 nM"),
+        (50 * np.exp(-((np.arange(17) - 8.0) ** 2) / 8), "rises and falls"),
+    ],
+)
+def test_a_response_without_a_half_effect_says_why(values, said):
+    found = alone(values)
+    assert np.isnan(found.dose)
+    assert said in found.text("nM")
+
+
+def test_two_doses_have_no_half_effect():
+    values = np.array([0.0, 50.0])
+    found = half_effect(values, values, values[np.newaxis])
+    assert "fewer than three doses" in found.text("")
+
+
+def test_doses_in_any_order_and_without_zero():
+    values = 80 * DOSES / (3.0 + DOSES)
+    shuffled = np.random.default_rng(0).permutation(len(DOSES))
+    found = half_effect(DOSES[shuffled], values[shuffled], values[shuffled][np.newaxis])
+    assert found.dose == pytest.approx(3.0, rel=0.03)
+    positive = half_effect(DOSES[1:], values[1:], values[np.newaxis, 1:])
+    assert positive.dose == pytest.approx(3.0, rel=0.03)
