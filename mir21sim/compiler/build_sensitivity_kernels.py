@@ -1,5 +1,6 @@
 """Vector kernels for exact derivatives of one network, compiled."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,13 @@ class SensitivityKernels:
 
     Attributes
     ----------
-    kernels : {name: kernel}, in the order of ``sensitivity_programs.ARRAYS``
+    kernels : {name: kernel}, each compiled when it is first asked for
     by_param, by_param_extra : int arrays, shape (n_term, 3): row of d, parameter, row
         of g of each partial derivative by a parameter
     n_rule, n_quantity, n_partial, n_second : rows of a, g, d and e
     """
 
-    kernels: dict[str, Kernel]
+    kernels: "_Kernels"
     by_param: IntArray
     by_param_extra: IntArray
     n_rule: int
@@ -41,25 +42,41 @@ class SensitivityKernels:
         return self.kernels[name]
 
 
-def compiled(module: Any, text: str) -> SensitivityKernels:
-    """Compile the kernels of a generated module, or load them from the cache."""
-    from mir21sim.compiler import llvm_lanes, machine_code
+class _Kernels(dict[str, Kernel]):
+    """Kernels of a generated module by name, compiled on their first use.
 
-    made = {}
-    for name, kind in KERNEL_TYPES.items():
-        emit = llvm_lanes.emitter(
-            module.ARRAYS[name], module.PROGRAMS[name], module.PIECE
-        )
-        setattr(module, f"emit_{name}", emit)
-        made[name] = machine_code.kernel(
-            kind.signature,
-            getattr(module, name),
-            text,
-            nogil=True,
-            error_model="numpy",
-        )
+    Tangents need half of them, the adjoint the other half.
+    """
+
+    def __init__(self, module: Any, text: str) -> None:
+        super().__init__()
+        self._module, self._text = module, text
+        self._lock = threading.Lock()
+
+    def __missing__(self, name: str) -> Kernel:
+        from mir21sim.compiler import llvm_lanes, machine_code
+
+        module = self._module
+        with self._lock:
+            if name not in self:
+                emit = llvm_lanes.emitter(
+                    module.ARRAYS[name], module.PROGRAMS[name], module.PIECE
+                )
+                setattr(module, f"emit_{name}", emit)
+                self[name] = machine_code.kernel(
+                    KERNEL_TYPES[name].signature,
+                    getattr(module, name),
+                    self._text,
+                    nogil=True,
+                    error_model="numpy",
+                )
+        return self[name]
+
+
+def compiled(module: Any, text: str) -> SensitivityKernels:
+    """Return the kernels of a generated module; the cache keeps what is compiled."""
     return SensitivityKernels(
-        kernels=made,
+        kernels=_Kernels(module, text),
         by_param=_table(module.BY_PARAM),
         by_param_extra=_table(module.BY_PARAM_EXTRA),
         n_rule=module.N_RULE,

@@ -149,7 +149,7 @@ def sensitivity_kernels(network: ir.Network) -> "SensitivityKernels":
         For a function without vector code or without a derivative.
     """
     make = functools.partial(_generate_sensitivities, network)
-    return _load_sensitivities(_Source(f"s_{key(network)}", make))
+    return _load_sensitivities(_Source(f"s2_{key(network)}", make))
 
 
 @functools.lru_cache(maxsize=16)

@@ -99,6 +99,9 @@ _TYPERS: dict[int, Callable[..., Any]] = {
     9: lambda gen: lambda _ctx, a, b, c, d, e, f, g, h, i: (
         types.void(a, b, c, d, e, f, g, h, i), gen
     ),
+    10: lambda gen: lambda _ctx, a, b, c, d, e, f, g, h, i, j: (
+        types.void(a, b, c, d, e, f, g, h, i, j), gen
+    ),
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ ARRAYS = {
     "extra_linear": ("d", "sd", "g"),
     "second": ("t", "y", "p", "a", "d", "sd", "pd", "g", "e"),
     "inner": ("d", "u", "ut", "au"),
+    "stage": ("d", "d0", "sd", "e", "u", "ut", "au", "b", "g", "out"),
     "bend": ("d", "e", "u", "ut", "au", "b", "g", "out"),
     "gather": ("phi", "g"),
     "linear_t": ("d", "g", "out", "pb"),
@@ -58,6 +59,9 @@ linear : g += partials · (sd, g), the tangents of rules and rates; on entry g h
     terms of the parameters
 second : e = change of the partials of states along (sd, pd); g as for ``linear``
 inner : au = tangents of the rules along the stage u and the time ut
+stage : ``linear`` and ``bend`` in one: out += N·(d·sd + e·u + d0·b), d at the stage
+    and d0 at the start of the step; on entry the rules' rows of g have their terms of
+    the parameters, and out those of the rates
 bend : out += N·(g + e·u + partials·b), b = e·u for the rules
 gather : rows of g for rates = Nᵀ·phi
 linear_t, extra_t : out += and pb += the adjoint of ``linear``; g of rules is used up
@@ -152,6 +156,7 @@ class _SensitivityPlanner:
                 "extra_linear": self._linear(extra, self.by_extra),
                 "second": self._second(),
                 "inner": self._inner(),
+                "stage": self._stage(),
                 "bend": self._bend(),
                 "gather": self._gather(),
                 "linear_t": self._linear_t(self.rules, self.by_state, self.by_param),
@@ -240,7 +245,9 @@ class _SensitivityPlanner:
             statements.append(("au", i, "=", total(parts) or ZERO))
         return statements
 
-    def _bent(self, g: int, terms: dict[int, list[tuple[Leaf, int]]]) -> list[Tree]:
+    def _bent(
+        self, g: int, terms: dict[int, list[tuple[Leaf, int]]], start: str = "d"
+    ) -> list[Tree]:
         """Return the terms of quantity g in the change of J times a stage."""
         places = {"y": "u", "a": "au", "t": "ut"}
         parts = []
@@ -249,8 +256,34 @@ class _SensitivityPlanner:
                 other = (places[leaf[0]], leaf[1])
                 parts.append(("*", ("e", self.seconds[k]), other))
             if leaf[0] == "a":
-                parts.append(("*", ("d", k), ("b", leaf[1])))
+                parts.append(("*", (start, k), ("b", leaf[1])))
         return parts
+
+    def _stage(self) -> list[Statement]:
+        """Return the whole right-hand side of a stage, without a row for each rate."""
+        terms = self._by_quantity(self.by_state)
+        statements = self._chain(self.rules, self.by_state, "g")
+        statements += [
+            ("b", i, "=", total(self._bent(i, terms, "d0")) or ZERO) for i in self.rules
+        ]
+        change = {}
+        for g in self.rates:
+            parts = self._bent(g, terms, "d0")
+            for leaf, k in terms.get(g, ()):
+                if leaf[0] != "t":
+                    other = "sd" if leaf[0] == "y" else "g"
+                    parts.append(("*", ("d", k), (other, leaf[1])))
+            if parts:
+                change[g - self.n_a] = total(parts)
+        return statements + self._by_state_row(change)
+
+    def _by_state_row(self, change: dict[int, Tree]) -> list[Statement]:
+        """Return out += N · the change of each rate."""
+        by_row: dict[int, list[tuple[Tree, float]]] = {}
+        for (i, r), factor in sorted(self.system.stoichiometry.items()):
+            if r in change:
+                by_row.setdefault(i, []).append((change[r], factor))
+        return [("out", i, "+=", _weighted(x)) for i, x in by_row.items()]
 
     def _bend(self) -> list[Statement]:
         terms = self._by_quantity(self.by_state)
@@ -260,12 +293,8 @@ class _SensitivityPlanner:
         change = {}
         for g in self.rates:
             own = ("g", g)
-            change[g] = total([own, *self._bent(g, terms)]) or own
-        by_row: dict[int, list[tuple[Tree, float]]] = {}
-        for (i, r), factor in sorted(self.system.stoichiometry.items()):
-            by_row.setdefault(i, []).append((change[self.n_a + r], factor))
-        statements += [("out", i, "+=", _weighted(x)) for i, x in by_row.items()]
-        return statements
+            change[g - self.n_a] = total([own, *self._bent(g, terms)]) or own
+        return statements + self._by_state_row(change)
 
     # ---- transposed
 

@@ -283,8 +283,11 @@ class _TangentWorker:
     def __init__(
         self, run: _Recording, made: "SensitivityKernels", seeds: Seeds, out: FloatArray
     ) -> None:
+        from mir21sim.solvers.batch.tangents import parameter_terms
+
         self.run, self.made, self.seeds, self.out = run, made, seeds, out
         self.terms = np.concatenate([made.by_param, made.by_param_extra])
+        self.moves = parameter_terms(made.by_param, made.n_rule, run.model.kernels)
 
     def use(
         self, first: int, last: int, trail: "Trail", states: FloatArray, ok: BoolArray
@@ -302,14 +305,14 @@ class _TangentWorker:
             ok,
             seeds.n_column,
             need,
-            self.made.by_param,
+            self.moves,
             shifts=bool(directions.dose_time.any()),
         )
         inner = np.full(
             (last - first, seeds.n_column, len(problem.times), len(need)), np.nan
         )
         steps = replay.steps(problem, first, last, trail.t, trail.h, trail.n)
-        names = ("partials", "linear", "second", "inner", "bend")
+        names = ("partials", "second", "inner", "stage")
         lanes = self.run.lanes
         tangents.replay_tangents(
             lanes.rates,

@@ -20,10 +20,12 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import MATRIX, RATES, SOLVE, TIME
 from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES
+from mir21sim.compiler.kernels import Kernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch.replay import (
     _ADD,
     _SET,
+    F1,
     F3,
     I1,
     I2,
@@ -68,23 +70,62 @@ class Jobs(NamedTuple):
     run : int array, shape (n_job,)
     column : int array, shape (n_job, n_slot); −1 for none
     need : int array, shape (n_need,), the states to keep
-    by_param : int array, shape (n_term, 3), of ``SensitivityKernels``
+    rule_terms : int array, shape (n_term, 3): row of d, parameter, row of g
+    rate_terms : int array, shape (n_term, 3): row of d, parameter, state
+    rate_factor : float array, shape (n_term,): stoichiometry of the state
     shifts : whether any time of a breakpoint changes
     """
 
     run: IntArray
     column: IntArray
     need: IntArray
-    by_param: IntArray
+    rule_terms: IntArray
+    rate_terms: IntArray
+    rate_factor: FloatArray
     shifts: bool
 
 
 _DIRECTIONS = types.NamedUniTuple(F3, 4, Directions)
-_JOBS = types.NamedTuple([I1, I2, I1, I2, types.boolean], Jobs)
+_JOBS = types.NamedTuple([I1, I2, I1, I2, I2, F1, types.boolean], Jobs)
+
+
+class Terms(NamedTuple):
+    """Partials by parameters: of rules, and of rates with the states that they change.
+
+    As the last fields of ``Jobs``.
+    """
+
+    rule_terms: IntArray
+    rate_terms: IntArray
+    rate_factor: FloatArray
+
+
+def parameter_terms(by_param: IntArray, n_rule: int, kernels: Kernels) -> Terms:
+    """Return the terms by which parameters enter a stage.
+
+    Parameters
+    ----------
+    by_param : of ``SensitivityKernels``; its rates become the states that they change
+    n_rule : rows of g before those of the rates
+    """
+    of_rule = by_param[:, 2] < n_rule
+    rows, factors = [], []
+    by_rate: dict[int, list[tuple[int, float]]] = {}
+    for i, r, v in zip(kernels.n_row, kernels.n_col, kernels.n_value, strict=True):
+        by_rate.setdefault(int(r), []).append((int(i), float(v)))
+    for d, m, g in by_param[~of_rule].tolist():
+        for i, factor in by_rate.get(g - n_rule, ()):
+            rows.append((d, m, i))
+            factors.append(factor)
+    return Terms(
+        np.array(by_param[of_rule]),
+        np.array(rows, np.int64).reshape(-1, 3),
+        np.array(factors, np.float64),
+    )
 
 
 def jobs(
-    ok: BoolArray, n_column: int, need: IntArray, by_param: IntArray, *, shifts: bool
+    ok: BoolArray, n_column: int, need: IntArray, terms: Terms, *, shifts: bool
 ) -> Jobs:
     """Group the columns of all good runs, so that no lane idles for long."""
     runs = np.flatnonzero(ok)
@@ -98,7 +139,7 @@ def jobs(
         np.repeat(runs, len(column)),
         np.ascontiguousarray(np.tile(column, (runs.size, 1))),
         need,
-        np.array(by_param),
+        *terms,
         shifts,
     )
 
@@ -124,14 +165,14 @@ def _load(steps, seeds, jobs, number, lane, y, p, S, P, inflow, d_inflow):
 
 
 @numba.njit(**STRICT)
-def _active_terms(by_param, P, terms, n_terms):
+def _active_terms(of, P, terms, n_terms):
     """List, for each slot, the partials by parameters that change in any lane."""
     for c in range(P.shape[0]):
         count = 0
-        for z in range(by_param.shape[0]):
+        for z in range(of.shape[0]):
             moves = False
             for lane in range(LANES):
-                moves |= P[c, by_param[z, 1], lane] != 0.0
+                moves |= P[c, of[z, 1], lane] != 0.0
             if moves:
                 terms[c, count] = z
                 count += 1
@@ -193,24 +234,35 @@ def _interpolate(jobs, number, c, lane, theta, S, V, new, H, out, run, k):
 
 
 @numba.njit(**STRICT)
-def _parameter_terms(by_param, terms, count, d, P, g):
-    """Set g to the terms of the parameters that a column changes."""
-    g[:, :] = 0.0
+def _rule_terms(of, terms, count, d, P, g, n_rule):
+    """Set the rules' rows of g to the terms of the parameters that a column changes."""
+    for r in range(n_rule):
+        g[r, :] = 0.0
     for z in range(count):
-        row, m, q = by_param[terms[z], 0], by_param[terms[z], 1], by_param[terms[z], 2]
+        row, m, q = of[terms[z], 0], of[terms[z], 1], of[terms[z], 2]
         for lane in range(LANES):
             g[q, lane] += d[row, lane] * P[m, lane]
 
 
+@numba.njit(**STRICT)
+def _rate_terms(of, factor, terms, count, d, P, out):
+    """Add the terms of the parameters that a column changes in rates to dy/dt."""
+    for z in range(count):
+        row, m, i = of[terms[z], 0], of[terms[z], 1], of[terms[z], 2]
+        weight = factor[terms[z]]
+        for lane in range(LANES):
+            out[i, lane] += weight * (d[row, lane] * P[m, lane])
+
+
 @machine_code.solver(
     types.void(
-        RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["linear"], _K["second"],
-        _K["inner"], _K["bend"], SIZES, METHOD, STEPS, _DIRECTIONS, _JOBS, _F4,
+        RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["second"], _K["inner"],
+        _K["stage"], SIZES, METHOD, STEPS, _DIRECTIONS, _JOBS, _F4,
     ),
     **STRICT,
 )  # fmt: skip
 def replay_tangents(
-    rates, matrix, solve, time, partials, linear, second, inner, bend,
+    rates, matrix, solve, time, partials, second, inner, stage,
     size, m, steps, seeds, jobs, out,
 ):  # fmt: skip
     """Repeat the recorded steps of all jobs with their tangents.
@@ -238,8 +290,10 @@ def replay_tangents(
     V, sa = np.zeros((s, n, LANES)), np.zeros((n, LANES))
     d_inflow = np.zeros((n_slot, n_act, LANES))
     before, after = np.zeros((n, LANES)), np.zeros((n, LANES))
-    terms = np.zeros((n_slot, jobs.by_param.shape[0]), np.int64)
-    n_terms = np.zeros(n_slot, np.int64)
+    of_rule = np.zeros((n_slot, jobs.rule_terms.shape[0]), np.int64)
+    of_rate = np.zeros((n_slot, jobs.rate_terms.shape[0]), np.int64)
+    n_of_rule = np.zeros(n_slot, np.int64)
+    n_of_rate = np.zeros(n_slot, np.int64)
     # ---- what each lane is at
     h = np.ones(LANES)
     end = np.zeros(LANES)
@@ -264,7 +318,8 @@ def replay_tangents(
                 step[lane] = due[lane] = act[lane] = 0
                 loaded = True
         if loaded:
-            _active_terms(jobs.by_param, P, terms, n_terms)
+            _active_terms(jobs.rule_terms, P, of_rule, n_of_rule)
+            _active_terms(jobs.rate_terms, P, of_rate, n_of_rate)
             for c in range(n_slot):
                 used[c] = False
                 for lane in range(LANES):
@@ -343,7 +398,9 @@ def replay_tangents(
         for c in range(n_slot):
             if not used[c]:
                 continue
-            _parameter_terms(jobs.by_param, terms[c], n_terms[c], d[0], P[c], g)
+            _rule_terms(
+                jobs.rule_terms, of_rule[c], n_of_rule[c], d[0], P[c], g, size.n_rule
+            )
             second(t, y, p, a0, d[0], S[c], P[c], g, e)
             for i in range(s):
                 if i == 0:
@@ -351,9 +408,15 @@ def replay_tangents(
                     sa[:, :] = S[c]
                 else:
                     prepare_stage(i, m.chained[i] != 0, S[c], V, m.A, m.C, per_h, sa, n)
-                _parameter_terms(jobs.by_param, terms[c], n_terms[c], d[i], P[c], g)
-                linear(d[i], sa, g)
-                bend(d[0], e, u[i], ut[i], au[i], b, g, V[i])
+                _rule_terms(
+                    jobs.rule_terms, of_rule[c], n_of_rule[c], d[i], P[c], g,
+                    size.n_rule,
+                )  # fmt: skip
+                _rate_terms(
+                    jobs.rate_terms, jobs.rate_factor, of_rate[c], n_of_rate[c], d[i],
+                    P[c], V[i],
+                )  # fmt: skip
+                stage(d[i], d[0], sa, e, u[i], ut[i], au[i], b, g, V[i])
                 for j in range(n_act):
                     for lane in range(LANES):
                         V[i, steps.act_state[j], lane] += d_inflow[c, j, lane]
