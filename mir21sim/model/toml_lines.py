@@ -1,5 +1,6 @@
 """TOML texts, and the line on which each entry of one stands."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -53,20 +54,22 @@ def _lines(text: str) -> dict[TomlPath, int]:
     """Return the first line of every table and key.
 
     Statement by statement, each understood by the TOML reader itself: a statement ends
-    where the lines since its start are a document of their own.
+    where its brackets and quotes are closed. The text is valid.
     """
     found: dict[TomlPath, int] = {}
     arrays: dict[TomlPath, int] = {}
     table: TomlPath = ()
-    start, chunk = 1, ""
+    start, parts = 1, list[str]()
+    depth, quote = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
-        if not chunk:
+        if not parts:
             start = number
-        chunk += line + "\n"
-        try:
-            statement = tomllib.loads(chunk)
-        except tomllib.TOMLDecodeError:
+        parts.append(line)
+        depth, quote = _after_line(line, depth, quote)
+        if depth or quote:
             continue
+        chunk = "\n".join(parts)
+        statement = tomllib.loads(chunk)
         head = chunk.lstrip()
         if head.startswith("["):
             table = _opened(statement, arrays, new=head.startswith("[["))
@@ -75,8 +78,49 @@ def _lines(text: str) -> dict[TomlPath, int]:
         else:
             for path in _paths(statement):
                 found.setdefault((*table, *path), start)
-        chunk = ""
+        parts = []
     return found
+
+
+_TOKEN = re.compile(r'"""|\'\'\'|"(?:[^"\\]|\\.)*"|\'[^\']*\'|[\[\]{}]|#.*')
+"""Quotes, whole strings of one line, brackets and comments."""
+
+
+def _after_line(line: str, depth: int, quote: str) -> tuple[int, str]:
+    """Return the open brackets and the open multi-line quote after a line."""
+    at = 0
+    while True:
+        if quote:
+            end = _end_of_quote(line, at, quote)
+            if end < 0:
+                return depth, quote
+            at, quote = end, ""
+        found = _TOKEN.search(line, at)
+        if found is None:
+            return depth, ""
+        at, token = found.end(), found[0]
+        if len(token) == 3 and token in ('"""', "'''"):
+            quote = token
+        elif token in "[{":
+            depth += 1
+        elif token in "]}":
+            depth -= 1
+
+
+def _end_of_quote(line: str, at: int, quote: str) -> int:
+    """Return where a multi-line string ends in a line, -1 where it goes on."""
+    while True:
+        end = line.find(quote, at)
+        if end < 0:
+            return -1
+        before = line[at:end]
+        slashes = len(before) - len(before.rstrip("\\"))
+        if quote == "'''" or slashes % 2 == 0:
+            end += 3
+            while line[end : end + 1] == quote[0]:  # quotes before the closing ones
+                end += 1
+            return end
+        at = end + 1
 
 
 def _opened(

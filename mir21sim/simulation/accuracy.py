@@ -45,7 +45,7 @@ def fitted(model: CompiledModel, problem: Problem, settings: Settings) -> Settin
             model.kernels, problem, run, settings, "LSODA", threading.Event()
         )
         atol = np.minimum(atol, ended.atol)
-    return replace(settings, atol=atol, adapts=False)
+    return replace(settings, atol=atol)  # single runs of a second try adapt it
 
 
 def warn_of_errors(

@@ -7,6 +7,7 @@ import numpy as np
 from mir21sim._typing import IntArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
+from mir21sim.solvers.method import BATCH
 from mir21sim.solvers.methods import NAMES, SECOND_TRY, method_of
 from mir21sim.solvers.problem import PER_RUN, Problem, Schedule, Solution
 from mir21sim.solvers.settings import Settings, Workers
@@ -33,7 +34,7 @@ def solve(
         model, problem, settings, workers or Workers()
     )
     solution.method[solution.status != SolverStatus.NOT_RUN] = NAMES.index(method.name)
-    again = np.flatnonzero(np.isin(solution.status, [int(s) for s in settings.retried]))
+    again = _to_retry(solution, settings)
     if again.size and not interrupted and method is not SECOND_TRY:
         second, interrupted = solve(
             model, subset(problem, again), replace(settings, method=SECOND_TRY.name)
@@ -41,6 +42,18 @@ def solve(
         for name in PER_RUN:
             getattr(solution, name)[again] = getattr(second, name)
     return solution, interrupted
+
+
+def _to_retry(solution: Solution, settings: Settings) -> IntArray:
+    """Return the failed runs that a second method may integrate.
+
+    A guest's amount that became negative is among them where a batch method failed: a
+    single run finds tolerances of its own and knows how far partners explain it.
+    """
+    statuses = {int(status) for status in settings.retried}
+    if settings.adapts and method_of(settings.method).family == BATCH:
+        statuses.add(int(SolverStatus.NEGATIVE))
+    return np.flatnonzero(np.isin(solution.status, list(statuses)))
 
 
 def subset(problem: Problem, which: IntArray) -> Problem:

@@ -4,6 +4,7 @@ A new feature is one entry of ``FEATURES``.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.analysis.cell_death import DEAD, crossing_times
 from mir21sim.analysis.curves import curve_features
+from mir21sim.errors import ModelWarning
 
 #: Least number of cells whose mean is a number.
 LEAST_CELLS = 3
@@ -125,6 +127,21 @@ def _dead(run: RunCurves) -> float:
     return float(np.isfinite(times).mean()) if times.size else math.nan
 
 
+def _mean(run: RunCurves) -> float:
+    """Return the mean at the end over the cells that have a value; say how many not."""
+    ends = run.curves[0][:, -1]
+    known = np.isfinite(ends)
+    if known.all() or not known.any():
+        return float(ends.mean())
+    warnings.warn(
+        f"{np.sum(~known)} of {len(ends)} cells have no value and are left out of the "
+        "mean.",
+        ModelWarning,
+        stacklevel=2,
+    )
+    return float(ends[known].mean())
+
+
 def _cv_time(run: RunCurves) -> float:
     times = _alive_at_start(run)
     died = times[np.isfinite(times)]
@@ -162,13 +179,7 @@ FEATURES: dict[str, Feature] = {
         Feature("threshold", "dose", 1, None),
         Feature("dead", "1", 1, _dead, many=True),
         Feature("alive", "1", 1, lambda run: 1.0 - _dead(run), many=True),
-        Feature(
-            "mean",
-            "quantity",
-            1,
-            lambda run: float(run.curves[0][:, -1].mean()),
-            many=True,
-        ),
+        Feature("mean", "quantity", 1, _mean, many=True),
         Feature(
             "mean_time",
             "h",

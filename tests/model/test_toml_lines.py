@@ -1,5 +1,7 @@
 """TOML entries are found on the line on which they stand."""
 
+import tomllib
+
 import pytest
 
 from mir21sim.errors import ModelError
@@ -56,3 +58,20 @@ def test_a_place_without_a_line_is_the_file():
 def test_what_is_no_toml_is_named_with_its_line():
     with pytest.raises(ModelError, match=r"s.toml is not valid TOML: .*line 2"):
         toml_text.parse("a = 1\nb = = 2\n", "s.toml")
+
+
+def test_brackets_and_quotes_inside_strings_end_no_statement():
+    text = (
+        'a = """\n[x]\nb = 1 \\""" still""""\nc = "[\\"{" # ["\n'
+        "d = '''\n\\\n'''\ne = ['[', [1,\n 2]]\n[f]\ng = {h = '}'}\n"
+    )
+    assert tomllib.loads(text)["f"]["g"]["h"] == "}"
+    wanted = {"a": 1, "c": 4, "d": 5, "e": 8}
+    assert {key: toml_text.line_of(text, (key,)) for key in wanted} == wanted
+    assert toml_text.line_of(text, ("f", "g", "h")) == 11
+
+
+def test_a_long_array_takes_time_in_proportion():
+    """Each line was read again with all lines before it."""
+    text = "a = [\n" + " 1,\n" * 20_000 + "]\nb = 2\n"
+    assert toml_text.line_of(text, ("b",)) == 20_003

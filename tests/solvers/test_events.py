@@ -672,3 +672,42 @@ def test_an_event_that_sets_nothing_known_is_no_valid_sbml():
 
 def test_statuses_of_events_have_names_in_a_file():
     assert "EVENT_LOOP EVENT_UNDEFINED" in status_attributes()["flag_meanings"]
+
+
+# ---------------------------------------------------------- windows and singular rates
+@pytest.mark.parametrize("width", [0.5, 20.0, 400.0])
+@pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau", "Rodas5P"])
+def test_a_window_of_a_state_is_not_stepped_over(method, width):
+    """S' = 100 from clock = 500 to 500 + width, and S decays by 0.001."""
+    end = 500 + width
+    net = support.network(
+        {"S": 0.0}, {"clock": 0.0},
+        [reaction("pulse", "-> S",
+                  f"piecewise(piecewise(100, {end} > clock, 0), clock > 500, 0)"),
+         reaction("lose", "S ->", "0.001*S")],
+        rate_rules={"clock": "1"},
+    )  # fmt: skip
+    got = run(net, 1000.0, points=2, options=ms.Options(method=method))
+    right = 1e5 * (math.exp(0.001 * width) - 1) * math.exp(-0.5)
+    assert float(got["S"][-1]) == pytest.approx(right, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rate", "right"),
+    [
+        ("1/(1 + (3/X)**2)", 4 - 3 * math.atan(4 / 3)),
+        ("1/(1 + 3/X)", 4 - 3 * math.log(7 / 3)),
+        ("X**0.5", 4**1.5 / 1.5),
+        ("1/(1 + (X/4)**0.5)", 8 * (1 - math.log(2))),
+    ],
+)
+@pytest.mark.parametrize("method", ["LSODA", "Radau", "Rodas5P"])
+def test_a_rate_that_is_finite_at_zero_runs_whatever_its_derivative(
+    method, rate, right
+):
+    net = support.network(
+        {"X": 0.0, "Y": 0.0}, {},
+        [reaction("make", "-> X", "1"), reaction("act", "-> Y", rate)],
+    )  # fmt: skip
+    got = run(net, 4.0, points=2, options=ms.Options(method=method))
+    assert float(got["Y"][-1]) == pytest.approx(right, rel=1e-4)

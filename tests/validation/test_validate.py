@@ -12,7 +12,7 @@ from mir21sim import cli
 from mir21sim.analysis import model_report, network_plot, plots
 from mir21sim.analysis.cell_death import crossing_times
 from mir21sim.compiler.load import load
-from mir21sim.errors import InputError, ModelError
+from mir21sim.errors import InputError, ModelError, ModelWarning
 from mir21sim.model import files as model_files
 from mir21sim.model import metadata as model_metadata
 from mir21sim.model import read as model_read
@@ -384,3 +384,10 @@ def test_network_picture_names_every_module(tmp_path):
     for name in network_plot.modules_of(network, info):
         assert name[:20] in words
     plots.save(figure, tmp_path / "n.png")
+
+
+def test_the_mean_of_cells_leaves_out_cells_without_a_value_and_counts_them():
+    curves = np.array([[0.0, 2.0], [0.0, 4.0], [np.nan, np.nan]])
+    mean = FEATURES["mean"].read
+    with pytest.warns(ModelWarning, match="1 of 3 cells have no value"):
+        assert mean(RunCurves(np.array([0.0, 1.0]), (curves,), 0.0)) == 3.0
