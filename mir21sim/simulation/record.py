@@ -25,7 +25,9 @@ _Positive = Annotated[FiniteFloat, Field(gt=0)]
 class _Table(pydantic.BaseModel):
     """Base: strict types, no conversions of text to numbers."""
 
-    model_config = pydantic.ConfigDict(strict=True, frozen=True)
+    model_config = pydantic.ConfigDict(
+        strict=True, frozen=True, protected_namespaces=()
+    )
 
 
 class _Axis(_Table):
