@@ -260,6 +260,28 @@ class OutputOptions:
         check_outputs(self.output, self.plot, kinds=kinds)
         figure_size(self.size)
 
+    def check_axes(self, swept: dict[str, str], most: int) -> None:
+        """Stop before the work where a picture could not show all swept names."""
+        if self.plot is None:
+            return
+        if len(swept) > most:
+            number = ("one swept name", "two swept names")[most - 1]
+            raise errors.InputError(
+                f"--plot shows {number} at most, got {', '.join(swept)}: sweep fewer, "
+                "or leave --plot out."
+            )
+        if len(swept) == 2:
+            from mir21sim.analysis.plots import MAX_PANELS
+            from mir21sim.simulation.axes import axis_values
+
+            name = list(swept)[1]
+            count = axis_values(name, swept[name])[0].size
+            if count > MAX_PANELS:
+                raise errors.InputError(
+                    f"--plot has a panel for each value of `{name}`, at most "
+                    f"{MAX_PANELS}, got {count}: swap the names, or leave --plot out."
+                )
+
     def draw(self, picture: Callable[[], Any]) -> None:
         """Draw and write the picture where one is wanted, and print where it is."""
         from mir21sim.analysis import plots

@@ -77,6 +77,7 @@ def population(
 
     files.check()
     swept = axes(over)
+    files.check_axes(swept, most=1)
     cells = drawn.population()
     loaded = run.load.load(model)
     dies = death or cell_death.death_quantity(loaded)

@@ -79,7 +79,9 @@ def sweep(
         return
     cells = dish.population(loaded, list(swept))
     kept = name_list(observe)
-    if cells is not None:
+    if cells is None:
+        files.check_axes(swept, most=2)
+    else:
         if files.plot is not None and len(swept) > 1:
             raise InputError(
                 f"The picture of dishes shows one swept dose, got {', '.join(swept)}: "

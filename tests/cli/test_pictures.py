@@ -30,3 +30,34 @@ def test_a_size_that_is_none_is_refused_before_the_run(size, tmp_path, capsys):
     assert run(*RUN, "--plot", str(path), "--size", size) == 2
     assert "--size must" in sentence(capsys)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["sweep", "--over", "C8=1,2"],
+            "--plot shows two swept names at most, got L, XIAP, C8",
+        ),
+        (
+            ["population", "--death", "C8"],
+            "--plot shows one swept name at most, got L, XIAP",
+        ),
+    ],
+    ids=["sweep", "population"],
+)
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_runs(
+    arguments, message, tmp_path, capsys
+):
+    path = tmp_path / "a.png"
+    swept = ["--over", "L=1,2", "--over", "XIAP=1,2", *arguments[1:]]
+    cells = ["--cells", "1", "--backend", "numpy", "--plot", str(path)]
+    assert run(arguments[0], "earm_1_3", *swept, *cells) == 2
+    assert message in sentence(capsys)
+
+
+def test_too_many_panels_are_refused_before_the_runs(tmp_path, capsys):
+    swept = ["--over", "L=1,2", "--over", "XIAP=lin:1:100:50"]
+    cells = ["--cells", "1", "--backend", "numpy", "--plot", str(tmp_path / "a.png")]
+    assert run("sweep", "earm_1_3", *swept, *cells) == 2
+    assert "a panel for each value of `XIAP`" in sentence(capsys)

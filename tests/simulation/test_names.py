@@ -72,3 +72,16 @@ def test_no_default_dose_where_a_dose_is_swept(model):
         model, {"anti_miR21": [0], "TRAIL": [5, 50]}, 25.0, points=2, observe="PTEN"
     )
     assert "TRAIL=5 to 50 ng/ml (2 values)@24h" in both.attrs["summary"]
+
+
+def test_runs_take_the_name_of_a_model_and_say_what_else_is_wrong():
+    result = ms.simulate("mir21_core", 1.0, points=2, doses=[], observe="PTEN")
+    assert result.attrs["model_id"] == "mir21_core"
+    with pytest.raises(InputError, match=r"must come from `load`.*int"):
+        ms.simulate(3, 1.0)
+
+
+def test_an_executor_that_runs_nothing_is_refused(model):
+    options = ms.Options(executor="cluster")
+    with pytest.raises(InputError, match=r"`executor` must be .*dask.*'cluster'"):
+        ms.sweep(model, {"k_tx_miR21": [0.3]}, 1.0, doses=[], options=options)
