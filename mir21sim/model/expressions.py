@@ -166,7 +166,7 @@ def order(
     Parameters
     ----------
     definitions : variable to the ids in its formula (others than keys are ignored)
-    describe : what the definitions are, used in the message of a cycle
+    describe : the kind of the definitions, used in the message of a cycle
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Observable:
 
 @dataclass(frozen=True, slots=True)
 class Gene:
-    """A gene: what a perturbation of it acts on.
+    """A gene: the quantities that a perturbation of it acts on.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Gene:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What stands in a model's `.toml`: words and defaults, no mathematics."""
+    """The content of a model's `.toml`: words and defaults, no mathematics."""
 
     id: str
     title: str = ""

@@ -23,7 +23,7 @@ class Issue:
 
 
 def structure_issues(network: ir.Network) -> list[Issue]:
-    """Return what keeps a network from being simulated, apart from units."""
+    """Return the issues that keep a network from being simulated, apart from units."""
     return [
         *_duplicate_ids(network),
         *_unknown_references(network),
@@ -149,7 +149,7 @@ def _constants(network: ir.Network) -> set[str]:
 
 
 def _wrong_targets(network: ir.Network) -> Iterator[Issue]:
-    """Yield what events set although they must not."""
+    """Yield the variables that events set although they must not."""
     known, constant = network.ids(), _constants(network)
     defined = {rule.variable for rule in network.rules if rule.kind == "assignment"}
     for event in network.events:

@@ -1,4 +1,4 @@
-"""What stands beside the SBML of a model: its words, sources, contexts."""
+"""The texts beside the SBML of a model: its words, sources, contexts."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Network: what every front end produces and the only thing that is compiled.
+"""Network: the record that every front end produces and that is compiled.
 
 Frozen records without SymPy. Expressions are small trees of our own, so that text from
 a file never reaches an evaluator.
@@ -20,7 +20,7 @@ Count: TypeAlias = float | Expr
 class Compartment:
     """A volume; ``size`` in the model's volume unit.
 
-    A membrane has two ``dimensions``; what is on it has no molar concentration.
+    A membrane has two ``dimensions``; species on it have no molar concentration.
     """
 
     id: str
@@ -98,7 +98,7 @@ class Reaction:
                     yield name, count if sign > 0 else Call("minus", (count,))
 
     def net(self) -> dict[str, Count]:
-        """Return what one unit of extent changes: species → number or formula."""
+        """Return the changes by one unit of extent: species → number or formula."""
         sums: dict[str, Count] = {}
         for name, count in self.changes():
             change: Count = count.value if isinstance(count, Number) else count
@@ -148,7 +148,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens to a model at the moment at which a condition becomes true.
+    """Changes of a model at the moment at which a condition becomes true.
 
     The meaning is that of SBML L3V2 core, section 4.11.
 
@@ -159,8 +159,8 @@ class Event:
     delay : time from there to the execution; None: at once
     priority : of simultaneous events the highest is executed first, equal ones by lot;
         None: after those that have one, in the order in which they fired
-    assignments : what the execution does, all of it together
-    initial_value : what the trigger counts as before the start
+    assignments : the changes by the execution, all of it together
+    initial_value : the value of the trigger before the start
     persistent : executed even where the trigger is false again by then
     values_from_trigger_time : assigned values are those of the moment of firing
     """
@@ -207,7 +207,7 @@ class Network:
         return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def structure_digest(self) -> str:
-        """Return the SHA-256 of what decides the kernels: everything but the values."""
+        """Return the SHA-256 of everything in the kernels: all but the values."""
         balanced = any(r.fast for r in self.reactions)
         parts = (
             [(c.id, c.constant, c.unit, c.dimensions) for c in self.compartments],

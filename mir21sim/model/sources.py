@@ -50,7 +50,7 @@ def source_issues(
 def _row_fault(
     key: str, value: float | None, row: SourcedNumber | None, name: str
 ) -> str:
-    """Return what is wrong with the row of one number, "" for nothing."""
+    """Return the fault in the row of one number, "" for nothing."""
     if row is None:
         return f"`{key}` has no row in {name}, so no source."
     where = f"{name}, line {row.line}: "

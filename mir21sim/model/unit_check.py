@@ -1,4 +1,4 @@
-"""Units of formulas: what contradicts itself, or what it defines."""
+"""Units of formulas: contradictions inside them, or with the variables they define."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # The unit of an expression is a pint unit, or None where the file leaves a unit open:
-# what is not declared is not guessed and not complained about.
+# units that are not declared are not guessed and not complained about.
 Unit: TypeAlias = "pint.Unit | None"
 
 
@@ -23,9 +23,9 @@ class _UnitMismatchError(Exception):
 
 
 def unit_issues(network: ir.Network) -> list[Issue]:
-    """Return formulas whose units contradict themselves or what they define.
+    """Return formulas whose units contradict themselves or the variable they define.
 
-    Only what the model declares is checked: an expression with an undeclared unit in
+    Only declared units are checked: an expression with an undeclared unit in
     it is skipped. Scale counts: litres and picolitres do not add up.
     """
     checker = _UnitChecker(network)
@@ -55,7 +55,7 @@ def unit_issues(network: ir.Network) -> list[Issue]:
 
 
 def _event_unit_issues(checker: "_UnitChecker", event: ir.Event) -> list[Issue]:
-    """Return what contradicts itself in the formulas of one event."""
+    """Return the contradictions in the formulas of one event."""
     parts: list[tuple[str, ex.Expr | None, Unit]] = [
         ("trigger", event.trigger, None),
         ("delay", event.delay, checker.time),

@@ -60,7 +60,7 @@ def _converted(
     text: str,
     name: str,
 ) -> str:
-    """Return what the converter makes of a text; its state is global, so cleared."""
+    """Return the output of the converter; its state is global, so cleared."""
     antimony.clearPreviousLoads()
     antimony.freeAll()
     made = get(antimony.getMainModuleName()) if load(text) >= 0 else ""

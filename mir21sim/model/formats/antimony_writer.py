@@ -13,14 +13,14 @@ from mir21sim.model.formats.sbml_writer import write_sbml
 def write_antimony(network: ir.Network) -> str:
     """Return a network as Antimony text; local parameters become `reaction_parameter`.
 
-    The text is read back: what the language cannot say is refused, not left out.
+    The text is read back: constructs outside the language are refused, not left out.
 
     Raises
     ------
     InputError
         Without the package `antimony`.
     UnsupportedFeatureError
-        For what does not come back; each is named with its id.
+        For an element that does not come back; each is named with its id.
     """
     text = antimony.sbml_to_antimony(write_sbml(network), network.id)
     back = read_sbml(antimony.antimony_to_sbml(text, network.id), network.id)
@@ -36,7 +36,7 @@ def write_antimony(network: ir.Network) -> str:
 
 
 def _told(network: ir.Network) -> Iterator[tuple[str, str]]:
-    """Yield (element, what it says) of everything that decides a simulation."""
+    """Yield (element, its content) of everything that decides a simulation."""
     local = {p.id: ex.Symbol(p.id.replace(".", "_")) for p in network.parameters}
 
     def said(expr: ex.Expr | None) -> str:

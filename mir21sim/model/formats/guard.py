@@ -1,6 +1,6 @@
 """Files of strangers → text that a parser may be given, in bounded time.
 
-libSBML and Antimony recurse, expand entities and follow imports. What could hurt is
+libSBML and Antimony recurse, expand entities and follow imports. Dangerous text is
 refused here, before either sees it.
 """
 
@@ -97,7 +97,7 @@ def decode(data: bytes, name: str) -> str:
             f"0x{data[error.start]:02x}; a model file is plain text."
         ) from error
     stop_on_control_characters(text, name)
-    # What is text by now is given to a parser as UTF-8, whatever it was in the file.
+    # Text decoded by now is given to a parser as UTF-8, whatever it was in the file.
     mark = _DECLARATION.match(text[:200])
     return text[mark.end() :].lstrip() if mark else text
 
@@ -136,7 +136,7 @@ def stop_on_hostile_xml(text: str, name: str) -> None:
 
 
 class _Watch:
-    """Counts elements while expat reads, and stops it at what libSBML cannot take."""
+    """Counts elements while expat reads, and stops it where libSBML would fail."""
 
     def __init__(self, parser: expat.XMLParserType, name: str) -> None:
         self.parser, self.name = parser, name
@@ -202,6 +202,6 @@ def stop_on_hostile_antimony(text: str, name: str) -> None:
 
 
 def _blank(quoted: re.Match[str]) -> str:
-    """Return what stands for a comment or a quoted text: its quotes and its lines."""
+    """Return the replacement of a comment or quoted text: its quotes and lines."""
     lines = "\n" * quoted[0].count("\n")
     return f'"{lines}"' if quoted[0].startswith('"') else f" {lines}"

@@ -7,14 +7,14 @@ from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 
 Formula = Callable[[Any, str], ex.Expr]
-"""(libSBML formula, what it belongs to) → expression."""
+"""(libSBML formula, its place) → expression."""
 
 
 def read_events(model: Any, formula: Formula) -> Iterator[ir.Event]:
     """Yield the events of a libSBML model, in file order.
 
-    What SBML L3V2 lets a file leave out has the meaning given there: an event without
-    a trigger never fires, and an assignment without a formula does nothing.
+    Elements that SBML L3V2 lets a file leave out have the meaning given there: an event
+    without a trigger never fires, and an assignment without a formula does nothing.
     """
     for number, item in enumerate(model.getListOfEvents(), start=1):
         name = item.getIdAttribute() or f"event {number}"
@@ -34,7 +34,7 @@ def read_events(model: Any, formula: Formula) -> Iterator[ir.Event]:
                 for entry in item.getListOfEventAssignments()
                 if entry.isSetMath()
             ),
-            # Level 2 has no such attributes and means what Level 3 says with these.
+            # Level 2 has no such attributes; its meaning is that of these values.
             initial_value=trigger is None
             or not trigger.isSetInitialValue()
             or trigger.getInitialValue(),
@@ -48,7 +48,7 @@ def read_events(model: Any, formula: Formula) -> Iterator[ir.Event]:
 
 
 def refused_events(model: Any) -> Iterator[str]:
-    """Yield what of the events a Network cannot hold: a unit of their own for delays.
+    """Yield the parts of events that a Network cannot hold: own units of delays.
 
     Only SBML L2V1 and L2V2 have it.
     """

@@ -1,4 +1,4 @@
-"""SBML text → Network; what is not supported is refused by name and id."""
+"""SBML text → Network; unsupported constructs are refused by name and id."""
 
 import warnings
 from typing import Any
@@ -21,7 +21,7 @@ def read_sbml(text: str, name: str) -> ir.Network:
     Parameters
     ----------
     text : the XML
-    name : what to call the model in messages, usually its file name
+    name : the name of the model in messages, usually its file name
 
     Raises
     ------
@@ -59,7 +59,7 @@ def _references(reaction: Any) -> tuple[Any, ...]:
 
 
 class _Reader:
-    """Walks one libSBML model; holds what every formula needs."""
+    """Walks one libSBML model; holds the data that every formula needs."""
 
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
@@ -133,7 +133,7 @@ class _Reader:
     def _compartment(self, item: Any) -> ir.Compartment:
         # A compartment without a size: 1 in Level 1, unknown in the others.
         given = item.isSetSize() or item.getLevel() == 1
-        # Level 3 has no default for the dimensions; what does not say is a volume.
+        # Level 3 has no default for the dimensions; one without dimensions is a volume.
         stated = item.getLevel() < 3 or item.isSetSpatialDimensions()
         dimensions = float(item.getSpatialDimensionsAsDouble()) if stated else 3.0
         default = self.units.volume if dimensions == 3.0 else None
@@ -155,7 +155,7 @@ class _Reader:
             compartment=home,
             initial=item.getInitialConcentration() if concentration else amount,
             initial_is_concentration=concentration,
-            # What is in a point has no concentration.
+            # A species in a point has no concentration.
             only_amount=item.getHasOnlySubstanceUnits() or home in self.points,
             boundary=item.getBoundaryCondition(),
             constant=item.getConstant(),
@@ -178,7 +178,7 @@ class _Reader:
     def _is_constant(self, item: Any) -> bool:
         """Say whether a compartment or parameter may not vary.
 
-        Level 1 has no word for it: there, what has a value and no rule stays.
+        Level 1 has no word for it: there, a value without a rule stays.
         """
         if item.getLevel() > 1:
             return bool(item.getConstant())

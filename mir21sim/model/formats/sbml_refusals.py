@@ -1,4 +1,4 @@
-"""What is wrong with an SBML file, or not supported, by name and id."""
+"""Errors and unsupported constructs of an SBML file, by name and id."""
 
 import re
 import textwrap
@@ -101,7 +101,7 @@ def _texts(log: Any) -> list[tuple[int, str]]:
 
 
 def _definitions(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (id, formula) of what has its value from a formula, at times or at all."""
+    """Yield (id, formula) of every variable with a formula for its value."""
     for rule in model.getListOfRules():
         if rule.isAssignment():
             yield rule.getVariable(), rule.getMath()
@@ -113,7 +113,7 @@ def _definitions(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _unlink(model: Any) -> None:
-    """Put numbers in place of what one definition uses of others.
+    """Put numbers in place of the symbols that one definition uses of others.
 
     libSBML looks for circles in a time that grows with the fourth power of a chain of
     rules, 400 of them 13 s; ``equations`` finds them in no time.

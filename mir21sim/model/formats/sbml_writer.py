@@ -97,7 +97,7 @@ class _Writer:
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
     def _quantities(self, model: ET.Element) -> None:
-        """Write what has a value, and how it starts."""
+        """Write the quantities with a value, and how they start."""
         self._compartments(ET.SubElement(model, "listOfCompartments"))
         self._species(ET.SubElement(model, "listOfSpecies"))
         parameters = ET.SubElement(model, "listOfParameters")
@@ -110,7 +110,7 @@ class _Writer:
             self._math(item, start.math)
 
     def _processes(self, model: ET.Element) -> None:
-        """Write what changes values: rules, reactions, events."""
+        """Write the elements that change values: rules, reactions, events."""
         rules = ET.SubElement(model, "listOfRules")
         reactions = ET.SubElement(model, "listOfReactions")
         for reaction in self.network.reactions:
@@ -314,7 +314,7 @@ class _Formulas:
     def _piecewise(
         self, item: ET.Element, expr: ex.Call, names: dict[str, str]
     ) -> None:
-        """Write value, condition, value, condition, …, and what holds otherwise."""
+        """Write value, condition, value, condition, …, and the value otherwise."""
         pairs, rest = divmod(len(expr.args), 2)
         for k in range(pairs):
             piece = ET.SubElement(item, "piece")
