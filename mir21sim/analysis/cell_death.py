@@ -82,15 +82,20 @@ def death_quantity(model: CompiledModel) -> str:
 
 
 def death_times(
-    result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
+    result: xr.Dataset,
+    observe: str = EXPOSED,
+    *,
+    since: float | str = 0.0,
+    level: float = DEAD,
 ) -> xr.DataArray:
-    """Return when each cell dies: the quantity first crosses one half, h after `since`.
+    """Return when each cell dies: the quantity first crosses a level, h after `since`.
 
     Parameters
     ----------
     result : with the dimensions ``cell`` and ``time``, and any others
     observe : ``PS_exposed`` (as Annexin V sees it), ``MOMP_fraction``, …
     since : h, or text; usually when the stimulus is given
+    level : value of the quantity in a dead cell; by default one half
 
     Returns
     -------
@@ -99,7 +104,7 @@ def death_times(
     """
     start = units.seconds(since, "since") / SECONDS_PER_HOUR
     curves = quantity(result, observe).transpose(..., "time")
-    found = crossing_times(result["time"].values, curves.values, DEAD, start)
+    found = crossing_times(result["time"].values, curves.values, level, start)
     times = curves.isel(time=0, drop=True).copy(data=found).rename("death_time")
     return times.assign_attrs(units="h", long_name="time of death")
 

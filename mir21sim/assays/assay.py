@@ -20,7 +20,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.tables import write_csv
 from mir21sim.assays.experiment import Experiment, Sample, run_experiment
 from mir21sim.assays.noise import Noise
-from mir21sim.assays.signals import replicates_of
+from mir21sim.assays.signals import of_replicate, replicates_of
 from mir21sim.assays.statistics import Scale, Test
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
@@ -46,6 +46,12 @@ class Conditions:
     seed: int
     replicates: int
     test: Test
+
+    def dishes(self, cells: xr.Dataset) -> list[xr.Dataset]:
+        """Return the cells of each replicate: without noise all cells, once."""
+        if not self.noise:
+            return [cells]
+        return [of_replicate(cells, k + 1) for k in range(self.replicates)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +178,11 @@ class Assay(ABC, Generic[ReadingType]):
     @abstractmethod
     def noise(self) -> Noise:
         """The numbers of its noise."""
+
+    @property
+    def death_level(self) -> float | None:
+        """Share of PS exposed from which a cell counts as dead; None: not counted."""
+        return None
 
     @classmethod
     @abstractmethod

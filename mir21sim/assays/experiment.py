@@ -143,18 +143,27 @@ class Experiment:
         is not told of another
     population : the cells; every dish gets the same ones
     times_h : float array, shape (n_time,), h, ascending from 0: only these are kept
+    replicates : dishes of each sample, each of other cells: the population is dealt to
+        them in equal parts, and the n-th replicate of an assay reads the n-th
 
     Raises
     ------
     InputError
-        For no sample, a name given twice, or times that do not ascend from 0.
+        For no sample, a name given twice, times that do not ascend from 0, or cells
+        that cannot be dealt to the replicates.
     """
 
     samples: tuple[Sample, ...]
     population: Population
     times_h: tuple[float, ...]
+    replicates: int = 1
 
     def __post_init__(self) -> None:
+        if self.replicates < 1 or self.population.n % self.replicates:
+            raise InputError(
+                f"{self.population.n} cells cannot be dealt to {self.replicates} "
+                "replicates in equal parts: take a multiple."
+            )
         samples = tuple(self.samples)
         object.__setattr__(self, "samples", samples)
         if not samples:
@@ -300,6 +309,7 @@ def experiment_record(
         "backend": model.kernels.backend,
         "samples": [sample.to_record() for sample in experiment.samples],
         "population": experiment.population.to_record(),
+        "replicates": experiment.replicates,
         "times": list(experiment.times_h),
         "quantities": list(unique(observe)),
         "method": options.method,
@@ -343,6 +353,13 @@ def _coordinates(experiment: Experiment) -> dict[str, Any]:
         "dose_unit": ("sample", text([s.dose_unit for s in samples])),
         "dish": ("sample", text([s.dish for s in samples])),
         "cell": ("cell", np.arange(experiment.population.n)),
+        "replicate": (
+            "cell",
+            np.arange(experiment.population.n)
+            * experiment.replicates
+            // experiment.population.n
+            + 1,
+        ),
         "time": time_coordinate(np.array(experiment.times_h)),
     }
 

@@ -90,6 +90,11 @@ class FlowCytometry(Assay[FlowReading]):
         """Caption of its picture."""
         return "The first tube of each sample; quadrants are set by stained controls."
 
+    @property
+    def death_level(self) -> float | None:
+        """Share of PS exposed from which a cell is Annexin V positive."""
+        return self.positive_ps
+
     @classmethod
     def claim(cls, kind: str) -> AssayClaim:
         """Return the percentages of one quadrant, or of "dead" cells."""
@@ -129,16 +134,20 @@ class FlowCytometry(Assay[FlowReading]):
         """
         part = at_time(dishes_of(cells), self.time_h)
         names = [str(name) for name in part["sample"].values]
-        block = {
-            name: part[name].transpose("sample", "cell").values
-            for name in (PS, RUPTURED)
-        }
+        blocks = [
+            {
+                name: dish[name].transpose("sample", "cell").values
+                for name in (PS, RUPTURED)
+            }
+            for dish in conditions.dishes(part)
+        ]
         noise, seed = conditions.noise, conditions.seed
         cytometer = Cytometer(self.noise, self.events, self.positive_ps)
         spill = cytometer.beads(seed) if noise else np.eye(2)
         gates = self.gates or cytometer.gates(seed, spill, noise=noise)
         tubes, rows = [], []
         for k, r in itertools.product(range(len(names)), range(conditions.replicates)):
+            block = blocks[r]
             known = np.isfinite(block[PS][k])
             if not known.any():
                 raise InputError(f"No cell of `{names[k]}` could be run to its end.")

@@ -234,16 +234,19 @@ class LuciferaseAssay(Assay[Reading]):
             known = unique(d for d in moment["dish"].values if d)
             raise UnknownNameError("reporter dish in the experiment", dish, known)
         part = moment.isel(sample=chosen)
-        firefly = dish_mean(part, [ACTIVITY[construct]])
-        renilla = dish_mean(part, [ACTIVITY["MUT"]])
-        if construct == "MUT":  # one reporter stands for both; light is in proportion
-            renilla = renilla * (self.renilla / plasmids)
+        amounts = []
+        for replicate in conditions.dishes(part):
+            firefly = dish_mean(replicate, [ACTIVITY[construct]])
+            renilla = dish_mean(replicate, [ACTIVITY["MUT"]])
+            if construct == "MUT":  # one reporter serves as both, in proportion
+                renilla = renilla * (self.renilla / plasmids)
+            amounts.append((firefly, renilla))
         found: dict[str, list[dict[str, Any]]] = {}
         for k, treatment in enumerate(map(str, part["treatment"].values)):
             found[treatment] = [
                 {"treatment": treatment, **keys, "replicate": r + 1}
                 | self._well(
-                    (float(firefly[k]), float(renilla[k])),
+                    (float(amounts[r][0][k]), float(amounts[r][1][k])),
                     stream(conditions.seed, self.name, treatment, *keys.values(), r),
                     noise=conditions.noise,
                 )

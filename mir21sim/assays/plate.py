@@ -5,10 +5,11 @@ cells in it. A dish is cells of the experiment; wells of one dish differ by nois
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import xarray as xr
@@ -174,7 +175,8 @@ class PlateAssay(Assay[PlateReading]):
             For a well whose contents are no treatment of the experiment.
         """
         part = at_time(dishes_of(cells), self.time_h)
-        levels = self._levels(part)
+        each = [self._levels(dish) for dish in conditions.dishes(part)]
+        levels = {key: tuple(level[key] for level in each) for key in each[0]}
         noise = conditions.noise
         plate = self.plate or layout(
             [(name, math.nan if d is None else d) for name, d in levels],
@@ -256,7 +258,7 @@ class PlateAssay(Assay[PlateReading]):
     def _wells(
         self,
         plate: PlateMap,
-        levels: Mapping[tuple[str, float | None], float],
+        levels: Mapping[tuple[str, float | None], Sequence[float]],
         labels: Mapping[tuple[str, float | None], str],
         seed: int,
         *,
@@ -264,6 +266,7 @@ class PlateAssay(Assay[PlateReading]):
     ) -> pd.DataFrame:
         """Return every well that is not empty with its signal."""
         rows = []
+        used: Counter[tuple[str, float | None]] = Counter()
         for well in plate.wells:
             if well.contents == EMPTY:
                 continue
@@ -272,7 +275,10 @@ class PlateAssay(Assay[PlateReading]):
             else:
                 if well.sample not in levels:
                     raise _unknown_contents(well, levels)
-                level, sample = levels[well.sample], labels[well.sample]
+                mine = levels[well.sample]  # a replicate each, from the first well on
+                level = mine[used[well.sample] % len(mine)]
+                sample = labels[well.sample]
+                used[well.sample] += 1
             edge = plate.is_edge(well)
             signal = level * self.cells_per_well * (1.0 + self.edge * edge)
             if noise:
@@ -337,7 +343,7 @@ def _keys(part: xr.Dataset) -> list[tuple[str, float | None]]:
 
 
 def _unknown_contents(
-    well: Well, levels: Mapping[tuple[str, float | None], float]
+    well: Well, levels: Mapping[tuple[str, float | None], Any]
 ) -> InputError:
     """Return the error for a well whose contents the experiment lacks."""
     treatments = unique(name for name, _ in levels)

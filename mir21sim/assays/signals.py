@@ -60,6 +60,21 @@ def quantity_of(cells: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
     return total
 
 
+def of_replicate(cells: xr.Dataset, replicate: int) -> xr.Dataset:
+    """Return the cells of one replicate dish.
+
+    Parameters
+    ----------
+    replicate : from 1; an experiment with fewer dishes is read again from the first
+    """
+    if "replicate" not in cells.coords:
+        return cells
+    numbers = cells["replicate"].values
+    return cells.isel(
+        cell=np.flatnonzero(numbers == (replicate - 1) % numbers.max() + 1)
+    )
+
+
 def dish_mean(cells: xr.Dataset, names: Sequence[str]) -> FloatArray:
     """Return the mean over the cells of each dish, float array (n_sample,).
 

@@ -154,17 +154,10 @@ class WesternBlot(Assay[WesternReading]):
                 {str(name) for name in part.data_vars}, json.loads(part.attrs["genes"])
             )
         )
-        amounts = {
-            name: dish_mean(part, antibody.binds) for name, antibody in chosen.items()
-        }
-        wholes = {
-            name: dish_mean(part, (*antibody.binds, *antibody.rest))
-            for name, antibody in chosen.items()
-        }
         rows = [
             row
-            for blot in range(conditions.replicates)
-            for row in self._blot(chosen, (amounts, wholes), lanes, blot, conditions)
+            for blot, dish in enumerate(conditions.dishes(part))
+            for row in self._blot(chosen, dish, lanes, blot, conditions)
         ]
         raw = pd.DataFrame(rows)
         summary, notes = self._summary(raw, lanes, conditions)
@@ -180,7 +173,7 @@ class WesternBlot(Assay[WesternReading]):
     def _blot(
         self,
         chosen: Mapping[str, Antibody],
-        levels: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]],
+        dish: xr.Dataset,
         lanes: Sequence[str],
         blot: int,
         conditions: Conditions,
@@ -189,10 +182,13 @@ class WesternBlot(Assay[WesternReading]):
 
         Parameters
         ----------
-        levels : amount of each protein in each lane, and of all of its forms, which
-            the blot is exposed for; molecules per cell
+        dish : the cells of this replicate, molecules per cell
         """
-        amounts, wholes = levels
+        amounts = {name: dish_mean(dish, a.binds) for name, a in chosen.items()}
+        # A blot is exposed for all forms of a protein.
+        wholes = {
+            name: dish_mean(dish, (*a.binds, *a.rest)) for name, a in chosen.items()
+        }
         loaded = np.ones(len(lanes))
         if conditions.noise:
             for k, lane in enumerate(lanes):

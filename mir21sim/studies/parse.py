@@ -109,7 +109,7 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
         with at(text, path.name, "assays", k):
             assays.append((table, table.assay(path.parent)))
     with at(text, path.name, "population"):
-        population = study.population.population(study.seed)
+        population = study.population.population(study.seed, study.dishes_each())
     made = Planned(study, text, path.name, files, model, population, tuple(assays))
     _check_with_model(made)
     return made

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 
 from mir21sim.analysis import model_report
-from mir21sim.analysis.cell_death import EXPOSED, death_times
+from mir21sim.analysis.cell_death import DEAD, EXPOSED, death_times
 from mir21sim.analysis.tables import TextTable, text_table
 from mir21sim.assays.experiment import Sample
 from mir21sim.assays.kinds import noise_table
@@ -104,8 +104,9 @@ def _summary(done: StudyResult) -> str:
     planned, study = done.planned, done.planned.study
     line = planned.model.context or "the model file's own numbers"
     return (
-        f"{len(study.dishes())} samples of the same {study.population.cells} virtual "
-        f"cells ({planned.model.id}, {line}), read at {_hours(study.times)} by "
+        f"{len(study.dishes())} samples, each of {study.dishes_each()} dishes of "
+        f"{study.population.cells} virtual cells, the same in all samples "
+        f"({planned.model.id}, {line}), read at {_hours(study.times)} by "
         f"{len(study.assays)} assay{'s' if len(study.assays) > 1 else ''}; "
         f"{study.replicates} replicates, measurement noise "
         f"{'on' if study.noise else 'off'}, seed {study.seed}. "
@@ -142,7 +143,7 @@ def _samples(dishes: Sequence[Sample]) -> TextTable:
 def _population(done: StudyResult) -> TextTable:
     """Return how the cells differ."""
     table = done.planned.study.population
-    rows = [{"what": "cells in every sample", "value": str(table.cells)}]
+    rows = [{"what": "cells in every dish", "value": str(table.cells)}]
     rows.append({"what": "CV of every protein and pool", "value": f"{table.cv:g}"})
     for name, own in table.proteins.items():
         rows.append({"what": name, "value": f"CV {own.cv:g}, mean {own.mean:g} times"})
@@ -152,12 +153,17 @@ def _population(done: StudyResult) -> TextTable:
 
 
 def _fate(done: StudyResult) -> TextTable | None:
-    """Return the share of cells that have died by each time, before any assay."""
+    """Return the share of cells that have died by each time, before any assay.
+
+    A cell is dead as the assay of the study that counts dead cells defines it.
+    """
     cells = done.cells
     if EXPOSED not in cells:
         return None
     plain = cells.isel(sample=cells["dish"].values == "")
-    died = death_times(plain, EXPOSED).transpose("sample", "cell")
+    levels = [assay.death_level for _, assay in done.planned.assays]
+    level = next((found for found in levels if found is not None), DEAD)
+    died = death_times(plain, EXPOSED, level=level).transpose("sample", "cell")
     rows = []
     for name, times in zip(plain["sample"].values, died.values, strict=True):
         row: dict[str, Any] = {"sample": str(name)}
@@ -165,7 +171,9 @@ def _fate(done: StudyResult) -> TextTable | None:
             row[f"{time:g} h"] = f"{(times <= time).mean():.1%}"
         rows.append(row)
     return text_table(
-        rows, "Cells that have exposed phosphatidylserine by then, before any assay"
+        rows,
+        f"Dead cells by then, before any assay: {level:.0%} or more of the "
+        "phosphatidylserine exposed",
     )
 
 

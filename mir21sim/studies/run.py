@@ -138,7 +138,10 @@ def unfinished(
 
 def _experiment(planned: Planned) -> Experiment:
     return Experiment(
-        planned.dishes(), planned.population, tuple(sorted(planned.study.times))
+        planned.dishes(),
+        planned.population,
+        tuple(sorted(planned.study.times)),
+        replicates=planned.study.dishes_each(),
     )
 
 

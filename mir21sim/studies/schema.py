@@ -145,7 +145,7 @@ class PopulationTable(Table):
     """Who is treated: the cells of every sample are the same ones."""
 
     cells: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
-        default=200, description="number of cells"
+        default=200, description="number of cells in each dish"
     )
     cv: Spread = Field(
         default=CV, description="coefficient of variation of every other protein"
@@ -159,10 +159,10 @@ class PopulationTable(Table):
         )
     )
 
-    def population(self, seed: int) -> Population:
-        """Return the cells that the table describes."""
+    def population(self, seed: int, dishes: int) -> Population:
+        """Return the cells of some dishes, each of other cells."""
         return Population(
-            self.cells,
+            self.cells * dishes,
             cv=self.cv,
             distributions={
                 name: LogNormal(protein.cv, protein.mean)
@@ -413,6 +413,12 @@ class Study(Table):
         min_length=1, description="treatments of the cells; the first is the control"
     )
     assays: tuple[_AnyAssay, ...] = Field(min_length=1, description="how they are read")
+
+    def dishes_each(self) -> int:
+        """Return the dishes of each sample: one a replicate, each of other cells."""
+        if not self.noise:
+            return 1
+        return max(self.replicates, *(a.replicates or 0 for a in self.assays))
 
     def dishes(self, names: Sequence[str] = ()) -> tuple[Sample, ...]:
         """Return the dishes of some samples, by default of all."""

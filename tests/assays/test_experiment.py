@@ -10,6 +10,7 @@ import support
 from mir21sim.assays.antibodies import Antibody
 from mir21sim.assays.assay import run_assays
 from mir21sim.assays.experiment import Experiment, Sample, dose_series, run_experiment
+from mir21sim.assays.signals import of_replicate
 from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.simulation import steady_state as resting
@@ -171,3 +172,15 @@ def test_assays_share_one_run_and_keep_what_they_need(cascade):
     table = blots[1].read(cells, noise=False).summary.set_index("sample")
     b = cells["B"].values[:, :, -1].mean(axis=1)
     assert table.loc["b", "relative"] == pytest.approx(b[1] / b[0], rel=1e-12)
+
+
+def test_replicates_are_dishes_of_other_cells(cascade):
+    population = Population(12, seed=3)
+    experiment = Experiment((Sample("a"),), population, (0, 1), replicates=3)
+    found = run_experiment(cascade, experiment, ["A"])
+    assert found["replicate"].values.tolist() == [1] * 4 + [2] * 4 + [3] * 4
+    means = [float(of_replicate(found, k)["A"].isel(time=0).mean()) for k in (1, 2, 3)]
+    assert len(set(means)) == 3
+    assert of_replicate(found, 5).equals(of_replicate(found, 2))
+    with pytest.raises(InputError, match="12 cells cannot be dealt to 5 replicates"):
+        Experiment((Sample("a"),), population, (0, 1), replicates=5)

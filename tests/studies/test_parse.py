@@ -50,7 +50,7 @@ def test_proteins_and_correlations_make_the_population():
         'cells = 4\ncorrelations = [["BCL2", "BAX", 0.5]]\n'
         "[population.proteins]\nXIAP = { cv = 0.4, mean = 2.0 }",
     )
-    made = read.parse(text).population.population(seed=7)
+    made = read.parse(text).population.population(seed=7, dishes=1)
     assert made.distributions["XIAP"] == LogNormal(0.4, 2.0)
     assert made.correlations == {("BCL2", "BAX"): 0.5}
     assert (made.n, made.seed) == (4, 7)

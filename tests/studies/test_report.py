@@ -129,7 +129,7 @@ def test_statistics_agree_with_those_of_the_raw_table(done):
 
 def test_all_assays_read_the_cells_that_are_kept(done):
     cells = xr.open_dataset(done / run.CELLS, engine="h5netcdf").load()
-    assert cells.sizes == {"sample": 3, "cell": 4, "time": 3}
+    assert cells.sizes == {"sample": 3, "cell": 12, "time": 3}
     assert {"PTEN_total", "CASP3_active"} <= set(cells.data_vars)
     assert "<sbml" in dataset.read_source(done / run.CELLS)["sbml"]
 

@@ -86,8 +86,8 @@ def test_a_stopped_study_goes_on_and_ends_with_the_same_bytes(
             progress=lambda cells, total: told.append((cells, total)),
         )
     assert rest.seen == ["anti"]  # the two dishes before it are not run again
-    assert told[0] == (4, 12)
-    assert told[-1] == (12, 12)
+    assert told[0] == (12, 36)
+    assert told[-1] == (36, 36)
     one, two = files_of(done), files_of(tmp_path / "r")
     told_when = {"report.html", "provenance.json"}
     assert {k: v for k, v in one.items() if k not in told_when} == {
@@ -112,7 +112,7 @@ def test_only_the_study_that_was_stopped_goes_on(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=rf"another study \(other {other}\)"):
             study.run_study(path, folder, backend="numpy", resume=True)
     # How assays read does not decide the cells.
-    path = written(tmp_path, changed("seed = 3", "seed = 3\nnoise = false"))
+    path = written(tmp_path, changed("seed = 3", 'seed = 3\ntest = "none"'))
     with monkeypatch.context() as patch:
         rest = Stopping(patch)
         study.run_study(path, folder, backend="numpy", resume=True)
@@ -175,7 +175,7 @@ def test_progress_counts_the_cells_of_all_dishes(tmp_path):
     seen = []
     planned = read.plan(written(tmp_path), backend="numpy")
     run.run(planned, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (12, 12)
+    assert seen[-1] == (36, 36)  # 3 samples of 3 dishes of 4 cells
 
 
 def test_what_an_assay_cannot_read_is_told_by_line_and_costs_no_dish(
