@@ -20,7 +20,10 @@ import support
 _KEPT = os.environ.get("MIR21SIM_TEST_CACHE")
 """A cache folder to keep between test runs, so that kernels are compiled once."""
 
-_CACHE = Path(_KEPT or tempfile.mkdtemp(prefix="mir21sim-tests-"))
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+_CACHE = Path(_KEPT or tempfile.mkdtemp(prefix="mir21sim-tests-")) / _WORKER
+"""One cache a worker, since tests count what is compiled and searched."""
 
 
 def pytest_addoption(parser):
