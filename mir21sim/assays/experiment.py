@@ -19,6 +19,7 @@ import xarray as xr
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
+from mir21sim.model.files import BASE
 from mir21sim.model.info import unique
 from mir21sim.simulation.checkpoint import PartialDishes
 from mir21sim.simulation.dataset import (
@@ -373,6 +374,9 @@ def _attributes(model: CompiledModel, experiment: Experiment) -> dict[str, Any]:
     }
     return {
         "title": model.info.title or model.id,
+        "summary": f"{model.id}, {model.context or BASE}; {len(experiment.samples)} "
+        f"samples; {experiment.population.n} cells each; times "
+        f"{', '.join(f'{t:g}' for t in experiment.times_h)} h",
         "model_id": model.id,
         "model_sha256": model.digest,
         "context": model.context,

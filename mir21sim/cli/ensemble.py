@@ -21,7 +21,6 @@ EnsembleOption = Annotated[
 def show_bands(result: "xr.Dataset", files: OutputOptions) -> None:
     """Print, write and draw the results of an ensemble as bands."""
     from mir21sim.analysis import band_plots, tables
-    from mir21sim.analysis.plots import save as save_picture
     from mir21sim.simulation import dataset as results
     from mir21sim.simulation.ensemble import DRAW, bands
 
@@ -33,12 +32,12 @@ def show_bands(result: "xr.Dataset", files: OutputOptions) -> None:
         typer.echo(line)
     if files.output is not None and files.output.suffix == ".csv":
         frame = found.to_dataframe().reset_index()
-        typer.echo(f"result: {tables.write_csv(frame, files.output)}")
+        typer.echo(
+            f"result: {tables.write_csv(frame, files.output, result.attrs['summary'])}"
+        )
     elif files.output is not None:
         typer.echo(f"result: {results.save(result, files.output, {})}")
-    if files.plot is not None:
-        figure = band_plots.plot_bands(found)
-        typer.echo(f"picture: {save_picture(figure, files.plot)}")
+    files.draw(lambda: band_plots.plot_bands(found))
 
 
 def show_features(result: "xr.Dataset", quantity: str) -> None:

@@ -42,7 +42,7 @@ ProblemArgument = Annotated[Path, typer.Argument(help="A PEtab problem (.yaml)."
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """How to fit, and what to make of it."""
+    """Method and outputs of a fit."""
 
     output: Annotated[
         Path,
@@ -72,7 +72,7 @@ class FitOptions:
 
 @fit_app.command("check")
 def fit_check(problem: ProblemArgument) -> None:
-    """Check a PEtab problem: the library's lint, then what is not supported."""
+    """Check a PEtab problem: the library's lint, then the unsupported parts."""
     from mir21sim.estimation import fit_report, petab_check
 
     found, findings = petab_check.check(problem)
@@ -195,7 +195,7 @@ def _factor(given: str | None) -> bool | str:
 
 
 def _fit(problem: "FitProblem", options: FitOptions) -> None:
-    """Fit, then profiles and draws; say what was made and how to go on."""
+    """Fit, then profiles and draws; print the files made and how to go on."""
     from mir21sim.estimation import fit_report
     from mir21sim.estimation.fit import fit
 

@@ -49,7 +49,7 @@ def sensitivities(
         typer.Option(help="Heat map over time of the first quantity of --of."),
     ] = None,
 ) -> None:
-    """Rank the numbers of a model by what an output depends on: exact derivatives."""
+    """Rank the numbers of a model by their effect on an output: exact derivatives."""
     from mir21sim import errors
     from mir21sim.analysis import plots, ranking, tables
     from mir21sim.simulation import dataset
