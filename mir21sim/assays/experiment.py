@@ -287,6 +287,7 @@ def _dish(
         observe=observe,
         doses=done.doses,
         parameters=done.parameters,
+        initials=done.initials,
         perturb=done.perturbations,
         options=options,
     )

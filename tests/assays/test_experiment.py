@@ -184,3 +184,10 @@ def test_replicates_are_dishes_of_other_cells(cascade):
     assert of_replicate(found, 5).equals(of_replicate(found, 2))
     with pytest.raises(InputError, match="12 cells cannot be dealt to 5 replicates"):
         Experiment((Sample("a"),), population, (0, 1), replicates=5)
+
+
+def test_initial_amounts_of_a_sample_hold_for_all_its_cells():
+    plain = support.compiled(support.CASCADE, toml=GENES)
+    more = Sample("more B", Treatment(initials={"B": 7.0}))
+    found = run_experiment(plain, Experiment((more,), CELLS, (0, 1)), ["B"])
+    assert found["B"].isel(time=0).values == pytest.approx(np.full((1, 4), 7.0))
