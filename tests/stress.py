@@ -64,7 +64,7 @@ def swept(path, n_jobs, *, resume):
     return ""
 
 
-N_RUN = 6000
+N_RUN = 3000
 
 
 def _child(record, function, arguments, named):
@@ -114,7 +114,7 @@ def damaged(data, rng):
     return bytes(changed)
 
 
-def damage_files(n, rng, home):
+def damage_files(n, rng, home, found):
     """Damage one file of the cache before each start."""
     cache, record = home / "cache", home / "record"
     started(record, numbers, cache).join()
@@ -122,13 +122,12 @@ def damage_files(n, rng, home):
     names = [p.relative_to(cache) for p in cache.rglob("*") if p.stat().st_size]
     names = sorted(name for name in names if (cache / name).is_file())
     whole = {name: (cache / name).read_bytes() for name in names}
-    found = Counter({"kinds of files": len(names)})
+    found["files in the cache"] = len(names)
     for k in range(n):
         name = names[k % len(names)]
         (cache / name).write_bytes(damaged(whole[name], rng))
         found[outcome(started(record, numbers, cache), record, wanted)] += 1
         (cache / name).write_bytes(whole[name])
-    return found
 
 
 def values_of(path):
@@ -138,7 +137,7 @@ def values_of(path):
         return kept[OBSERVE].values.tobytes(), int((kept["status"] != 0).sum())
 
 
-def kill_and_resume(n, rng, home):
+def kill_and_resume(n, rng, home, found):
     """Kill a sweep at a random moment, then resume it with another number of jobs."""
     first, record = home / "first.nc", home / "record"
     for _ in range(2):  # the second time from the cache
@@ -146,7 +145,6 @@ def kill_and_resume(n, rng, home):
         started(record, swept, first, 1, resume=False).join()
         length = time.monotonic() - began
     wanted = values_of(first)
-    found = Counter()
     for k in range(n):
         path = home / f"k{k}.nc"
         running = started(record, swept, path, 1, resume=False)
@@ -167,10 +165,9 @@ def kill_and_resume(n, rng, home):
         path.unlink(missing_ok=True)
         left = {p.name for p in home.iterdir()} - {"first.nc", "record"}
         found["files left"] += len(left)
-    return found
 
 
-def kill_workers(n, rng, home):
+def kill_workers(n, rng, home, found):
     """Kill a process of a pool at a random moment of a sweep."""
     import numpy as np
 
@@ -181,7 +178,6 @@ def kill_workers(n, rng, home):
     model = ms.load(MODEL)
     over = {"k_bind": np.geomspace(2e-7, 2e-5, 1500)}
     wanted = ms.sweep(model, over, **CALL)[OBSERVE].values
-    found = Counter()
     spawn = multiprocessing.get_context("spawn")
     for _ in range(n):
         pool = ProcessPoolExecutor(2, spawn)
@@ -202,7 +198,6 @@ def kill_workers(n, rng, home):
         for process in list((pool._processes or {}).values()):
             process.kill()
         pool.shutdown(wait=False, cancel_futures=True)
-    return found
 
 
 @contextlib.contextmanager
@@ -225,9 +220,8 @@ def small_disk(folder, kilobytes):
         folder.rmdir()
 
 
-def fill_disks(n, rng, home):
+def fill_disks(n, rng, home, found):
     """Run commands whose output or cache does not fit on the disk."""
-    found = Counter()
     kinds = ("sweep.nc", "run.nc", "run.csv", "run.png", "run.omex", "model.xml")
     kinds += ("cache",)
     for k in range(n):
@@ -252,7 +246,6 @@ def fill_disks(n, rng, home):
                 found["full cache" if whole else "stopped by a full cache"] += 1
             if not whole and (disk / kind).exists():
                 found["half a file"] += 1
-    return found
 
 
 def limit_files():
@@ -271,7 +264,7 @@ def disk_command(path):
     if path.name == "cache":
         return [*run, "simulate", str(MODEL)]
     if path.suffix == ".xml":
-        return [*run, "convert", "mir21_apoptosis", str(path)]
+        return [*run, "convert", "mir21_core", "-o", str(path)]
     output = "--plot" if path.suffix == ".png" else "-o"
     return [*run, "simulate", str(MODEL), "--points", "5001", output, str(path)]
 
@@ -299,11 +292,10 @@ def main():
         if not given[name]:
             continue
         home = Path(tempfile.mkdtemp(prefix="mir21sim-stress-"))
-        began = time.monotonic()
-        try:
-            found = test(given[name], random.Random(given["seed"]), home)
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
+        began, found = time.monotonic(), Counter()
+        with contextlib.suppress(KeyboardInterrupt):  # show the trials so far
+            test(given[name], random.Random(given["seed"]), home, found)
+        shutil.rmtree(home, ignore_errors=True)
         counts = ", ".join(f"{n} {what}" for what, n in sorted(found.items()))
         print(f"{name}: {counts} ({time.monotonic() - began:.0f} s)", flush=True)
 
