@@ -284,9 +284,9 @@ class OutputOptions:
 
     def draw(self, picture: Callable[[], Any]) -> None:
         """Draw and write the picture where one is wanted, and print where it is."""
-        from mir21sim.analysis import plots
-
         if self.plot is not None:
+            from mir21sim.analysis import plots  # Matplotlib takes 0.3 s
+
             size = figure_size(self.size)
             path = plots.save(picture(), self.plot, size=size, dpi=self.dpi)
             typer.echo(f"picture: {path}")

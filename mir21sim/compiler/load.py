@@ -15,7 +15,7 @@ import numpy as np
 
 from mir21sim import units
 from mir21sim._typing import FloatArray
-from mir21sim.compiler import cache
+from mir21sim.compiler import cache, reading_cache
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, ModelWarning, hint
@@ -30,7 +30,7 @@ from mir21sim.model.info import ModelInfo
 from mir21sim.model.metadata import context_table as context_table
 from mir21sim.model.metadata import parameter_table as parameter_table
 from mir21sim.model.network import Network
-from mir21sim.model.read import understand
+from mir21sim.model.read import reading, understand, warn_of_open_counts
 
 UnitPolicy: TypeAlias = Literal["check", "strict", "ignore"]
 
@@ -111,13 +111,23 @@ def assemble(
     unit_policy: UnitPolicy = "check",
 ) -> CompiledModel:
     """Turn the texts of a model into a CompiledModel."""
-    network, info = understand(files)
-    _stop_on(lint.structure_issues(network), files.name)
+    network, info = _understood(files)
     key = cache.key(network)
     if unit_policy != "ignore":
         strict = unit_policy == "strict" or is_shipped(files)
         _check_units(files, network, key, strict=strict)
     return _compiled(files, network, info, cache.kernels(network, backend, key))
+
+
+def _understood(files: ModelFiles) -> tuple[Network, ModelInfo]:
+    """Return the network and the labels of a model whose structure has no error."""
+    found = reading_cache.kept(files)
+    if found is None:
+        found = reading(files)
+        _stop_on(lint.structure_issues(found.network), files.name)
+        reading_cache.keep(files, found)
+    warn_of_open_counts(files.name, found.open_counts)
+    return found.network, found.info
 
 
 def is_shipped(files: ModelFiles) -> bool:

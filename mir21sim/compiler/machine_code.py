@@ -7,7 +7,7 @@ process. It also writes beside the Python source, which may be read-only.
 import functools
 import hashlib
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ from numba.core.serialize import dumps
 
 from mir21sim._typing import Kernel
 from mir21sim.compiler import cache_folder
-
-PACKAGE = Path(__file__).parents[1]
+from mir21sim.compiler.version import PACKAGE, digest_of
 
 
 class SealedCache(_Cache):  # type: ignore[misc]  # numba is untyped
@@ -144,12 +143,3 @@ def _solver_stamp() -> bytes:
     return digest_of(
         path for pattern in SOLVER_SOURCES for path in sorted(PACKAGE.glob(pattern))
     )
-
-
-def digest_of(paths: Iterable[Path]) -> bytes:
-    """Return a digest of the names and contents of files."""
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(f"{path.name}\n".encode())
-        total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.digest()

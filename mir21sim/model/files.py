@@ -66,10 +66,10 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
     text = texts.read_model_file(path)
     if antimony.is_antimony(path):
         text = antimony.antimony_to_sbml(text, path.name)
-    from mir21sim.model.formats import sbml_hierarchy as comp  # libSBML takes 0.2 s
+    if texts.is_hierarchical(text):
+        from mir21sim.model.formats import sbml_hierarchy  # libSBML takes 0.2 s
 
-    if comp.is_hierarchical(text):
-        text = comp.flattened(text, path)
+        text = sbml_hierarchy.flattened(text, path)
     roles = {"sbml": text}
     for role, suffix in (("toml", ".toml"), ("parameters", ".parameters.tsv")):
         companion = path.with_name(path.stem + suffix)

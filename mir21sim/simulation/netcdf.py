@@ -106,6 +106,14 @@ def write_netcdf(
         with h5netcdf.File(target, "w") as file:
             for group, content in groups.items():
                 store = H5NetCDFStore(file, group=group, mode="w")
-                content.dump_to_store(store, encoding=encoding if group is None else {})
+                # A dimension whose coordinate comes late is attached to all again.
+                ordered = _coordinates_first(content)
+                ordered.dump_to_store(store, encoding=encoding if group is None else {})
         if target.error is not None:
             raise target.error
+
+
+def _coordinates_first(content: xr.Dataset) -> xr.Dataset:
+    """Return a Dataset with its coordinates before its other variables."""
+    first = xr.Dataset(coords=content.coords, attrs=content.attrs)
+    return first.assign(content.data_vars)

@@ -440,6 +440,7 @@ def test_what_cannot_be_compiled_is_told_when_it_is_asked_for(folder, monkeypatc
 
 # ------------------------------------------------------------------- resting states
 def rest(model):
+    resting._IN_MEMORY.clear()  # as in a new process
     states, _ = resting.resting_states(
         model, model.y0[np.newaxis], model.p0[np.newaxis]
     )
@@ -458,12 +459,23 @@ def test_a_resting_state_is_found_once(resting_file, birth_death, monkeypatch):
     assert rest(birth_death) == pytest.approx(50.0, rel=1e-12)
 
 
+def test_a_process_reads_a_resting_state_once(resting_file, birth_death):
+    rest(birth_death)
+    resting_file.unlink()
+    states, _ = resting.resting_states(
+        birth_death, birth_death.y0[np.newaxis], birth_death.p0[np.newaxis]
+    )
+    assert states[0, 0] == pytest.approx(50.0, rel=1e-12)
+    assert not resting_file.exists()
+
+
 def test_that_there_is_no_resting_state_is_found_once(folder, monkeypatch):
     net = support.network({"A": 1.0}, {"s": 5.0}, [reaction("birth", "-> A", "s")])
     model = support.compiled(net)
     y, p = model.y0[np.newaxis], model.p0[np.newaxis]
     first = resting.resting_states(model, y, p)
     monkeypatch.setattr(resting, "settle", None)
+    resting._IN_MEMORY.clear()
     for states, status in (first, resting.resting_states(model, y, p)):
         assert np.isnan(states).all()
         assert status.tolist() == [SolverStatus.NO_RESTING_STATE]

@@ -37,6 +37,14 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _ANTIMONY_IMPORT = re.compile(r'\bimport\s*"')
 
 
+_SUBMODELS = "http://www.sbml.org/sbml/level3/version1/comp/"
+
+
+def is_hierarchical(text: str) -> bool:
+    """Return whether SBML text has submodels (package comp)."""
+    return _SUBMODELS in text
+
+
 def read_model_file(path: Path) -> str:
     """Return the text of a model file.
 

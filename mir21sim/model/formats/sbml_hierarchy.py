@@ -13,13 +13,6 @@ import libsbml
 from mir21sim.errors import ModelError
 from mir21sim.model.formats import guard as texts
 
-_NAMESPACE = "http://www.sbml.org/sbml/level3/version1/comp/"
-
-
-def is_hierarchical(text: str) -> bool:
-    """Say whether SBML text speaks of submodels."""
-    return _NAMESPACE in text
-
 
 def flattened(text: str, path: Path) -> str:
     """Return the model with its submodels, replacements and deletions carried out.

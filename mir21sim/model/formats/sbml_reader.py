@@ -1,14 +1,14 @@
 """SBML text → Network; unsupported constructs are refused by name and id."""
 
-import warnings
 from typing import Any
 
 import libsbml
 
-from mir21sim.errors import ModelError, ModelWarning, UnsupportedFeatureError
+from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
 from mir21sim.model import network as ir
 from mir21sim.model.formats import guard as texts
+from mir21sim.model.formats.open_counts import warn_of_open_counts
 from mir21sim.model.formats.sbml_events import read_events
 from mir21sim.model.formats.sbml_formulas import Formulas, unit_of
 from mir21sim.model.formats.sbml_refusals import refused_features, stop_on_errors
@@ -30,6 +30,19 @@ def read_sbml(text: str, name: str) -> ir.Network:
     UnsupportedFeatureError
         For constructs that are not supported; every one is named with its id.
     """
+    network, open_counts = read_open(text, name)
+    warn_of_open_counts(name, open_counts)
+    return network
+
+
+def read_open(text: str, name: str) -> tuple[ir.Network, tuple[str, ...]]:
+    """Read as ``read_sbml`` does, without a warning.
+
+    Returns
+    -------
+    network : Network
+    open_counts : stoichiometries that the file leaves open; the network has 1
+    """
     texts.stop_on_hostile_xml(text, name)
     document = libsbml.readSBMLFromString(text)
     stop_on_errors(document, name)
@@ -42,15 +55,7 @@ def read_sbml(text: str, name: str) -> ir.Network:
             f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
         )
     reader = _Reader(model, name)
-    network = reader.network()
-    if reader.open_counts:
-        warnings.warn(
-            f"{name} gives no stoichiometry for {', '.join(reader.open_counts[:3])}"
-            f"{' and others' if len(reader.open_counts) > 3 else ''}; 1 is taken.",
-            ModelWarning,
-            stacklevel=2,
-        )
-    return network
+    return reader.network(), tuple(reader.open_counts)
 
 
 def _references(reaction: Any) -> tuple[Any, ...]:
