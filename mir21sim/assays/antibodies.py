@@ -16,7 +16,8 @@ class Antibody:
     binds : model quantities whose sum is the band
     kda : kDa, apparent mass
     rest : quantities that make up all of the protein together with `binds`; a blot is
-        exposed for all of it, so that a trace of a cleaved form stays a trace
+        exposed for all of it where one antibody binds both forms, so that a trace of
+        the cleaved one stays a trace
     """
 
     name: str
@@ -38,7 +39,7 @@ FORMS = (
     Antibody("CASP7", ("CASP7",), 35),
     Antibody("cleaved CASP7", ("CASP7_a", "XIAP_CASP7"), 20, ("CASP7",)),
     Antibody("CASP8", ("CASP8",), 55),
-    Antibody("cleaved CASP8", ("CASP8_a", "BFAR_CASP8"), 18, ("CASP8",)),
+    Antibody("cleaved CASP8", ("CASP8_a", "BFAR_CASP8"), 18),
     Antibody("PARP", ("PARP1",), 116),
     Antibody("cleaved PARP", ("PARP1_c",), 89, ("PARP1",)),
     Antibody("BID", ("BID",), 22),

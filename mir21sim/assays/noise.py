@@ -104,11 +104,11 @@ class WesternNoise(Noise):
         0.5, "of full scale", "signal that the strongest lane is exposed to (ECL)"
     )
     least_amount: float = _number(
-        2000.0,
+        100.0,
         "molecules per cell",
         "a blot whose strongest lane has less is exposed as if it had this much, the "
-        "longest exposure; 3 SD of background are then 120 molecules per cell, 1 pg of "
-        "50 kDa from 100,000 cells",
+        "longest exposure; 3 SD of background are then 6 molecules per cell, 0.1 pg of "
+        "50 kDa from 200,000 cells",
     )
     film_half: float = _number(
         0.35, "of the strongest lane", "amount that blackens film to one half"

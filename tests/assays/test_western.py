@@ -90,7 +90,7 @@ def test_a_trace_of_a_cleaved_form_gives_no_band(cells_of):
 
 
 def test_a_rare_protein_is_below_the_limit_of_detection(cells_of):
-    cells = cells_of({"nc": {"PTEN": 10.0}, "anti": {"PTEN": 30.0}}, genes=GENES)
+    cells = cells_of({"nc": {"PTEN": 1.0}, "anti": {"PTEN": 3.0}}, genes=GENES)
     reading = WesternBlot(("PTEN",)).read(cells, seed=1)
     assert reading.summary["p"].isna().all()
     assert reading.notes
