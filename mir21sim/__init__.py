@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from mir21sim.simulation.doses import Protocol as Protocol
     from mir21sim.simulation.ensemble import Ensemble as Ensemble
     from mir21sim.simulation.ensemble import bands as bands
+    from mir21sim.simulation.global_sensitivity import (
+        global_sensitivities as global_sensitivities,
+    )
     from mir21sim.simulation.omex import save_archive as save_archive
     from mir21sim.simulation.options import Options as Options
     from mir21sim.simulation.perturbations import Perturbations as Perturbations
@@ -108,6 +111,7 @@ _HOMES = {
     "exposure": "analysis.exposure",
     "fit": "estimation.fit",
     "fraction_dead": "analysis.cell_death",
+    "global_sensitivities": "simulation.global_sensitivity",
     "kill_curve": "analysis.cell_death",
     "laplace": "estimation.sampling",
     "load": "compiler.load",

@@ -47,6 +47,7 @@ OWNERS = {  # third-party import -> the only places that may have it
     "fides": {"estimation"},
     "emcee": {"estimation"},
     "arviz": {"estimation"},
+    "SALib": {"simulation"},
     "pydantic": {"studies", "simulation"},  # study files; records in result files
     "jinja2": {"studies"},
 }
