@@ -22,6 +22,7 @@ from mir21sim.cli.exposure import exposure
 from mir21sim.cli.fit import fit_app
 from mir21sim.cli.info import info
 from mir21sim.cli.lint import lint
+from mir21sim.cli.method_help import MethodCommand
 from mir21sim.cli.models import models
 from mir21sim.cli.output import EXIT_FAILED_RUN, EXIT_INPUT, EXIT_INTERRUPTED
 from mir21sim.cli.population import population
@@ -85,7 +86,7 @@ for _command in (  # in the order in which `--help` lists them
     rerun,
     benchmark,
 ):
-    app.command()(_command)
+    app.command(cls=MethodCommand)(_command)
 app.add_typer(study_app)
 app.add_typer(fit_app)
 

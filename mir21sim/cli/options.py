@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mir21sim import errors
+from mir21sim.cli.method_help import METHOD_NAMES
 from mir21sim.cli.output import check_outputs, progress_bar
 from mir21sim.cli.parse import figure_size
 
@@ -41,7 +42,7 @@ OverOption = Annotated[
 ]
 MethodOption = Annotated[
     str | None,
-    typer.Option(help="Rodas5P, Rodas4 (batch solver), LSODA, BDF or Radau."),
+    typer.Option(help=f"Method of integration: {METHOD_NAMES}."),
 ]
 RtolOption = Annotated[
     float | None,

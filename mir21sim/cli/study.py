@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mir21sim.cli.groups import expanded
+from mir21sim.cli.method_help import MethodCommand
 from mir21sim.cli.options import (
     BackendOption,
     MethodOption,
@@ -22,7 +23,7 @@ study_app = typer.Typer(
 )
 
 
-@study_app.command("run")
+@study_app.command("run", cls=MethodCommand)
 @expanded
 def study_run(
     file: Annotated[Path, typer.Argument(help="A study file (.toml).")],

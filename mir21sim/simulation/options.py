@@ -33,10 +33,11 @@ class Options:
 
     Attributes
     ----------
-    method : "Rodas5P" or "Rodas4" (the batch solver: eight runs at once), or SciPy's
-        "LSODA", "BDF" or "Radau"; None: LSODA for one run, Rodas5P for many. A model
-        with events, or with conditions on time in its rates, takes LSODA for a batch
-        method; a seed for the order of equal events is made of the start values
+    method : name of one of ``solvers.methods.METHODS``; None: ``ONE`` there for one
+        run, ``MANY`` for many. ``FALLBACK`` runs a model that the method does not
+        support: for a batch method (eight runs at once) one with events, or with
+        conditions on time in its rates. A seed for the order of equal events is made
+        of the start values
     rtol : relative tolerance of the local error; None: 1e-6, for a guest's file 1e-7,
         for the cells of a population 1e-3
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of

@@ -27,6 +27,12 @@ SECOND_TRY = scipy_methods.RADAU
 NAMES = tuple(method.name for method in METHODS)
 
 
+def listed() -> str:
+    """Return the names of the methods, with the defaults, for a help text."""
+    notes = {ONE.name: " (default of one run)", MANY.name: " (default of many)"}
+    return ", ".join(name + notes.get(name, "") for name in NAMES)
+
+
 def method_of(name: str) -> Method:
     """Return the method of a name, in upper or lower case.
 

@@ -4,6 +4,7 @@ import pytest
 from commands import run, sentence
 
 from mir21sim.simulation import dataset as results
+from mir21sim.solvers import methods
 
 FAST = ["--backend", "numpy", "--points", "9"]
 SWEEP = ["sweep", "earm_1_3", "--over", "L=0,10,50", "--end", "2h", "--observe", "C8"]
@@ -34,6 +35,16 @@ def test_simulate_writes_csv_and_prints_end_values(tmp_path, capsys):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# earm_1_3, base; no dose; --set kc1=0.02")
     assert lines[1] == "time,C8,[XIAP]"
+
+
+@pytest.mark.parametrize(
+    "command", [["simulate"], ["sweep"], ["population"], ["validate"], ["study", "run"]]
+)
+def test_the_help_lists_every_method(command, capsys):
+    assert run(*command, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "METHODS" not in text
+    assert all(name in text for name in methods.NAMES)
 
 
 def test_models_info_lint_doctor_speak(capsys):
