@@ -1,5 +1,7 @@
 """Measured curves read from CSV files."""
 
+import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,9 @@ def read_measured(path: str | Path) -> list[Measured]:
     """Read measured curves from a CSV file.
 
     Columns: ``time_h`` and ``value``; optional ``error`` (one SD) and ``label`` (one
-    curve a label).
+    curve a label). A wide table has ``time_h`` and one column a curve; its empty cells
+    are left out. Columns are separated by commas, semicolons or tabs; with the latter
+    two, decimals may have a comma.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def read_measured(path: str | Path) -> list[Measured]:
     """
     path = Path(path)
     try:
-        table = pd.read_csv(path, comment="#")
+        table = _long(_table_of(path))
     except FileNotFoundError as error:
         raise InputError(f"The measured curve `{path}` does not exist.") from error
     except (
@@ -81,3 +85,25 @@ def read_measured(path: str | Path) -> list[Measured]:
         )
         for label, part in groups
     ]
+
+
+def _table_of(path: Path) -> pd.DataFrame:
+    """Return the columns of a file, separated by comma, semicolon or tab."""
+    text = path.read_text(encoding="utf-8-sig")
+    first = next((row for row in text.splitlines() if row and row[0] != "#"), "")
+    mark = next((m for m in (";", "\t") if m in first), ",")
+    comma = mark != "," and not re.search(r"\d\.\d", text)
+    return pd.read_csv(
+        io.StringIO(text), comment="#", sep=mark, decimal="," if comma else "."
+    )
+
+
+def _long(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a wide table in long form; a long one as it is."""
+    columns = [str(name) for name in table.columns]
+    long_form = {"value", "error", "label"} & {*columns}
+    if long_form or "time_h" not in columns or len(columns) < 2:
+        return table
+    curves = table.columns.drop("time_h")
+    long = table.melt("time_h", list(curves), var_name="label", value_name="value")
+    return long.dropna(subset="value").reset_index(drop=True)
