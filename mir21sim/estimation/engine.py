@@ -15,6 +15,12 @@ from mir21sim.errors import (
     SolverStatus,
     UnsupportedFeatureError,
 )
+from mir21sim.estimation.batches import DIFFERENCE_STEP, Batch, Seeds, States
+from mir21sim.estimation.stretches import (
+    by_stretches,
+    turns_move,
+    without_conditions,
+)
 from mir21sim.simulation.rest_system import rest_tangents
 from mir21sim.simulation.steady_state import settle
 from mir21sim.solvers import sensitivities
@@ -22,9 +28,6 @@ from mir21sim.solvers.methods import MANY, is_batch, method_of, usable
 from mir21sim.solvers.problem import Problem, Schedule, Selection, Source
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.solve import solve
-
-DIFFERENCE_STEP = 3e-4
-"""Relative step of the central differences: with runs to 1e-9 the error is 1e-6."""
 
 DIFFERENCE_RTOL = 1e-9
 """Relative tolerance of runs whose differences are taken."""
@@ -41,82 +44,6 @@ TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seeds:
-    """Derivatives of start values and parameters by some directions.
-
-    Attributes
-    ----------
-    y : float array, shape (n_run, n_direction, n_state)
-    p : float array, shape (n_run, n_direction, n_param)
-    size : float array, shape (n_direction,), natural size of a step along each
-    """
-
-    y: FloatArray
-    p: FloatArray
-    size: FloatArray
-
-    def __getitem__(self, rows: IntArray) -> "Seeds":
-        return Seeds(self.y[rows], self.p[rows], self.size)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Runs that are integrated together.
-
-    Attributes
-    ----------
-    y0, p : float arrays, shapes (n_run, n_state) and (n_run, n_param)
-    seeds : directions of the tangents; None for values alone
-    truths : bool array, shape (n_event,), the triggers just before the start; None: as
-        the model says
-    """
-
-    y0: FloatArray
-    p: FloatArray
-    seeds: Seeds | None = None
-    truths: BoolArray | None = None
-
-    def __len__(self) -> int:
-        return len(self.y0)
-
-    def sides(self) -> tuple["Batch", "Batch"]:
-        """Return the runs moved back and forth along every direction."""
-        assert self.seeds is not None
-        step = DIFFERENCE_STEP * self.seeds.size[np.newaxis, :, np.newaxis]
-        made = []
-        for sign in (-1.0, 1.0):
-            y = self.y0[:, np.newaxis, :] + sign * step * self.seeds.y
-            p = self.p[:, np.newaxis, :] + sign * step * self.seeds.p
-            made.append(
-                Batch(
-                    y.reshape(y.shape[0] * y.shape[1], y.shape[2]),
-                    p.reshape(p.shape[0] * p.shape[1], p.shape[2]),
-                    truths=self.truths,
-                )
-            )
-        return made[0], made[1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class States:
-    """States of some runs at common times.
-
-    Attributes
-    ----------
-    values : float array, shape (n_run, n_time, n_kept + n_moved): the states kept,
-        then the parameters that events change
-    slopes : float array, shape (n_run, n_time, n_kept + n_moved, n_direction), or None
-    status : int array, shape (n_run,), of ``SolverStatus``
-    n_steps : int, steps of all runs
-    """
-
-    values: FloatArray
-    slopes: FloatArray | None
-    status: IntArray
-    n_steps: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """How the runs of one fit are integrated.
 
@@ -126,12 +53,14 @@ class Engine:
     settings : method, tolerances, limits
     exact : tangents come from the solver; False: from differences of runs
     n_jobs : threads
+    plain : the model between two moments at which a condition on time turns
     """
 
     model: CompiledModel
     settings: Settings
     exact: bool
     n_jobs: int = 1
+    plain: CompiledModel | None = None
 
     @classmethod
     def of(
@@ -152,8 +81,9 @@ class Engine:
             timeout=TIMEOUT_S,
             allow_negative=True,
         )
-        exact = sensitivities.refusal(model, chosen.name) is None
-        return cls(model, settings, exact=exact, n_jobs=n_jobs)
+        plain = without_conditions(model) or model
+        exact = sensitivities.refusal(plain, chosen.name) is None
+        return cls(model, settings, exact=exact, n_jobs=n_jobs, plain=plain)
 
     @property
     def moved(self) -> IntArray:
@@ -177,12 +107,17 @@ class Engine:
         times : float array, shape (n_time,), ascending
         keep : int array, shape (n_kept,), states to return
         """
-        if batch.seeds is not None and self.exact and len(times) > 1:
-            return self._tangents(batch, times, keep)
+        exact = self.exact and batch.seeds is not None
+        if exact and self.model.kernels.events is not None:
+            exact = len(times) == 1 or not turns_move(self.model, batch, times)
+        if exact and len(times) > 1:
+            if self.model.kernels.events is None:
+                return self._tangents(batch, times, keep)
+            return by_stretches(self.model, self._tangents, batch, times, keep)
         middle = self._values(batch, times, keep, self.settings)
         if batch.seeds is None:
             return middle
-        if self.exact:
+        if exact:
             at_start = np.moveaxis(batch.seeds.y[:, :, keep], 1, 2)
             return replace(middle, slopes=at_start[:, np.newaxis])
         settings = self._fine()
@@ -200,8 +135,23 @@ class Engine:
         middle = self._rest(batch, near)
         if batch.seeds is None:
             return middle
-        if self.exact:
-            return self._rest_tangents(batch, middle)
+        if not self.exact:
+            return self._rest_differences(batch, middle)
+        found = self._rest_tangents(batch, middle)
+        assert found.slopes is not None
+        good = np.isfinite(found.slopes).all(axis=(1, 2, 3))
+        left = np.flatnonzero(~good & (middle.status == SolverStatus.OK))
+        if len(left):  # a rest that is not isolated, or a start that is absent
+            some = Batch(batch.y0[left], batch.p[left], batch.seeds[left])
+            again = States(middle.values[left], None, middle.status[left], 0)
+            made = self._rest_differences(some, again)
+            found.slopes[left] = made.slopes
+            found.status[left] = made.status
+        return found
+
+    def _rest_differences(self, batch: Batch, middle: States) -> States:
+        """Return steady states with tangents by central differences."""
+        assert batch.seeds is not None
         beside = np.repeat(middle.values[:, 0], batch.seeds.p.shape[1], axis=0)
         ends = [self._rest(side, beside) for side in batch.sides()]
         return _differences(middle, ends, batch.seeds)
@@ -221,8 +171,7 @@ class Engine:
                     batch.seeds.p[run],
                     batch.seeds.y[run],
                 )
-            except InputError:  # the rest is not isolated: it has no derivative
-                status[run] = SolverStatus.NO_RESTING_STATE
+            except InputError:  # not isolated: it has no derivative
                 continue
             slopes[run, 0] = found.T
         return States(middle.values, slopes, status, middle.n_steps)
@@ -267,7 +216,11 @@ class Engine:
         problem = self._problem(batch, times, keep)
         seeds = sensitivities.Seeds.of(problem, p=batch.seeds.p, y0=batch.seeds.y)
         found = sensitivities.solve_tangents(
-            self.model, problem, self.settings, seeds, Workers(self.n_jobs)
+            self.plain or self.model,
+            problem,
+            self.settings,
+            seeds,
+            Workers(self.n_jobs),
         )
         status = found.solution.status.copy()
         rescued = [k for k, r in enumerate(found.reasons) if r and not status[k]]

@@ -11,8 +11,9 @@ import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.errors import InputError, SolverStatus
+from mir21sim.estimation.batches import Batch, Seeds, States
 from mir21sim.estimation.duals import Dual
-from mir21sim.estimation.engine import Batch, Engine, Seeds, States, triggers
+from mir21sim.estimation.engine import Engine, triggers
 from mir21sim.estimation.problem import REST, Carry, FitProblem, Period
 from mir21sim.estimation.starts import Cells, Formulas, ModelValues, Values, formulas_of
 from mir21sim.model import expressions as ex
