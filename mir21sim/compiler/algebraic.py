@@ -127,7 +127,7 @@ def solve(
     what: str = "algebraic rule",
     steady: Container[str] | None = None,
 ) -> dict[str, ex.Expr]:
-    """Return each unknown as a formula of what is known or of other unknowns.
+    """Return each unknown as a formula of known quantities or of other unknowns.
 
     Gaussian elimination over formulas: a rule that is linear in an unknown becomes
     its definition and takes it out of the others.
@@ -137,7 +137,7 @@ def solve(
     constraints : formulas over stored quantities that are zero at all times
     unknowns : as many ids as constraints
     defined : formulas of other quantities, in which unknowns may hide
-    what : what the constraints are, for messages
+    what : a name of the constraints, for messages
     steady : ids that a factor of an unknown may use, so that it does not vanish while
         time goes on; None: any
 

@@ -20,7 +20,7 @@ FILL = "void(f8, f8[::1], f8[::1], f8[::1])"
 """Signature of rhs, jac, dfdt, rates, assigned and roots."""
 
 SUMMED = {"rhs": "rates", "jac": "rates_dy", "dfdt": "rates_dt"}
-"""Kernels that are sparse sums over what a generated function fills."""
+"""Kernels that are sparse sums over the array that a generated function fills."""
 
 
 def compile_kernel(module: ModuleType, text: str, name: str) -> Kernel:

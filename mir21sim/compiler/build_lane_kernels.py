@@ -1,4 +1,4 @@
-"""Vector kernels of one network, compiled: what ``driver`` calls."""
+"""Vector kernels of one network, compiled: ``driver`` calls them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ TIME = types.FunctionType(types.void(ROWS, ROWS, ROWS, ROWS, ROWS))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LaneKernels:
-    """Vector kernels of one network (``codegen.lanes`` says what each fills).
+    """Vector kernels of one network (``lane_programs`` describes the arrays they fill).
 
     ``time`` fills nothing where ``has_time`` is False: df/dt is zero.
     """

@@ -74,7 +74,7 @@ class _Kernels(dict[str, Kernel]):
 
 
 def compiled(module: Any, text: str) -> SensitivityKernels:
-    """Return the kernels of a generated module; the cache keeps what is compiled."""
+    """Return the kernels of a generated module; the cache keeps the machine code."""
     return SensitivityKernels(
         kernels=_Kernels(module, text),
         by_param=_table(module.BY_PARAM),

@@ -1,4 +1,4 @@
-"""Network → equations: what each id is, and formulas over stored quantities.
+"""Network → equations: the meaning of each id, and formulas over stored quantities.
 
 A formula of a model speaks of values: the id of a species may mean its concentration,
 that of a reaction its rate. Here every such meaning is written out, so that what
@@ -71,7 +71,7 @@ def equations(network: ir.Network) -> Equations:
         For a cycle of assignment rules or initial assignments, printed as a path, or
         algebraic rules that do not determine as many quantities as they are.
     UnsupportedFeatureError
-        For algebraic rules that are not linear in what they determine.
+        For algebraic rules that are not linear in the unknowns that they determine.
     """
     return _Lowering(network).equations()
 
@@ -96,7 +96,7 @@ class _Lowering:
             if rule.kind == "rate" and rule.variable not in self.species
         )
         held = ruled | {*self.states}
-        # What fast reactions change is a state without them, and a defined sum.
+        # The amount without fast reactions is a state, that with them a defined sum.
         self.fast = [r for r in network.reactions if r.fast]
         self.pools = {
             _slow(name): name
@@ -156,9 +156,9 @@ class _Lowering:
 
     # -------------------------------------------------------------- fast reactions
     def _balance_fast_reactions(self) -> None:
-        """Define what fast reactions change, so that their rates are zero.
+        """Define the quantities of fast reactions, so that their rates are zero.
 
-        An amount is what the other reactions make of it plus, for each fast reaction,
+        An amount is that made by the other reactions plus, for each fast reaction,
         its count times the extent to which that has gone; the extents follow from the
         rates (SBML L3V1 section 4.11.1: instantaneous, so at equilibrium).
         """
@@ -179,7 +179,7 @@ class _Lowering:
         )
 
     def _steady(self) -> set[str]:
-        """Return what keeps its value in a run: parameters, and formulas of them."""
+        """Return the constants of a run: parameters, and formulas of them."""
         moving = {
             *self.states,
             *(n for n, e in self.defined.items() if ex.uses_time(e)),
@@ -225,7 +225,7 @@ class _Lowering:
         return ex.Call(expr.op, tuple(self.lower(arg) for arg in expr.args))
 
     def _value(self, name: str) -> ex.Expr:
-        """Return what an id means in a formula."""
+        """Return the meaning of an id in a formula."""
         if name in self.reactions:
             return self._reaction_rate(name)
         item = self.species.get(name)
@@ -316,7 +316,7 @@ class _Lowering:
         return ex.Call(CHAIN, (formula, *moving))
 
     def _balance(self, name: str) -> ex.Expr:
-        """Return the slope of a state: its rate rule, or what reactions make of it."""
+        """Return the slope of a state: its rate rule, or the sum of its reactions."""
         rule = self.rules.get(name)
         if rule is not None:
             return self._rule_slope(rule)
@@ -415,7 +415,7 @@ class _Lowering:
 
 
 def _slow(name: str) -> str:
-    """Return what the amount without the fast reactions is called."""
+    """Return the name of the amount without the fast reactions."""
     return f"{name} without fast reactions"
 
 

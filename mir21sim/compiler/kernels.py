@@ -20,7 +20,7 @@ class EventKernels:
     Attributes
     ----------
     names : ids of the events
-    initial : bool array, shape (n_event,), what a trigger counts as before the start
+    initial : bool array, shape (n_event,), the value of each trigger before the start
     persistent : bool array, executed though the trigger is false again
     early : bool array, values of the moment of firing are assigned
     ranked : bool array, has a priority

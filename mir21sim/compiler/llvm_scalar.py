@@ -4,7 +4,7 @@ The functions of a generated module are long and simple: every line sets a name 
 element of the result to an expression of numbers. Numba's analysis of such a function
 takes more than linear time in its length and minutes for a thousand species. Here the
 same text becomes LLVM code inside a Numba function, as in ``vector``, operation for
-operation what Numba makes of it: the numbers are the same to the last bit.
+operation the code that Numba makes: the numbers are the same to the last bit.
 """
 
 import ast
@@ -43,12 +43,12 @@ Term: TypeAlias = tuple[int, float, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
-    """Sparse sums over what a function computes: out[row] = Σ factor·value.
+    """Sparse sums over the values of a function: out[row] = Σ factor·value.
 
     Attributes
     ----------
     n_out : length of the result; a row without terms is zero
-    n_value : length of what the function fills
+    n_value : length of the array that the function fills
     terms : added up in this order
     """
 
@@ -76,13 +76,13 @@ class _Plan:
 
 
 def emitter(text: str, name: str, sums: Sums | None = None) -> Any:
-    """Return a Numba intrinsic ``(t, y, p, out)`` that does what a function does.
+    """Return a Numba intrinsic ``(t, y, p, out)`` that computes the same as a function.
 
     Parameters
     ----------
     text : text of a generated module
     name : a function in it, of assignments alone, arguments (t, y, p, result)
-    sums : what `out` holds instead of the function's own result
+    sums : the content of `out` instead of the function's own result
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -148,7 +148,7 @@ def _function(text: str, name: str) -> ast.FunctionDef:
 
 
 def _plan(function: ast.FunctionDef) -> _Plan:
-    """Return a function cut into pieces, with what goes from one to another."""
+    """Return a function cut into pieces, with the values that pass between them."""
     arguments = [argument.arg for argument in function.args.args]
     loads: dict[str, tuple[str, int]] = {}
     lines: list[tuple[ast.expr, ast.expr]] = []
@@ -267,7 +267,7 @@ class _Emitter:
         self.builder.store(self.as_number(value), _at(self.builder, pointer, index))
 
     def as_number(self, value: Any) -> Any:
-        """Return a number, 1 for what is true."""
+        """Return a number, 1 for true."""
         return value if value.type == _F8 else self.builder.uitofp(value, _F8)
 
     def number(self, node: ast.expr) -> Any:
@@ -293,7 +293,7 @@ class _Emitter:
         return self.known[name]
 
     def value(self, node: ast.expr) -> Any:
-        """Return what an expression is, a number or a truth value."""
+        """Return the kind of an expression, a number or a truth value."""
         if isinstance(node, ast.Constant):
             if isinstance(node.value, bool):
                 return ll.Constant(_BIT, int(node.value))

@@ -36,11 +36,11 @@ UnitPolicy: TypeAlias = Literal["check", "strict", "ignore"]
 
 ATOL_FRACTION = 1e-11
 """Absolute tolerance over a state's scale, at rtol 1e-6: 1e-5 molecules for a pool of
-1e6. Cascades amplify what is small before the switch, so this is tight: against 1e-9
+1e6. Cascades amplify small amounts before the switch, so this is tight: against 1e-9
 it cuts the error of EARM 2 twentyfold for a third more steps (benchmarks/README.md)."""
 
 ATOL_MOLECULES = 1e-6
-"""Absolute tolerance at least, at rtol 1e-6, in molecules per cell: what rests at a
+"""Absolute tolerance at least, at rtol 1e-6, in molecules per cell: a pool at a
 thousandth of a molecule needs no 14 digits after the point. It saves a tenth of the
 steps of `mir21_apoptosis`; at 1e-5 the error of EARM 2 would be fivefold."""
 

@@ -49,7 +49,7 @@ class CompiledModel:
     molecules_per_amount : float or None, molecules in one model unit of substance
     source : mapping of file name to text, enough to load the model again
     digest : str, SHA-256 of the network with its values
-    kernel_key : str, hash of what the kernels depend on: structure, generator, machine
+    kernel_key : str, hash of structure, generator and machine, which decide the kernels
     """
 
     info: ModelInfo

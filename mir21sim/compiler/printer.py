@@ -36,7 +36,7 @@ FUNCTIONS = {
 
 
 class KernelPrinter(CodePrinter):  # type: ignore[misc]
-    """Prints exactly: floats round-trip, and what it does not know it refuses."""
+    """Prints exactly: floats round-trip, and unknown functions are refused."""
 
     printmethod = "_kernelcode"
     language = "Python"

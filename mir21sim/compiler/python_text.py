@@ -29,7 +29,7 @@ def module_text(
     ``assigned(t, y, p, a)``, ``initial(t, y, p, keep_y, keep_p)`` (changes y and p in
     place, except where told to keep). The right-hand side, its Jacobian and its slope
     in time are made of these by the sparse stoichiometry (``solvers.signatures``).
-    ``compiled.Kernels`` says what the arrays TERM, FACTOR and TOTAL are. For
+    ``kernels.Kernels`` describes the arrays TERM, FACTOR and TOTAL. For
     the events, in the words of ``SymbolicEvents``: ``roots``, ``moments``, ``delays``,
     ``priorities`` and, one of each per event, ``VALUES`` and ``SIZES``, all
     ``(t, y, p, out)``, and ``triggers(t, r, p, out)``.
@@ -66,7 +66,7 @@ MOST_STATES = 400
 second then, more than linear time beyond, and one state less in each saves little."""
 
 COMPILED = ("rhs", "jac", "dfdt", "rates", "assigned", "roots")
-"""Kernels that Numba compiles; ``signatures`` says what each is made of."""
+"""Kernels that Numba compiles; ``build_kernels`` describes their parts."""
 
 
 def _stub(name: str) -> str:
@@ -289,7 +289,7 @@ class _Writer:
         before: list[tuple[Any, Any, str]],
         results: list[tuple[str, Any, str]],
     ) -> str:
-        """Write one kernel: load what is used, common subexpressions, then results."""
+        """Write one kernel: load arguments, common subexpressions, then results."""
         expressions = [expr for _, expr, _ in before] + [expr for _, expr, _ in results]
         used = _free(expressions)
         lines = ["", "", f"def {signature}:"]

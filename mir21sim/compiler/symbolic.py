@@ -127,7 +127,7 @@ class Chained:
 
     Attributes
     ----------
-    before : (symbol, expression) of what ``values`` need, in order of evaluation
+    before : (symbol, expression) that ``values`` need, in order of evaluation
     values : {(rate, variable): expression}, non-zeros only
     """
 
@@ -208,7 +208,7 @@ def build(network: ir.Network) -> SymbolicSystem:
     ModelError
         For a cycle of assignment rules or initial assignments, printed as a path.
     UnsupportedFeatureError
-        For algebraic rules that are not linear in what they determine.
+        For algebraic rules that are not linear in the unknowns that they determine.
     """
     return Translator(equations(network)).build()
 
@@ -245,7 +245,7 @@ class Translator:
         )
 
     def _initials(self) -> Iterator[tuple[str, int, Any]]:
-        """Yield start values that are formulas, after what they depend on."""
+        """Yield start values that are formulas, each after those it depends on."""
         places = {
             name: (kind, i)
             for kind, names in (
@@ -259,7 +259,7 @@ class Translator:
             yield (*places[name], self.value(math))
 
     def value(self, expr: ex.Expr) -> Any:
-        """Return a formula of a quantity as SymPy: a number, 1 for what is true."""
+        """Return a formula of a quantity as SymPy: a number, 1 for true."""
         return _numeric(self.translate(expr))
 
     def translate(self, expr: ex.Expr) -> Any:
@@ -287,7 +287,7 @@ class Translator:
         return sympy.nan if made.has(sympy.I) else made
 
     def _total_derivative(self, expr: ex.Call) -> Any:
-        """Return d(formula)/dt from the slopes of what stands in it."""
+        """Return d(formula)/dt from the slopes of its quantities."""
         formula, *pairs = expr.args
         value = self.value(formula)
         total = sympy.diff(value, self.t)
@@ -329,7 +329,7 @@ def truth(value: Any) -> Any:
 
 
 def _numeric(value: Any) -> Any:
-    """Return a number; what is true counts as 1 (SBML L3V2 section 3.4.8)."""
+    """Return a number; true counts as 1 (SBML L3V2 section 3.4.8)."""
     if getattr(value, "is_Boolean", False) or getattr(value, "is_Relational", False):
         return sympy.Piecewise((1, value), (0, True))
     return value

@@ -38,8 +38,8 @@ class SymbolicEvents:
     triggers : conditions over ``r``
     delays, priorities : 0 where an event has none
     targets : per event, ("y" or "p", index) of every assignment
-    values : per event, what is assigned, in the meaning that variables have in formulas
-    sizes : per event, factors that make values amounts; 1 for what is no concentration
+    values : per event, the assigned values, in the meaning of variables in formulas
+    sizes : per event, factors that make values amounts; 1 where it is no concentration
     """
 
     records: tuple[ir.Event, ...]
@@ -107,7 +107,7 @@ def _optional(expr: ex.Expr | None, value: Callable[[ex.Expr], Any]) -> Any:
 
 
 def _size(variable: str, model: Equations, translator: Translator) -> Any:
-    """Return the factor that makes an amount of what a variable means."""
+    """Return the factor that makes an amount of the value of a variable."""
     home = model.homes.get(variable)
     return sympy.Integer(1) if home is None else translator.symbols[home]
 

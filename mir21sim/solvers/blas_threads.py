@@ -15,7 +15,7 @@ from typing import Any
 
 
 class _Held:
-    """How many integrate just now, and what gives the threads back after the last."""
+    """The number of integrations under way, and the limit that the last one lifts."""
 
     def __init__(self) -> None:
         self.lock, self.n_inside = threading.Lock(), 0
@@ -59,6 +59,6 @@ def _libraries() -> Any:
     """
     from threadpoolctl import ThreadpoolController
 
-    # `select` takes what matches any of its conditions, so one after the other.
+    # `select` takes a library that matches any condition, so one after the other.
     openblas = ThreadpoolController().select(internal_api="openblas")
     return openblas.select(threading_layer="pthreads")

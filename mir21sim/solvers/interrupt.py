@@ -2,7 +2,7 @@
 
 Python raises KeyboardInterrupt wherever it happens to be, and inside a callback of
 compiled code it can vanish there. So the press itself sets a flag, which the one who
-integrates looks at after every step; the exception still comes, to end what waits.
+integrates looks at after every step; the exception still comes, to end any waiting.
 """
 
 import signal
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def ctrl_c_sets(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C set `stop` before it does what it did before, until this ends.
+    """Let Ctrl-C set `stop` before its former handler runs, until this ends.
 
     Nested ones set all their flags. Outside the main thread, where no signal arrives,
     and where Ctrl-C is ignored or left to the system, nothing changes.

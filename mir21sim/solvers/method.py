@@ -58,7 +58,7 @@ class Method:
     kisao : id in the Kinetic Simulation Algorithm Ontology
     family : BATCH or SINGLE
     supports : returns why the method cannot run a model, None where it can
-    integrate : does what the contract of this module says
+    integrate : keeps the contract of this module
     """
 
     name: str

@@ -19,7 +19,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Action(IntEnum):
-    """What a dose does to its state at its time."""
+    """The action of a dose on its state at its time."""
 
     ADD = 0  # y += value
     SET = 1  # y = value
@@ -72,7 +72,7 @@ class Selection:
     scale: FloatArray
 
     def uses(self, kind: Source) -> bool:
-        """Say whether any selected quantity, or what divides it, is of a kind."""
+        """Return whether any selected quantity or its divisor is of a kind."""
         divides = (self.divisor_source == kind) & (self.divisor >= 0)
         return bool((self.source == kind).any() or divides.any())
 
@@ -87,7 +87,7 @@ class Problem:
     p : float array, shape (n_run, n_param)
     times : float array, shape (n_time,), ascending, first is the start; model time
     schedule : the doses
-    selection : what to keep at each of ``times``
+    selection : the quantities to keep at each of ``times``
     amounts : bool array, shape (n_state,): states that must not become negative
     frozen : bool array, shape (n_state,): states that reactions do not change; or None
     """
@@ -117,7 +117,7 @@ def negative_slack(rtol: float, atol: FloatArray) -> tuple[float, FloatArray]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """What came of each run; NaN after the moment at which a run stopped.
+    """The results of each run; NaN after the moment at which a run stopped.
 
     Attributes
     ----------

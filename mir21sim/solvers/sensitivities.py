@@ -441,7 +441,7 @@ def record(
 
 
 class _AdjointWorker:
-    """Takes the weights of the runs of a chunk back to what they start from."""
+    """Takes the weights of the runs of a chunk back to their start values."""
 
     def __init__(self, run: _Recording, weights: FloatArray, found: Gradient) -> None:
         self.run, self.weights, self.found = run, weights, found

@@ -247,7 +247,7 @@ def replay_adjoint(
     d_inflow = np.zeros((n_act, LANES))
     scratch, before = np.zeros((n, LANES)), np.zeros((n, LANES))
     after = np.zeros((n, LANES))
-    # ---- what each lane is at
+    # ---- the run and step of each lane
     h, end = np.ones(LANES), np.zeros(LANES)
     job, step = np.full(LANES, -1), np.zeros(LANES, np.int64)
     due, act = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)

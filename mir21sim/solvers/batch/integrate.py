@@ -1,7 +1,7 @@
 """Many runs by the Rosenbrock driver: in chunks, by threads, each in its time.
 
 ``driver`` integrates a chunk in compiled code; here chunks are shared out, runs that
-take too long are marked, and what is finished is handed on.
+take too long are marked, and finished chunks are handed on.
 """
 
 import math
@@ -111,13 +111,13 @@ class _Watch:
         return finished, waiting
 
     def look(self) -> None:
-        """Note what has begun, and mark what has taken too long."""
+        """Note the runs that have begun, and mark those that take too long."""
         now = time.monotonic()
         with self._lock:
             for chunk in self._chunks:
                 new = chunk.begun & np.isnan(chunk.since)
                 chunk.since[new] = now
-                # What has not begun is NaN, and NaN is not above anything.
+                # The time is NaN before a run begins, and NaN is above no limit.
                 chunk.halt[now - chunk.since > self.limit_s] = True
 
 

@@ -187,7 +187,7 @@ def observe_tangents(
 
 @numba.njit(**STRICT)
 def _weigh(source, index, lane, weight, out, g, pb, n_rule):
-    """Add a weight of one quantity to the adjoints of what it is."""
+    """Add a weight of one quantity to the adjoint of its state, rule or rate."""
     if source == _STATE:
         out[index, lane] += weight
     elif source == _ASSIGNED:

@@ -294,7 +294,7 @@ def replay_tangents(
     of_rate = np.zeros((n_slot, jobs.rate_terms.shape[0]), np.int64)
     n_of_rule = np.zeros(n_slot, np.int64)
     n_of_rate = np.zeros(n_slot, np.int64)
-    # ---- what each lane is at
+    # ---- the run and step of each lane
     h = np.ones(LANES)
     end = np.zeros(LANES)
     job = np.full(LANES, -1)

@@ -176,7 +176,7 @@ class EventQueue:
         }
 
     def _look(self, t: float, y: FloatArray, p: FloatArray) -> None:
-        """Fire what has become true, forget what waits in vain."""
+        """Fire triggers that became true, drop executions that wait in vain."""
         kernels = self.kernels
         now = self._triggers(t, y, p)
         fired, self.state = now & ~self.state, now
@@ -235,7 +235,7 @@ class EventQueue:
         self.n_executed += 1
 
     def _values(self, event: int, t: float, y: FloatArray, p: FloatArray) -> FloatArray:
-        """Return what an event assigns."""
+        """Return the values that an event assigns."""
         count = self.kernels.first[event + 1] - self.kernels.first[event]
         return self._filled(self.kernels.values[event], t, y, p, count)
 
@@ -475,7 +475,7 @@ class EventQueue:
     def _filled(
         self, kernel: Kernel, t: float, y: FloatArray, p: FloatArray, n: int
     ) -> FloatArray:
-        """Return what a kernel gives; rounding below zero is no reason for a NaN."""
+        """Return the values of a kernel; rounding below zero is no reason for a NaN."""
         out = np.empty(n)
         kernel(t, y, p, out)
         if not math.isfinite(out.sum()):

@@ -3,8 +3,8 @@
 A step of LSODA for a model of a hundred species takes less time than Python needs to
 ask for it. ``odeint`` makes all steps in compiled code and interpolates the outputs as
 it goes, but it says little where something goes wrong. So whatever looks odd ends the
-call, and the segment is done again step by step, which says what happened and keeps
-what was reached.
+call, and the segment is done again step by step, which finds the reason and keeps the
+results up to there.
 """
 
 import math
@@ -21,7 +21,7 @@ from mir21sim.solvers.single.reduction import DRAINED
 MOST_CALLS = 50_000
 _CALLS_PER_STEP = 4
 """Calls of the right-hand side after which a segment is stepped instead, in all and for
-each step that the run has left: steps can be stopped without losing what is reached."""
+each step that the run has left: steps can be stopped without a loss."""
 
 _LOOK_EVERY = 256
 """Calls between looks at the clock."""
@@ -65,7 +65,7 @@ def integrate_segment(
     ----------
     times : float array, shape (n_time,), ascending; the start, outputs, the end
     peak : float array, shape (n_moving,): the largest absolute values so far; raised
-    share, floor : what is below ``-(share*peak + floor)`` is odd
+    share, floor : a state below ``-(share*peak + floor)`` is odd
     rtol, atol : tolerances, atol of shape (n_moving,)
     max_step : longest step, infinity for any
     max_steps : steps that the run has left

@@ -10,7 +10,7 @@ from mir21sim.solvers.problem import Selection, Source
 
 
 class Outputs:
-    """What is kept of a run at each of its output times."""
+    """The quantities kept of a run at each of its output times."""
 
     def __init__(self, kernels: Kernels, selection: Selection) -> None:
         self.kernels, self.scale = kernels, selection.scale
@@ -38,8 +38,8 @@ class Outputs:
         times : float array, shape (n_time,), model time
         states : float array, shape (n_time, n_state), C-contiguous
         p : float array, shape (n_param,)
-        clipped : returns states without what rounding took below zero, which stand in
-            where a quantity is not finite
+        clipped : returns states without amounts below zero, which are used where a
+            quantity is not finite
 
         Returns
         -------

@@ -37,7 +37,7 @@ class ReducedProblem:
         stop: threading.Event,
     ) -> None:
         self.kernels, self.moving, self.p, self.stop = kernels, moving, p, stop
-        # Here, as LSODA may swallow what goes wrong in a callback that compiles.
+        # Here, as LSODA may swallow an error in a callback that compiles.
         self.rhs, self.jac = kernels.rhs, kernels.jac
         self.helpers = ReductionKernels.of(kernels.backend)
         self.y, self.index = y.copy(), moving.index
@@ -119,7 +119,7 @@ def mend(data: FloatArray) -> None:
 def clipped(y: FloatArray, never_negative: BoolArray) -> FloatArray:
     """Return states without amounts below zero.
 
-    Rounding takes what is nearly gone to -1e-30, where a Hill function with a broken
+    Rounding takes vanishing amounts to -1e-30, where a Hill function with a broken
     exponent is not a number although its model is sound.
     """
     return np.where(never_negative & (y < 0), 0.0, y)

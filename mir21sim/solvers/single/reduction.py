@@ -1,10 +1,10 @@
 """Model reduction: leave out constant states and one state per conserved total.
 
-Left out is what cannot change before the next stop: held states, states that no rate
-reaches, and what is absent as long as something else is. The rates of these are zero
-exactly. Left out as well, where it is safe, is one state of each conserved total, which
-follows from the others. Nothing is approximated by it, and the linear algebra is that
-of a smaller model.
+Left out are states that cannot change before the next stop: held states, states that
+no rate reaches, and states at zero that only each other could form. The rates of these
+are zero exactly. Left out as well, where it is safe, is one state of each conserved
+total, which follows from the others. It is no approximation, and the linear algebra is
+that of a smaller model.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
 from mir21sim.compiler.kernels import Kernels
 
 TURNOVER = 1e-3
-"""Share of its largest state that the rest of a total must be to be made use of: what
-has not begun to turn over may turn over whole, and the largest end as the least."""
+"""Share of its largest state that the rest of a total must be to be made use of: a
+total that has not begun to turn over may do so whole, and its largest state become its
+least."""
 
 LARGEST_REST = 10.0
-"""What the rest of a total may be over the state that follows from it. The solver does
-not control the error of that state, which is up to so many times that of the rest."""
+"""Largest ratio of the rest of a total to the state that follows from it. The solver
+does not control the error of that state, which is up to so many times that of the
+rest."""
 
 DRAINED = 0.25
 """Share of its start at which a state that follows from others counts as drained."""
@@ -40,7 +42,7 @@ def moving_states(
     Parameters
     ----------
     y : float array, shape (n_state,)
-    inflow : float array, shape (n_state,), what comes in from outside per time
+    inflow : float array, shape (n_state,), the inflow from outside per time
     frozen : bool array, shape (n_state,): states that are held; or None
     """
     free = np.ones(len(y), dtype=bool) if frozen is None else ~frozen
@@ -69,7 +71,7 @@ class Ties:
     ----------
     tied : int array, shape (n_tied,), the states
     totals : float array, shape (n_tied, n_state): one at a total's own state, which no
-        other total has, zero at what does not move
+        other total has, zero at states that do not move
     """
 
     tied: IntArray
@@ -78,7 +80,7 @@ class Ties:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reduction:
-    """The moving states z of a model with states y, and what follows from them.
+    """The moving states z of a model with states y, and the states that follow from z.
 
     Attributes
     ----------
@@ -189,7 +191,7 @@ class ReductionKernels:
     ----------
     spread : ``(z, index, tied, first, partner, weight, constant, least, floor, share,
         peak, y)``: sets y[index] and y[tied], raises the peaks to z, and returns
-        whether any z is below ``-(share*peak + floor)`` or what is tied below `least`
+        whether any z is below ``-(share*peak + floor)`` or any tied state below `least`
     gather : ``(slope, index, inflow, out)``: sets out = slope[index] + inflow and
         returns the sum, which is not finite where one of them is not
     scatter : ``(data, source, factor, at, out)``: sets out to zero, adds

@@ -1,8 +1,8 @@
 """One run through its breakpoints, by an integrator of SciPy.
 
 Our own loop steps the integrators, so that dose times are hit exactly, work is bounded,
-and a failure keeps what was reached. The output times never touch the step control:
-they are read off the dense output of each step.
+and a failure keeps the results before it. The output times never touch the step
+control: they are read off the dense output of each step.
 """
 
 import math
@@ -249,7 +249,7 @@ class OneRun:
     def _integrate_in_one_call(self, reduced: ReducedProblem, end: float) -> bool:
         """Go to a stop in one call where nothing odd happens on the way; say whether.
 
-        Outputs at the stop wait for what happens there.
+        Outputs at the stop wait for the doses and events there.
         """
         index, now = reduced.index, time.monotonic()
         last = int(np.searchsorted(self.times, end, side="left"))
@@ -269,7 +269,7 @@ class OneRun:
             atol=self.settings.atol[index],
             max_step=self.settings.max_step,
             max_steps=self.settings.max_steps - self.n_steps,
-            # What it gives up is done again in the time that is left.
+            # A segment that it gives up is done again in the time left.
             until=now + _SHARE_OF_FAST_PATH * (self.deadline - now),
         )
         if found is None or time.monotonic() > self.deadline or self.stop.is_set():
@@ -409,7 +409,7 @@ class OneRun:
     def _take(self, solver: Any, reduced: ReducedProblem) -> bool:
         """Move to the end of a step or to the first event in it; say whether to that.
 
-        Outputs at a stop wait for what happens there.
+        Outputs at a stop wait for the doses and events there.
         """
         t, y, crossing = solver.t, reduced.whole(solver.y), None
         if self.events is not None and self.events.watches and t > self.t:
