@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from mir21sim.simulation.doses import Protocol as Protocol
     from mir21sim.simulation.ensemble import Ensemble as Ensemble
     from mir21sim.simulation.ensemble import bands as bands
+    from mir21sim.simulation.ensemble import carriers as carriers
     from mir21sim.simulation.global_sensitivity import (
         global_sensitivities as global_sensitivities,
     )
@@ -100,6 +101,7 @@ _HOMES = {
     "Treatment": "simulation.treatment",
     "WesternBlot": "assays.western",
     "bands": "simulation.ensemble",
+    "carriers": "simulation.ensemble",
     "combination": "analysis.combination",
     "compare": "analysis.curves",
     "compare_fits": "estimation.hypotheses",

@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim.errors import InputError
-from mir21sim.simulation.ensemble import DRAW, QUANTILES
+from mir21sim.simulation.ensemble import DRAW, QUANTILES, Ensemble, carriers
 
 MOST_CURVES = 6
 """Curves with bands in one panel; more would hide each other."""
@@ -67,6 +67,22 @@ def band_text(found: xr.Dataset) -> list[str]:
         unit = values.attrs.get("units", "")
         lines.append(f"  {name!s:28s} {middle:12.5g} ({low:.4g} to {high:.4g}) {unit}")
     return lines if len(lines) > 1 else []
+
+
+def carrier_text(result: xr.Dataset, ensemble: Ensemble) -> list[str]:
+    """Return which parameters carry the width of the first quantity's last value."""
+    name = next(
+        (str(n) for n, v in result.data_vars.items() if {DRAW, "time"} == set(v.dims)),
+        None,
+    )
+    if name is None:
+        return []
+    last = result[name].transpose(DRAW, "time").to_numpy()[:, -1]
+    if np.isfinite(last).sum() < 3:
+        return []
+    shares = list(carriers(ensemble, last).items())[:3]
+    words = ", ".join(f"{parameter} {100 * share:.0f} %" for parameter, share in shares)
+    return [f"width of `{name}` at the end goes along with: {words}"]
 
 
 def feature_text(features: xr.Dataset) -> list[str]:

@@ -18,17 +18,19 @@ EnsembleOption = Annotated[
 ]
 
 
-def show_bands(result: "xr.Dataset", files: OutputOptions) -> None:
+def show_bands(result: "xr.Dataset", files: OutputOptions, ensemble: Path) -> None:
     """Print, write and draw the results of an ensemble as bands."""
     from mir21sim.analysis import band_plots, tables
     from mir21sim.simulation import dataset as results
-    from mir21sim.simulation.ensemble import DRAW, bands
+    from mir21sim.simulation.ensemble import DRAW, Ensemble, bands
 
     found = bands(result)
     typer.echo(result.attrs["summary"])
     failed = int((result["status"] != 0).sum())
     typer.echo(f"{result.sizes[DRAW]} draws; {failed} runs failed")
     for line in band_plots.band_text(found):
+        typer.echo(line)
+    for line in band_plots.carrier_text(result, Ensemble.load(ensemble)):
         typer.echo(line)
     if files.output is not None and files.output.suffix == ".csv":
         frame = found.to_dataframe().reset_index()

@@ -36,7 +36,7 @@ def simulate(
         **run.arguments(),
     )
     if ensemble is not None:
-        show_bands(result, files)
+        show_bands(result, files, ensemble)
         return
     typer.echo(result.attrs["summary"])
     print_outcome(result)

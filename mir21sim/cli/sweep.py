@@ -74,7 +74,7 @@ def sweep(
             ensemble=ensemble,
             **run.arguments(),
         )
-        show_bands(result, files)
+        show_bands(result, files, ensemble)
         show_features(result, str(next(iter(result.data_vars))))
         return
     cells = dish.population(loaded, list(swept))

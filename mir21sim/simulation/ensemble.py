@@ -148,3 +148,40 @@ def bands(result: xr.Dataset, names: Sequence[str] | None = None) -> xr.Dataset:
         made["n_failed"] = (result["status"] != 0).sum(DRAW)
     made.attrs = dict(result.attrs)
     return made
+
+
+def carriers(ensemble: Ensemble, prediction: FloatArray) -> dict[str, float]:
+    """Return the share of a prediction's spread that goes along with each parameter.
+
+    The squared rank correlation between the draws of a parameter and the prediction,
+    largest first. Parameters that the data hold together share what they carry, so that
+    the shares need not add up to 1.
+
+    Parameters
+    ----------
+    prediction : float array, shape (n_draw,); draws that are not finite are left out
+
+    Raises
+    ------
+    InputError
+        For another number of draws, or fewer than three finite ones.
+    """
+    import scipy.stats
+
+    prediction = np.asarray(prediction, float)
+    if prediction.shape != (len(ensemble),):
+        raise InputError(
+            f"The prediction must have one value for each of {len(ensemble)} draws, "
+            f"got shape {prediction.shape}."
+        )
+    good = np.isfinite(prediction)
+    if good.sum() < 3:
+        raise InputError("Fewer than three draws have a finite prediction.")
+    ranks = scipy.stats.rankdata(prediction[good])
+    shares = {}
+    for k, name in enumerate(ensemble.names):
+        own = scipy.stats.rankdata(ensemble.values[good, k])
+        flat = np.ptp(own) == 0.0 or np.ptp(ranks) == 0.0
+        r = 0.0 if flat else float(np.corrcoef(own, ranks)[0, 1])
+        shares[name] = r * r
+    return dict(sorted(shares.items(), key=lambda pair: -pair[1]))

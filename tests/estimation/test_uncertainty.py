@@ -155,6 +155,17 @@ def test_a_file_that_is_no_ensemble_is_refused(tmp_path):
         ms.Ensemble.load(path)
 
 
+def test_the_parameter_that_carries_a_prediction_is_named():
+    random = np.random.default_rng(0)
+    draws = ms.Ensemble(("a", "b"), np.exp(random.normal(size=(300, 2))))
+    shares = ms.carriers(draws, draws.values[:, 1] ** 3 + 0.01 * draws.values[:, 0])
+    assert list(shares) == ["b", "a"]
+    assert shares["b"] > 0.99
+    assert shares["a"] < 0.05
+    with pytest.raises(InputError, match="one value for each of 300 draws"):
+        ms.carriers(draws, np.ones(3))
+
+
 # ------------------------------------------------------------------------ PEtab out
 @pytest.mark.filterwarnings("ignore")
 def test_a_problem_written_as_petab_is_clean_and_the_same(tmp_path):
