@@ -220,6 +220,13 @@ def test_an_output_at_a_strict_relation_agrees_with_the_value_of_the_relation():
     assert got["y"].values.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("delay", ["2", "20"])
+def test_the_delay_of_a_strict_event_ends_right_after_its_time(delay):
+    net = clock(event("e", "time > 10", "x = 1", delay=delay))
+    got = run(net, 40.0, points=41)
+    assert got["x"].values.tolist() == [0] * (11 + int(delay)) + [1] * (30 - int(delay))
+
+
 @pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau", "Rodas5P"])
 @pytest.mark.parametrize(
     ("trigger", "rate", "expected"),

@@ -57,11 +57,20 @@ class _UndefinedError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pending:
-    """An event that has fired: when it is due, and its values if they are fixed."""
+    """An event that has fired and waits.
+
+    Attributes
+    ----------
+    event : its number
+    time : when it is due
+    values : the values to assign where they are fixed as it fires, else None
+    after : whether it is due right after a time, as a trigger like ``time > 5`` is true
+    """
 
     event: int
     time: float
     values: FloatArray | None
+    after: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +91,7 @@ class EventQueue:
     turns : (time, root function value) at which relations ``==`` are about to turn
     touched : root function values of the relations ``==`` that turn just now
     after : whether the moment last returned comes right after the zero of its relation
+    moment : that moment
     n_executed : events executed so far
     culprit : the event at which the run failed, -1 for none
     """
@@ -97,6 +107,7 @@ class EventQueue:
     turns: dict[int, tuple[float, float]] = field(default_factory=dict)
     touched: dict[int, float] = field(default_factory=dict)
     after: bool = False
+    moment: float = math.inf
     n_executed: int = 0
     culprit: int = -1
 
@@ -191,7 +202,17 @@ class EventQueue:
             if not delays[event] >= 0:
                 raise _UndefinedError(event)
             values = self._values(event, t, y, p) if kernels.early[event] else None
-            self.pending.append(_Pending(event, t + float(delays[event]), values))
+            self.pending.append(self._waiting(event, t, float(delays[event]), values))
+
+    def _waiting(
+        self, event: int, t: float, delay: float, values: FloatArray | None
+    ) -> _Pending:
+        """Return an event that fires at `t` and is due after a delay."""
+        if not (self.after and t == self.moment and delay > 0):
+            return _Pending(event, t + delay, values, after=False)
+        # Its trigger is true right after the last number before `t`, so it is late too.
+        due = math.nextafter(t, -math.inf) + delay
+        return _Pending(event, math.nextafter(due, math.inf), values, after=True)
 
     def _next_due(self, t: float, y: FloatArray, p: FloatArray) -> _Pending | None:
         """Return the event to execute now, None where nothing is due.
@@ -258,13 +279,19 @@ class EventQueue:
 
     # ------------------------------------------------------------------ the next moment
     def next_moment(self, t: float, y: FloatArray, p: FloatArray) -> float:
+        """Return, and keep as ``moment``, the next time that is known to matter."""
+        self.moment = self._next_moment(t, y, p)
+        return self.moment
+
+    def _next_moment(self, t: float, y: FloatArray, p: FloatArray) -> float:
         """Return the next time at which it is known that something may happen.
 
         A waiting event is due, or a relation linear in time turns; infinity for none.
         ``after`` is set where it turns only after a time at which it is zero (``>``).
         """
-        soonest = min((q.time for q in self.pending), default=math.inf)
-        self.after = False
+        first = min(self.pending, key=lambda q: q.time, default=None)
+        soonest = math.inf if first is None else first.time
+        self.after = first is not None and first.after
         timed = np.flatnonzero(self.kernels.timed)
         if not timed.size:
             return soonest
