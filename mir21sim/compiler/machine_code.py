@@ -130,6 +130,7 @@ SOLVER_SOURCES = (
     "solvers/single/reduction_compiled.py",
     "solvers/problem.py",
     "compiler/build_*.py",
+    "compiler/kernels.py",
     "compiler/llvm_lanes.py",
     "compiler/machine_code.py",
     "errors.py",
