@@ -181,6 +181,20 @@ def fit_data(
     _fit(made, options)
 
 
+@fit_app.command("compare")
+def fit_compare(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of fits to the same data.")
+    ],
+) -> None:
+    """Compare fits of several models to the same data: AIC, BIC and weights."""
+    from mir21sim.estimation import hypotheses
+
+    records = {str(folder): hypotheses.read_record(folder) for folder in folders}
+    table = hypotheses.criteria(records)
+    typer.echo(table.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
+
+
 def _observables(given: list[str]) -> dict[str, str]:
     pairs = [item.partition("=") for part in given for item in part.split(",")]
     return {

@@ -148,8 +148,8 @@ class FitResult:
     def covariance(self) -> FloatArray:
         """Return the covariance of the parameters on their scales, by Laplace.
 
-        Directions that neither data nor priors hold have an infinite variance, which
-        becomes that of a uniform density within the bounds.
+        Directions that neither data nor priors hold have an infinite variance; here
+        they have one far wider than the bounds.
         """
         lower, upper = self.problem.bounds
         width = np.where(np.isfinite(upper - lower), upper - lower, 1e3)
@@ -303,6 +303,10 @@ def _all_starts(
 ) -> tuple[list[Start], bool]:
     """Run every start; return those that ended and whether the fit was interrupted."""
     done: list[Start] = []
+    try:
+        _check_influence(logged, points[:2])
+    except KeyboardInterrupt:
+        return done, True
     for k, first in enumerate(points):
         before = (logged.n_new + logged.n_replayed, sum(logged.failures.values()))
         try:
@@ -312,21 +316,26 @@ def _all_starts(
         calls = logged.n_new + logged.n_replayed - before[0]
         failed = sum(logged.failures.values()) - before[1]
         done.append(Start(first, x, value, calls, failed, message))
-        if k == 0:
-            _check_influence(logged, x)
         if progress:
             progress(k + 1, len(points), min(s.value for s in done))
     return done, False
 
 
-def _check_influence(logged: LoggedObjective, x: FloatArray) -> None:
-    """Raise for an estimated parameter that nothing measured depends on."""
-    found = logged(x)
-    if found.hessian is None or not found.ok:
-        return
+def _check_influence(logged: LoggedObjective, points: FloatArray) -> None:
+    """Raise for an estimated parameter that nothing measured depends on.
+
+    Its information is exactly zero at all points that have a value.
+    """
     names = logged.objective.problem.names
-    without = [n for n, h in zip(names, np.diag(found.hessian), strict=True) if h == 0]
-    if without:
+    information = np.zeros(len(names))
+    n_good = 0
+    for x in points:
+        found = logged(x)
+        if found.ok and found.hessian is not None:
+            n_good += 1
+            information += np.abs(np.diag(found.hessian))
+    without = [n for n, h in zip(names, information, strict=True) if h == 0]
+    if n_good and without:
         raise InputError(
             f"Nothing that is measured depends on `{without[0]}`"
             + (f" (nor on {len(without) - 1} others)" if len(without) > 1 else "")

@@ -11,6 +11,7 @@ from mir21sim import files
 from mir21sim.analysis.tables import write_csv
 from mir21sim.estimation import identifiability
 from mir21sim.estimation.fit import FitResult
+from mir21sim.estimation.hypotheses import record_of
 from mir21sim.estimation.problem import FitProblem
 from mir21sim.estimation.profiles import Profile
 
@@ -136,6 +137,7 @@ def to_record(result: FitResult) -> dict[str, object]:
             for s in result.starts
         ],
         "failures": result.failures,
+        "comparison": record_of(result),
         "seconds": result.seconds,
     }
 

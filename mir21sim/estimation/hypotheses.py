@@ -10,9 +10,13 @@ Priors are left out of L. The models part most where the difference of their pre
 over the noise is largest.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,32 +57,69 @@ def compare_fits(results: Mapping[str, FitResult]) -> pd.DataFrame:
     InputError
         For fewer than two models, or data that are not the same.
     """
-    if len(results) < 2:
+    return criteria({name: record_of(result) for name, result in results.items()})
+
+
+def record_of(result: FitResult) -> dict[str, object]:
+    """Return what a comparison needs of a fit, as plain values."""
+    data = result.problem.data
+    prior, _, _ = result.objective.prior_terms(result.x)
+    measured = data.time.tobytes() + data.value.tobytes()
+    return {
+        "parameters": len(result.problem.free),
+        "data": len(data),
+        "log_likelihood": -(result.best.value + prior),
+        "data_sha256": hashlib.sha256(measured).hexdigest(),
+    }
+
+
+def read_record(folder: str | Path) -> dict[str, object]:
+    """Return the record of a fit from its folder.
+
+    Raises
+    ------
+    InputError
+        For a folder without a finished fit.
+    """
+    path = Path(folder) / "result.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["comparison"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"`{folder}` holds no finished fit ({path.name}).") from error
+    return dict(found)
+
+
+def criteria(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per model from the records of their fits, the best first.
+
+    Raises
+    ------
+    InputError
+        For fewer than two models, or data that are not the same.
+    """
+    if len(records) < 2:
         raise InputError("A comparison needs two fits or more.")
-    first = next(iter(results.values())).problem.data
+    first = next(iter(records.values()))["data_sha256"]
     rows = []
-    for name, result in results.items():
-        data = result.problem.data
-        same = len(data) == len(first) and np.array_equal(data.value, first.value)
-        if not (same and np.array_equal(data.time, first.time)):
+    for name, record in records.items():
+        if record["data_sha256"] != first:
             raise InputError(
                 f"`{name}` was fitted to other data: criteria compare models on the "
                 "same data only."
             )
-        k, n = len(result.problem.free), len(data)
-        prior, _, _ = result.objective.prior_terms(result.x)
-        nll = result.best.value + prior
-        aic = 2.0 * k + 2.0 * nll
+        k, n = int(record["parameters"]), int(record["data"])
+        llh = float(record["log_likelihood"])
+        aic = 2.0 * k - 2.0 * llh
         extra = 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else math.inf
         rows.append(
             {
                 "model": name,
                 "parameters": k,
                 "data": n,
-                "log_likelihood": -nll,
+                "log_likelihood": llh,
                 "AIC": aic,
                 "AICc": aic + extra,
-                "BIC": k * math.log(n) + 2.0 * nll,
+                "BIC": k * math.log(n) - 2.0 * llh,
             }
         )
     table = pd.DataFrame(rows)

@@ -1,5 +1,7 @@
 """The commands ``mir21sim fit …`` from files to files."""
 
+import json
+
 import fit_cases
 import numpy as np
 import pytest
@@ -72,6 +74,20 @@ def test_a_missing_file_is_one_sentence(folder, capsys, arguments, message):
     given = arguments if arguments[1] == "check" else (*arguments, *more)
     assert run(*given) == 2
     assert message in sentence(capsys)
+
+
+def test_fits_are_compared_from_their_folders(tmp_path, capsys):
+    for name, llh in (("a", -10.0), ("b", -14.0)):
+        (tmp_path / name).mkdir()
+        record = {"parameters": 2, "data": 20, "log_likelihood": llh, "data_sha256": ""}
+        text = json.dumps({"comparison": record})
+        (tmp_path / name / "result.json").write_text(text)
+    assert run("fit", "compare", str(tmp_path / "b"), str(tmp_path / "a")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert str(tmp_path / "a") in lines[1]
+    assert " 24 " in lines[1]  # AIC = 2·2 + 2·10
+    assert run("fit", "compare", str(tmp_path / "a"), str(tmp_path)) == 2
+    assert "holds no finished fit" in sentence(capsys)
 
 
 def test_a_file_that_is_no_problem_is_one_sentence(tmp_path, capsys):
