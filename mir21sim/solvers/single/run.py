@@ -77,6 +77,7 @@ class OneRun:
         self.out = np.full((len(self.times), self.outputs.n_select), np.nan)
         self.input = np.zeros_like(self.y)
         self.t = float(self.times[0])
+        self.near_zero = _NEAR_ZERO * float(self.times[-1] - self.times[0])
         self.latest = math.inf
         self.edge = False  # the next stop comes right after a time, by rounding
         self.pace = 0.0  # about the longest step of late, where there are events
@@ -167,13 +168,18 @@ class OneRun:
         status = SolverStatus.OK
         if self.events is not None:
             status = self.events.settle(self.t, self.y, self.p)
-        self._note(np.array([self.t]), self.y[np.newaxis].copy())
+        self._note_now()
         return status
 
     def _note(self, times: FloatArray, states: FloatArray) -> None:
         """Keep accepted states, shape (n_time, n_state), for the sizes of the run."""
         if self.settings.adapts and len(times):
             self.samples.append((times, states))
+
+    def _note_now(self) -> None:
+        """Keep the state where the run is."""
+        if self.settings.adapts:
+            self.samples.append((np.array([self.t]), self.y[np.newaxis].copy()))
 
     def seen(self) -> tuple[FloatArray, FloatArray]:
         """Return times and states that the run went through, (n,) and (n, n_state)."""
@@ -402,7 +408,7 @@ class OneRun:
         if not np.isfinite(solver.y).all():
             return SolverStatus.NON_FINITE, False
         crossed = self._take(solver, reduced)
-        self._note(np.array([self.t]), self.y[np.newaxis])
+        self._note_now()
         np.maximum(self.peak, np.abs(self.y), out=self.peak)
         return self._verdict(), crossed
 
