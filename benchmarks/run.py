@@ -160,16 +160,24 @@ def one_run(model, doses):
 def overhead(model, doses):
     """Return the time of whole calls beside that of their compiled driver, as a ratio.
 
-    Warm, Rodas5P at rtol 1e-3, one thread; the driver is timed inside the same calls.
+    Warm, Rodas5P at rtol 1e-3, one thread; the driver is timed inside the same calls,
+    and so are the compiled evaluation of the outputs and the check of one run of many
+    by a second method; neither is counted with the driver.
     """
+    from mir21sim.simulation import run as running
     from mir21sim.solvers.batch import integrate as batch
+    from mir21sim.solvers.batch import outputs
 
-    drive, spent = batch.drive, []
+    drive, observe, check = batch.drive, outputs._observe, running.warn_of_errors
+    spent, evaluated, checked = [], [], []
 
-    def timed(*arguments):
-        start = time.perf_counter()
-        drive(*arguments)
-        spent.append(time.perf_counter() - start)
+    def timed(function, times):
+        def call(*arguments, **others):
+            start = time.perf_counter()
+            function(*arguments, **others)
+            times.append(time.perf_counter() - start)
+
+        return call
 
     options = ms.Options(method="Rodas5P", rtol=1e-3, n_jobs=1)
     given = {"doses": doses, "options": options}
@@ -177,29 +185,40 @@ def overhead(model, doses):
     cells = {model.state_names[0]: model.y0[0] * np.linspace(0.9, 1.1, 16)}
     calls = {
         "simulate": lambda: ms.simulate(model, 48.0, **given),
+        "simulate, one output": lambda: ms.simulate(
+            model, 48.0, observe=model.state_names[0], **given
+        ),
         "sweep of 16": lambda: ms.sweep(model, swept, 48.0, **given),
         "population of 16": lambda: ms.simulate_population(model, cells, 48.0, **given),
     }
-    batch.drive = timed
+    batch.drive = timed(drive, spent)
+    outputs._observe = timed(observe, evaluated)
+    running.warn_of_errors = timed(check, checked)
     try:
         for label, call in calls.items():
             call()
             rows = []
             for _ in range(30):
                 spent.clear()
+                evaluated.clear()
+                checked.clear()
                 start = time.perf_counter()
                 call()
-                rows.append((time.perf_counter() - start, sum(spent)))
-            whole, inside = (1e3 * np.median(rows, axis=0)).tolist()
+                whole = time.perf_counter() - start
+                rows.append((whole, sum(spent), sum(evaluated), sum(checked)))
+            whole, inside, values, second = (1e3 * np.median(rows, axis=0)).tolist()
             yield {
                 "case": f"overhead of {label}",
                 "call_ms": round(whole, 2),
                 "integration_ms": round(inside, 2),
+                "outputs_ms": round(values, 2),
+                "check_ms": round(second, 2),
                 "ratio": round(whole / inside, 2),
                 "over_1.3_ms": round(whole - 1.3 * inside, 2),
             }
     finally:
-        batch.drive = drive
+        batch.drive, outputs._observe = drive, observe
+        running.warn_of_errors = check
 
 
 def machine():
