@@ -46,7 +46,7 @@ MethodOption = Annotated[
 ]
 RtolOption = Annotated[
     float | None,
-    typer.Option(help="Relative tolerance; default 1e-6, of cells 1e-3."),
+    typer.Option(help="Relative tolerance; default 1e-4 (LSODA 1e-6), cells 1e-3."),
 ]
 BackendOption = Annotated[str, typer.Option(help="numba, or numpy (no compiling).")]
 JobsOption = Annotated[
