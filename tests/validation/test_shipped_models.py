@@ -180,3 +180,26 @@ def test_every_input_takes_a_dose_in_its_unit(name, context):
         )  # fmt: skip
         start = model.y0[model.state_index(target)]
         assert float(result[target][0]) > start
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((model_files.models_folder() / "contexts").glob("*.toml")),
+    ids=lambda path: path.stem,
+)
+def test_a_context_states_how_much_of_it_is_data(path):
+    """The last line of the description counts the numbers by status."""
+    table = tomllib.loads(path.read_text())
+    status = [e["status"] for t in table["models"].values() for e in t.values()]
+    words = {"assumed": "chosen"}
+    parts = [
+        f"{status.count(s)} {words.get(s, s)}"
+        for s in ("measured", "derived", "fitted", "recalled", "assumed")
+        if s in status
+    ]
+    stated = table["description"].strip().splitlines()[-1]
+    if set(status) == {"assumed"}:
+        count = len(status)
+        assert stated == f"Data: none, a sketch: all of its {count} numbers are chosen."
+    else:
+        assert stated == f"Data: {', '.join(parts)}, of {len(status)} numbers."
