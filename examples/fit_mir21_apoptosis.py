@@ -10,10 +10,10 @@ models/validation/observations.csv with the use `fit` are read. Deterministic: t
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from mir21sim.analysis.deaths import crossing_times
 from scipy.optimize import brentq, least_squares
 
 from mir21sim import Options, load
-from mir21sim.analysis.deaths import crossing_times
 from mir21sim.simulation.population import (
     Population,
     resting_amounts,
