@@ -3,9 +3,9 @@
 Run from the root of the repository: ``python examples/fit_mir21_apoptosis.py``. Every
 parameter printed has the status `fitted` in models/mir21_apoptosis.parameters.tsv or,
 where a cell line is named before it, in the context of that line; the two of HeLa were
-then shifted by hand, since 1,000 cells die a little less readily than these 40. Only rows of
-models/validation/observations.csv with the use `fit` are read. Deterministic: the same
-40 unlike cells in every step. It takes some minutes on two cores.
+then shifted by hand, since 1,000 cells die a little less readily than these 40. Only
+rows of models/validation/observations.csv with the use `fit` are read. Deterministic:
+the same 40 unlike cells in every step. It takes some minutes on two cores.
 """
 
 from collections.abc import Mapping, Sequence
