@@ -1,7 +1,6 @@
 """All commands, and the way in: one line for a mistake, exit codes."""
 
 import gc
-import os
 import sys
 import traceback
 import warnings
@@ -30,6 +29,7 @@ from mir21sim.cli.rerun import rerun
 from mir21sim.cli.sensitivities import sensitivities
 from mir21sim.cli.simulate import simulate
 from mir21sim.cli.sources import sources
+from mir21sim.cli.streams import prepare
 from mir21sim.cli.study import study_app
 from mir21sim.cli.sweep import sweep
 from mir21sim.cli.validate import validate
@@ -94,6 +94,7 @@ app.add_typer(fit_app)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit 2 for input, 1 for a failed run, with one line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    prepare()
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -105,10 +106,6 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe went away; nothing is wrong with the result.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the last place to make it a sentence
         if debug:
             traceback.print_exc()
