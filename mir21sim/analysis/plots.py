@@ -372,7 +372,8 @@ def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
     when = died[np.isfinite(died) & (died > 0)]
     ax.hist(when, bins=np.linspace(0.0, length, 41).tolist(), color=OVERLAY_COLOURS[0])
     ax.set_ylabel("cells")
-    title = f"{len(when)} of {int((died > 0).sum())} cells die"
+    alive = int((died > 0).sum())
+    title = f"{len(when)} of {alive} cells die" if len(when) else "no cell dies"
     if len(when) > 1:
         title += f"; mean {when.mean():.3g} h, CV {when.std(ddof=1) / when.mean():.2f}"
     ax.set_title(title, fontsize=10)
@@ -386,6 +387,8 @@ def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
     joined = order[doses[order] > 0]
     ax.plot(place[joined], dead[joined], color=OVERLAY_COLOURS[0], lw=1.8)
     ax.plot(place, dead, "o", color=OVERLAY_COLOURS[0], mfc="white", ms=5)
+    if (dead == 0).all():
+        ax.set_title("no cell dies at any of these doses", fontsize=10)
     _log_axis(ax, doses)
     ax.set_xlabel(axis_label(swept))
 

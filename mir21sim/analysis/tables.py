@@ -18,6 +18,7 @@ from mir21sim.units import SECONDS_PER_HOUR
 _OWN = ("cell", "time")
 #: Columns of ``death_records`` that are times, h.
 _TIMES = ("mean_h", "p10_h", "half_h", "p90_h")
+_NO_DEATHS = "no cell dies at any of these doses"
 
 
 def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -202,15 +203,18 @@ def death_text(
         body = table.rename(columns=names).to_string(
             index=False, float_format=lambda v: f"{v:.4g}", na_rep="–"
         )
+        none = f"\n{_NO_DEATHS}" if (frame["dead [%]"] == 0).all() else ""
         return (
             f"cells that live at {start:g} h, dead of them within {length:g} h, and "
-            f"their time of death\n{body}"
+            f"their time of death\n{body}{none}"
         )
     (found,) = records
     n_dead = round(found["dead"] * found["cells"]) if found["cells"] else 0
     lines = [f"{found['cells']} of {result.sizes['cell']} cells live at {start:g} h"]
     if found["cells"]:
         lines.append(f"{n_dead} of them ({found['dead']:.1%}) die within {length:g} h")
+    if found["cells"] and not n_dead:
+        lines[-1] = f"no cell dies within {length:g} h"
     if n_dead > 1:
         lines.append(
             f"time of death: mean {found['mean_h']:.3g} h, CV {found['CV']:.2f}; 10 % "

@@ -279,6 +279,21 @@ def test_a_swept_dose_has_a_line_each_and_a_kill_curve(fates):
     assert right.lines[1].get_ydata()[-1] == pytest.approx(200 / 3)
 
 
+def test_where_no_cell_dies_words_and_picture_say_so(fates):
+    nobody = fates.isel(cell=[2, 2])
+    assert death_text(nobody).splitlines() == [
+        "2 of 2 cells live at 0 h",
+        "no cell dies within 4 h",
+    ]
+    left, _ = plot_population(nobody, "PS_exposed").axes
+    assert left.get_title() == "no cell dies"
+    both = xr.concat([nobody, nobody], dim="TRAIL")
+    both = both.assign_coords(TRAIL=("TRAIL", [0.0, 50.0], {"units": "ng/ml"}))
+    assert death_text(both).splitlines()[-1] == "no cell dies at any of these doses"
+    left, _ = plot_population(both, "PS_exposed").axes
+    assert left.get_title() == "no cell dies at any of these doses"
+
+
 def test_a_picture_of_two_swept_doses_is_refused(fates):
     both = xr.concat([fates, fates], dim="dose")
     with pytest.raises(InputError, match="one swept dose of a population, got the dim"):
