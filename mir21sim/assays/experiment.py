@@ -316,6 +316,11 @@ def experiment_record(
         "quantities": list(unique(observe)),
         "method": options.method,
         "rtol": options.rtol,
+        "atol": None if options.atol is None else np.asarray(options.atol).tolist(),
+        "max_steps": options.max_steps,
+        "max_step": options.max_step,
+        "equilibrate": options.equilibrate,
+        "allow_negative": options.allow_negative,
         "versions": numerical_versions(),
     }
 

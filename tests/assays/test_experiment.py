@@ -9,7 +9,13 @@ import support
 
 from mir21sim.assays.antibodies import Antibody
 from mir21sim.assays.assay import run_assays
-from mir21sim.assays.experiment import Experiment, Sample, dose_series, run_experiment
+from mir21sim.assays.experiment import (
+    Experiment,
+    Sample,
+    dose_series,
+    experiment_record,
+    run_experiment,
+)
 from mir21sim.assays.signals import of_replicate
 from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
@@ -107,6 +113,29 @@ def test_the_record_says_what_was_done(found):
     assert record["samples"][1]["doses"] == ["B=50 molecule@0h"]
     assert record["population"]["seed"] == 2
     assert json.loads(found.attrs["genes"]) == {"A": ["A"]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"atol": 1e-3},
+        {"atol": [1e-3, 1e-4]},
+        {"max_steps": 99},
+        {"max_step": "1 min"},
+        {"rtol": 1e-5},
+        {"method": "BDF"},
+        {"equilibrate": False},
+        {"allow_negative": True},
+    ],
+    ids=str,
+)
+def test_the_record_has_all_settings_that_decide_the_numbers(cascade, changed):
+    dishes = Experiment((Sample("plain"),), CELLS, (0, 1))
+    usual, other = (
+        json.dumps(experiment_record(cascade, dishes, ["A"], Options(**made)))
+        for made in ({}, changed)
+    )
+    assert usual != other
 
 
 def test_a_dose_series_shares_its_treatment():
