@@ -1,4 +1,4 @@
-"""Runs that are integrated together, their tangents, and what comes of them."""
+"""Runs that are integrated together, their tangents, and their results."""
 
 from dataclasses import dataclass
 

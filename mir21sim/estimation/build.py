@@ -448,7 +448,7 @@ class _Builder:
         return ex.Call("times", (amount, ex.Number(per)))
 
     def measurements(self, of_row: list[int]) -> Measurements:
-        """Return the rows of data with what replaces the placeholders."""
+        """Return the rows of data with the values of the placeholders."""
         rows, border = self.rows, self.model.border
         time = np.array(
             [

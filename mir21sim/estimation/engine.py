@@ -92,7 +92,7 @@ class Engine:
 
     @property
     def gradient_way(self) -> str:
-        """Say how derivatives are made, for reports."""
+        """How derivatives are made, for reports."""
         return (
             "exact tangents of the steps taken"
             if self.exact

@@ -16,7 +16,7 @@ from mir21sim.estimation.profiles import Profile
 _BEST, _OTHER, _DATA = "#1f6f8b", "#b8b8b8", "#222222"
 
 MOST_PANELS = 12
-"""Panels of one picture; the rest is left out, and the title says so."""
+"""Panels of one picture; others are left out, and the title has their number."""
 
 
 def plot_waterfall(result: FitResult) -> Figure:

@@ -143,7 +143,7 @@ def to_record(result: FitResult) -> dict[str, object]:
 
 
 def check_text(problem: FitProblem) -> str:
-    """Return what a problem holds, in lines of text."""
+    """Return the size of a problem, in lines of text."""
     data = problem.data
     estimated = len(problem.free)
     fixed = len(problem.parameters) - estimated

@@ -61,7 +61,7 @@ def compare_fits(results: Mapping[str, FitResult]) -> pd.DataFrame:
 
 
 def record_of(result: FitResult) -> dict[str, object]:
-    """Return what a comparison needs of a fit, as plain values."""
+    """Return the numbers of a fit that a comparison needs."""
     data = result.problem.data
     prior, _, _ = result.objective.prior_terms(result.x)
     measured = data.time.tobytes() + data.value.tobytes()
@@ -146,7 +146,7 @@ def part_most(
     """Return the conditions and times at which the models differ most.
 
     The difference is the range of the predictions over the largest of them there, or
-    over ``floor`` where that is more: what is too small to measure does not count.
+    over ``floor`` where that is more: values too small to measure do not count.
 
     Parameters
     ----------

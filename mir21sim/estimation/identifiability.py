@@ -1,4 +1,4 @@
-"""What the data hold and what they leave free, from the Fisher information.
+"""Combinations of parameters that the data determine, from Fisher information.
 
 The information is taken by the natural logarithm of each parameter (by its width for
 one that may be zero). Its eigenvectors are combinations of parameters, such as products

@@ -89,7 +89,7 @@ class Likelihood:
     def _placed(
         self, kind: str, given: tuple[tuple[ex.Expr, ...], ...]
     ) -> list[list[Formulas]]:
-        """Return what replaces every placeholder of every observable in its rows."""
+        """Return the values of all placeholders of every observable in its rows."""
         ids = {p.id for p in self.problem.parameters}
         made = []
         for observable, rows in zip(self.problem.observables, self.rows, strict=True):

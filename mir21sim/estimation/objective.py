@@ -118,7 +118,7 @@ class Objective:
         return Evaluation(value, gradient, hessian)
 
     def _no_likelihood(self, fit: Fit) -> str:
-        """Say which row has no likelihood, and why."""
+        """Return which row has no likelihood, and why."""
         row = int(np.flatnonzero(~np.isfinite(fit.nll))[0])
         observable = self.problem.observables[self.problem.data.observable[row]]
         text = (

@@ -48,7 +48,7 @@ def _lint_v2(path: Path) -> list[Finding]:
     try:
         with _quiet():
             results = petab.Problem.from_yaml(path).validate()
-    except Exception as error:  # noqa: BLE001 - the library raises what it likes
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds
         return [Finding("error", f"petab: {_one_line(error)}")]
     return [
         Finding(
@@ -66,7 +66,7 @@ def _lint_v1(path: Path) -> list[Finding]:
         with _quiet() as caught:
             problem = petab.Problem.from_yaml(path)
             failed = petab.lint.lint_problem(problem)
-    except Exception as error:  # noqa: BLE001 - the library raises what it likes
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds
         return [Finding("error", f"petab: {_one_line(error)}")]
     found = [
         Finding("error" if level >= logging.ERROR else "warning", f"petab: {text}")
@@ -80,7 +80,7 @@ def _lint_v1(path: Path) -> list[Finding]:
 
 @contextmanager
 def _quiet() -> "Iterator[_Messages]":
-    """Keep what the library logs and warns of from the screen."""
+    """Keep messages and warnings of the library from the screen."""
     caught = _Messages()
     logger = logging.getLogger("petab")
     before = logger.propagate
@@ -96,7 +96,7 @@ def _quiet() -> "Iterator[_Messages]":
 
 
 class _Messages(logging.Handler):
-    """Keeps what a library logs."""
+    """Keeps the messages of a library."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ def read_petab(path: str | Path, backend: cache.Backend = "numba") -> FitProblem
 
 
 def version(path: Path) -> int:
-    """Return the major version that a PEtab file says."""
+    """Return the major version of a PEtab file."""
     if not path.is_file():
         raise InputError(f"The PEtab file `{path}` does not exist.")
     try:

@@ -27,12 +27,12 @@ def write_petab(problem: FitProblem, folder: str | Path) -> Path:
     Raises
     ------
     UnsupportedFeatureError
-        For what PEtab v2 cannot say: a condition that sets an estimated parameter, a
+        For features that PEtab v2 lacks: a condition that sets an estimated parameter, a
         scale ``log10`` of residuals, parameters that start anew after a steady state.
     """
     if problem.terms:
         name = type(problem.terms[0]).__name__
-        raise UnsupportedFeatureError(f"PEtab v2 has no word for the term `{name}`.")
+        raise UnsupportedFeatureError(f"PEtab v2 cannot express the term `{name}`.")
     folder = Path(folder)
     words = _Words(problem)
     tables = {
@@ -212,7 +212,7 @@ def _experiments(problem: FitProblem, words: _Words) -> tuple[_Rows, _Rows]:
                 if target in estimated:
                     raise UnsupportedFeatureError(
                         f"`{target}` is a parameter of the problem and set by a "
-                        f"condition ({ex.text(formula)}); PEtab v2 has no word for it."
+                        f"condition ({ex.text(formula)}); PEtab v2 cannot express this."
                     )
             if changes and changes not in known:
                 known[changes] = f"condition_{len(known) + 1}"
@@ -246,7 +246,7 @@ def _at_start(problem: FitProblem, formula: ex.Expr) -> ex.Expr:
     if seen & own:
         raise UnsupportedFeatureError(
             f"`{ex.text(formula)}` uses a start value that depends on "
-            f"`{min(seen & own)}`; PEtab v2 has no word for it."
+            f"`{min(seen & own)}`; PEtab v2 cannot express this."
         )
     theta = Values.of(problem, problem.natural(problem.nominal), slopes=False)
     cells = model.start({}, theta, 1)

@@ -25,7 +25,7 @@ REST = float("-inf")
 
 
 class Carry(IntEnum):
-    """What a period takes over from the one before it.
+    """Values that a period takes over from the one before it.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Observable:
     ----------
     id : its name
     formula : over ids of the model and parameters; the id of a species means its
-        concentration, or its amount where the model says ``hasOnlySubstanceUnits``
+        concentration, or its amount where the model has ``hasOnlySubstanceUnits``
     noise : formula of the standard deviation (normal) or scale (Laplace)
     family : ``normal`` or ``laplace``
     scale : ``lin``, ``log`` or ``log10``: where residuals are formed
@@ -97,7 +97,7 @@ class Period:
     ----------
     start : model time; ``REST`` for a period that ends at the steady state
     changes : (id in the model, formula of its new value); all use the old values
-    carry : what is taken over from the period before
+    carry : values that are taken over from the period before
     """
 
     start: float

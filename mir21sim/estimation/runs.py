@@ -119,7 +119,7 @@ def _place_rows(
 
 @dataclass(slots=True, eq=False)
 class _Level:
-    """What was computed for the nodes of one depth.
+    """Results for the nodes of one depth.
 
     Attributes
     ----------
@@ -218,7 +218,7 @@ class Runs:
         self.dynamic = self._dynamic()
 
     def _targets(self, node: Node) -> dict[str, ex.Expr]:
-        """Return what is set at the start of a node: id → formula."""
+        """Return the changes at the start of a node: id → formula."""
         targets: dict[str, ex.Expr] = {}
         if node.period.carry != Carry.ALL:
             for parameter in self.problem.parameters:
@@ -227,7 +227,7 @@ class Runs:
         return targets | dict(node.period.changes)
 
     def _formulas(self, depth: int) -> dict[str, Formulas]:
-        """Return what is set at a depth: id → formulas of all nodes."""
+        """Return the changes at a depth: id → formulas of all nodes."""
         rows = self.targets[depth]
         made: dict[str, Formulas] = {}
         for name in dict.fromkeys(k for targets in rows for k in targets):

@@ -106,7 +106,7 @@ def formulas_of(
 
     Parameters
     ----------
-    is_parameter : says whether an id means a parameter of the problem here
+    is_parameter : whether an id means a parameter of the problem here
     """
     place = {name: k for k, name in enumerate(problem.names)}
     fixed = {p.id: p.value for p in problem.parameters if not p.estimated}
@@ -172,11 +172,11 @@ class ModelValues:
         return self.equations.needs({*model_ids, *homes})
 
     def is_density(self, name: str) -> bool:
-        """Say whether an id means the stored amount over a volume."""
+        """Return whether an id means the stored amount over a volume."""
         return name in self.equations.homes
 
     def has(self, name: str) -> bool:
-        """Say whether the model has an id."""
+        """Return whether the model has an id."""
         return (
             name in self.states
             or name in self.params
@@ -244,7 +244,7 @@ def _not_changeable(name: str, model: ModelValues) -> Exception:
     if name in model.equations.defined:
         return UnsupportedFeatureError(
             f"`{name}` is set by a condition, but a rule of the model defines it at "
-            "all times; set what the rule uses."
+            "all times; set the values that the rule uses."
         )
     known = model.model.network.ids()
     return UnknownNameError("quantity that a condition sets", name, known)
@@ -377,7 +377,7 @@ class _Start:
         return self.made[name]
 
     def value(self, name: str) -> Dual:
-        """Return what an id means in a formula of the problem.
+        """Return the value of an id in a formula of the problem.
 
         In the formula of its own value an id is the parameter of the problem of that
         name, or the value that the model starts with.

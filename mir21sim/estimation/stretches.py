@@ -2,7 +2,7 @@
 
 A condition such as ``time < t_end`` turns at a moment that is known before. Between two
 moments the model has no conditions, and its state and the tangents go on continuously
-where no moment depends on what is estimated.
+where no moment depends on an estimated parameter.
 """
 
 import itertools
@@ -48,7 +48,7 @@ def moments_of(model: CompiledModel, batch: Batch, times: FloatArray) -> FloatAr
 
 
 def turns_move(model: CompiledModel, batch: Batch, times: FloatArray) -> bool:
-    """Say whether a moment changes along any direction of the seeds."""
+    """Return whether a moment changes along any direction of the seeds."""
     assert batch.seeds is not None
     own = moments_of(model, batch, times)
     for direction in range(batch.seeds.p.shape[1]):

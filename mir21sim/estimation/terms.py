@@ -1,4 +1,4 @@
-"""Likelihood terms that PEtab has no word for; smooth, with derivatives.
+"""Likelihood terms that PEtab cannot express; smooth, with derivatives.
 
 A term looks at *traces*: one quantity g(t) on a grid of times under one or many
 conditions. A crossing time is the root of the cubic through the four grid points around
@@ -55,7 +55,7 @@ class Traces:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contribution:
-    """What a term adds to the objective.
+    """The part of the objective that a term adds.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the cells of a trace are given.
+    """Treatment and levels of the cells of a trace.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Term(Protocol):
         """Return the condition of every trace."""
 
     def contribution(self, traces: Traces) -> Contribution:
-        """Return what the term adds to the objective."""
+        """Return the part of the objective that the term adds."""
 
 
 # ---------------------------------------------------------------------------- terms
@@ -480,7 +480,7 @@ class BoundTerm:
         self.likelihood = Likelihood(self.problem, self.runs)
 
     def contribution(self, theta: FloatArray) -> Contribution:
-        """Return what the term adds at linear values of the parameters."""
+        """Return the part of the objective at linear parameter values."""
         at = self.runs.at_data(theta, slopes=True)
         fit = self.likelihood.evaluate(at, theta, slopes=True)
         assert fit.simulated_slope is not None
@@ -519,7 +519,7 @@ def _traced(term: Term, problem: FitProblem, time: FloatArray) -> FitProblem:
 
 
 def _periods(problem: FitProblem, condition: Condition) -> tuple[Period, ...]:
-    """Return the periods of a condition; factors multiply what is estimated too."""
+    """Return the periods of a condition; factors multiply estimated values too."""
     model = problem.model
     names = tuple(p.id for p in problem.parameters)
     made = periods(

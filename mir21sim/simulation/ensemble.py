@@ -154,7 +154,7 @@ def carriers(ensemble: Ensemble, prediction: FloatArray) -> dict[str, float]:
     """Return the share of a prediction's spread that goes along with each parameter.
 
     The squared rank correlation between the draws of a parameter and the prediction,
-    largest first. Parameters that the data hold together share what they carry, so that
+    largest first. Parameters that the data hold together share the spread, so that
     the shares need not add up to 1.
 
     Parameters
