@@ -44,7 +44,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("rate", "want"), CASES.items(), ids=str)
+@pytest.mark.parametrize(("rate", "want"), CASES.items(), ids=list(CASES))
 def test_a_term_is_zero_where_one_of_its_factors_is(rate, want):
     assert zeros(rate) == want
 
