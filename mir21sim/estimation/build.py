@@ -96,9 +96,9 @@ def Problem(
     >>> from mir21sim.compiler.load import load
     >>> model = load("earm_1_3", backend="numpy")
     >>> data = pd.DataFrame({"time": [1.0, 2.0], "CASP8_active": [1.0, 2.0]})
-    >>> problem = Problem(model, data, ["CASP8_active"], ["k1"])
+    >>> problem = Problem(model, data, ["CASP8_active"], ["kf1"])
     >>> problem.names
-    ('k1', 'sd_CASP8_active')
+    ('kf1', 'sd_CASP8_active')
     """
     if not isinstance(observables, Mapping):
         observables = {name: name for name in observables}

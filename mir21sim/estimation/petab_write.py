@@ -27,8 +27,9 @@ def write_petab(problem: FitProblem, folder: str | Path) -> Path:
     Raises
     ------
     UnsupportedFeatureError
-        For features that PEtab v2 lacks: a condition that sets an estimated parameter, a
-        scale ``log10`` of residuals, parameters that start anew after a steady state.
+        For features that PEtab v2 lacks: a condition that sets an estimated
+        parameter, a scale ``log10`` of residuals, parameters that start anew after a
+        steady state.
     """
     if problem.terms:
         name = type(problem.terms[0]).__name__
