@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.combination import MEASURES, Curve
 from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS
+from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import UnknownNameError
 
 LEVELS = (25.0, 50.0, 75.0)
@@ -40,7 +41,7 @@ def plot_combination(
         raise UnknownNameError("measure", measure, MEASURES)
     names = [str(d) for d in table[measure].dims]
     with mpl.rc_context({"font.size": FONT, "axes.titlesize": FONT}):
-        figure = Figure(figsize=(WIDTHS["double"], 2.7), layout="constrained")
+        figure = Picture(figsize=(WIDTHS["double"], 2.7), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         _heat_map(left, table["effect"].transpose(*names[::-1]), "viridis", (0, 100))
         limit = max(10.0, float(abs(table[measure]).max()))

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.dish import LABELS, RESPONSES
+from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError, UnknownNameError
 
 WIDTHS = {"single": 3.35, "double": 7.1}
@@ -87,9 +88,9 @@ def _panels(width: str) -> tuple[Figure, Sequence[Axes]]:
     """Return a figure of the column's width with three axes."""
     inches = WIDTHS[width]
     if width == "double":
-        figure = Figure(figsize=(inches, 2.6), layout="constrained")
+        figure = Picture(figsize=(inches, 2.6), layout="constrained")
         return figure, list(figure.subplots(1, 3, width_ratios=(1.15, 1.15, 1.0)))
-    figure = Figure(figsize=(inches, 6.4), layout="constrained")
+    figure = Picture(figsize=(inches, 6.4), layout="constrained")
     return figure, list(figure.subplots(3, 1))
 
 

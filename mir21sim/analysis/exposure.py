@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.dish_plot import FONT, WIDTHS
+from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -155,7 +156,7 @@ def plot_exposure(
             f"The result lacks {', '.join(missing)}: run it with them in `observe`."
         )
     with mpl.rc_context({"font.size": FONT}):
-        figure = Figure(figsize=(WIDTHS["double"], 2.7), layout="constrained")
+        figure = Picture(figsize=(WIDTHS["double"], 2.7), layout="constrained")
         left, right = figure.subplots(1, 2)
         top = max(float(result[name].max()) for name in pools)
         for k, name in enumerate(pools):

@@ -12,6 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.pictures import Picture
 from mir21sim.model.expressions import Expr, symbols
 from mir21sim.model.info import ModelInfo
 from mir21sim.model.network import Network
@@ -81,7 +82,7 @@ def plot_network(network: Network, info: ModelInfo) -> Figure:
     modules = modules_of(network, info)
     links = crossings(network, modules)
     places, (width, height) = _frame(list(modules))
-    figure = Figure(figsize=(width, height + 0.7), layout="constrained")
+    figure = Picture(figsize=(width, height + 0.7), layout="constrained")
     ax = figure.add_subplot()
     centre = np.array([width / 2, height / 2])
     for (source, target), n in sorted(links.items(), key=lambda item: item[1]):

@@ -32,6 +32,7 @@ from mir21sim.analysis.curves import (
 )
 from mir21sim.analysis.dose_response import DoseResponse
 from mir21sim.analysis.measured import Measured
+from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
 from mir21sim.units import SECONDS_PER_HOUR, seconds
@@ -247,7 +248,7 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
             f"A picture shows two swept names at most, got {', '.join(dims)}."
         )
     panels = [result] if len(dims) == 1 else _slices(result, dims[1])
-    figure = Figure(figsize=(5.4 * len(panels) + 5.2, 4.4), layout="constrained")
+    figure = Picture(figsize=(5.4 * len(panels) + 5.2, 4.4), layout="constrained")
     axes = figure.subplots(1, len(panels) + 1)
     for k, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
         plot_curves(panel, observe, ax, legend=k == len(panels) - 1)
@@ -346,7 +347,7 @@ def plot_population(
     at = np.linspace(0.0, length, 201)
     share = 100 * fraction_dead(result, at, observe, since=since)
     after = f" after {start:g} h" if start else ""
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    figure = Picture(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     if dims:
         _plot_kill_curve(left, result[dims[0]], share.isel(at=-1).values)
@@ -430,7 +431,7 @@ _FONTS = {"pdf.fonttype": 42, "svg.fonttype": "none"}
 
 def new_axes(width: float = 7.2, height: float = 4.4) -> Axes:
     """Return axes in a new figure of its own, in inches."""
-    return Figure(figsize=(width, height), layout="constrained").add_subplot()
+    return Picture(figsize=(width, height), layout="constrained").add_subplot()
 
 
 def axis_label(coordinate: xr.DataArray) -> str:

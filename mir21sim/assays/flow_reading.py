@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.pictures import Picture
 from mir21sim.assays.assay import NamedTable, Reading
 from mir21sim.assays.cytometer import Tube
 from mir21sim.assays.gates import CHANNELS, Gates, compensated
@@ -55,7 +56,7 @@ def plot_flow(reading: FlowReading) -> Figure:
     tubes = [tube for tube in reading.tubes if tube.replicate == 1]
     rows = math.ceil(len(tubes) / 4)
     columns = math.ceil(len(tubes) / rows)
-    figure = Figure(figsize=(3.1 * columns, 3.2 * rows), layout="constrained")
+    figure = Picture(figsize=(3.1 * columns, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat:
         ax.tick_params(labelbottom=True, labelleft=True)

@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from mir21sim.analysis.pictures import Picture
 from mir21sim.analysis.plots import OVERLAY_COLOURS
 from mir21sim.assays.assay import Assay, AssayClaim, Conditions, Reading, take_column
 from mir21sim.assays.experiment import Sample
@@ -306,7 +307,7 @@ def plot_luciferase(reading: Reading) -> Figure:
     panels = list(reading.summary.groupby(["target", "plasmids", "time_h"], sort=False))
     treatments = list(dict.fromkeys(reading.summary["treatment"]))
     width = 1.2 + max(2.6, 0.8 * len(treatments)) * len(panels)
-    figure = Figure(figsize=(width, 4.0), layout="constrained")
+    figure = Picture(figsize=(width, 4.0), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for ax, ((target, plasmids, time_h), table) in zip(axes, panels, strict=True):
         for k, construct in enumerate(CONSTRUCTS):

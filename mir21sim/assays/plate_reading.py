@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.hill_fit import HillFit
+from mir21sim.analysis.pictures import Picture
 from mir21sim.analysis.plots import OVERLAY_COLOURS
 from mir21sim.assays.assay import NamedTable, Reading
 from mir21sim.assays.plate_map import BLANK, COLUMNS, ROWS, PlateMap, layout, row_letter
@@ -81,7 +82,7 @@ def z_prime(negative: FloatArray, positive: FloatArray) -> float:
 
 def plot_plate(reading: PlateReading) -> Figure:
     """Draw the signal of every well where it is, and of every sample beside it."""
-    figure = Figure(figsize=(10.5, 3.9), layout="constrained")
+    figure = Picture(figsize=(10.5, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
     _plot_wells(left, reading)
     series = [name for name, fit in reading.fits.items()]

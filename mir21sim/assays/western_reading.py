@@ -8,6 +8,7 @@ import scipy.ndimage
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.pictures import Picture
 from mir21sim.assays.antibodies import LOADING
 from mir21sim.assays.assay import Reading
 from mir21sim.simulation.randomness import stream
@@ -85,7 +86,7 @@ def plot_western(reading: WesternReading) -> Figure:
     ratios = [name for name in ratios if name not in reading.masses]
     full = max(1.0, *(float(signals.max()) for *_, signals in strips))
     n_row = len(strips) + len(ratios)
-    figure = Figure(
+    figure = Picture(
         figsize=(2.9 + 0.66 * len(lanes), 1.3 + 0.74 * len(strips) + 0.3 * len(ratios)),
         layout="constrained",
     )

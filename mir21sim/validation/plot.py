@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mir21sim.analysis.pictures import Picture
 from mir21sim.model.info import unique
 from mir21sim.validation.verdicts import Outcome
 
@@ -29,7 +30,7 @@ def plot_validation(outcomes: Sequence[Outcome]) -> Figure:
     measured = [o for o in outcomes if o.kind == "observation"]
     claims = [o for o in outcomes if o.kind == "claim"]
     rows = max(len(measured), len(unique(o.id + o.what for o in claims)), 4)
-    figure = Figure(figsize=(15.5, 2.2 + 0.235 * rows), layout="constrained")
+    figure = Picture(figsize=(15.5, 2.2 + 0.235 * rows), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _draw_measured(left, measured)
     _draw_claims(right, claims)

@@ -1,6 +1,8 @@
 """Pictures say what they show: labels, units, legend, reasons."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,3 +124,22 @@ def test_every_repetition_is_marked_with_the_dose_of_the_panel():
     ax = plots.plot_curves(result.isel(TRAIL=0), "A")
     assert [text.get_text() for text in ax.texts] == ["TRAIL 5 ng/ml ×3"]
     assert [line.get_xdata()[0] for line in ax.lines[1:]] == [2.0, 5.0, 8.0]
+
+
+@pytest.mark.parametrize("make", [ms.plot_curves, ms.plot_sweep])
+def test_a_notebook_displays_a_picture(swept, make):
+    shown = make(swept, "C8")
+    assert shown._repr_png_().startswith(b"\x89PNG")
+    (other, *_) = shown.axes if make is ms.plot_sweep else [shown]
+    assert other._repr_png_().startswith(b"\x89PNG")
+
+
+def test_no_module_makes_a_figure_that_a_notebook_does_not_display():
+    package = Path(ms.__file__).parent
+    made = [
+        path.name
+        for path in package.rglob("*.py")
+        if "matplotlib" in (text := path.read_text(encoding="utf-8"))
+        and re.search(r"[=(\s]Figure\(", text)
+    ]
+    assert not made
