@@ -431,7 +431,8 @@ _FONTS = {"pdf.fonttype": 42, "svg.fonttype": "none"}
 
 def new_axes(width: float = 7.2, height: float = 4.4) -> Axes:
     """Return axes in a new figure of its own, in inches."""
-    return Picture(figsize=(width, height), layout="constrained").add_subplot()
+    ax: Axes = Picture(figsize=(width, height), layout="constrained").add_subplot()
+    return ax
 
 
 def axis_label(coordinate: xr.DataArray) -> str:

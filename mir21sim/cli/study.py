@@ -13,7 +13,7 @@ from mir21sim.cli.options import (
     RtolOption,
     WorkOptions,
 )
-from mir21sim.cli.output import EXIT_INTERRUPTED, exit_by_status
+from mir21sim.cli.output import EXIT_INPUT, EXIT_INTERRUPTED, exit_by_status
 
 study_app = typer.Typer(
     name="study",
@@ -73,11 +73,17 @@ def study_run(
 def study_check(
     file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
 ) -> None:
-    """Check a study file without running it."""
+    """Check a study file without running it; print all its mistakes."""
     from mir21sim.studies import command as study
-    from mir21sim.studies.parse import plan
+    from mir21sim.studies.parse import StudyError, plan
 
-    typer.echo(study.plan_text(plan(file, backend="numpy")))  # nothing to compile
+    try:
+        planned = plan(file, backend="numpy")  # nothing to compile
+    except StudyError as error:
+        for mistake in error.mistakes:
+            typer.echo(f"mir21sim: {mistake}", err=True)
+        raise typer.Exit(EXIT_INPUT) from None
+    typer.echo(study.plan_text(planned))
 
 
 @study_app.command("new")

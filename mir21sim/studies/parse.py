@@ -1,6 +1,7 @@
 """A study file → a Study that can be run; mistakes by file, line and near name."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,24 +96,125 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
         raise InputError(f"`{path}` is not UTF-8 text: {error}.") from error
     except OSError as error:
         raise InputError(f"`{path}` cannot be read: {error.strerror}.") from error
-    study = parse(text, path.name)
+    study = _form(text, path.name)
+    mistakes = Mistakes(text, path.name)
+    for place, sentence in _contradictions(study):
+        mistakes.add(place, sentence)
+    made = _with_model(study, mistakes, path, backend)
+    mistakes.stop()
+    assert made is not None
+    return made
+
+
+def _with_model(
+    study: Study, mistakes: "Mistakes", path: Path, backend: cache.Backend
+) -> Planned | None:
+    """Return the study with its model, and note the mistakes of its parts.
+
+    None where there is a part that cannot be made.
+    """
     source = study.model
     if source not in model_files.shipped() and (path.parent / source).is_file():
         source = str(path.parent / source)
-    with at(text, path.name, "model"):
+    models: list[tuple[model_files.ModelFiles, CompiledModel]] = []
+    with mistakes.at("model"):
         model_files.find(source, model_files.BASE)
-    with at(text, path.name, "context" if study.context else "model"):
-        files = model_files.find(source, study.context)
-        model = assemble(files, backend=backend)
-    assays = []
+        with mistakes.at("context" if study.context else "model"):
+            files = model_files.find(source, study.context)
+            models.append((files, assemble(files, backend=backend)))
+    wrong = {place[1] for place in mistakes.places if place[:1] == ("assays",)}
+    assays, places = [], []
     for k, table in enumerate(study.assays):
-        with at(text, path.name, "assays", k):
+        with mistakes.at("assays", k):
             assays.append((table, table.assay(path.parent)))
-    with at(text, path.name, "population"):
-        population = study.population.population(study.seed, study.dishes_each())
-    made = Planned(study, text, path.name, files, model, population, tuple(assays))
-    _check_with_model(made)
+            places.append(k)
+    populations: list[Population] = []
+    with mistakes.at("population"):
+        populations.append(study.population.population(study.seed, study.dishes_each()))
+    if not models or not populations:
+        return None
+    (files, model), population = models[0], populations[0]
+    made = Planned(
+        study, mistakes.text, mistakes.name, files, model, population, tuple(assays)
+    )
+    checked = [(k, *a) for k, a in zip(places, assays, strict=True) if k not in wrong]
+    _check_with_model(made, mistakes, checked)
     return made
+
+
+@contextmanager
+def at(text: str, name: str, *path: str | int) -> Iterator[None]:
+    """Put file and line before the errors of a part of a study."""
+    try:
+        yield
+    except (InputError, ModelError) as error:
+        place = toml_lines.place(text, name, _within(text, name, path, error))
+        raise ModelError(f"{place}: {error}") from error
+
+
+class StudyError(ModelError):
+    """A study file with mistakes.
+
+    Attributes
+    ----------
+    mistakes : a sentence each, in the order of their lines
+    """
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        more = len(mistakes) - 1
+        tail = f" ({more} more mistake{'s' if more > 1 else ''} in the file)"
+        super().__init__(mistakes[0] + (tail if more else ""))
+
+
+class Mistakes:
+    """The mistakes found so far in a study file.
+
+    Attributes
+    ----------
+    text, name : of the file
+    places : the keys that lead to each mistake
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+        self.places: list[Place] = []
+        self._sentences: list[str] = []
+
+    def add(self, place: Place, sentence: str) -> None:
+        """Note a mistake."""
+        self.places.append(place)
+        self._sentences.append(sentence)
+
+    @contextmanager
+    def at(self, *path: str | int) -> Iterator[None]:
+        """Note the error of a part of a study, and go on behind it."""
+        try:
+            yield
+        except (InputError, ModelError) as error:
+            self.add(_within(self.text, self.name, path, error), str(error))
+
+    def stop(self) -> None:
+        """Raise all mistakes, where there are any.
+
+        Raises
+        ------
+        StudyError
+            With the mistakes in the order of their lines, each once; without line last.
+        """
+        found = sorted(
+            zip(self.places, self._sentences, strict=True),
+            key=lambda item: toml_lines.line_of(self.text, item[0]) or math.inf,
+        )
+        if found:
+            raise StudyError(
+                list(
+                    dict.fromkeys(
+                        f"{toml_lines.place(self.text, self.name, place)}: {sentence}"
+                        for place, sentence in found
+                    )
+                )
+            )
 
 
 def parse(text: str, name: str = "study.toml") -> Study:
@@ -120,8 +222,24 @@ def parse(text: str, name: str = "study.toml") -> Study:
 
     Raises
     ------
-    ModelError
-        For the first mistake, by line.
+    StudyError
+        For all mistakes, by line.
+    """
+    study = _form(text, name)
+    mistakes = Mistakes(text, name)
+    for place, sentence in _contradictions(study):
+        mistakes.add(place, sentence)
+    mistakes.stop()
+    return study
+
+
+def _form(text: str, name: str) -> Study:
+    """Return the study of a text; its parts may contradict each other.
+
+    Raises
+    ------
+    StudyError
+        For all keys and values that do not fit, by line.
     """
     table = toml_lines.parse(text, name)
     if not table:
@@ -129,24 +247,16 @@ def parse(text: str, name: str = "study.toml") -> Study:
             f"{name} says nothing; `mir21sim study new` writes an example."
         )
     try:
-        study = Study.model_validate(table)
+        return Study.model_validate(table)
     except pydantic.ValidationError as error:
-        mistakes = [m for m in error.errors(include_url=False) if not _follows(m)]
-    else:
-        for path, sentence in _contradictions(study):
-            raise ModelError(f"{toml_lines.place(text, name, path)}: {sentence}")
-        return study
-    first = min(
-        mistakes,
-        key=lambda m: (
-            toml_lines.line_of(text, _path(table, m["loc"])),
-            m["type"] not in _UNKNOWN_KEY,  # a misspelt key is missing as well
-        ),
-    )
-    more = len(mistakes) - 1
-    tail = f" ({more} more mistake{'s' if more > 1 else ''} in the file)" * bool(more)
-    place = toml_lines.place(text, name, _path(table, first["loc"]))
-    raise ModelError(f"{place}: {_sentence(table, first)}{tail}")
+        found = [m for m in error.errors(include_url=False) if not _follows(m)]
+    # A misspelt key is missing as well: first the one that is there.
+    found.sort(key=lambda m: m["type"] not in _UNKNOWN_KEY)
+    mistakes = Mistakes(text, name)
+    for mistake in found:
+        mistakes.add(_path(table, mistake["loc"]), _sentence(table, mistake))
+    mistakes.stop()
+    raise AssertionError("pydantic named no mistake")
 
 
 # ---------------------------------------------------- values that do not fit their keys
@@ -337,9 +447,13 @@ def _times(table: AssayTable) -> tuple[float, ...]:
 
 
 # ---------------------------------------------------- checks that need the model
-def _check_with_model(made: Planned) -> None:
-    """Stop at the first name that the model lacks, by file and line."""
-    text, name, model = made.text, made.name, made.model
+def _check_with_model(
+    made: Planned,
+    mistakes: Mistakes,
+    assays: Sequence[tuple[int, AssayTable, Assay[Any]]],
+) -> None:
+    """Note each name that the model lacks, and each assay that cannot be read."""
+    model = made.model
     groups = tuple(varied(model))
     table = made.study.population
     for protein in (
@@ -347,30 +461,27 @@ def _check_with_model(made: Planned) -> None:
         *(p for row in table.correlations for p in row[:2]),
     ):
         if protein not in groups:
-            with at(text, name, "population", "proteins", str(protein)):
+            with mistakes.at("population", "proteins", str(protein)):
                 raise UnknownNameError("protein or pool", str(protein), groups)
     times = (0.0, *sorted(t for t in made.study.times if t > 0))
+    wrong = set()
     for k, sample in enumerate(made.study.samples):
-        with at(text, name, "samples", k):
+        before = len(mistakes.places)
+        with mistakes.at("samples", k):
             for dish in sample.dishes():
                 check_sample(model, dish, times)
-    for k, (entry, assay) in enumerate(made.assays):
-        with at(text, name, "assays", k):
-            dishes = made.study.dishes(entry.samples)
+        if len(mistakes.places) > before:
+            wrong.add(sample.name)
+    for k, entry, assay in assays:
+        with mistakes.at("assays", k):
             assay.needs(model)
+        if wrong & {*(entry.samples or [s.name for s in made.study.samples])}:
+            continue
+        with mistakes.at("assays", k):
+            dishes = made.study.dishes(entry.samples)
             assay.dishes(dishes, model)
             replicates = entry.replicates or made.study.replicates
             assay.check_samples(dishes, replicates if made.study.noise else 1)
-
-
-@contextmanager
-def at(text: str, name: str, *path: str | int) -> Iterator[None]:
-    """Put file and line before the errors of a part of a study."""
-    try:
-        yield
-    except (InputError, ModelError) as error:
-        place = toml_lines.place(text, name, _within(text, name, path, error))
-        raise ModelError(f"{place}: {error}") from error
 
 
 def _within(text: str, name: str, path: Place, error: Exception) -> Place:

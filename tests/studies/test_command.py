@@ -75,6 +75,12 @@ def test_new_check_run_from_the_command_line(tmp_path, capsys):
     small = written(tmp_path)
     assert command("check", str(small)) == 0
     assert "nothing is wrong" in capsys.readouterr().out
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("sed = 1\ncels = 2\n", encoding="utf-8")
+    assert command("check", str(wrong)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [f"line {k}" in line for k, line in enumerate(lines[:2], 1)] == [True, True]
+    assert all(line.startswith("mir21sim: wrong.toml") for line in lines)
     arguments = [str(small), "-o", str(tmp_path / "r"), "--backend", "numpy", "-q"]
     assert command("run", *arguments) == 0
     out = capsys.readouterr().out

@@ -172,6 +172,27 @@ def test_the_first_of_several_mistakes_is_told_with_the_number_of_others():
         read.parse(text)
 
 
+def test_all_mistakes_are_found_by_line(tmp_path):
+    text = changed("cells = 4", "cels = 4", changed("seed", "sed"))
+    with pytest.raises(read.StudyError) as stopped:
+        read.parse(text, "s.toml")
+    first, second = stopped.value.mistakes
+    assert re.match(r"s.toml, line 5: .*`sed`", first)
+    assert "`cels`" in second
+    # Contradictions, and names that the model lacks, in one go.
+    text = SMALL.replace("miR21_mimic=", "miR21_mimc=").replace(
+        'time = "12 h"', 'time = "7 h"'
+    )
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(read.StudyError) as stopped:
+        read.plan(tmp_path / "s.toml", backend="numpy")
+    found = stopped.value.mistakes
+    assert any("`miR21_mimc`" in sentence for sentence in found)
+    assert any("reads at 7 h" in sentence for sentence in found)
+    lines = [int(re.search(r"line (\d+)", sentence)[1]) for sentence in found]
+    assert lines == sorted(lines)
+
+
 def test_no_toml_no_text_no_file(tmp_path):
     with pytest.raises(ModelError, match=r"s.toml is not valid TOML"):
         read.parse("a = = 1", "s.toml")
