@@ -1,15 +1,65 @@
 """``mir21sim compare``: features of curves, EC50, overlay."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mir21sim import errors
+from mir21sim.cli.groups import expanded
 from mir21sim.cli.output import check_outputs
 from mir21sim.cli.parse import figure_size, labelled_path
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
+    import xarray as xr
+
+    from mir21sim.analysis.measured import Measured
+
+
+@dataclass(frozen=True)
+class MeasuredOptions:
+    """Measured points over the curves."""
+
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV of measured points: time_h, value[, error, label]."),
+    ] = None
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Factor of the measured values: a number, or `auto` (least squares to "
+            "the curve). Once for all files of --measured, or once for each."
+        ),
+    ] = None
+
+    def points(
+        self, labelled: "Mapping[str, xr.Dataset]", observe: str
+    ) -> "list[Measured]":
+        """Return the measured curves of all files, scaled; print factors found."""
+        from mir21sim.analysis.measured import read_measured
+        from mir21sim.analysis.measured_scale import AUTO, factor_of, scaled
+
+        paths, scales = self.measured or [], self.scale or ["1"]
+        if self.scale and (not paths or len(scales) not in (1, len(paths))):
+            raise errors.InputError(
+                f"Give --scale once, or once for each --measured, got {len(scales)} "
+                f"for {len(paths)} files."
+            )
+        scales = scales * len(paths) if len(scales) == 1 else scales
+        found = []
+        for path, scale in zip(paths, scales, strict=True):
+            points = read_measured(path)
+            factor = factor_of(points, labelled, observe, scale)
+            if scale == AUTO:
+                typer.echo(f"scale of {path.name}: {factor:.6g} (least squares)")
+            found += scaled(points, factor)
+        return found
+
+
+@expanded
 def compare(
     files: Annotated[list[str], typer.Argument(help="Result files, or LABEL=FILE.")],
     observe: Annotated[str, typer.Option(help="The quantity to compare.")],
@@ -21,10 +71,7 @@ def compare(
         str, typer.Option(help="Feature that the Hill fit takes as the response.")
     ] = "peak",
     over: Annotated[str | None, typer.Option(help="Swept name of the fit.")] = None,
-    measured: Annotated[
-        list[Path] | None,
-        typer.Option(help="CSV of measured points: time_h, value[, error, label]."),
-    ] = None,
+    measured: MeasuredOptions,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Features (.csv or .nc).")
     ] = None,
@@ -39,7 +86,6 @@ def compare(
     """Compare curves: features of every run, EC50 with interval, overlay."""
     from mir21sim.analysis import curves
     from mir21sim.analysis import tables as export
-    from mir21sim.analysis.measured import read_measured
     from mir21sim.simulation import dataset as results
 
     check_outputs(output, plot, plot_fit)
@@ -49,7 +95,7 @@ def compare(
     if len(named) not in (0, len(opened)):
         raise errors.InputError("Label all result files (LABEL=FILE) or none.")
     labelled = named or curves.label_results([result for _, result in opened])
-    points = [c for path in measured or () for c in read_measured(path)]
+    points = measured.points(labelled, observe)
     features = curves.compare(
         labelled, observe, since=since, response=response, over=over
     )

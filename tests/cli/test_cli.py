@@ -1,12 +1,16 @@
 """The command line: the words of Python, one sentence for a mistake, exit codes."""
 
+import re
+
 import pytest
+import xarray as xr
 from commands import run, sentence
 
 from mir21sim.simulation import dataset as results
 from mir21sim.solvers import methods
 
 FAST = ["--backend", "numpy", "--points", "9"]
+RUN = ["simulate", "earm_1_3", "--end", "1h", "--observe", "C8"]
 SWEEP = ["sweep", "earm_1_3", "--over", "L=0,10,50", "--end", "2h", "--observe", "C8"]
 
 
@@ -153,6 +157,23 @@ def test_labelled_files_are_compared_under_their_labels(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "low" in out
     assert "high" in out
+
+
+def test_measured_points_are_scaled_to_the_curve(tmp_path, capsys):
+    path, lab = tmp_path / "s.nc", tmp_path / "lab.csv"
+    assert run(*RUN, *FAST, "-o", str(path)) == 0
+    lab.write_text("time_h,value\n0.5,1\n", encoding="utf-8")
+    capsys.readouterr()
+    compare = ["compare", str(path), "--observe", "C8", "--measured", str(lab)]
+    picture = tmp_path / "a.svg"
+    assert run(*compare, "--scale", "auto", "--plot", str(picture)) == 0
+    out = capsys.readouterr().out
+    factor = float(re.search(r"scale of lab.csv: (\S+) \(least", out)[1])
+    with xr.open_dataset(path) as result:
+        assert factor == pytest.approx(float(result["C8"].interp(time=0.5)), rel=1e-4)
+    assert "lab × " in picture.read_text(encoding="utf-8")
+    assert run(*compare, "--scale", "1", "--scale", "2") == 2
+    assert "once for each --measured" in capsys.readouterr().err
 
 
 OWN = """<?xml version="1.0" encoding="UTF-8"?>
