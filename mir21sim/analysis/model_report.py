@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from mir21sim.analysis.text_tables import TextTable, lines_of
 from mir21sim.compiler import conservation
 from mir21sim.model import files as model_files
 from mir21sim.model import metadata, read
@@ -105,18 +106,15 @@ def source_text(files: model_files.ModelFiles) -> str:
     rows = source_rows(files)
     if not rows:
         return f"{files.name} has no parameters."
-    shown = [
-        [str(r["id"]), f"{r['value']:.6g}", str(r["unit"]), str(r["status"])]
-        for r in rows
-    ]
-    titles = ["parameter", "value", "unit", "status"]
-    widths = [max(map(len, column)) for column in zip(titles, *shown, strict=True)]
-    lines = [_columns([*titles, "source"], widths)]
-    for row, cells in zip(rows, shown, strict=True):
-        source = str(row["source"]) or "–"
-        if files.context and row["from"] == files.context:
+    shown = []
+    for r in rows:
+        source = str(r["source"]) or "–"
+        if files.context and r["from"] == files.context:
             source = f"[{files.context}] {source}"
-        lines.append(_columns([*cells, source], widths))
+        value = f"{r['value']:.6g}"
+        shown.append((str(r["id"]), value, str(r["unit"]), str(r["status"]), source))
+    titles = ("parameter", "value", "unit", "status", "source")
+    lines = lines_of(TextTable(titles, tuple(shown)))
     lines += ["", f"{len(rows)} numbers: {status_shares(r['status'] for r in rows)}"]
     return "\n".join(piece for line in lines for piece in _fitting(line))
 
@@ -146,8 +144,3 @@ def status_shares(statuses: Iterable[str | float]) -> str:
     shares = Counter(map(str, statuses))
     total = sum(shares.values())
     return ", ".join(f"{n} {s} ({n / total:.0%})" for s, n in shares.most_common())
-
-
-def _columns(cells: list[str], widths: list[int]) -> str:
-    padded = [f"{cell:{width}s}" for cell, width in zip(cells, widths, strict=False)]
-    return "  ".join([*padded, cells[-1]])

@@ -1,7 +1,6 @@
 """Results and features ↔ tables for other programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import xarray as xr
 from mir21sim import files, units
 from mir21sim.analysis.cell_death import EXPOSED, death_records
 from mir21sim.analysis.curves import FEATURES, RESPONSE_NAMES, quantity
+from mir21sim.analysis.text_tables import TextTable as TextTable
+from mir21sim.analysis.text_tables import lines_of as lines_of
 from mir21sim.units import SECONDS_PER_HOUR
 
 #: Dimensions of every population.
@@ -24,16 +25,6 @@ _NO_DEATHS = "no cell dies at any of these doses"
 def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return records (one mapping a row) as a table."""
     return pd.DataFrame.from_records([dict(record) for record in records])
-
-
-@dataclass(frozen=True, slots=True)
-class TextTable:
-    """A table as people read it: texts, and which columns hold numbers."""
-
-    titles: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: frozenset[int] = frozenset()
-    caption: str = ""
 
 
 def text_table(
@@ -63,19 +54,6 @@ def text_table(
         numeric=frozenset(numeric),
         caption=caption,
     )
-
-
-def lines_of(table: TextTable) -> list[str]:
-    """Return a table as lines for a terminal, numbers to the right."""
-    columns = zip(table.titles, *table.rows, strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    return [
-        "  ".join(
-            f"{cell:>{width}}" if k in table.numeric else f"{cell:{width}}"
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (table.titles, *table.rows)
-    ]
 
 
 def _cell(value: Any) -> str:

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.text_tables import TextTable, lines_of
 from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus
@@ -334,14 +335,16 @@ def text(found: dict[str, Any]) -> str:
         f"kernels of this model, cached          {found['cached_kernels_s']:8.2f} s",
         f"cached start to first results          {found['cached_start_s']:8.2f} s",
         "",
-        "method   rtol = atol   ms/run   runs/s/core   max error   failed",
     ]
-    for timing, error in zip(timings, errors, strict=True):
-        rate = 1e3 / timing.ms_per_run
-        lines.append(
-            f"{timing.method:8s} {timing.rtol:11.0e} {timing.ms_per_run:8.3f} "
-            f"{rate:13.0f} {error:11.1e} {timing.failed:8d}"
+    titles = ("method", "rtol = atol", "ms/run", "runs/s/core", "max error", "failed")
+    rows = tuple(
+        (
+            *(timing.method, f"{timing.rtol:.0e}", f"{timing.ms_per_run:.3f}"),
+            *(f"{1e3 / timing.ms_per_run:.0f}", f"{error:.1e}", str(timing.failed)),
         )
+        for timing, error in zip(timings, errors, strict=True)
+    )
+    lines += lines_of(TextTable(titles, rows, frozenset(range(1, 6))))
     lines += [
         "(max error: abs(y - ref)/(1 + abs(ref)) over all species, times and cells, of",
         f"which LSODA has {found['n_few']}; reference: Rodas5P at {TIGHT:g}, which is",

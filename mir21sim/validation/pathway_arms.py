@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mir21sim.analysis.cell_death import death_quantity, fraction_dead
+from mir21sim.analysis.text_tables import TextTable, lines_of
 from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
@@ -182,16 +183,16 @@ def _change(
 
 def arm_text(found: Sequence[Arm]) -> str:
     """Return the arms as a table to read."""
-    title = (
-        f"{'context':12s} {'arm':9s} {'alone':>7s} {'missing':>8s}  "
-        f"cells dead without and with {INHIBITOR.amount:g} nM {INHIBITOR.target}"
-    )
-    lines = [title]
-    lines += [
-        f"{a.context:12s} {a.arm:9s} {a.alone:7.0%} {a.missing:8.0%}  "
-        f"{a.without:.0%} → {a.with_inhibitor:.0%}"
+    dead = f"cells dead without and with {INHIBITOR.amount:g} nM {INHIBITOR.target}"
+    rows = tuple(
+        (
+            *(a.context, a.arm, f"{a.alone:.0%}", f"{a.missing:.0%}"),
+            f"{a.without:.0%} → {a.with_inhibitor:.0%}",
+        )
         for a in found
-    ]
+    )
+    titles = ("context", "arm", "alone", "missing", dead)
+    lines = lines_of(TextTable(titles, rows, frozenset([2, 3])))
     lines.append(
         "alone: share of the effect with this arm only; missing: share left without it"
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from mir21sim.analysis.text_tables import TextTable, lines_of
 from mir21sim.model.info import unique
 
 Verdict: TypeAlias = Literal["pass", "fail", "conflict"]
@@ -89,12 +90,8 @@ def outcome_text(outcomes: Sequence[Outcome]) -> str:
         )
         for o in outcomes
     ]
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    lines = [
-        "  ".join(f"{cell:{width}s}" for cell, width in zip(row, widths, strict=True))
-        for row in (titles, *rows)
-    ]
-    return "\n".join([*(line.rstrip() for line in lines), "", *summary(outcomes)])
+    lines = lines_of(TextTable(titles, tuple(rows)))
+    return "\n".join([*lines, "", *summary(outcomes)])
 
 
 def _shown(outcome: Outcome) -> tuple[str, str]:

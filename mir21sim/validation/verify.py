@@ -16,6 +16,7 @@ import numpy as np
 
 from mir21sim import files
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.text_tables import TextTable, lines_of
 from mir21sim.compiler.conservation import conserved_totals
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
@@ -411,24 +412,21 @@ def text(found: Verification) -> str:
         f"{found.model}{context}: {found.method} at rtol {found.rtol:g}; tolerance of "
         f"the comparison {found.tolerance:g}"
     )
-    width = max(len(check.check) for check in found.checks)
-    rows = (
-        f"{c.check:{width}s}  {c.verdict:7s} {_where(c, found.time_unit)}"
-        for c in found.checks
-    )
+    rows = [(c.check, c.verdict, *_where(c, found.time_unit)) for c in found.checks]
+    titles = ("check", "verdict", "difference", "place")
+    table = lines_of(TextTable(titles, tuple(rows), frozenset([2])))
     verdict = "all agree" if found.passed else "NOT all agree"
-    return "\n".join([head, *(row.rstrip() for row in rows), verdict])
+    return "\n".join([head, *table, verdict])
 
 
-def _where(check: Check, unit: str) -> str:
+def _where(check: Check, unit: str) -> tuple[str, str]:
+    """Return the difference of a check, and where it is or why there is none."""
     if check.note or np.isnan(check.difference):
-        return check.note
-    words = f"{check.difference:8.2g}"
-    if check.difference > 0:
-        words += f" in {check.quantity} at {check.time_h:g} {unit}"
+        return "–", check.note
+    words = f"{check.quantity} at {check.time_h:g} {unit}" * (check.difference > 0)
     if not np.isnan(check.parts_from_h):
         words += f"; above the tolerance from {check.parts_from_h:g} {unit}"
-    return words
+    return f"{check.difference:.2g}", words
 
 
 def save(found: Verification, path: str | Path) -> Path:

@@ -351,7 +351,7 @@ def test_sources_shows_every_number_and_the_context_in_its_place():
     assert rows["k_tx_miR21"]["from"] == "MCF-7"
     assert rows["k_tx_miR21"]["value"] == 0.28
     text = model_report.source_text(files)
-    assert "[MCF-7] copies per cell recalled" in text
+    assert "[MCF-7] copies per cell recalled" in " ".join(text.split())
     assert f"{len(rows)} numbers: " in text
 
 
