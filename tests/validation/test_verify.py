@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -160,3 +162,20 @@ def test_tools_give_amounts_and_closed_forms(tool, only_amount):
     rate = 1.0 if only_amount else 0.5
     np.testing.assert_allclose(got[:, 0], 8.0 * np.exp(-rate * times), rtol=1e-6)
     np.testing.assert_allclose(got[:, 1:], [[0.5, 2.0]] * 5)
+
+
+def test_copasi_leaves_the_locale_of_the_process():
+    if not other_tools.installed("copasi"):
+        pytest.skip(other_tools.how_to_install("copasi"))
+    script = (
+        "import locale; locale.setlocale(locale.LC_ALL, 'C.UTF-8')\n"
+        "from mir21sim.validation import simulators\n"
+        "with simulators._kept_locale():\n"
+        "    import COPASI\n"
+        "    inside = locale.setlocale(locale.LC_ALL)\n"
+        "print(inside, locale.setlocale(locale.LC_ALL))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "C.UTF-8"
