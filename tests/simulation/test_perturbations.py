@@ -141,7 +141,7 @@ def test_rerun_repeats_perturbations(tmp_path):
         ({"clamp": {"A": 1, "B": 2, "GB": 3}}, "`B` is clamped twice"),
         ({"clamp": {"A": -1}}, "`A` is an amount and cannot be clamped below 0: -1"),
         ({"knockdown": {"B": 0.5}}, "gene to knock down `B`. Did you mean `GB`"),
-        ({"overexpress": {"A_": 2}}, "gene to over-express `A_`. Did you mean `A`"),
+        ({"overexpress": {"AA": 2}}, "gene to over-express `AA`. Did you mean `A`"),
         ({"no_site": ("GB",)}, "no `site` for the gene `GB`.*that have it: A"),
     ],
     ids=["species", "twice", "negative", "gene", "overexpress", "site"],

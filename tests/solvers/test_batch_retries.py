@@ -237,7 +237,7 @@ def test_one_run_of_a_swept_dose_can_be_run(compiled):
 def test_a_failure_is_told_with_run_values_time_and_reaction(
     compiled, name, number, words
 ):
-    options = Options(max_steps=300)
+    options = Options(max_steps=300, rtol=1e-6)
     with pytest.warns(
         FailedRunsWarning, match=r"1 of 3 runs failed; first: run 1 " + words
     ) as caught:
@@ -249,7 +249,7 @@ def test_a_failure_is_told_with_run_values_time_and_reaction(
 
 
 def test_an_endless_run_is_masked_and_the_others_stay_the_same(compiled):
-    options = Options(max_steps=300)
+    options = Options(max_steps=300, rtol=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FailedRunsWarning)
         mixed = sweep(compiled, {"w": [1.0, 1e6, 2.0]}, 1.0, options=options)
