@@ -18,7 +18,7 @@ def chain():
         {"a": 2.0, "b": 0.5, "unused": 3.0},
         [reaction("turn", "A -> B", "a*A"), reaction("fall", "B ->", "b*B")],
     )
-    model = support.compiled(net, "numba")
+    model = support.compiled(net)
     options = Options(equilibrate=False)
     return sensitivities(
         model, ["final(B)", "B", "crossing(B, 900)"], end=4.0, options=options
