@@ -147,8 +147,10 @@ def _draw_curves(ax: Axes, found: xr.Dataset, name: str) -> None:
 def _axis(found: xr.Dataset, name: str) -> str:
     """Return a label with its unit."""
     unit = str(found[name].attrs.get("units", ""))
-    unit = unit.replace("molecule", "active caspase molecules per cell")
+    unit = unit.replace("molecule", "active molecules per cell")
     label = f"{LABELS[name]} ({unit})" if unit else LABELS[name]
+    if len(label) > LABEL_WIDTH and unit:
+        return f"{textwrap.fill(LABELS[name], LABEL_WIDTH)}\n({unit})"
     return textwrap.fill(label, LABEL_WIDTH)
 
 
