@@ -196,13 +196,21 @@ def test_netcdf_closes_its_file_on_a_full_disk(tmp_path, monkeypatch, room):
 
 def test_netcdf_holds_what_xarray_writes(tmp_path):
     made = xr.Dataset(
-        {"a": ("x", [1.5, np.nan], {"units": "h"}), "m": ("x", ["µ", ""])},
-        coords={"x": [1.0, 2.0]},
+        {
+            "a": ("x", [1.5, np.nan], {"units": "h"}),
+            "m": ("x", ["µ", ""]),
+            "flags": (("y", "x"), [[True, False]] * 3, {"flag_values": [0, 1]}),
+            "k": ((), 7),
+            "none": (("z", "x"), np.zeros((0, 2))),
+        },
+        coords={"x": [1.0, 2.0], "name": ("x", ["one", "two"]), "at": 2.5},
         attrs={"text": "x" * 70_000, "n": 3},
     )
     extra = xr.Dataset({"sbml": ((), np.array("<sbml/>", dtype=object))})
     path = Path(tmp_path, "a.nc")
-    netcdf.write_netcdf(path, {None: made, "model": extra}, {"a": {"zlib": True}})
+    netcdf.write_netcdf(
+        path, {None: made, "model": extra}, {"a": {"compression": "gzip"}}
+    )
     assert xr.load_dataset(path, engine="h5netcdf").identical(made)
     again = xr.load_dataset(path, engine="h5netcdf", group="model")
     assert str(again["sbml"].values) == "<sbml/>"

@@ -6,7 +6,8 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -93,6 +94,9 @@ app.add_typer(fit_app)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit 2 for input, 1 for a failed run, with one line."""
+    if arguments is None:
+        # No command makes arrays of dask, which xarray would import: 0.15 s a process.
+        sys.modules.setdefault("dask", cast("ModuleType", None))
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     prepare()
     debug = "--debug" in arguments

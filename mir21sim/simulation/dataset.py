@@ -173,7 +173,7 @@ def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Pat
     """
     path = check_writable(path, (".nc",))
     encoding = {
-        str(name): {"zlib": True, "complevel": 4}
+        str(name): {"compression": "gzip", "compression_opts": 4}
         for name, variable in result.data_vars.items()
         if variable.ndim and variable.dtype.kind == "f"
     }

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import h5netcdf
+import h5py
+import numpy as np
 import xarray as xr
-from xarray.backends import H5NetCDFStore
 
 
 class ForgivingFile(io.RawIOBase):
@@ -97,23 +98,107 @@ def write_netcdf(
 ) -> None:
     """Write Datasets to the groups of a new netCDF file, None for its root.
 
+    The file is that of xarray and h5netcdf, which look every dataset up in the file at
+    each use of it: 0.27 s for 80 curves, and 0.08 s here.
+
+    Parameters
+    ----------
+    encoding : keywords of ``h5py.Group.create_dataset`` for variables of the root
+
     Raises
     ------
     OSError
         When the disk did not take all of it.
     """
     with ForgivingFile(path) as target:
-        with h5netcdf.File(target, "w") as file:
+        # netCDF asks for the order of creation; it also allows long attributes.
+        with h5py.File(target, "w", track_order=True) as file:
             for group, content in groups.items():
-                store = H5NetCDFStore(file, group=group, mode="w")
-                # A dimension whose coordinate comes late is attached to all again.
-                ordered = _coordinates_first(content)
-                ordered.dump_to_store(store, encoding=encoding if group is None else {})
+                if group is None:
+                    _write_group(file, content, encoding)
+                else:
+                    place = file.create_group(group, track_order=True)
+                    _write_group(place, content, {})
+            _write_attribute(file, "_NCProperties", _properties())
         if target.error is not None:
             raise target.error
 
 
-def _coordinates_first(content: xr.Dataset) -> xr.Dataset:
-    """Return a Dataset with its coordinates before its other variables."""
-    first = xr.Dataset(coords=content.coords, attrs=content.attrs)
-    return first.assign(content.data_vars)
+def _properties() -> np.ndarray[Any, Any]:
+    """Return the attribute by which netCDF libraries know their files."""
+    text = (
+        f"version=2,h5netcdf={h5netcdf.__version__},"
+        f"hdf5={h5py.version.hdf5_version},h5py={h5py.__version__}"
+    )
+    return np.array(text, dtype=h5py.string_dtype("ascii", len(text)))
+
+
+def _write_group(
+    place: h5py.Group,
+    content: xr.Dataset,
+    encoding: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write the variables of a Dataset, its dimensions first."""
+    variables, attributes = xr.conventions.encode_dataset_coordinates(content)
+    variables, attributes = xr.conventions.cf_encoder(variables, attributes)
+    for key, value in attributes.items():
+        _write_attribute(place, str(key), value)
+    ids = {dim: k for k, dim in enumerate(content.sizes)}
+    scales = {}
+    for dim, k in ids.items():
+        if dim in variables:
+            scale = _create(place, str(dim), variables[dim], {})
+            label = str(dim).encode()
+        else:
+            size = content.sizes[dim]
+            scale = place.create_dataset(
+                str(dim), (size,), ">f4", track_order=True, **_unlimited(size)
+            )
+            label = _NO_VARIABLE + f"{size:10}".encode()
+        h5py.h5ds.set_scale(scale.id, label)
+        scale.attrs["_Netcdf4Dimid"] = np.int32(k)
+        scales[dim] = scale
+    for name, variable in variables.items():
+        if name in scales:
+            continue
+        made = _create(place, str(name), variable, encoding.get(str(name), {}))
+        for k, dim in enumerate(variable.dims):
+            h5py.h5ds.attach_scale(made.id, scales[dim].id, k)
+
+
+_NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable."
+"""Begins the label of a dimension without coordinates."""
+
+
+def _unlimited(*shape: int) -> dict[str, Any]:
+    """Return the keyword of a dataset that may grow: netCDF has no other empty ones."""
+    return {"maxshape": [n or None for n in shape]} if 0 in shape else {}
+
+
+def _create(
+    place: h5py.Group, name: str, variable: xr.Variable, how: Mapping[str, Any]
+) -> h5py.Dataset:
+    """Write the values and the attributes of one encoded variable."""
+    values = np.asarray(variable.values)
+    if values.dtype.kind in "OU":
+        values = values.astype(h5py.string_dtype())
+    attributes = dict(variable.attrs)
+    fill = attributes.get("_FillValue")
+    made = place.create_dataset(
+        name,
+        data=values,
+        fillvalue=fill,
+        track_order=True,
+        **_unlimited(*values.shape),
+        **(how if values.ndim else {}),
+    )
+    for key, value in attributes.items():
+        _write_attribute(made, key, value)
+    return made
+
+
+def _write_attribute(place: h5py.HLObject, key: str, value: Any) -> None:
+    """Write an attribute; numbers are arrays of one, as netCDF has them."""
+    array = np.asarray(value)
+    single = array.ndim == 0 and array.dtype.kind in "biufc"
+    place.attrs[key] = np.atleast_1d(array) if single else value
