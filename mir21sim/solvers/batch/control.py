@@ -43,13 +43,17 @@ def _first_step(y, f, lane, atol, rtol, span):
     d0 and d1 are the squared norms of y and f in the weights of the error test (Hairer,
     Nørsett and Wanner 1993, section II.4, steps a and b).
     """
+    # scale_i = atol_i + rtol·|y_i|; d0 = Σ (y_i/scale_i)², d1 = Σ (f_i/scale_i)².
     d0 = d1 = 0.0
     for i in range(y.shape[0]):
         scale = atol[i] + rtol * abs(y[i, lane])
         d0 += (y[i, lane] / scale) ** 2
         d1 += (f[i, lane] / scale) ** 2
+    # (1e-5)² of the book, as d0 and d1 are squares; true for NaN as well. The book
+    # takes h = 1e-6; here it is a share of the span, as a time has a unit.
     if not (d0 > 1e-10 and d1 > 1e-10):
         return 1e-6 * span
+    # h0 = 0.01·|y|/|f|, at most up to the next breakpoint.
     return min(0.01 * np.sqrt(d0 / d1), span)
 
 
@@ -58,6 +62,7 @@ def start_fresh_lanes(rates, state, step, lanes, fed, held, limits):
     """Give a first step size to lanes at the start or behind a breakpoint."""
     t, y, slope = state.t, state.y, step.u[0]
     atol, rtol = limits.atol, limits.relative[0]
+    # The kernel adds to its result. slope is u[0] (n, 8), free between two steps.
     slope[:, :] = 0.0
     rates(t, y, state.p, step.v, step.a, slope)
     add_inflow(slope, state.inflow, fed, held)
@@ -116,6 +121,7 @@ def measure_errors(lanes, t, error, a, n, times):
         if lane.run < 0:
             error[0, k] = np.inf
             continue
+        # e = √(1/n · Σ (U_s,i/scale_i)²), the norm of RODAS.
         e = np.sqrt(error[0, k] / n)
         # The last row of a is the least share that a pivot has of its element of W.
         if a[a.shape[0] - 1, k] < GROWN:
@@ -130,9 +136,12 @@ def measure_errors(lanes, t, error, a, n, times):
 def accept_step(lane, e, order_root):
     """Choose the step size after an accepted step with error `e`."""
     h = lane.h
+    # Keeps the powers above 0; growth is limited by GROW in any case.
     e = max(e, 1e-10)
+    # factor = h/h_next = e^(1/q)/0.9, as FAC in RODAS.
     factor = e**order_root / SAFETY
     if lane.began:
+        # Gustafsson: h_old/h · (e²/e_old)^(1/q)/0.9. The smaller step counts.
         predicted = (lane.h_old / h * (e * e / lane.e_old) ** order_root) / SAFETY
         factor = max(factor, predicted)
     factor = max(1.0 / GROW, min(1.0 / SHRINK, factor))
@@ -145,6 +154,7 @@ def accept_step(lane, e, order_root):
     lane.began = True
     lane.after_reject = False
     lane.h_old = h
+    # ERRACC of RODAS: one very small error must not dominate the prediction.
     lane.e_old = max(1e-2, e)
 
 
@@ -156,11 +166,13 @@ def reject_step(lane, t, e, order_root, span):
     """
     lane.n_rejected += 1
     lane.after_reject = True
+    # Both comparisons are false for NaN.
     if e > 1.0 and e < _BROKEN:
         factor = max(SHRINK, SAFETY / e**order_root)
     else:
         factor = 0.1  # not finite: the model or the factorisation broke
     lane.h_next = lane.h * factor
+    # 1e-15·t is a few units in the last place of t; near t = 0 the span counts.
     if lane.h_next <= 1e-15 * max(abs(t), 1e-3 * span):
         return _TOO_SMALL if e < _BROKEN else _NON_FINITE
     return -1

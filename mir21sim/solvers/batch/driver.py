@@ -50,11 +50,13 @@ _accept = rows.accept
 @numba.njit(**OPTIONS)
 def _load_run(starts, run, state, lane):
     """Put the start values and parameters of a run into a lane."""
+    # y (n, 8), p (n_param, 8), inflow (n_dose, 8): column `lane` belongs to the run.
     for i in range(state.y.shape[0]):
         state.y[i, lane] = starts.y[run, i]
         state.peak[i, lane] = abs(starts.y[run, i])
     for i in range(state.p.shape[0]):
         state.p[i, lane] = starts.p[run, i]
+    # An infusion of the run before must not flow into this one.
     for k in range(state.inflow.shape[0]):
         state.inflow[k, lane] = 0.0
 
@@ -69,6 +71,7 @@ def _end_run(status, state, lane, k, ends):
     ends.n_rejected[run] = lane.n_rejected
     for i in range(state.y.shape[0]):
         ends.y[run, i] = state.y[i, k]
+        # An empty lane computes on, from zeros; its results are ignored.
         state.y[i, k] = 0.0
     lane.run = -1
 
@@ -84,6 +87,7 @@ def _apply_doses(state, lane, k, doses):
         elif doses.kind[j] == _SET:
             state.y[i, k] = doses.value[run, j]
         else:
+            # RATE: amount per time, added to dy/dt from now on (``step.add_inflow``).
             state.inflow[j, k] = doses.value[run, j]
         state.peak[i, k] = max(state.peak[i, k], abs(state.y[i, k]))
         j += 1
@@ -110,10 +114,12 @@ def _write_within(t, y, ys, dense, lane, k, outputs, end):
     run, j, need = lane.run, lane.due, outputs.need
     times, states = outputs.times, outputs.states
     while j < times.size and times[j] < end:
+        # θ is the share of the step at the output time: 0 at y0 = y, 1 at y1 = ys.
         theta = (times[j] - t) / lane.h
         rest = 1.0 - theta
         for m in range(need.size):
             i = need[m]
+            # dense[0..2] are k1, k2, k3 (3, n_need, 8): `m` counts needed states only.
             inner = dense[0, m, k] + theta * (dense[1, m, k] + theta * dense[2, m, k])
             states[run, j, m] = rest * y[i, k] + theta * (ys[i, k] + rest * inner)
         j += 1
@@ -123,6 +129,7 @@ def _write_within(t, y, ys, dense, lane, k, outputs, end):
 @numba.njit(**INLINED)
 def _record(trail, run, t, h, y, k):
     """Keep start, length and state of an accepted step, where there is room for it."""
+    # `judge_steps` has counted this step in n already.
     j = trail.n[run] - 1
     if j < trail.t.shape[1]:
         trail.t[run, j] = t
@@ -141,6 +148,7 @@ def _wanted(lanes, t, runs_left):
             if runs_left:
                 return True
         elif t[0, k] == lanes[k].stop:
+            # Equal to the last bit: a step that hits it ends at `stop` (``end_of``).
             return True
         else:
             any_run = True
@@ -160,6 +168,7 @@ def refill_lanes(next_run, state, lanes, starts, doses, outputs, ends):
     times, final = outputs.times, outputs.times[-1]
     for k in range(LANES):
         lane = lanes[k]
+        # Again for a run that ends at once: its lane takes the next run.
         while True:
             if lane.run < 0:
                 if next_run >= starts.y.shape[0]:
@@ -172,14 +181,17 @@ def refill_lanes(next_run, state, lanes, starts, doses, outputs, ends):
                 lane.due = lane.dose = lane.n_steps = lane.n_rejected = 0
             if state.t[0, k] != lane.stop:
                 break
+            # Doses first: an output at the time of a dose has the state after it.
             _apply_doses(state, lane, k, doses)
             _write_now(state, lane, k, outputs)
             if state.t[0, k] >= final:
                 _end_run(_OK, state, lane, k, ends)
                 continue
             lane.stop = final
+            # Doses after the last output are not made; one at its time is made there.
             if lane.dose < doses.time.size and doses.time[lane.dose] < final:
                 lane.stop = doses.time[lane.dose]
+            # f may jump at a breakpoint, so the old step size is not used.
             lane.fresh = True
     return next_run
 
@@ -207,11 +219,13 @@ def judge_steps(state, step, lanes, max_steps, outputs, halt, trail, order_root)
     keeps_steps = trail.t.shape[1] > 0
     for k in range(LANES):
         lane = lanes[k]
+        # ``stages.accept`` sets y to ys where taken is 1.
         taken[0, k] = 0.0
         if lane.run < 0:
             continue
         e, ending = error[0, k], -1
         lane.n_steps += 1
+        # False for NaN too, so that a step with a NaN in it is rejected.
         if e <= 1.0:
             taken[0, k] = 1.0
             end = end_of(lane, t[0, k])
@@ -222,9 +236,11 @@ def judge_steps(state, step, lanes, max_steps, outputs, halt, trail, order_root)
             if keeps_steps:
                 _record(trail, lane.run, t[0, k], lane.h, y, k)
             t[0, k] = end
+            # low = min_i (y_i + share·peak_i + floor_i): an amount is too negative.
             if low[0, k] < 0.0:
                 ending = _NEGATIVE
         else:
+            # t and y stay; the next step from here is shorter.
             ending = reject_step(lane, t[0, k], e, order_root, span)
         if ending < 0:
             ending = limit_reached(lane, t[0, k], max_steps, halt[lane.run], final)
@@ -248,6 +264,8 @@ def drive(
 
     Accepted steps are kept in the trail as far as its arrays reach.
     """
+    # s stages, n states; u (s, n, 8), y and ys (n, 8), t, error and taken (1, 8),
+    # a (n_a, 8), H (3·s,); k counts lanes.
     s, n, held, need = scheme.alpha.size, starts.y.shape[1], starts.held, outputs.need
     state = new_state(n, starts.p.shape[1], doses.state.size)
     step = new_step(s, n, need.size, sizes)
@@ -262,6 +280,7 @@ def drive(
         step.u,
     )
     dense, H, halt, max_steps = step.dense, scheme.H, ends.halt, limits.max_steps
+    # Without any infusion no loop over doses is needed in the stages.
     fed = doses.state if doses.any_rate else doses.state[:0]
     order_root, n_run, next_run = 1.0 / scheme.order, starts.y.shape[0], 0
     while True:
@@ -272,11 +291,13 @@ def drive(
             if np.all(lanes.run < 0):
                 break
             start_fresh_lanes(rates, state, step, lanes, fed, held, limits)
+        # One step of all lanes: h, stages U_1 … U_s, y1 = ys, error estimate U_s.
         choose_steps(lanes, t, per_h, hg, scheme.gamma, held)
         take_step(
             rates, matrix, solve, time, scheme, sizes, state, step, lanes, fed, held
         )
         finish_step(state, step, limits)
+        # Σ_j H_mj U_j of the needed states, only where an output is within the step.
         if measure_errors(lanes, t, error, a, n, times):
             if s == 8:
                 _dense8(u, H, need, dense, n, need.size)
@@ -285,6 +306,7 @@ def drive(
         any_end = judge_steps(
             state, step, lanes, max_steps, outputs, halt, trail, order_root
         )
+        # After `judge_steps`, which reads the old y for outputs within the step.
         _accept(y, ys, peak, taken, n)
         if any_end:
             for k in range(LANES):

@@ -29,6 +29,7 @@ _I1, _B1 = types.Array(_I8, 1, "C"), types.Array(_BIT, 1, "C")
 class Scheme(NamedTuple):
     """A Rosenbrock method (``tableau``): A, C (s, s); alpha, D (s,); H (3·s,)."""
 
+    # H is flat: the driver's kernel reads H_mj at m·s + j.
     A: FloatArray
     C: FloatArray
     alpha: FloatArray
@@ -42,6 +43,7 @@ class Scheme(NamedTuple):
 class Sizes(NamedTuple):
     """Rows of the arrays that kernels fill, and whether rates depend on time."""
 
+    # v (n_rate, 8), a (n_a, 8) with the least pivot share in its last row, w (n_w, 8).
     n_rate: int
     n_a: int
     n_w: int
@@ -81,6 +83,7 @@ class Limits(NamedTuple):
     negative; ``floor`` (n,) is allowed on top, infinite where any value is.
     """
 
+    # Two numbers: (rtol, share of the peak).
     relative: FloatArray
     atol: FloatArray
     floor: FloatArray
@@ -93,6 +96,7 @@ class Ends(NamedTuple):
     The driver sets ``begun`` when it takes a run, and ends it where ``halt`` is set.
     """
 
+    # (n_run,) each, and y (n_run, n): the state at which the run ended.
     status: IntArray
     t: FloatArray
     y: FloatArray
@@ -126,6 +130,7 @@ class Trail(NamedTuple):
 
     def trimmed(self) -> "Trail":
         """Return a copy without the room that no run needed."""
+        # n may be larger than the room; the slice then ends at the room.
         most = int(self.n.max(initial=0))
         t, h, y = (np.array(x[:, :most], order="C") for x in (self.t, self.h, self.y))
         return Trail(t, h, y, self.n)
@@ -247,6 +252,7 @@ def new_lanes() -> Any:
     """Return the records of eight empty lanes."""
     lanes: Any = np.zeros(LANES, LANE)
     for lane in lanes:
+        # No run; an empty lane takes steps of 1 (``control.choose_steps``).
         lane.run = -1
         lane.h = lane.h_next = lane.h_old = lane.e_old = 1.0
     return lanes

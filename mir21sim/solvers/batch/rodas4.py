@@ -9,6 +9,8 @@ their code RODAS, method 1
 from mir21sim.solvers.batch.rosenbrock import rosenbrock_method
 from mir21sim.solvers.batch.tableau import Tableau, lower, table, vector
 
+# Coefficients of METH = 1 in the code RODAS, in the transformed form of ``tableau``.
+# Row 5 of A; row 6 is the same with 1 behind it (stiffly accurate).
 _A5 = (
     1.221224509226641, 6.019134481288629, 12.53708332932087, -0.6878860361058950,
 )  # fmt: skip
@@ -32,6 +34,7 @@ RODAS4 = Tableau(
         (8.083246795921522, -7.981132988064893, -31.52159432874371, 16.31930543123136,
          -6.058818238834054),
     ),
+    # α_i; D_i = Σ_j Γ_ij, 0 for the last two stages.
     alpha=vector(0.0, 0.386, 0.21, 0.63, 1.0, 1.0),
     D=vector(0.25, -0.1043, 0.1035, -0.0362000000000002, 0.0, 0.0),
     H=table(
@@ -39,6 +42,7 @@ RODAS4 = Tableau(
          1.025137723295662, 0.0),
         (-0.6762803392801253, 6.087714651680015, 16.43084320892478, 24.76722511418386,
          -6.594389125716872, 0.0),
+        # The dense output is a cubic in θ, with k1 and k2 alone: k3 = 0.
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     ),
 )  # fmt: skip

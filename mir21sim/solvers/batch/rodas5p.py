@@ -8,6 +8,7 @@ Steinebach G 2023, BIT Numer Math 63:27, doi:10.1007/s10543-023-00967-x
 from mir21sim.solvers.batch.rosenbrock import rosenbrock_method
 from mir21sim.solvers.batch.tableau import Tableau, lower, table, vector
 
+# Row 6 of A; rows 7 and 8 are the same with 1 and (1, 1) behind it (stiffly accurate).
 _A6 = (
     -7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256,
     0.030198172008377946,
@@ -40,6 +41,7 @@ RODAS5P = Tableau(
         (37.80277123390563, -3.2571969029072276, 112.26918849496327, 66.9347231244047,
          -40.06618937091002, -54.66780262877968, -9.48861652309627),
     ),
+    # α_i; D_i = Σ_j Γ_ij, 0 for the last three stages.
     alpha=vector(
         0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716,
         0.4288403609558664, 1.0, 1.0, 1.0,
@@ -49,6 +51,7 @@ RODAS5P = Tableau(
         1.8046452872882734, 2.325825639765069, 0.0, 0.0, 0.0,
     ),
     H=table(
+        # Rows k1, k2, k3 of the interpolant of ``tableau``; a column for each stage.
         (25.948786856663858, -2.5579724845846235, 10.433815404888879,
          -2.3679251022685204, 0.524948541321073, 1.1241088310450404,
          0.4272876194431874, -0.17202221070155493),

@@ -17,6 +17,7 @@ from mir21sim.compiler.llvm_lanes import LANES, data_pointers
 _F8 = ll.DoubleType()
 _I64 = ll.IntType(64)
 _VEC = ll.VectorType(_F8, LANES)
+# A product and a sum may be one rounding, the same way in all lanes.
 _FUSE = ("contract",)
 
 
@@ -27,11 +28,13 @@ class _Rows:
         self.builder = builder
 
     def place(self, pointer: Any, row: Any) -> Any:
+        # Row r begins at the number 8·r of a C-ordered (rows, 8) array.
         index = self.builder.mul(row, ll.Constant(_I64, LANES))
         element = self.builder.gep(pointer, [index], inbounds=True)
         return self.builder.bitcast(element, _VEC.as_pointer())
 
     def load(self, pointer: Any, row: Any) -> Any:
+        # NumPy promises 8 bytes of alignment, not the 64 of a vector.
         return self.builder.load(self.place(pointer, row), align=8)
 
     def store(self, value: Any, pointer: Any, row: Any) -> None:
@@ -86,6 +89,7 @@ def combine(m: int, *, chained: bool) -> Any:
             context, builder, signature.args[:-1], args[:-1]
         )
         n, rows = args[-1], _Rows(builder)
+        # a = A[i] and c = C[i], the coefficients of stage m, each in all lanes.
         weights = [rows.splat(a, _index(j)) for j in range(m)]
         factors = [rows.splat(c, _index(j)) for j in range(m)]
         over_h = rows.load(per_h, _index(0))
@@ -93,11 +97,14 @@ def combine(m: int, *, chained: bool) -> Any:
             r = loop.index
             found = [_stage_row(rows, stages, j, n, r) for j in range(m)]
             if chained:
+                # Y_m = Y_{m−1} + U_{m−1}; ys still holds Y_{m−1}.
                 argument = builder.fadd(rows.load(ys, r), found[-1], flags=_FUSE)
             else:
+                # Y_m = y + Σ_j a_j U_j.
                 argument = rows.load(y, r)
                 for weight, value in zip(weights, found, strict=True):
                     argument = rows.multiply_add(weight, value, argument)
+            # g = (1/h) Σ_j c_j U_j.
             linear = builder.fmul(factors[0], found[0], flags=_FUSE)
             for factor, value in zip(factors[1:], found[1:], strict=True):
                 linear = rows.multiply_add(factor, value, linear)
@@ -117,22 +124,27 @@ def _finish_code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     pointers = data_pointers(context, builder, signature.args[:-1], args[:-1])
     y, last, ys, peak, atol, floor, rel, error, low = pointers
     n, rows = args[-1], _Rows(builder)
+    # rel = (rtol, share of the peak); y, last, ys, peak (n, 8), atol, floor (n,).
     relative, share = rows.splat(rel, _index(0)), rows.splat(rel, _index(1))
     total = cgutils.alloca_once_value(builder, rows.constant(0.0))
     least = cgutils.alloca_once_value(builder, rows.constant(float("inf")))
     with cgutils.for_range(builder, n) as loop:
         r = loop.index
+        # y1 = Y_s + U_s.
         change = rows.load(last, r)
         new = builder.fadd(rows.load(ys, r), change)
         rows.store(new, ys, r)
         old_size = rows.call("fabs", rows.load(y, r))
         new_size = rows.call("fabs", new)
+        # A comparison with NaN is false: a NaN in `new` is kept, the error is NaN.
         bigger = builder.select(
             builder.fcmp_ordered(">", old_size, new_size), old_size, new_size
         )
+        # error += (U_s/(atol + rtol·max(|y0|, |y1|)))².
         scale = rows.multiply_add(relative, bigger, rows.splat(atol, r))
         ratio = builder.fdiv(change, scale)
         builder.store(rows.multiply_add(ratio, ratio, builder.load(total)), total)
+        # low = min(low, y1 + share·peak + floor).
         slack = rows.multiply_add(share, rows.load(peak, r), rows.splat(floor, r))
         margin = builder.fadd(new, slack)
         before = builder.load(least)
@@ -158,6 +170,7 @@ def finish(_ctx, y, last, ys, peak, atol, floor, rel, error, low, n):
 def _accept_code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     y, ys, peak, mask = data_pointers(context, builder, signature.args[:-1], args[:-1])
     rows = _Rows(builder)
+    # A choice and no branch: each lane is accepted or not by its own mask.
     taken = builder.fcmp_ordered(">", rows.load(mask, _index(0)), rows.constant(0.0))
     with cgutils.for_range(builder, args[-1]) as loop:
         r = loop.index
@@ -190,6 +203,7 @@ def dense(s: int) -> Any:
             [rows.splat(table, _index(m * s + j)) for j in range(s)] for m in range(3)
         ]
         with cgutils.for_range(builder, n_need) as loop:
+            # k_m[row] = Σ_j H_mj U_j[state], m = 1, 2, 3; H is flat, (3·s,).
             state = builder.load(builder.gep(need, [loop.index], inbounds=True))
             found = [_stage_row(rows, stages, j, n, state) for j in range(s)]
             for m in range(3):
@@ -207,6 +221,7 @@ def dense(s: int) -> Any:
 
 
 COMBINE: dict[tuple[int, bool], Callable[..., Any]] = {
+    # Stage m has m terms; eight stages at most.
     (m, chained): combine(m, chained=chained)
     for m in range(1, 8)
     for chained in (False, True)

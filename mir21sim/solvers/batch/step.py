@@ -29,6 +29,8 @@ def prepare_stage(i, chained, y, u, A, C, per_h, ys, n):
     A chained stage has the argument of the one before plus that stage itself.
     """
     a, c, g = A[i], C[i], u[i]
+    # ``COMBINE[m, …]`` is unrolled for its m = i terms. Chained, counted from 0, are
+    # stage 5 of Rodas4 and stages 6 and 7 of Rodas5P (``tableau.chained_stages``).
     if chained:
         if i == 5:
             _D5(y, u, a, c, per_h, ys, g, n)
@@ -54,6 +56,7 @@ def add_inflow(u, inflow, state, held):
     for k in range(state.size):
         for lane in range(LANES):
             u[state[k], lane] += inflow[k, lane]
+    # Right-hand side 0 with the diagonal HELD: U is 0 for this state.
     for r in held:
         u[r, :] = 0.0
 
@@ -74,6 +77,7 @@ def take_step(rates, matrix, solve, time, scheme, sizes, state, step, lanes, fed
     v, a, w = step.v, step.a, step.w
     A, C, alpha, D, chained = scheme.A, scheme.C, scheme.alpha, scheme.D, scheme.chained
     s, n = u.shape[0], u.shape[1]
+    # W = I/(hγ) − J(t_n, y_n) and its LU factors, once for all stages; ft = ∂f/∂t.
     matrix(t, y, p, a, w, step.hg)
     if sizes.has_time:
         time(t, y, p, a, ft)
@@ -83,15 +87,19 @@ def take_step(rates, matrix, solve, time, scheme, sizes, state, step, lanes, fed
             u[0, :, :] = 0.0
             rates(t, y, p, v, a, u[0])
         else:
+            # ys = Y_i, u[i] = Σ_j (C_ij/h) U_j.
             prepare_stage(i, chained[i] != 0, y, u, A, C, per_h, ys, n)
             for lane in range(LANES):
                 ts[0, lane] = t[0, lane] + alpha[i] * lanes[lane].h
+            # The kernel adds: u[i] += f(t_n + α_i h, Y_i).
             rates(ts, ys, p, v, a, u[i])
         if sizes.has_time and D[i] != 0.0:
+            # u[i] += h D_i ∂f/∂t; D_i is 0 for the last stages.
             for r in range(n):
                 for lane in range(LANES):
                     u[i, r, lane] += D[i] * lanes[lane].h * ft[r, lane]
         add_inflow(u[i], inflow, fed, held)
+        # U_i = W⁻¹ · right-hand side, in place.
         solve(w, u[i])
 
 
@@ -102,6 +110,7 @@ def finish_step(state, step, limits):
     Leaves Σ (U_s/(atol + rtol·max(abs(y), abs(ys))))² in ``error`` and the least margin
     of an amount above its negative slack in ``low``.
     """
+    # y1 = Y_s + U_s; the embedded solution is Y_s, so that the estimate is U_s.
     n = state.y.shape[0]
     _finish(
         state.y, step.u[step.u.shape[0] - 1], step.ys, state.peak, limits.atol,

@@ -24,6 +24,8 @@ class Tableau:
     ``order`` is that of the step, ``order - 1`` that of the embedded one.
     """
 
+    # U_i = Σ_j Γ_ij k_j with the k_i of the untransformed method, so that
+    # A = (α_ij)·Γ⁻¹ and C = I/γ − Γ⁻¹; alpha and D are the row sums of (α_ij) and Γ.
     name: str
     order: int
     gamma: float
@@ -36,6 +38,7 @@ class Tableau:
 
 def lower(*rows: tuple[float, ...]) -> FloatArray:
     """Return a strictly lower triangular matrix from its rows below the first."""
+    # The first stage has no sum over others: row 0 is zero.
     size = len(rows) + 1
     matrix = np.zeros((size, size))
     for i, row in enumerate(rows, start=1):
@@ -62,6 +65,7 @@ def table(*rows: tuple[float, ...]) -> FloatArray:
 def chained_stages(tableau: Tableau) -> IntArray:
     """Flag stages whose argument is the previous argument plus the previous stage."""
     flags = np.zeros(len(tableau.alpha), np.int64)
+    # Y_i = y + Σ_{j<i−1} A_{i−1,j} U_j + 1·U_{i−1} = Y_{i−1} + U_{i−1}.
     for i in range(2, len(flags)):
         same = np.array_equal(tableau.A[i, : i - 1], tableau.A[i - 1, : i - 1])
         flags[i] = int(same and tableau.A[i, i - 1] == 1.0)
