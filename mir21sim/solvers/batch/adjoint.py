@@ -79,6 +79,7 @@ def _load(steps, run, lane, p, inflow, pb, lam, d_inflow):
     for j in range(inflow.shape[0]):
         d_inflow[j, lane] = 0.0
         on = steps.act_kind[j] != _ADD and steps.act_kind[j] != _SET
+        # Neither ADD nor SET: an infusion; it is on at the end if it began by then.
         on = on and steps.act_time[j] <= steps.times[-1]
         inflow[j, lane] = steps.act_value[run, j] if on else 0.0
 
@@ -109,11 +110,14 @@ def _undo(steps, run, j, lane, lam, inflow, d_inflow, grad, job):
     """Take the adjoint through breakpoint j, backwards."""
     i, kind = steps.act_state[j], steps.act_kind[j]
     if kind == _ADD:
+        # y⁺ = y⁻ + v: ∂/∂v = λ_i, and λ goes on unchanged.
         grad.dose[job, j] = lam[i, lane]
     elif kind == _SET:
+        # y⁺ = v: ∂/∂v = λ_i, and y⁻ has no effect.
         grad.dose[job, j] = lam[i, lane]
         lam[i, lane] = 0.0
     else:
+        # dy_i/dt has v in all later steps, whose shares were summed; before, it is off.
         grad.dose[job, j] = d_inflow[j, lane]
         d_inflow[j, lane] = 0.0
         inflow[j, lane] = 0.0
@@ -134,6 +138,8 @@ def _boundary(k, steps, f, grad, at, moment, job, act, t, y0, p, v, a, inflow, l
                 acting = True
                 if f.shifts:
                     run = f.run[job[lane]]
+                    # State and infusions just before breakpoint j: from y0, with all
+                    # earlier breakpoints of the same moment; its infusions begin off.
                     start = _first_at(steps, j, moment[lane])
                     for i in range(y.shape[0]):
                         y[i, lane] = y0[i, lane]
@@ -145,6 +151,7 @@ def _boundary(k, steps, f, grad, at, moment, job, act, t, y0, p, v, a, inflow, l
         if not acting:
             return
         if f.shifts:
+            # f⁻ before breakpoint j, f⁺ after it.
             slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, before)
             for lane in range(LANES):
                 j = act[lane]
@@ -156,9 +163,11 @@ def _boundary(k, steps, f, grad, at, moment, job, act, t, y0, p, v, a, inflow, l
             if not (at[lane] and j >= 0 and steps.act_time[j] >= moment[lane]):
                 continue
             act[lane] -= 1
+            # Never carried out: its gradient stays 0.
             if steps.act_time[j] > steps.times[-1]:
                 continue
             if f.shifts:
+                # ∂/∂τ_j = λᵀ (f⁻ − f⁺), where SET has no f⁻ in its state.
                 total = 0.0
                 for i in range(y.shape[0]):
                     slope = before[i, lane]
@@ -176,6 +185,8 @@ def _inside(steps, f, job, lane, due, t, h, H, lam, yb, ub):
     s = ub.shape[0]
     z = due
     while z >= 0 and steps.times[z] > t:
+        # Transpose of the interpolant (1−θ) y0 + θ (y1 + (1−θ)(k1 + θ (k2 + θ k3))):
+        # weights of y1 go to lam, of y0 to yb, of U_j to ub[j].
         theta = (steps.times[z] - t) / h
         rest = 1.0 - theta
         for q in range(f.need.size):
@@ -208,6 +219,7 @@ def _spread(i, z, ob, A, C, per_h, ub):
         a, c = A[i, j], C[i, j]
         for r in range(z.shape[0]):
             for lane in range(LANES):
+                # Transposes of Y_i = y + Σ A_ij U_j (ob) and of Σ (C_ij/h) U_j (z).
                 ub[j, r, lane] += c * per_h[0, lane] * z[r, lane] + a * ob[r, lane]
 
 
@@ -224,6 +236,9 @@ def replay_adjoint(
     solve_t, size, m, steps, trail_y, f, grad,
 ):  # fmt: skip
     """Take the weights of all jobs back to parameters, start values and doses."""
+    # Letters: U_i = u[i], Y_i = at[i]; adjoints: lam of y1, yb of y_n, ub[i] of U_i and
+    # then of its right-hand side, ob of Y_i, pb of p, d_inflow of the infusion rates,
+    # g of rules and rates, b of the rules in dJ·U_i, q of the changes of d[0].
     k = StepKernels(rates, matrix, solve, time, size.has_time)
     s, n, n_p = m.alpha.size, steps.y0.shape[1], steps.p.shape[1]
     n_act, n_job = steps.act_time.size, f.run.size
@@ -237,6 +252,7 @@ def replay_adjoint(
     t_end = np.zeros((1, LANES))
     inflow = np.zeros((n_act, LANES))
     # ---- partials and rules per stage; adjoints
+    # d direct partials at each Y_i; au changes of the rules along U_i; ut = D_i h.
     d = np.zeros((s, size.n_partial, LANES))
     a0, a1 = np.zeros((size.n_rule, LANES)), np.zeros((size.n_rule, LANES))
     au, b = np.zeros((s, size.n_rule, LANES)), np.zeros((size.n_rule, LANES))
@@ -265,6 +281,7 @@ def replay_adjoint(
                     next_job += 1
                     run = f.run[job[lane]]
                     _load(steps, run, lane, p, inflow, pb, lam, d_inflow)
+                    # From the last step, output and breakpoint to the first.
                     step[lane] = steps.n[run] - 1
                     due[lane], act[lane] = steps.times.size - 1, n_act - 1
                 here[lane] = job[lane] >= 0 and step[lane] < 0
@@ -273,6 +290,7 @@ def replay_adjoint(
                 break
             for lane in range(LANES):
                 if here[lane]:
+                    # Outputs and breakpoints left are at the start: −∞ takes them all.
                     t_end[0, lane] = start[lane]
                     _take_outputs(steps, f, job[lane], lane, due[lane], -np.inf, lam)
                     for i in range(n):
@@ -288,6 +306,7 @@ def replay_adjoint(
                     for i in range(n):
                         grad.y0[job[lane], i] = lam[i, lane]
                     for z in range(n_p):
+                        # Added: the direct part of outputs that depend on p is there.
                         grad.p[job[lane], z] += pb[z, lane]
                     job[lane] = -1
         busy = 0
@@ -300,6 +319,7 @@ def replay_adjoint(
                 t[0, lane] = steps.t[run, step[lane]]
                 end[lane] = t_end[0, lane] = end_of_step(steps, run, step[lane])
                 for i in range(n):
+                    # y_n was kept, as the steps cannot be made backwards.
                     y[i, lane] = trail_y[run, step[lane], i]
         if busy == 0:
             return
@@ -327,6 +347,7 @@ def replay_adjoint(
                 k, m, t, ts, h, per_h, hg, y, ys, p, inflow, steps.act_state,
                 steps.held, v, a, w, ft, u, at,
             )  # fmt: skip
+            # y1 = Y_s + U_s, the state before the breakpoints.
             y_end[:, :] = ys + u[s - 1]
         if any_act:
             _boundary(
@@ -343,6 +364,7 @@ def replay_adjoint(
             for lane in range(LANES):
                 ts[0, lane] = t[0, lane] + m.alpha[i] * h[lane]
                 ut[i, 0, lane] = m.D[i] * h[lane]
+            # As in ``tangents``: d[i] at Y_i, au[i] along (U_i, D_i h) by d[0].
             partials(ts if i else t, at[i], p, a1 if i else a0, d[i])
             inner(d[0], u[i], ut[i], au[i])
 
@@ -356,27 +378,35 @@ def replay_adjoint(
                     steps, f, job[lane], lane, due[lane], t[0, lane], h[lane], m.H,
                     lam, yb, ub,
                 )  # fmt: skip
+        # y1 = Y_s + U_s with Y_s = y + Σ_j A_sj U_j, transposed.
         yb += lam
         ub[s - 1] += lam
         for j in range(s - 1):
             if m.A[s - 1, j] != 0.0:
                 ub[j] += m.A[s - 1, j] * lam
         for i in range(s - 1, -1, -1):
+            # U_i = W⁻¹ r_i: the adjoint of r_i is W⁻ᵀ ub_i.
             solve_t(w, ub[i])
             for r in steps.held:
                 ub[i, r, :] = 0.0
             for j in range(n_act):
                 for lane in range(LANES):
+                    # r_i has the inflow as a term.
                     d_inflow[j, lane] += ub[i, steps.act_state[j], lane]
             g[:, :] = 0.0
             b[:, :] = 0.0
             ob[:, :] = 0.0
+            # g = Nᵀ ub_i; through the rules ob = J(Y_i)ᵀ ub_i and pb += f_p(Y_i)ᵀ ub_i.
             gather(ub[i], g)
             linear_t(d[i], g, ob, pb)
+            # q += adjoint of the changes of d[0] in dJ·U_i: summed over the stages.
             bend_t(d[0], g, u[i], ut[i], au[i], b, q)
+            # Y_i has y_n as a term; the stages j < i get their shares next.
             yb += ob
             _spread(i, ub[i], ob, m.A, m.C, per_h, ub)
+        # yb and pb += (f_yy, f_yp)ᵀ q: the change of J(y_n), once a step.
         second_t(t, y, p, a0, d[0], q, g, yb, pb)
+        # The adjoint at the start of the step is that at the end of the one before.
         lam[:, :] = yb
         for lane in range(LANES):
             step[lane] -= 1

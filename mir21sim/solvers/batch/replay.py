@@ -137,6 +137,7 @@ def stages(
     Fills u (s, n, 8) with the stages, at (s, n, 8) with the states at which they were
     evaluated, w with the factors of W; ys is y plus all increments but the last stage.
     """
+    # Letters as in ``step.take_step``: k kernels, m method, Y_i in at[i], U_i in u[i].
     s, n = m.alpha.size, y.shape[0]
     for lane in range(LANES):
         per_h[0, lane] = 1.0 / h[lane]
@@ -144,6 +145,7 @@ def stages(
             hg[i, lane] = per_h[0, lane] / m.gamma
     for i in held:
         hg[i, :] = HELD
+    # W = I/(hγ) − J(t_n, y_n) and its LU factors.
     k.matrix(t, y, p, a, w, hg)
     if k.has_time:
         k.time(t, y, p, a, ft)
@@ -153,12 +155,15 @@ def stages(
             at[0, :, :] = y
             k.rates(t, y, p, v, a, u[0])
         else:
+            # ys = Y_i = y + Σ_j A_ij U_j, u[i] = Σ_j (C_ij/h) U_j.
             prepare_stage(i, m.chained[i] != 0, y, u, m.A, m.C, per_h, ys, n)
             for lane in range(LANES):
                 ts[0, lane] = t[0, lane] + m.alpha[i] * h[lane]
             at[i, :, :] = ys
+            # u[i] += f(t_n + α_i h, Y_i).
             k.rates(ts, ys, p, v, a, u[i])
         if k.has_time and m.D[i] != 0.0:
+            # u[i] += h D_i ∂f/∂t.
             for r in range(n):
                 for lane in range(LANES):
                     u[i, r, lane] += m.D[i] * h[lane] * ft[r, lane]
@@ -167,12 +172,14 @@ def stages(
                 u[i, act_state[j], lane] += inflow[j, lane]
         for r in held:
             u[i, r, :] = 0.0
+        # U_i = W⁻¹ · right-hand side, in place.
         k.solve(w, u[i])
 
 
 @numba.njit(**STRICT)
 def slopes(k, t, y, p, v, a, inflow, act_state, held, out):
     """Fill out with dy/dt of all lanes."""
+    # The kernel adds to its result.
     out[:, :] = 0.0
     k.rates(t, y, p, v, a, out)
     for j in range(act_state.size):

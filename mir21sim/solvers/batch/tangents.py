@@ -108,6 +108,7 @@ def parameter_terms(by_param: IntArray, n_rule: int, kernels: Kernels) -> Terms:
     by_param : of ``SensitivityKernels``; its rates become the states that they change
     n_rule : rows of g before those of the rates
     """
+    # Rows of g: rules first, then rates. Rate r changes state i by its stoichiometry.
     of_rule = by_param[:, 2] < n_rule
     rows, factors = [], []
     by_rate: dict[int, list[tuple[int, float]]] = {}
@@ -129,6 +130,7 @@ def jobs(
 ) -> Jobs:
     """Group the columns of all good runs, so that no lane idles for long."""
     runs = np.flatnonzero(ok)
+    # −(−a // b) rounds up. Few runs are cut further, for a job in each lane.
     groups = -(-n_column // MOST_COLUMNS)
     if runs.size:
         groups = max(groups, min(n_column, -(-LANES // runs.size)))
@@ -147,6 +149,7 @@ def jobs(
 @numba.njit(**STRICT)
 def _load(steps, seeds, jobs, number, lane, y, p, S, P, inflow, d_inflow):
     """Put start values, parameters and seeds of a job into a lane."""
+    # S (slot, n, 8) = ∂y/∂direction begins at ẏ0; P (slot, n_param, 8) = ṗ is constant.
     run = jobs.run[number]
     for i in range(y.shape[0]):
         y[i, lane] = steps.y0[run, i]
@@ -170,6 +173,7 @@ def _active_terms(of, P, terms, n_terms):
     for c in range(P.shape[0]):
         count = 0
         for z in range(of.shape[0]):
+            # One list for all lanes: a term is left out where ṗ is 0 in each of them.
             moves = False
             for lane in range(LANES):
                 moves |= P[c, of[z, 1], lane] != 0.0
@@ -192,6 +196,7 @@ def _act(steps, seeds, jobs, number, j, lane, y, S, inflow, d_inflow):
         inflow[j, lane] = value
     for c in range(S.shape[0]):
         column = jobs.column[number, c]
+        # ADD: y⁺ = y⁻ + v, S⁺ = S⁻ + dv. SET: y⁺ = v, S⁺ = dv. RATE: dv joins d(dy/dt).
         change = 0.0 if column < 0 else seeds.dose[run, column, j]
         if kind == _ADD:
             S[c, i, lane] += change
@@ -207,6 +212,8 @@ def _shift(steps, seeds, jobs, number, j, lane, before, after, S):
     run = jobs.run[number]
     for c in range(S.shape[0]):
         column = jobs.column[number, c]
+        # S⁺ = S⁻ + (f⁻ − f⁺) dτ: f⁻ for dτ longer and f⁺ for dτ shorter. A state
+        # that is SET does not depend on f⁻.
         later = 0.0 if column < 0 else seeds.dose_time[run, column, j]
         if later != 0.0:
             for i in range(S.shape[1]):
@@ -223,6 +230,8 @@ def _interpolate(jobs, number, c, lane, theta, S, V, new, H, out, run, k):
     column = jobs.column[number, c]
     for q in range(jobs.need.size):
         i = jobs.need[q]
+        # The derivative of the interpolant, which is linear in y0, y1 and the stages:
+        # (1−θ) S0 + θ (S1 + (1−θ)(k1 + θ (k2 + θ k3))), k_m = Σ_j H_mj V_j.
         k1 = k2 = k3 = 0.0
         for j in range(V.shape[0]):
             k1 += H[0, j] * V[j, i, lane]
@@ -241,6 +250,7 @@ def _rule_terms(of, terms, count, d, P, g, n_rule):
     for z in range(count):
         row, m, q = of[terms[z], 0], of[terms[z], 1], of[terms[z], 2]
         for lane in range(LANES):
+            # g_q += ∂(rule q)/∂p_m · ṗ_m.
             g[q, lane] += d[row, lane] * P[m, lane]
 
 
@@ -249,6 +259,7 @@ def _rate_terms(of, factor, terms, count, d, P, out):
     """Add the terms of the parameters that a column changes in rates to dy/dt."""
     for z in range(count):
         row, m, i = of[terms[z], 0], of[terms[z], 1], of[terms[z], 2]
+        # (f_p ṗ)_i += N_ir · ∂v_r/∂p_m · ṗ_m.
         weight = factor[terms[z]]
         for lane in range(LANES):
             out[i, lane] += weight * (d[row, lane] * P[m, lane])
@@ -269,6 +280,8 @@ def replay_tangents(
 
     Fills out (n_run, n_column, n_time, n_need) with the tangents of the needed states.
     """
+    # Letters: s stages, n states; c slot, i stage or state, q needed state, z output;
+    # U_i = u[i], Y_i = at[i], dU_i = V[i], dY_i = sa, S = dy, P = ṗ.
     k = StepKernels(rates, matrix, solve, time, size.has_time)
     s, n, n_p = m.alpha.size, steps.y0.shape[1], steps.p.shape[1]
     n_slot, n_act = jobs.column.shape[1], steps.act_time.size
@@ -282,9 +295,12 @@ def replay_tangents(
     inflow = np.zeros((n_act, LANES))
     # ---- its derivatives: partials and rules per stage, tangents per slot
     d = np.zeros((s, size.n_partial, LANES))
+    # a0 rules at y_n, which `second` reads; a1 those at the later stages.
     a0, a1 = np.zeros((size.n_rule, LANES)), np.zeros((size.n_rule, LANES))
     au, b = np.zeros((s, size.n_rule, LANES)), np.zeros((size.n_rule, LANES))
     ut = np.zeros((s, 1, LANES))
+    # d direct partials at each Y_i; g changes of rules and rates; e changes of d[0];
+    # au changes of the rules along (U_i, ut), ut = D_i h; b part of the rules in dJ·U.
     e, g = np.zeros((size.n_second, LANES)), np.zeros((size.n_quantity, LANES))
     S, P = np.zeros((n_slot, n, LANES)), np.zeros((n_slot, n_p, LANES))
     V, sa = np.zeros((s, n, LANES)), np.zeros((n, LANES))
@@ -308,6 +324,7 @@ def replay_tangents(
 
     while True:
         # ---- free lanes take the next job
+        # A job is up to n_slot columns of one run; a run may be in several lanes.
         loaded = False
         for lane in range(LANES):
             if job[lane] < 0 and next_job < jobs.run.size:
@@ -334,10 +351,12 @@ def replay_tangents(
                     acting |= steps.act_time[act[lane]] <= t[0, lane]
             if not acting:
                 break
+            # f⁻, with the infusions before the action; f⁺ below, with those after it.
             if jobs.shifts:
                 slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, before)
             for lane in range(LANES):
                 j = act[lane]
+                # The order of the schedule matters: a SET after an ADD cancels it.
                 if job[lane] >= 0 and j < n_act and steps.act_time[j] <= t[0, lane]:
                     _act(steps, seeds, jobs, job[lane], j, lane, y, S, inflow, d_inflow)
             if jobs.shifts:
@@ -370,6 +389,7 @@ def replay_tangents(
             else:
                 job[lane] = -1
                 freed = True
+                # An empty lane repeats steps of 1 from zeros; its results are ignored.
                 h[lane] = 1.0
                 for i in range(n):
                     y[i, lane] = 0.0
@@ -391,6 +411,8 @@ def replay_tangents(
             for lane in range(LANES):
                 ts[0, lane] = t[0, lane] + m.alpha[i] * h[lane]
                 ut[i, 0, lane] = m.D[i] * h[lane]
+            # d[i] = partials at Y_i; au[i] = change of the rules along (U_i, D_i h), by
+            # d[0], since J in W is that of y_n.
             partials(ts if i else t, at[i], p, a1 if i else a0, d[i])
             inner(d[0], u[i], ut[i], au[i])
 
@@ -401,28 +423,35 @@ def replay_tangents(
             _rule_terms(
                 jobs.rule_terms, of_rule[c], n_of_rule[c], d[0], P[c], g, size.n_rule
             )
+            # e = changes of the partials d[0]: dJ = f_yy S + f_yp ṗ, once a step.
             second(t, y, p, a0, d[0], S[c], P[c], g, e)
             for i in range(s):
                 if i == 0:
+                    # dY_1 = S, and no sum over earlier stages.
                     V[0, :, :] = 0.0
                     sa[:, :] = S[c]
                 else:
+                    # dY_i = S + Σ_j A_ij dU_j, V[i] = Σ_j (C_ij/h) dU_j.
                     prepare_stage(i, m.chained[i] != 0, S[c], V, m.A, m.C, per_h, sa, n)
                 _rule_terms(
                     jobs.rule_terms, of_rule[c], n_of_rule[c], d[i], P[c], g,
                     size.n_rule,
                 )  # fmt: skip
+                # V[i] += f_p(Y_i) ṗ, the direct terms.
                 _rate_terms(
                     jobs.rate_terms, jobs.rate_factor, of_rate[c], n_of_rate[c], d[i],
                     P[c], V[i],
                 )  # fmt: skip
+                # V[i] += J(Y_i) dY_i + dJ·U_i + h D_i d(f_t).
                 stage(d[i], d[0], sa, e, u[i], ut[i], au[i], b, g, V[i])
                 for j in range(n_act):
                     for lane in range(LANES):
                         V[i, steps.act_state[j], lane] += d_inflow[c, j, lane]
                 for r in steps.held:
                     V[i, r, :] = 0.0
+                # dU_i = W⁻¹ · right-hand side, with the factors of the run.
                 k.solve(w, V[i])
+            # S1 = dY_s + dU_s, as y1 = Y_s + U_s.
             sa += V[s - 1]
             if any_output:
                 for lane in range(LANES):
@@ -445,4 +474,5 @@ def replay_tangents(
                     due[lane] += 1
                 t[0, lane] = end[lane]
                 step[lane] += 1
+        # y1 = Y_s + U_s; last, as the tangents above need y_n.
         y[:, :] = ys + u[s - 1]
