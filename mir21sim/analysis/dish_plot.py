@@ -228,7 +228,7 @@ def _log_axis(ax: Axes, zero: float, doses: FloatArray) -> None:
 
 
 def _headline(found: xr.Dataset) -> str:
-    """Return who was treated with what, one line."""
+    """Return the cells and their treatment, in one line."""
     parts = [str(found.attrs.get(key, "")) for key in ("context", "treatment")]
     parts.append(f"{found.attrs['cells']} simulated cells a dose")
     return " · ".join(filter(None, parts))

@@ -14,8 +14,12 @@ from mir21sim.errors import InputError, hint
 ROWS = {96: 8, 384: 16}
 COLUMNS = {96: 12, 384: 24}
 MAP_COLUMNS = ("row", "column", "contents", "dose")
-BLANK, EMPTY = "blank", "empty"
-"""Contents of a well with reagents but no cells, and of one with nothing."""
+
+#: Contents of a well with reagents but without cells.
+BLANK = "blank"
+
+#: Contents of a well without reagents and cells.
+EMPTY = "empty"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Algebraic rules → which quantity each determines, and its formula.
 
 Which quantities a set of rules determines is a matching of rules and free quantities
-(SBML L3V2 section 4.11.5). A set that can be matched in two ways does not say what it
-means and is refused. No SymPy.
+(SBML L3V2 section 4.11.5). A set that can be matched in two ways has no single
+meaning and is refused. No SymPy.
 """
 
 import textwrap

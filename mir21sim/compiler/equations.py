@@ -1,8 +1,8 @@
 """Network → equations: the meaning of each id, and formulas over stored quantities.
 
 A formula of a model speaks of values: the id of a species may mean its concentration,
-that of a reaction its rate. Here every such meaning is written out, so that what
-comes after knows three kinds of quantity only: states, parameters, and defined ones.
+that of a reaction its rate. Here every such meaning is written out, so that the
+later stages have three kinds of quantity only: states, parameters, and defined ones.
 Species are stored as amounts, whatever their id means. No SymPy.
 """
 
@@ -42,8 +42,8 @@ class Equations:
     stoichiometry : {(state, rate): coefficient}: dy/dt = N·v
     starts : id → formula at the start, in an order of evaluation; defined ids that they
         need stand among them
-    events : as in the network, with formulas over stored quantities; what is assigned
-        still means what its variable means in formulas
+    events : as in the network, with formulas over stored quantities; an assigned value
+        has the meaning that its variable has in formulas
     homes : species whose id means a concentration → compartment
     """
 

@@ -186,7 +186,7 @@ class _Emitter:
             value, zero = self.value(node[1]), self.constant(0.0)
             below = self.builder.fcmp_ordered("<", value, zero)
             return self.builder.select(below, zero, value)
-        if op == "least":  # a number before what is none
+        if op == "least":  # a number before NaN
             a, b = self.value(node[1]), self.value(node[2])
             return self.builder.select(self.builder.fcmp_ordered("<", b, a), b, a)
         return self.call(op, [self.value(argument) for argument in node[1:]])

@@ -299,9 +299,11 @@ class Translator:
 
 def _number(value: float) -> Any:
     """Return a literal; small whole numbers exactly, so that powers stay powers."""
-    if value == int(value) and abs(value) < 1e6 if np.isfinite(value) else False:
+    if not np.isfinite(value):
+        return _special(value)
+    if abs(value) < 1e6 and value == int(value):
         return sympy.Integer(int(value))
-    return sympy.Float(value, 17) if np.isfinite(value) else _special(value)
+    return sympy.Float(value, 17)
 
 
 def _special(value: float) -> Any:

@@ -138,7 +138,7 @@ def _window_edges(relations: Iterable[Any], system: SymbolicSystem) -> set[Any]:
 
     ``clock > 500 && clock < 500.5`` is true for less than a step: a method would pass
     over it. One threshold alone stays crossed, so the error test of a step sees it.
-    Edges of one window have root functions that differ by what no state is in.
+    Edges of one window have root functions that differ by terms without a state.
     """
     states = set(system.y)
     groups: dict[Any, list[Any]] = {}

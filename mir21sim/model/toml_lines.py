@@ -29,7 +29,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
 def line_of(text: str, path: Sequence[str | int]) -> int:
     r"""Return the line of an entry of a valid TOML text, 0 where none leads there.
 
-    What has no line of its own stands on that of the entry it is part of.
+    An entry without a line of its own has that of the entry that contains it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Tolerances of many runs from a few of them, and the check of what they returned."""
+"""Tolerances of many runs from a few of them, and the check of their results."""
 
 import threading
 import warnings

@@ -1,6 +1,6 @@
-"""Directions of parameters, start values and doses → what the solver starts from.
+"""Directions of parameters, start values and doses → tangents at the start of a solver.
 
-A start value that is a formula changes with what it is made of, a resting state with
+A start value that is a formula changes with its arguments, a resting state with
 every parameter. Here named numbers become seeds (``solvers.sensitivities.Seeds``).
 """
 

@@ -20,7 +20,7 @@ from mir21sim.solvers.batch.tableau import Tableau
 from mir21sim.solvers.problem import Action, Problem, Schedule, Solution
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.single.integrate import write_run
-from mir21sim.solvers.single.run import OneRun
+from mir21sim.solvers.single.run import SingleRun
 
 _BEFORE = 4
 """Floating-point numbers by which a stretch ends before a moment: no stage of its last
@@ -33,7 +33,7 @@ def watched(model: CompiledModel) -> bool:
     return events is not None and bool((events.moving & ~events.timed).any())
 
 
-class _TimedRun(OneRun):
+class _TimedRun(SingleRun):
     """A run that stops wherever something happens, for the lanes to go on from."""
 
     end = math.nan
@@ -59,7 +59,7 @@ class _TimedRun(OneRun):
             self.end = self._next_stop(last)
             if self.end - self.t <= self._same(self.end):
                 status = self._advance_without_solver(self.end)
-            elif not len(self._moving()):
+            elif not len(self._current_reduction()):
                 status = self._advance_constant(self.end)
             else:
                 return None

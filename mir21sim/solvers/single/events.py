@@ -36,9 +36,11 @@ _SAMPLES = 8
 """Intervals of the longest step between the places at which roots are looked at; a
 step of an eighth of it has half of them, one of a sixty-fourth a quarter."""
 
+#: Sub-intervals of one round of the search for a dip between two equal signs.
 _REFINE = 8
+
+#: Rounds of this search at most.
 _DEEPEST = 20
-"""Sub-intervals, and rounds, of the search for a dip between two equal signs."""
 
 _JUMP = 1e-3
 """Share of a change that neighbouring times have only if the function jumps there."""

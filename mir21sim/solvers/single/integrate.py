@@ -19,7 +19,7 @@ from mir21sim.solvers.interrupt import ctrl_c_sets
 from mir21sim.solvers.problem import Problem, Progress, Solution
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.single import scale
-from mir21sim.solvers.single.run import OneRun
+from mir21sim.solvers.single.run import SingleRun
 
 
 def integrate_runs(
@@ -102,7 +102,9 @@ def _in_threads(work: Any, n_run: int, workers: Workers, stop: threading.Event) 
     return False
 
 
-def write_run(one: OneRun, status: SolverStatus, solution: Solution, run: int) -> None:
+def write_run(
+    one: SingleRun, status: SolverStatus, solution: Solution, run: int
+) -> None:
     """Write a run that has ended into its row of the solution, the status last."""
     solution.values[run] = one.out
     solution.t_end[run], solution.y_end[run] = one.t, one.y

@@ -18,10 +18,12 @@ from mir21sim._typing import FloatArray
 from mir21sim.solvers.single.reduced_problem import ReducedProblem, mend
 from mir21sim.solvers.single.reduction import DRAINED
 
+#: Calls of the right-hand side after which a segment is integrated step by step, as
+#: steps can be stopped without a loss.
 MOST_CALLS = 50_000
+
+#: The same for each step that the run has left.
 _CALLS_PER_STEP = 4
-"""Calls of the right-hand side after which a segment is stepped instead, in all and for
-each step that the run has left: steps can be stopped without a loss."""
 
 _LOOK_EVERY = 256
 """Calls between looks at the clock."""
@@ -74,16 +76,18 @@ def integrate_segment(
     n = len(reduced)
     if n * len(times) > MOST_NUMBERS:
         return None
-    moving, y, p, stop = reduced.moving, reduced.y, reduced.p, reduced.stop
+    reduction, y, p, stop = reduced.reduction, reduced.y, reduced.p, reduced.stop
     spread, gather, rhs = reduced.helpers.spread, reduced.helpers.gather, reduced.rhs
-    index, inflow = moving.index, reduced.inflow
+    index, inflow = reduction.index, reduced.inflow
     all_slopes, data = reduced.all_slopes, reduced.data
-    source, factor = moving.source, moving.factor
-    least = DRAINED * y[moving.tied]
-    ties = moving.tied, moving.first, moving.partner, moving.weight
+    source, factor = reduction.source, reduction.factor
+    least = DRAINED * y[reduction.tied]
+    ties = reduction.tied, reduction.first, reduction.partner, reduction.weight
     places = index, *ties, reduced.constant, least
     out, dense = np.empty(n), np.empty(n * n)
-    at = moving.col * n + moving.row  # columns one after another, as LAPACK has them
+    at = (
+        reduction.col * n + reduction.row
+    )  # columns one after another, as LAPACK has them
     calls, most = 0, min(MOST_CALLS, _CALLS_PER_STEP * max_steps)
 
     def slope(t: float, z: FloatArray) -> FloatArray:

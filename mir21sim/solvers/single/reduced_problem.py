@@ -29,25 +29,25 @@ class ReducedProblem:
     def __init__(
         self,
         kernels: Kernels,
-        moving: Reduction,
+        reduction: Reduction,
         y: FloatArray,
         p: FloatArray,
         inflow: FloatArray,
         never_negative: BoolArray,
         stop: threading.Event,
     ) -> None:
-        self.kernels, self.moving, self.p, self.stop = kernels, moving, p, stop
+        self.kernels, self.reduction, self.p, self.stop = kernels, reduction, p, stop
         # Here, as LSODA may swallow an error in a callback that compiles.
         self.rhs, self.jac = kernels.rhs, kernels.jac
         self.helpers = ReductionKernels.of(kernels.backend)
-        self.y, self.index = y.copy(), moving.index
+        self.y, self.index = y.copy(), reduction.index
         self.inflow = inflow[self.index]
         self.never_negative = never_negative
         self.latest = math.inf
-        self.constant = y[moving.tied]
-        if len(moving.tied):
-            terms = moving.weight * y[self.index][moving.partner]
-            self.constant = self.constant - np.add.reduceat(terms, moving.first[:-1])
+        self.constant = y[reduction.tied]
+        if len(reduction.tied):
+            terms = reduction.weight * y[self.index][reduction.partner]
+            self.constant = self.constant - np.add.reduceat(terms, reduction.first[:-1])
         self.all_slopes = np.empty_like(y)
         self.data = np.empty(len(kernels.j_row))
         self.n_rhs = self.n_jac = 0
@@ -60,11 +60,11 @@ class ReducedProblem:
         y = np.empty((*z.shape[:-1], len(self.y)))
         y[...] = self.y
         y[..., self.index] = z
-        moving = self.moving
-        if len(moving.tied):
-            terms = moving.weight * z[..., moving.partner]
-            sums = np.add.reduceat(terms, moving.first[:-1], axis=-1)
-            y[..., moving.tied] = self.constant + sums
+        reduction = self.reduction
+        if len(reduction.tied):
+            terms = reduction.weight * z[..., reduction.partner]
+            sums = np.add.reduceat(terms, reduction.first[:-1], axis=-1)
+            y[..., reduction.tied] = self.constant + sums
         return y
 
     def slope(self, t: float, z: FloatArray) -> FloatArray:
@@ -82,17 +82,20 @@ class ReducedProblem:
 
     def matrix(self, t: float, z: FloatArray) -> FloatArray:
         """Return d(dz/dt)/dz, shape (n_moving, n_moving)."""
-        m, moving = len(z), self.moving
+        m, reduction = len(z), self.reduction
         self._derivatives(t, z)
         dense = np.empty(m * m)
-        at = moving.row * m + moving.col
-        self.helpers.scatter(self.data, moving.source, moving.factor, at, dense)
+        at = reduction.row * m + reduction.col
+        self.helpers.scatter(self.data, reduction.source, reduction.factor, at, dense)
         return dense.reshape(m, m)
 
     def sparse_matrix(self, t: float, z: FloatArray) -> Any:
         """Return the same as a sparse matrix."""
         self._derivatives(t, z)
-        data, place = self.data[self.moving.source], (self.moving.row, self.moving.col)
+        data, place = (
+            self.data[self.reduction.source],
+            (self.reduction.row, self.reduction.col),
+        )
         return scipy.sparse.csc_matrix((data, place), shape=(len(z), len(z)))
 
     def _derivatives(self, t: float, z: FloatArray) -> None:

@@ -30,10 +30,12 @@ _STEPS_WITH_EVENTS = 100
 _AFTER_EVENT = 0.1
 """First step after an event over the longest before it."""
 
+#: Steps after which the way that a solver has made is looked at.
 _STALL_CHECK_STEPS = 1000
+
+#: Share of its way that a solver must have made in these steps, or it is started anew:
+#: LSODA, which met a jump, can keep its estimate of the slope there and tiny steps.
 _STALL_FRACTION = 1e-3
-"""Steps in which a solver must cross this share of its way, or it is started anew:
-LSODA, which met a jump, can keep its estimate of the slope there and tiny steps."""
 
 _SHARE_OF_FAST_PATH = 0.25
 """Share of the time left that going to a stop in one call may take."""
@@ -54,7 +56,7 @@ _LOOK_EVERY = 32
 """Steps between looks at the clock."""
 
 
-class OneRun:
+class SingleRun:
     """One initial value problem on its way through its breakpoints."""
 
     def __init__(
@@ -94,7 +96,7 @@ class OneRun:
         )
         self.share, self.floor = share, np.where(watched, floor, np.inf)
         self.samples: list[tuple[FloatArray, FloatArray]] = []
-        self.moving: Reduction | None = None
+        self.reduction: Reduction | None = None
         self.pattern: tuple[bytes, bytes] | None = None
         self.events = None
         if kernels.events is not None:
@@ -212,37 +214,37 @@ class OneRun:
         """Integrate up to a stop, or to an event before it, and write outputs."""
         if end - self.t <= self._same(end):
             return self._advance_without_solver(end)
-        moving = self._moving()
-        if not len(moving):
+        reduction = self._current_reduction()
+        if not len(reduction):
             return self._advance_constant(end)
         if self.events is None and self.solver == "LSODA":
-            for some in (self._tied(), moving):
+            for some in (self._tied_reduction(), reduction):
                 if some is not None and self._integrate_in_one_call(
                     self._reduced_problem(some), end
                 ):
                     return SolverStatus.OK
-        return self._step_by_step(self._reduced_problem(moving), end)
+        return self._step_by_step(self._reduced_problem(reduction), end)
 
-    def _moving(self) -> Reduction:
+    def _current_reduction(self) -> Reduction:
         """Return the states that move from here on."""
         pattern = (self.y == 0.0).tobytes(), (self.input != 0.0).tobytes()
-        if self.moving is None or pattern != self.pattern:
+        if self.reduction is None or pattern != self.pattern:
             mask = moving_states(self.kernels, self.y, self.input, self.frozen)
-            self.moving, self.pattern = Reduction.of(self.kernels, mask), pattern
-        return self.moving
+            self.reduction, self.pattern = Reduction.of(self.kernels, mask), pattern
+        return self.reduction
 
-    def _tied(self) -> Reduction | None:
+    def _tied_reduction(self) -> Reduction | None:
         """Return moving states from which others follow by conserved totals."""
-        assert self.moving is not None
+        assert self.reduction is not None
         mask = np.zeros(len(self.y), dtype=bool)
-        mask[self.moving.index] = True
+        mask[self.reduction.index] = True
         ties = ties_of(self.kernels, mask, self.y, self.input, self.frozen)
         return None if ties is None else Reduction.of(self.kernels, mask, ties)
 
-    def _reduced_problem(self, moving: Reduction) -> ReducedProblem:
+    def _reduced_problem(self, reduction: Reduction) -> ReducedProblem:
         reduced = ReducedProblem(
             self.kernels,
-            moving,
+            reduction,
             self.y,
             self.p,
             self.input,

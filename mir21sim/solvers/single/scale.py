@@ -16,7 +16,7 @@ from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.problem import Action, Problem
 from mir21sim.solvers.settings import Settings
-from mir21sim.solvers.single.run import OneRun
+from mir21sim.solvers.single.run import SingleRun
 
 SHARE = 1e-5
 """Absolute tolerance over ``rtol`` times the largest value of a state: cascades amplify
@@ -45,7 +45,7 @@ NOISE = 1e-6
 class Ended:
     """A run that has ended, and the tolerances with which it was made."""
 
-    one: OneRun
+    one: SingleRun
     status: SolverStatus
     atol: FloatArray
 
@@ -66,7 +66,7 @@ def integrate(
 
     def attempt(atol: FloatArray, max_steps: int) -> Ended:
         chosen = replace(settings, atol=atol, max_steps=max_steps)
-        one = OneRun(kernels, problem, run, chosen, solver, stop)
+        one = SingleRun(kernels, problem, run, chosen, solver, stop)
         with np.errstate(all="ignore"):  # non-finite numbers are checked explicitly
             return Ended(one, one.integrate(), atol)
 
@@ -142,7 +142,7 @@ def _smaller(ended: Ended, rtol: float) -> tuple[FloatArray, bool]:
 
 
 def _amplified(
-    one: OneRun, times: FloatArray, states: FloatArray, low: FloatArray
+    one: SingleRun, times: FloatArray, states: FloatArray, low: FloatArray
 ) -> list[tuple[int, float]]:
     """Return the states, with their least size, whose errors grow while they are small.
 
@@ -175,7 +175,7 @@ def _amplified(
     return found
 
 
-def _fastest_growth(one: OneRun, t: float, y: FloatArray, which: BoolArray) -> float:
+def _fastest_growth(one: SingleRun, t: float, y: FloatArray, which: BoolArray) -> float:
     """Return the largest real part of the Jacobian's eigenvalues among some states."""
     kernels, place = one.kernels, np.flatnonzero(which)
     data = np.zeros(len(kernels.j_row))
