@@ -109,6 +109,7 @@ def _function(module: Any, arrays: Sequence[str], part: Sequence[Statement]) -> 
     """Return an LLVM function of its own for a part of a program."""
     kind = ll.FunctionType(ll.VoidType(), [_F8.as_pointer()] * len(arrays))
     function = ll.Function(module, kind, module.get_unique_name("lanes"))
+    # noinline: pieces joined again would take more than linear time to compile.
     function.linkage = "internal"
     function.attributes.add("noinline")
     builder = ll.IRBuilder(function.append_basic_block())
@@ -129,12 +130,14 @@ class _Emitter:
     def run(self, part: Sequence[Statement]) -> None:
         for array, row, how, expression in part:
             value = self.value(expression)
+            # The old row is loaded, or known from an earlier statement.
             if how == "+=":
                 value = self.add(self.row(array, row), value)
             self.builder.store(value, self.place(array, row), align=8)
             self.rows[array, row] = value
 
     def place(self, array: str, row: int) -> Any:
+        # Row r begins at the number 8·r of a C-ordered (rows, 8) array.
         pointer = self.builder.gep(
             self.pointers[array], [ll.Constant(_I64, row * LANES)], inbounds=True
         )
@@ -159,6 +162,7 @@ class _Emitter:
             return self.constant(node[1])
         if op in self.pointers:
             return self.row(op, node[1])
+        # Computed again: its value changes when `w` or `out` is written.
         if _mentions(node, self.volatile):
             return self.operation(op, node)
         if node not in self.known:
@@ -166,6 +170,7 @@ class _Emitter:
         return self.known[node]
 
     def operation(self, op: str, node: Any) -> Any:
+        # From left to right, so that the order of rounding is fixed.
         if op in {"+", "*"}:
             combine = self.builder.fadd if op == "+" else self.builder.fmul
             result = self.value(node[1])
@@ -176,14 +181,17 @@ class _Emitter:
             a, b = self.value(node[1]), self.value(node[2])
             return self.builder.fsub(a, b, flags=_FUSE)
         if op == "/":
+            # No contraction: a quotient is rounded by itself.
             return self.builder.fdiv(self.value(node[1]), self.value(node[2]))
         if op == "neg":
             return self.builder.fneg(self.value(node[1]))
         if op == "select":
+            # Both branches are computed; each lane takes one of the results.
             test = self.truth(node[1])
             return self.builder.select(test, self.value(node[2]), self.value(node[3]))
         if op == "max0":
             value, zero = self.value(node[1]), self.constant(0.0)
+            # max(0, x); NaN stays NaN, as the comparison is false.
             below = self.builder.fcmp_ordered("<", value, zero)
             return self.builder.select(below, zero, value)
         if op == "least":  # a number before NaN
@@ -196,6 +204,7 @@ class _Emitter:
         op = node[0]
         if op in {"<", "<=", ">", ">=", "==", "!="}:
             a, b = self.value(node[1]), self.value(node[2])
+            # IEEE 754: NaN != x is true, other comparisons with NaN are false.
             compare = (
                 self.builder.fcmp_unordered if op == "!=" else self.builder.fcmp_ordered
             )
@@ -222,6 +231,7 @@ class _Emitter:
             full = f"{INTRINSICS[name]}.v{LANES}f64"
             function = cgutils.get_or_insert_function(module, kind, full)
             return self.builder.call(function, arguments)
+        # A library function has no vector form here: one call a lane.
         kind = ll.FunctionType(_F8, [_F8])
         function = cgutils.get_or_insert_function(module, kind, name)
         result = ll.Constant(_VEC, ll.Undefined)

@@ -29,6 +29,7 @@ _ON_STACK = 8192
 _F8, _BIT = ll.DoubleType(), ll.IntType(1)
 _I64 = ll.IntType(64)
 _POINTER = _F8.as_pointer()
+# Names of generated text that are numbers, and a function that Numba brings along.
 _CONSTANTS = {"inf": float("inf"), "nan": float("nan")}
 _LIBRARY_NAMES = {"gamma": "numba_gamma"}
 _COMPARE = {
@@ -92,6 +93,7 @@ def emitter(text: str, name: str, sums: Sums | None = None) -> Any:
         t, (y, p, out) = args[0], arrays
         n_value = 0 if sums is None else sums.n_value
         memory = _Memory(builder, len(plan.slots) + n_value)
+        # Memory: first the slots of names, then the values that are summed up.
         between = memory.at(len(plan.slots)) if sums is not None else out
         for piece in plan.pieces:
             called = _piece(builder.module, plan, piece)
@@ -115,6 +117,7 @@ class _Memory:
         self.builder, self.heap = builder, count > _ON_STACK
         if self.heap:
             bytes_type = ll.IntType(8).as_pointer()
+            # 8 bytes a number; freed at the end of the call (`release`).
             make = _external(builder.module, "malloc", bytes_type, [_I64])
             self.raw = builder.call(make, [ll.Constant(_I64, 8 * count)])
             self.start = builder.bitcast(self.raw, _POINTER)
@@ -158,6 +161,7 @@ def _plan(function: ast.FunctionDef) -> _Plan:
         if not isinstance(node, ast.Assign):
             raise CodegenError(f"`{ast.unparse(node)}` is no assignment.")
         target, value = node.targets[0], node.value
+        # name = array[index]: loaded where it is used, in each piece again.
         if isinstance(target, ast.Name) and isinstance(value, ast.Subscript):
             loads[target.id] = _element(value)
         else:
@@ -168,6 +172,7 @@ def _plan(function: ast.FunctionDef) -> _Plan:
     for k, piece in enumerate(pieces):
         for target, value in piece:
             for name in _names(value):
+                # Set in another piece: the name needs a place in memory.
                 if made.get(name, k) != k:
                     slots.setdefault(name, len(slots))
             if isinstance(target, ast.Name):
@@ -226,6 +231,7 @@ def _sum(module: Any, rows: Sequence[tuple[int, list[tuple[float, int]]]]) -> An
     function, builder = _new_function(module, [_POINTER] * 2)
     values, out = function.args
     for row, terms in rows:
+        # From 0, in the order of the terms, without contraction, as Numba does it.
         total = ll.Constant(_F8, 0.0)
         for factor, which in terms:
             product = builder.fmul(
@@ -249,6 +255,7 @@ class _Emitter:
     ) -> None:
         self.builder, self.arrays, self.memory = builder, arrays, memory
         self.plan = plan
+        # Names that this piece has loaded or computed.
         self.known: dict[str, Any] = {"t": t}
 
     def run(self, piece: Sequence[tuple[ast.expr, ast.expr]]) -> None:
@@ -278,6 +285,7 @@ class _Emitter:
         value = self.value(node)
         if value.type == _BIT:
             return value
+        # Unordered: NaN is true, as in Python.
         return self.builder.fcmp_unordered("!=", value, ll.Constant(_F8, 0.0))
 
     def name(self, name: str) -> Any:
@@ -347,6 +355,7 @@ class _Emitter:
             number = None
         if not isinstance(number, int) or abs(number) > _UNROLLED:
             return self.intrinsic("llvm.pow", [base, self.number(exponent)])
+        # Square and multiply: base^n from the bits of |n|, then 1/base^|n| for n < 0.
         result, square, left = ll.Constant(_F8, 1.0), base, abs(number)
         while left:
             if left & 1:
@@ -377,6 +386,7 @@ class _Emitter:
         return self.builder.call(called, arguments)
 
     def logic(self, node: ast.BoolOp) -> Any:
+        # Both sides are computed: the expressions have no side effects.
         join = {ast.And: self.builder.and_, ast.Or: self.builder.or_}[type(node.op)]
         result = self.truth(node.values[0])
         for other in node.values[1:]:
@@ -386,6 +396,7 @@ class _Emitter:
     def compare(self, node: ast.Compare) -> Any:
         left, right = self.number(node.left), self.number(node.comparators[0])
         sign = _COMPARE[type(node.ops[0])]
+        # NaN != x is true, all other comparisons with NaN are false, as in Python.
         ordered = self.builder.fcmp_ordered
         compare = self.builder.fcmp_unordered if sign == "!=" else ordered
         return compare(sign, left, right)

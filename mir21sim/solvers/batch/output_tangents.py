@@ -76,6 +76,7 @@ def _change(source, index, lane, sd, g, pd, n_rule):
 def _load_times(times, states, need, run, start, count, t, y):
     """Put the states of one run at some output times into the lanes."""
     for lane in range(LANES):
+        # Lanes behind the last time repeat it.
         z = start + min(lane, count - 1)
         t[0, lane] = times[z]
         for q in range(need.size):
@@ -94,6 +95,9 @@ def _observe_tangents(
     chosen, times, states, need, p0, tangents, seeds, terms, out, n_state,
 ):  # fmt: skip
     """Fill out (run, time, select, column); the lanes are times of one run."""
+    # states (run, time, need), tangents (run, column, time, need), seeds (run, column,
+    # p); a rules, v rates, d their direct partials, g and sd tangents of quantities and
+    # states.
     n_run, n_time, _ = states.shape
     n_column = tangents.shape[1]
     y, sd = np.zeros((n_state, LANES)), np.zeros((n_state, LANES))
@@ -104,6 +108,7 @@ def _observe_tangents(
     t = np.zeros((1, LANES))
     for run in range(n_run):
         for m in range(p.shape[0]):
+            # All lanes have the parameters of the run.
             p[m, :] = p0[run, m]
         for start in range(0, n_time, LANES):
             count = min(LANES, n_time - start)
@@ -119,6 +124,7 @@ def _observe_tangents(
                         sd[need[q], lane] = tangents[run, column, start + lane, q]
                 if chosen.derived:
                     g[:, :] = 0.0
+                    # g_q = Σ_m ∂q/∂p_m · ṗ_m; `linear` adds the terms of y.
                     for z in range(terms.shape[0]):
                         change = pd[terms[z, 1]]
                         if change != 0.0:
@@ -132,11 +138,14 @@ def _observe_tangents(
                     for lane in range(count):
                         value = _change(kind, i, lane, sd, g, pd, size.n_rule)
                         if o >= 0:
+                            # x/c: d(x/c) = (dx − (x/c) dc)/c.
                             below = _value(other_kind, o, lane, y, a, v, p)
                             slope = _change(other_kind, o, lane, sd, g, pd, size.n_rule)
                             share = _value(kind, i, lane, y, a, v, p) / below
                             value = (value - share * slope) / below
                         value *= chosen.scale[j]
+                        # A run without tangents has NaN for every quantity, parameters
+                        # too.
                         if np.isnan(tangents[run, column, start + lane, 0]):
                             value = np.nan
                         out[run, start + lane, j, column] = value
@@ -210,6 +219,8 @@ def _observe_adjoint(
     chosen, times, states, need, p0, job_run, weights, on_states, on_p, n_state,
 ):  # fmt: skip
     """Fill on_states (job, time, need) and add to on_p; lanes are times of one run."""
+    # Transpose of `_observe_tangents`: out, g and pb are the adjoints of states, of
+    # rules and rates, and of parameters; each (rows, 8).
     n_time, n_functional = times.size, weights.shape[1]
     y, out = np.zeros((n_state, LANES)), np.zeros((n_state, LANES))
     scratch = np.zeros((n_state, LANES))
@@ -218,6 +229,7 @@ def _observe_adjoint(
     d, g = np.zeros((size.n_partial, LANES)), np.zeros((size.n_quantity, LANES))
     t = np.zeros((1, LANES))
     for number in range(job_run.size):
+        # All functionals of a run follow one another (``job_run``).
         run, which = job_run[number], number % n_functional
         for m in range(p.shape[0]):
             p[m, :] = p0[run, m]
@@ -239,6 +251,7 @@ def _observe_adjoint(
                     if weight == 0.0:
                         continue
                     if o >= 0:
+                        # x/c: weight/c goes to x, −weight·(x/c)/c to c.
                         below = _value(other, o, lane, y, a, v, p)
                         weight /= below
                         share = _value(kind, i, lane, y, a, v, p) / below
@@ -246,6 +259,7 @@ def _observe_adjoint(
                         _weigh(other, o, lane, change, out, g, pb, size.n_rule)
                     _weigh(kind, i, lane, weight, out, g, pb, size.n_rule)
             if chosen.derived:
+                # The order of the forward programs reversed.
                 extra_t(d, g, out, pb)
                 linear_t(d, g, out, pb)
             for lane in range(count):

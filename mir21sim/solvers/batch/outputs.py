@@ -32,6 +32,8 @@ def _observe(
     Every quantity is a row of one array (row, lane): states, rule variables, rates,
     parameters, which begin at the rows `first_row`.
     """
+    # y, a, v and p are views of the rows of one array (rows, 8): a quantity is one row
+    # number. slopes (n, 8) is filled by `rates` and not used.
     n_run, n_time, n_need = states.shape
     n_select = row.size
     rows = np.zeros((first_row[4], LANES))
@@ -45,6 +47,7 @@ def _observe(
         for i in range(p.shape[0]):
             p[i, :] = p0[run, i]
         for start in range(0, n_time, LANES):
+            # Lanes behind the last time hold old numbers; they are not read.
             count = min(LANES, n_time - start)
             for lane in range(count):
                 t[0, lane] = times[start + lane]
@@ -56,6 +59,7 @@ def _observe(
                 rates(t, y, p, v, a, slopes)
             for k in range(n_select):
                 for lane in range(count):
+                    # out = scale · quantity, over the divisor where there is one.
                     value = rows[row[k], lane] * scale[k]
                     if divisor_row[k] >= 0:
                         value /= rows[divisor_row[k], lane]

@@ -27,6 +27,8 @@ def _slope_tangents(
     n_second, out,
 ):  # fmt: skip
     """Fill out (column, state); the lanes are columns of one state."""
+    # d direct partials at (y0, p0), the same in all lanes; sd = dy, g changes of rules
+    # and rates, f = d(dy/dt); one column of (dy, dp) in each lane.
     n, n_p, n_column = y0.size, p0.size, dp.shape[0]
     t = np.zeros((1, LANES))
     y, p, sd = np.zeros((n, LANES)), np.zeros((n_p, LANES)), np.zeros((n, LANES))
@@ -49,8 +51,11 @@ def _slope_tangents(
             for z in range(terms.shape[0]):
                 change = dp[start + lane, terms[z, 1]]
                 if change != 0.0:
+                    # g_q += ∂q/∂p_m · dp_m.
                     g[terms[z, 2], lane] += d[terms[z, 0], lane] * change
+        # g += partials by the states · dy, through the rules.
         linear(d, sd, g)
+        # f += N·g; the second-order arguments e and au are 0 here.
         bend(d, e, sd, t, au, b, g, f)
         for lane in range(count):
             for i in range(n):

@@ -57,6 +57,7 @@ class _TimedRun(SingleRun):
             if self.t >= last:
                 return SolverStatus.OK
             self.end = self._next_stop(last)
+            # A gap too short for a step, or no state that moves: no solver is needed.
             if self.end - self.t <= self._same(self.end):
                 status = self._advance_without_solver(self.end)
             elif not len(self._current_reduction()):
@@ -73,6 +74,7 @@ class _TimedRun(SingleRun):
 
     def take(self, states: FloatArray, y: FloatArray) -> SolverStatus:
         """Take over a stretch that ended well: outputs, then the state at its end."""
+        # The states are those at the output times within the stretch, in order.
         rows = self.rows()
         self._write(rows, states)
         self.next_output = rows.stop
@@ -104,6 +106,7 @@ def integrate_timed(
     while runs:
         runs = _at_moments(runs, solution)
         left: list[tuple[int, _TimedRun]] = []
+        # Runs with equal (start, end) share a stretch: a Problem has one `times`.
         key = sorted(runs, key=lambda item: (item[1].t, item[1].end, item[0]))
         for _, group in groupby(key, lambda item: (item[1].t, item[1].end)):
             members = list(group)
@@ -171,6 +174,7 @@ def _stretch(
         one.n_steps += int(found.n_steps[k])
         status = SolverStatus(int(found.status[k]))
         if status == SolverStatus.OK:
+            # The first and last times are the ends of the stretch (``_part``).
             status = one.take(kept[k][1:-1], found.y_end[k])
         else:
             one.t, one.y = float(found.t_end[k]), found.y_end[k].copy()
@@ -184,10 +188,12 @@ def _stretch(
 def _part(problem: Problem, members: list[tuple[int, _TimedRun]]) -> Problem:
     """Return the stretch of some runs as a problem; infusions go on in it."""
     first = members[0][1]
+    # math.ulp is the distance to the next number above `end`.
     end = first.end - _BEFORE * math.ulp(first.end)
     inside = np.clip(first.times[first.rows()], first.t, end)
     feeding = np.array([one.input for _, one in members])
     states = np.flatnonzero(feeding.any(axis=0))
+    # Infusions that are on at the start, as RATE doses there: (n_run, n_fed) rates.
     schedule = Schedule(
         np.full(len(states), first.t),
         states,

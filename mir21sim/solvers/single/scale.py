@@ -100,19 +100,23 @@ def _first(
     for state, kind, value in zip(
         schedule.state, schedule.kind, schedule.value[run], strict=True
     ):
+        # RATE: at most rate · span flows in.
         dosed = abs(value) * (span if kind == Action.RATE else 1.0)
         size[state] = max(size[state], dosed)
     slope, data = np.zeros(len(y)), np.zeros(len(kernels.j_row))
     with np.errstate(all="ignore"):
         kernels.rhs(float(problem.times[0]), np.array(y), np.array(p), slope)
         kernels.jac(float(problem.times[0]), np.array(y), np.array(p), data)
+    # Turnover of a state = 1/span + |J_ii|, the rate at which it is lost (1/time).
     turnover = np.full(len(y), 1.0 / span)
     own = kernels.j_row == kernels.j_col
     lost = np.nan_to_num(np.abs(data[own]), nan=0.0, posinf=0.0)
     np.add.at(turnover, kernels.j_row[own], lost)
+    # Size of a state that begins at 0: |dy/dt|/turnover, where both balance.
     fed = np.nan_to_num(np.abs(slope), nan=0.0, posinf=0.0) / turnover
     size = np.where(size > 0, size, fed)
     known = np.isfinite(size) & (size > 0)
+    # A state of unknown size gets the smallest known one, the careful choice.
     least = float(size[known].min()) if known.any() else 1.0
     return _of_sizes(np.where(known, size, least), settings.rtol)
 
@@ -133,10 +137,12 @@ def _smaller(ended: Ended, rtol: float) -> tuple[FloatArray, bool]:
     times, states = ended.one.seen()
     sizes = np.abs(states)
     peak = sizes.max(axis=0)
+    # SHARE·rtol·peak; inf leaves the tolerance of a state that is always 0.
     fitting = np.where(np.isfinite(peak) & (peak > 0), _of_sizes(peak, rtol), np.inf)
     atol = np.where(ended.atol > LOOSE * fitting, fitting, ended.atol)
     amplified = _amplified(ended.one, times, states, LOOSE * ended.atol / rtol)
     for state, trough in amplified:
+        # A tenth of rtol·trough: the small values are accurate too.
         atol[state] = min(atol[state], max(0.1 * rtol * trough, 1e-300))
     return atol, bool(amplified)
 
@@ -154,9 +160,11 @@ def _amplified(
     below = (sizes < low) & (sizes.max(axis=0) > 0)
     if not below.any():
         return []
+    # growth ≈ ∫ max(0, largest real eigenvalue) dt: an error grows by exp(growth).
     grid, step = np.linspace(times[0], times[-1], LOOKS, retstep=True)
     growth, which = 0.0, np.zeros(states.shape[1], dtype=bool)
     for t in grid:
+        # The last state seen at or before t.
         k = int(np.searchsorted(times, t, side="right")) - 1
         fastest = _fastest_growth(one, t, states[k], below[k]) if below[k].any() else 0
         if fastest > 0:
@@ -181,6 +189,7 @@ def _fastest_growth(one: SingleRun, t: float, y: FloatArray, which: BoolArray) -
     data = np.zeros(len(kernels.j_row))
     with np.errstate(all="ignore"):
         kernels.jac(float(t), np.array(y), one.p, data)
+    # J restricted to the chosen states, from its sparse entries (row, column, value).
     inside = which[kernels.j_row] & which[kernels.j_col]
     rank = np.cumsum(which) - 1
     matrix = np.zeros((len(place), len(place)))
