@@ -171,6 +171,7 @@ def _plan(function: ast.FunctionDef) -> _Plan:
     slots: dict[str, int] = {}
     for k, piece in enumerate(pieces):
         for target, value in piece:
+            # made: the piece that sets a name; slots: its place in memory.
             for name in _names(value):
                 # Set in another piece: the name needs a place in memory.
                 if made.get(name, k) != k:
@@ -221,6 +222,7 @@ def _portions(sums: Sums) -> list[list[tuple[int, list[tuple[float, int]]]]]:
         if room <= 0:
             portions.append([])
             room = PIECE
+        # A row is never cut, so that its terms are added in one order.
         portions[-1].append((row, terms))
         room -= 1 + len(terms)
     return portions

@@ -130,6 +130,8 @@ def _boundary(k, steps, f, grad, at, moment, job, act, t, y0, p, v, a, inflow, l
 
     y0 has the states before the first of them.
     """
+    # f functionals, act[lane] the last breakpoint not undone, y state just before it,
+    # before and after: f⁻ and f⁺ (n, 8).
     while True:
         acting = False
         for lane in range(LANES):

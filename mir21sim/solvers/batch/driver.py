@@ -207,6 +207,8 @@ def judge_steps(state, step, lanes, max_steps, outputs, halt, trail, order_root)
     -------
     bool : whether any run ends here
     """
+    # k lane, e scaled error, t start and `end` end of the step, y state at t, ys at
+    # `end`, n (n_run,) accepted steps.
     t, y, ys, dense = state.t, state.y, step.ys, step.dense
     error, low, taken, times, n = (
         step.error,

@@ -192,6 +192,7 @@ def slopes(k, t, y, p, v, a, inflow, act_state, held, out):
 @numba.njit(**STRICT)
 def end_of_step(steps, run, k):
     """Return the time at which step k of a run ended: the start of the next."""
+    # The recorded time and not t + h: a step that hit a stop ends there exactly.
     if k + 1 < steps.n[run]:
         return steps.t[run, k + 1]
     return steps.times[-1]

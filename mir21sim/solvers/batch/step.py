@@ -72,6 +72,7 @@ def take_step(rates, matrix, solve, time, scheme, sizes, state, step, lanes, fed
     ----------
     fed : states that ``state.inflow`` flows into; empty where there is no infusion
     """
+    # U_i = u[i], Y_i = ys, v rates, a rule variables, w factors of W; A, C (s, s).
     t, y, p, inflow = state.t, state.y, state.p, state.inflow
     u, ys, ts, ft, per_h = step.u, step.ys, step.ts, step.ft, step.per_h
     v, a, w = step.v, step.a, step.w

@@ -129,6 +129,7 @@ def _at_moments(
     """Let every run act on its moment; write those that end, return the others."""
     left = []
     for run, one in runs:
+        # Numbers that are not finite are found by `to_stretch`, which returns a status.
         with np.errstate(all="ignore"):
             status = one.to_stretch()
         if status is None:
@@ -177,6 +178,7 @@ def _stretch(
             # The first and last times are the ends of the stretch (``_part``).
             status = one.take(kept[k][1:-1], found.y_end[k])
         else:
+            # A failed run keeps the time and state at which it failed.
             one.t, one.y = float(found.t_end[k]), found.y_end[k].copy()
         if status == SolverStatus.OK:
             going.append((run, one))
