@@ -73,9 +73,9 @@ def test_python_block_runs(tmp_path):
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
-def run_example(script, folder):
+def run_example(script, folder, *options):
     done = subprocess.run(
-        [sys.executable, str(script), str(folder)],
+        [sys.executable, str(script), str(folder), *options],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -100,15 +100,21 @@ def test_examples_write_their_pictures(script, tmp_path):
 
 
 def test_the_fit_prints_the_fitted_numbers_of_the_model(tmp_path):
-    said = run_example(ROOT / "examples" / "fit_mir21_apoptosis.py", tmp_path)
-    printed = re.findall(r"^(?:(\S+): )?(k\w+) = (\S+)$", said, re.MULTILINE)
+    """Only the knock-downs are fitted here; the whole fit takes minutes."""
+    script = ROOT / "examples" / "fit_mir21_apoptosis.py"
+    said = run_example(script, tmp_path, "--shipped")
+    start, shipped = map(
+        float, re.findall(r"^misfit +(\S+) +(\S+)", said, re.MULTILINE)[0]
+    )
+    assert shipped < start
+    printed = re.findall(r"^(?:(\S+): )?(k\w+) = (\S+) \(shipped", said, re.MULTILINE)
     for line, name, value in printed:  # the last digit may be the machine's
         model = ms.load("mir21_apoptosis", line or "HeLa")
         held = model.p0[model.param_names.index(name)]
         assert float(value) == pytest.approx(held, rel=2e-3)
     contexts = sorted((ROOT / "models" / "contexts").glob("*.toml"))
     entry = re.compile(
-        r'^(\w+) = .*status = "fitted".*fit_mir21_apoptosis', re.MULTILINE
+        r'^(\w+) = .*status = "(?:fitted|assumed)".*fit_mir21_apoptosis', re.MULTILINE
     )
     own = {(c.stem, n) for c in contexts for n in entry.findall(c.read_text("utf-8"))}
     rows = (ROOT / "models" / "mir21_apoptosis.parameters.tsv").read_text().splitlines()
