@@ -11,6 +11,8 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.curves import quantity
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
+from mir21sim.simulation.run_features import CROSSING
+from mir21sim.simulation.stored_features import stored_feature
 from mir21sim.units import SECONDS_PER_HOUR
 
 DEAD = 0.5
@@ -105,6 +107,10 @@ def death_times(
     start = units.seconds(since, "since") / SECONDS_PER_HOUR
     curves = quantity(result, observe).transpose(..., "time")
     found = crossing_times(result["time"].values, curves.values, level, start)
+    exact = stored_feature(result, observe, CROSSING, start) if level == DEAD else None
+    if exact is not None:
+        known = exact.transpose(*(d for d in curves.dims if d != "time")).values
+        found = np.where(np.isnan(known), found, known)
     times = curves.isel(time=0, drop=True).copy(data=found).rename("death_time")
     return times.assign_attrs(units="h", long_name="time of death")
 

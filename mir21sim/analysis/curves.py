@@ -12,6 +12,8 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.dose_response import FLOORS, dose_response
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.dataset import BOOKKEEPING, provenance
+from mir21sim.simulation.run_features import FEATURES, FLAT
+from mir21sim.simulation.stored_features import FEATURE_OF, stored_feature
 
 Results: TypeAlias = xr.Dataset | Sequence[xr.Dataset] | Mapping[str, xr.Dataset]
 
@@ -20,24 +22,6 @@ RESPONSE_NAMES = (
     "EC50", "EC50_low", "EC50_high", "E0", "Emax", "Hill", "mean_response",
     "dose_response_shape", "dose_response_summary",
 )  # fmt: skip
-
-FEATURES = {
-    "baseline": (
-        "{unit}",
-        "value at the reference time (or the last output before it)",
-    ),
-    "peak": ("{unit}", "largest value after the reference time"),
-    "peak_time_h": ("{time}", "time of the peak, from the reference time"),
-    "lag_h": ("{time}", "time to 10 % of the rise"),
-    "t_half_h": ("{time}", "time to half of the rise"),
-    "switch_time_h": ("{time}", "time from 10 % to 90 % of the rise"),
-    "max_rate_per_h": ("{unit}/{time}", "steepest slope"),
-    "area_h": ("{unit}·{time}", "area under the curve from the reference time"),
-    "final_fraction": ("1", "value at the end over the peak"),
-}
-
-FLAT = 1e-6
-"""A rise below this share of the peak is none: solver noise at default tolerances."""
 
 
 def compare(
@@ -160,7 +144,11 @@ def _unstacked(result: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
 
 def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:
     """Return one quantity of a result or raise UnknownNameError with near names."""
-    known = tuple(str(n) for n in result.data_vars if n not in BOOKKEEPING)
+    known = tuple(
+        str(name)
+        for name, variable in result.data_vars.items()
+        if name not in BOOKKEEPING and FEATURE_OF not in variable.attrs
+    )
     if observe not in known:
         raise UnknownNameError("quantity in the result", observe, known)
     return result[observe]
@@ -200,7 +188,11 @@ def _since(result: xr.Dataset, since: float | str | None) -> float:
 def _features(
     result: xr.Dataset, observe: str, since: float | str | None
 ) -> xr.Dataset:
-    """Return the features of every run of one result."""
+    """Return the features of every run of one result.
+
+    Those that the solver found are taken where the result holds them for this reference
+    time; others are read from the output times.
+    """
     values = quantity(result, observe)
     times = result["time"].values
     reference, clock = _since(result, since), _time_unit(result)
@@ -215,6 +207,7 @@ def _features(
     flat = curves.reshape(-1, times.size)
     rows = [curve_features(times, row, reference) for row in flat]
     shape = curves.shape[:-1]
+    exact = _put_stored(rows, result, observe, reference)
     data = {
         name: (
             dims,
@@ -231,9 +224,38 @@ def _features(
     table = xr.Dataset(data, coords={d: result[d] for d in dims})
     table.attrs = {
         "start_h": float(times[0]),
-        "resolution_h": float(np.diff(times).max()),
+        "resolution_h": 0.0 if exact else float(np.diff(times).max()),
     }
     return table
+
+
+def _put_stored(
+    rows: Sequence[dict[str, float]], result: xr.Dataset, observe: str, since: float
+) -> bool:
+    """Put the features that the solver found in place of those of the output times.
+
+    Returns
+    -------
+    bool : whether the result holds them for every run that ended well
+    """
+    found = {name: stored_feature(result, observe, name, since) for name in FEATURES}
+    dims = [d for d in result[observe].dims if d != "time"]
+    columns = {
+        name: values.transpose(*dims).values.ravel()
+        for name, values in found.items()
+        if values is not None
+    }
+    if len(columns) < len(FEATURES):
+        return False
+    all_found = True
+    for k, row in enumerate(rows):
+        if math.isnan(row["peak"]):
+            continue
+        if math.isnan(columns["peak"][k]):
+            all_found = False
+            continue
+        row.update({name: float(values[k]) for name, values in columns.items()})
+    return all_found
 
 
 def _note(row: Mapping[str, float], curve: FloatArray) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import betaincinv
 
-from mir21sim.analysis.cell_death import DEAD, crossing_times
+from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records, stimulus_time
 
 
@@ -51,8 +51,7 @@ def outcome_lines(result: xr.Dataset, death: str) -> list[str]:
     event = _event(result, since)
     dims = [str(d) for d in result[death].dims if d not in ("cell", "time")]
     order = ("cell", "time") if "cell" in result.dims else ("time",)
-    curves = result[death].transpose(*dims, *order)
-    died = crossing_times(result["time"].values, curves.values, DEAD, start)
+    died = death_times(result, death, since=start).transpose(*dims, *order[:-1]).values
     shape = died.shape[: len(dims)]
     chosen = [()] if not dims else [(0,) * len(dims), tuple(n - 1 for n in shape)]
     lines = []

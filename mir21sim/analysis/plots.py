@@ -20,7 +20,6 @@ from mir21sim import files
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.cell_death import death_times, fraction_dead
 from mir21sim.analysis.curves import (
-    FEATURES,
     Results,
     compare,
     dose_records,
@@ -35,6 +34,7 @@ from mir21sim.analysis.measured import Measured
 from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
+from mir21sim.simulation.run_features import FEATURES
 from mir21sim.units import SECONDS_PER_HOUR, seconds
 
 MAX_PANELS = 6

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +33,16 @@ ObserveOption = Annotated[
         "reaction; may be repeated or a comma list. Default: the model's observables."
     ),
 ]
+FeaturesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--features/--no-features",
+        help="Find peaks, times and areas between the output times, by the solver. "
+        "Default: for models in hours, up to 40 runs.",
+    ),
+]
+MOST_FEATURE_RUNS = 40
+"""Runs up to which features are found by the solver where nobody asks for them."""
 OverOption = Annotated[
     list[str],
     typer.Option(
@@ -314,3 +324,12 @@ class KeepOptions:
         bool,
         typer.Option("--resume", help="Go on with the sweep that was stopped."),
     ] = False
+
+
+def with_features(
+    options: "Options", model: "CompiledModel", n_run: int, wanted: bool | None
+) -> "Options":
+    """Return options with the features of the solver, as asked for or by default."""
+    if wanted is None:
+        wanted = not model.border.is_guest and n_run <= MOST_FEATURE_RUNS
+    return replace(options, features=wanted)

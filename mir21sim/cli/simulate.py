@@ -6,10 +6,12 @@ from mir21sim.cli.dish import print_outcome
 from mir21sim.cli.ensemble import EnsembleOption, show_bands
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
+    FeaturesOption,
     ModelArgument,
     ObserveOption,
     OutputOptions,
     RunOptions,
+    with_features,
 )
 from mir21sim.cli.output import plot_first, print_end_values, write_result
 from mir21sim.cli.parse import name_list
@@ -22,6 +24,8 @@ def simulate(
     files: OutputOptions,
     observe: ObserveOption = None,
     ensemble: EnsembleOption = None,
+    *,
+    features: FeaturesOption = None,
 ) -> None:
     """Simulate one run; print the end values, write a file, draw a picture."""
     from mir21sim.simulation import simulate as runs
@@ -31,7 +35,7 @@ def simulate(
     result = runs.simulate(
         loaded,
         observe=name_list(observe),
-        options=run.solver.options(),
+        options=with_features(run.solver.options(), loaded, 1, features),
         ensemble=ensemble,
         **run.arguments(),
     )

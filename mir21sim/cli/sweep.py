@@ -1,5 +1,6 @@
 """``mir21sim sweep``: dishes of unlike cells, or one run, per value of a dose."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from mir21sim.cli.dish import DishOptions, print_outcome
 from mir21sim.cli.ensemble import EnsembleOption, show_bands, show_features
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
+    FeaturesOption,
     KeepOptions,
     ModelArgument,
     ObserveOption,
@@ -16,6 +18,7 @@ from mir21sim.cli.options import (
     OverOption,
     RunOptions,
     WorkOptions,
+    with_features,
 )
 from mir21sim.cli.output import (
     exit_by_status,
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DishPictureOptions:
-    """The response and the width of the picture of dishes."""
+class ShownOptions:
+    """The features of the curves, and the picture of dishes."""
 
     response: Annotated[
         str, typer.Option(help="peak, integrated or dead_end: the response by dose.")
@@ -41,6 +44,7 @@ class DishPictureOptions:
     width: Annotated[
         str, typer.Option(help="Width of the picture: single or double column.")
     ] = "double"
+    features: FeaturesOption = None
 
 
 @expanded
@@ -51,7 +55,7 @@ def sweep(
     files: OutputOptions,
     dish: DishOptions,
     *,
-    look: DishPictureOptions,
+    look: ShownOptions,
     keep: KeepOptions,
     work: WorkOptions,
     observe: ObserveOption = None,
@@ -60,6 +64,7 @@ def sweep(
     """Simulate dishes of unlike cells, or one cell, per value of a dose."""
     from mir21sim.errors import InputError
     from mir21sim.simulation import sweep as sweeps
+    from mir21sim.simulation.axes import axis_values
 
     output = files.output
     files.check()
@@ -89,12 +94,16 @@ def sweep(
             )
         active, death = dish.quantities(loaded)
         kept = list(dict.fromkeys((*active, death, *(kept or ()))))
+    n_run = math.prod(axis_values(n, v)[0].size for n, v in swept.items())
     with work.bar() as progress:
+        options = run.solver.options(work.jobs, progress)
+        if cells is None or look.features:
+            options = with_features(options, loaded, n_run, look.features)
         result = sweeps.sweep(
             loaded,
             swept,
             observe=kept,
-            options=run.solver.options(work.jobs, progress),
+            options=options,
             cells=cells,
             on_failure=keep.on_failure,  # type: ignore[arg-type]  # checked by sweep
             output=output if output is not None and output.suffix == ".nc" else None,

@@ -64,6 +64,9 @@ class Options:
     executor : any ``concurrent.futures`` executor, instead of own threads: a process
         pool, or a client of dask.distributed
     progress : called with (runs finished, runs in all)
+    features : find peak, times and area of every quantity by the dense output of the
+        solver, so that they do not depend on the output times: the runs are repeated
+        a few times, see ``run_features``
     """
 
     method: str | None = None
@@ -77,6 +80,7 @@ class Options:
     n_jobs: int | None = None
     executor: Executor | None = None
     progress: Progress | None = None
+    features: bool = False
 
     def resolved(self, model: CompiledModel, *, many: bool) -> Settings:
         """Return the settings for one model, with every default filled in.

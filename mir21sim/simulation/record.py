@@ -63,6 +63,7 @@ class _Record(_Table):
     timeout: Annotated[float, Field(gt=0)]
     equilibrate: bool | None
     allow_negative: bool
+    features: bool = False
 
 
 class _Mark(_Table):

@@ -22,6 +22,7 @@ from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.provenance import attributes, provenance
 from mir21sim.simulation.steady_state import resting_states
+from mir21sim.simulation.stored_features import with_features
 from mir21sim.simulation.summary import summary
 from mir21sim.simulation.translate import Translated, translate
 from mir21sim.solvers.settings import Settings, Workers
@@ -97,6 +98,10 @@ def execute(
         ),
         time_unit=model.border.time_unit,
     )
+    if options.features and not interrupted:
+        labelled = with_features(
+            labelled, model, ready, settings=settings, workers=workers
+        )
     return Executed(
         dataset=labelled,
         status=found.status,

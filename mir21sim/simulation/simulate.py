@@ -45,8 +45,9 @@ def simulate(
     ----------
     model : from ``load``, or the name of a shipped model
     start, end : h, or text such as ``"30 min"``; the end is the model's default
-    points : number of equally spaced output times; a peak is the largest of them: the
-        default misses up to a tenth of the sharpest spikes of caspase-3 in 48 h
+    points : number of equally spaced output times; without ``options.features`` a peak
+        is the largest of them: the default misses up to a tenth of the sharpest spikes
+        of caspase-3 in 48 h
     times : float array, shape (n_time,), h, instead of start, end and points
     observe : names to keep: ``A`` in molecules, ``[A]`` in nM, parameters, rule
         variables, compartments, stoichiometries with an id, reactions (their rates); by

@@ -105,7 +105,11 @@ class StepCurve:
 
     def peak(self) -> Place:
         """Return the largest value; the first where there are several."""
-        order = np.argsort(-self.nodes.max(axis=1), kind="stable")[:_CANDIDATES]
+        tops = self.nodes.max(axis=1)
+        order = np.argsort(-tops, kind="stable")[:_CANDIDATES]
+        # Between its nodes a polynomial passes them by less than they are apart.
+        reach = tops[order] + np.ptp(self.nodes[order], axis=1)
+        order = order[reach >= tops[order[0]]]
         best: Place | None = None
         for step in np.sort(order):
             for theta in self._turns(int(step)):
@@ -118,6 +122,8 @@ class StepCurve:
     def _turns(self, step: int) -> list[float]:
         """Return the ends of a step and where its polynomial is level."""
         made = np.polynomial.polynomial.polyder(self._polynomial(step))
+        if not made.any():  # a constant
+            return [0.0, 1.0]
         roots = np.polynomial.polynomial.polyroots(np.trim_zeros(made, "b"))
         real = roots[np.abs(roots.imag) < 1e-12].real
         return [0.0, *sorted(float(x) for x in real if 0.0 < x < 1.0), 1.0]
