@@ -20,6 +20,7 @@ from mir21sim.simulation.run import Executed, execute
 from mir21sim.simulation.treatment import Treatment
 
 
+# The keywords that `sweep` shares are written out in both, for completion and help.
 def simulate(
     model: CompiledModel | str,
     end: float | str | None = None,

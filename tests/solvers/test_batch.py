@@ -5,10 +5,8 @@ import time
 
 import numpy as np
 import pytest
-import support
 from batch_runs import (
     BAD,
-    FAULTY,
     PER_RUN,
     TIMES,
     Driven,
@@ -16,7 +14,6 @@ from batch_runs import (
     each_method,
     some,
     spoilt,
-    translated,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,22 +35,6 @@ def assert_same(one, other, which=slice(None), *, others=slice(None)):
 
 # ------------------------------------------------------- a population with bad cells
 LIMIT = {"max_steps": 1000}
-
-
-@pytest.fixture(scope="module")
-def faulty():
-    return support.compiled(FAULTY)
-
-
-@pytest.fixture(scope="module")
-def cells(faulty):
-    """100 cells with their own start values and parameters, one dose each."""
-    dose = ["A=0 molecule@3.3h", "B=2 molecule@5h:1h"]
-    problem = translated(faulty, over={"A": np.linspace(1.0, 20.0, 100)}, doses=dose)
-    rng = np.random.default_rng(7)
-    problem.y0[...] *= rng.lognormal(0.0, 0.5, problem.y0.shape)
-    problem.p[...] *= rng.lognormal(0.0, 0.5, problem.p.shape)
-    return problem
 
 
 @pytest.fixture(scope="module")

@@ -48,14 +48,9 @@ class _TimedRun(SingleRun):
         """
         last = float(self.times[-1])
         while True:
-            status = self._act()
-            if status != SolverStatus.OK:
-                return status
-            self._record_now()
-            if not self._finite_start():
-                return SolverStatus.NON_FINITE
-            if self.t >= last:
-                return SolverStatus.OK
+            ended = self._act_and_record(last)
+            if ended is not None:
+                return ended
             self.end = self._next_stop(last)
             # A gap too short for a step, or no state that moves: no solver is needed.
             if self.end - self.t <= self._same(self.end):

@@ -110,17 +110,27 @@ class SingleRun:
                 return status
         last = float(self.times[-1])
         while True:
-            status = self._act()
-            if status != SolverStatus.OK:
-                return status
-            self._record_now()
-            if not self._finite_start():
-                return SolverStatus.NON_FINITE
-            if self.t >= last:
-                return SolverStatus.OK
+            ended = self._act_and_record(last)
+            if ended is not None:
+                return ended
             status = self._integrate_to(self._next_stop(last))
             if status != SolverStatus.OK:
                 return status
+
+    def _act_and_record(self, last: float) -> SolverStatus | None:
+        """Act on this moment and write its output; return how the run ends, if it does.
+
+        Parameters
+        ----------
+        last : time at which the run is over
+        """
+        status = self._act()
+        if status != SolverStatus.OK:
+            return status
+        self._record_now()
+        if not self._finite_start():
+            return SolverStatus.NON_FINITE
+        return SolverStatus.OK if self.t >= last else None
 
     def _next_stop(self, last: float) -> float:
         """Return where to stop next: a dose, a known moment of the events, the end.
