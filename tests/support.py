@@ -1,13 +1,19 @@
-"""Tiny networks, SBML texts and an evaluator that shares no code with the package."""
+"""Tiny networks, the models made of them, and calls below the labels."""
 
 import ast
-import cmath
 import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from evaluator import complex_step as complex_step
+from evaluator import environment as environment
+from evaluator import slopes as slopes
+from evaluator import value as value
+from sbml_of_networks import MATH as MATH
+from sbml_of_networks import SBML as SBML
+from sbml_of_networks import to_sbml as to_sbml
 
 from mir21sim import cli
 from mir21sim.compiler import load as library
@@ -138,170 +144,6 @@ def network(
     )
 
 
-# ------------------------------------------------------------------ networks to SBML
-SBML = (
-    '<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2">'
-)
-MATH = '<math xmlns="http://www.w3.org/1998/Math/MathML">'
-_TIME = (
-    '<csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/time">'
-    "t</csymbol>"
-)
-
-
-def mathml(e):
-    """Return the MathML of an expression, without the outer element."""
-    if isinstance(e, ex.Number):
-        return f"<cn>{e.value!r}</cn>"
-    if isinstance(e, ex.Symbol):
-        return f"<ci>{e.name}</ci>"
-    if e.op == "time":
-        return _TIME
-    inner = [mathml(arg) for arg in e.args]
-    if e.op == "piecewise":
-        pieces = "".join(
-            f"<piece>{value}{test}</piece>"
-            for value, test in zip(inner[0::2], inner[1::2], strict=False)
-        )
-        return f"<piecewise>{pieces}<otherwise>{inner[-1]}</otherwise></piecewise>"
-    return f"<apply><{e.op}/>{''.join(inner)}</apply>"
-
-
-def _attributes(**values):
-    shown = {True: "true", False: "false"}
-    return " ".join(
-        f'{key}="{shown.get(v, v) if isinstance(v, bool) else v}"'
-        for key, v in values.items()
-        if v is not None
-    )
-
-
-def _unit_definitions(units):
-    texts = []
-    for key in ("time", "substance", "volume", "extent"):
-        parts = "".join(
-            f"<unit {_attributes(kind=k, exponent=x, scale=s, multiplier=m)}/>"
-            for k, x, s, m in getattr(units, key)
-        )
-        texts.append(
-            f'<unitDefinition id="u_{key}"><listOfUnits>{parts}</listOfUnits>'
-            "</unitDefinition>"
-        )
-    return _list("UnitDefinitions", texts)
-
-
-def _list(name, texts):
-    texts = list(texts)
-    return f"<listOf{name}>{''.join(texts)}</listOf{name}>" if texts else ""
-
-
-def _references(kind, pairs):
-    texts = [
-        f'<speciesReference species="{s}" stoichiometry="{n!r}" constant="true"/>'
-        for s, n in pairs
-    ]
-    return _list(kind, texts)
-
-
-def _reaction_xml(item, species):
-    """Write a reaction; SBML wants species that only its rate uses as modifiers."""
-    named = {name for name, _ in (*item.reactants, *item.products)}
-    used = [s for s in dict.fromkeys(ex.symbols(item.rate)) if s in species - named]
-    modifiers = [f'<modifierSpeciesReference species="{s}"/>' for s in used]
-    return (
-        f'<reaction id="{item.id}" reversible="false">'
-        f"{_references('Reactants', item.reactants)}"
-        f"{_references('Products', item.products)}"
-        f"{_list('Modifiers', modifiers)}"
-        f"<kineticLaw>{MATH}{mathml(item.rate)}</math></kineticLaw></reaction>"
-    )
-
-
-def sbml_model(net: ir.Network) -> dict[str, str]:
-    """Return the lists of a network as SBML elements, in the order of a model."""
-    compartments = [
-        f"<compartment {_attributes(id=c.id, size=c.size, constant=c.constant)}/>"
-        for c in net.compartments
-    ]
-    species = []
-    for s in net.species:
-        kind = "initialConcentration" if s.initial_is_concentration else "initialAmount"
-        given = _attributes(
-            id=s.id,
-            compartment=s.compartment,
-            hasOnlySubstanceUnits=s.only_amount,
-            boundaryCondition=s.boundary,
-            constant=s.constant,
-            **{kind: s.initial},
-        )
-        species.append(f"<species {given}/>")
-    parameters = [
-        f"<parameter {_attributes(id=p.id, value=p.value, constant=p.constant)}/>"
-        for p in net.parameters
-    ]
-    ids = {s.id for s in net.species}
-    reactions = [_reaction_xml(item, ids) for item in net.reactions]
-    starts = [
-        f'<initialAssignment symbol="{a.variable}">{MATH}{mathml(a.math)}</math>'
-        "</initialAssignment>"
-        for a in net.initial_assignments
-    ]
-    rules = [
-        f'<{r.kind}Rule variable="{r.variable}">{MATH}{mathml(r.math)}</math>'
-        f"</{r.kind}Rule>"
-        for r in net.rules
-    ]
-    return {
-        "functions": "",
-        "units": _unit_definitions(net.units),
-        "compartments": _list("Compartments", compartments),
-        "species": _list("Species", species),
-        "parameters": _list("Parameters", parameters),
-        "starts": _list("InitialAssignments", starts),
-        "rules": _list("Rules", rules),
-        "constraints": "",
-        "reactions": _list("Reactions", reactions),
-        "events": _list("Events", map(_event_xml, net.events)),
-    }
-
-
-def _event_xml(item):
-    """Write an event with all its attributes."""
-
-    def part(tag, math_, **attributes):
-        inner = f"{MATH}{mathml(math_)}</math>"
-        return f"<{tag} {_attributes(**attributes)}>{inner}</{tag}>"
-
-    texts = [
-        part("eventAssignment", a.math, variable=a.variable) for a in item.assignments
-    ]
-    given = _attributes(
-        id=item.id, useValuesFromTriggerTime=item.values_from_trigger_time
-    )
-    trigger = part(
-        "trigger",
-        item.trigger,
-        initialValue=item.initial_value,
-        persistent=item.persistent,
-    )
-    return (
-        f"<event {given}>{trigger}"
-        f"{part('priority', item.priority) if item.priority else ''}"
-        f"{part('delay', item.delay) if item.delay else ''}"
-        f"{_list('EventAssignments', texts)}</event>"
-    )
-
-
-def to_sbml(net: ir.Network, **replaced: str) -> str:
-    """Return SBML L3V2 of a network, with some of its lists replaced."""
-    lists = sbml_model(net) | replaced
-    model = (
-        f'<model id="{net.id}" timeUnits="u_time" substanceUnits="u_substance" '
-        'volumeUnits="u_volume" extentUnits="u_extent">'
-    )
-    return f"{SBML}{model}{''.join(lists.values())}</model></sbml>"
-
-
 def compiled(net: ir.Network, backend="numpy", unit_policy="check", **texts):
     """Return a network as the library loads it; `texts` adds a toml and the like."""
     files = model_files.ModelFiles(net.id, {"sbml": to_sbml(net)} | texts)
@@ -312,80 +154,6 @@ def compiled_text(text: str, name="guest", backend="numpy", unit_policy="ignore"
     """Return an SBML text as the library loads it."""
     files = model_files.ModelFiles(name, {"sbml": text})
     return library.assemble(files, backend=backend, unit_policy=unit_policy)
-
-
-# ------------------------------------------------------------- independent evaluation
-_FUNCTIONS = {"exp": cmath.exp, "ln": cmath.log, "sin": cmath.sin, "cos": cmath.cos}
-_FOLDS = {
-    "divide": lambda a, b: a / b,
-    "power": lambda a, b: a**b,
-    "gt": lambda a, b: a.real > b.real,
-    "lt": lambda a, b: a.real < b.real,
-}
-
-
-def value(e, env, t=0.0):
-    """Return the value of an expression for complex numbers by id."""
-    if isinstance(e, ex.Number):
-        return complex(e.value)
-    if isinstance(e, ex.Symbol):
-        return env[e.name]
-    if e.op == "time":
-        return complex(t)
-    args = [value(arg, env, t) for arg in e.args]
-    if e.op == "plus":
-        return sum(args)
-    if e.op == "times":
-        return math.prod(args)
-    if e.op == "minus":
-        return -args[0] if len(args) == 1 else args[0] - args[1]
-    if e.op == "piecewise":
-        return args[0] if args[1] else args[2]
-    if e.op in _FUNCTIONS:
-        return _FUNCTIONS[e.op](*args)
-    return _FOLDS[e.op](*args)
-
-
-def environment(net, amounts, t=0.0):
-    """Return the value of every id, rules included; `amounts` wins over the start."""
-    env = {c.id: complex(c.size) for c in net.compartments}
-    env |= {p.id: complex(p.value) for p in net.parameters if p.value is not None}
-    for s in net.species:
-        amount = complex(amounts.get(s.id, s.initial))
-        env[s.id] = amount if s.only_amount else amount / env[s.compartment]
-    pools = {s.id for s in net.species}
-    env |= {k: complex(v) for k, v in amounts.items() if k not in pools}
-    waiting = [r for r in net.rules if r.kind == "assignment"]
-    while waiting:
-        rule = next(r for r in waiting if {*ex.symbols(r.math)} <= env.keys())
-        env[rule.variable] = value(rule.math, env, t)
-        waiting.remove(rule)
-    return env
-
-
-def slopes(net, names, y, t=0.0):
-    """Return dy/dt of the named states as N·v, straight from the network."""
-    env = environment(net, dict(zip(names, y, strict=True)), t)
-    out = dict.fromkeys(names, 0j)
-    for item in net.reactions:
-        v = value(item.rate, env, t)
-        for sign, side in ((-1, item.reactants), (1, item.products)):
-            for name, count in side:
-                out[name] += sign * count * v
-    for rule in net.rules:
-        if rule.kind == "rate":
-            out[rule.variable] += value(rule.math, env, t)
-    return np.array([out[name] for name in names])
-
-
-def complex_step(net, names, y, t=0.0, step=1e-30):
-    """Return the Jacobian d(dy/dt)/dy, exact to rounding, shape (n_state, n_state)."""
-    columns = []
-    for j in range(len(y)):
-        bent = np.array(y, dtype=complex)
-        bent[j] += 1j * step
-        columns.append(slopes(net, names, bent, t).imag / step)
-    return np.array(columns).T
 
 
 # ------------------------------------------------------------------------ tiny models
