@@ -38,7 +38,7 @@ FeaturesOption = Annotated[
     typer.Option(
         "--features/--no-features",
         help="Find peaks, times and areas between the output times, by the solver. "
-        "Default: for models in hours, up to 40 runs.",
+        "Default: up to 40 runs of models in hours; of `simulate`, with --observe.",
     ),
 ]
 MOST_FEATURE_RUNS = 40

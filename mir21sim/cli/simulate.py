@@ -32,6 +32,8 @@ def simulate(
 
     files.check(kinds=(".nc", ".csv", ".omex"))
     loaded = run.load.load(model)
+    if features is None and observe is None:
+        features = False  # of all quantities they would take most of the time
     result = runs.simulate(
         loaded,
         observe=name_list(observe),
