@@ -94,8 +94,9 @@ app.add_typer(fit_app)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit 2 for input, 1 for a failed run, with one line."""
-    if arguments is None:
+    if arguments is None and "xarray" not in sys.modules:
         # No command makes arrays of dask, which xarray would import: 0.15 s a process.
+        # An xarray that is loaded has found dask already and must be able to import it.
         sys.modules.setdefault("dask", cast("ModuleType", None))
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     prepare()
