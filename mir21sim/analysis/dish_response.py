@@ -20,6 +20,9 @@ UNSETTLED = 0.1
 REVERSAL = 0.15
 """Share of the effect by which a response may go back and count as monotone."""
 
+MOST_KNOWN = 0.95
+"""Share of resampled dishes that must have a half effect for an interval of it."""
+
 FLOOR = 1.0
 """Least effect, in percentage points or molecules: less is no effect."""
 
@@ -73,22 +76,34 @@ def half_effect(
     Returns
     -------
     HalfEffect; without a dose, and with a note, for fewer than three doses, a change
-    below ``FLOOR``, a response that rises and falls, or one that is not settled at the
-    highest dose
+    below ``FLOOR``, a response that rises and falls, one that is not settled at the
+    highest dose, or a change whose interval over the members holds 0
     """
     order = np.argsort(doses)
     d, v = doses[order], response[order]
     drawn = members[:, order]
     start, end = float(v[0]), float(v[-1])
-    note = _refusal(d, v)
+    note = _refusal(d, v) or _unclear(drawn)
     reached = math.nan if level is None else _dose_of(d, v, level)
     if note:
         return HalfEffect(start, end, level_dose=reached, note=note)
     dose = _dose_of(d, v, (start + end) / 2.0)
     found = [_dose_of(d, row, (row[0] + row[-1]) / 2.0) for row in drawn]
     known = [value for value in found if math.isfinite(value)]
-    low, high = np.percentile(known, BAND) if known else (math.nan, math.nan)
+    if len(known) < MOST_KNOWN * len(found):
+        missing = len(found) - len(known)
+        note = f"no EC50: {missing} of {len(found)} resampled dishes have none"
+        return HalfEffect(start, end, level_dose=reached, note=note)
+    low, high = np.percentile(known, BAND)
     return HalfEffect(start, end, dose, float(low), float(high), reached)
+
+
+def _unclear(drawn: FloatArray) -> str:
+    """Return a note where the change of resampled dishes is not off 0, else ""."""
+    low, high = np.percentile(drawn[:, -1] - drawn[:, 0], BAND)
+    if low <= 0.0 <= high:
+        return "no effect that resampled cells tell from none"
+    return ""
 
 
 def _refusal(d: FloatArray, v: FloatArray) -> str:

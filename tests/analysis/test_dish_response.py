@@ -58,3 +58,20 @@ def test_doses_in_any_order_and_without_zero():
     assert found.dose == pytest.approx(3.0, rel=0.03)
     positive = half_effect(DOSES[1:], values[1:], values[np.newaxis, 1:])
     assert positive.dose == pytest.approx(3.0, rel=0.03)
+
+
+def test_a_change_within_the_scatter_of_drawing_cells_is_no_effect():
+    values = 60 + 3 * DOSES / (3.0 + DOSES)
+    scatter = np.random.default_rng(1).normal(0.0, 4.0, (200, len(DOSES)))
+    found = half_effect(DOSES, values, values + scatter)
+    assert np.isnan(found.dose)
+    assert "no effect that resampled cells tell from none" in found.text("nM")
+
+
+def test_members_without_a_half_effect_are_not_dropped_unseen():
+    values = 80 * DOSES / (3.0 + DOSES)
+    members = np.tile(values, (20, 1))
+    members[:4] = np.nan
+    found = half_effect(DOSES, values, members)
+    assert np.isnan(found.dose)
+    assert "4 of 20 resampled dishes have none" in found.text("nM")
