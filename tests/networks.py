@@ -5,7 +5,18 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import (
+    Assignment,
+    Compartment,
+    Event,
+    InitialAssignment,
+    ModelUnits,
+    Network,
+    Parameter,
+    Reaction,
+    Rule,
+    Species,
+)
 
 VALUES = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
 NAMES = ("A", "B", "G", "cell", "room", "k", "w", "z", "flow")
@@ -88,13 +99,13 @@ COUNTS = st.one_of(
 ).filter(lambda count: not isinstance(count, ex.Number))
 
 _EVENTS = st.builds(
-    ir.Event,
+    Event,
     id=st.sampled_from(["e1", "e2"]),
     trigger=TRIGGERS,
     delay=st.none() | FORMULAS,
     priority=st.none() | FORMULAS,
     assignments=st.lists(
-        st.builds(ir.Assignment, st.sampled_from(["A", "B", "w2", "room"]), FORMULAS),
+        st.builds(Assignment, st.sampled_from(["A", "B", "w2", "room"]), FORMULAS),
         max_size=3,
         unique_by=lambda a: a.variable,
     ).map(tuple),
@@ -115,12 +126,12 @@ def networks(draw):
     reactants = draw(sides)
     if draw(st.booleans()):
         reactants = (*reactants, ("A", ex.Symbol("nA")))
-    return ir.Network(
+    return Network(
         id="random",
         name=draw(st.sampled_from(["", "Größe & <µ>"])),
         compartments=(
-            ir.Compartment("cell", draw(VALUES), draw(UNITS)),
-            ir.Compartment(
+            Compartment("cell", draw(VALUES), draw(UNITS)),
+            Compartment(
                 "room",
                 draw(VALUES),
                 constant=False,
@@ -129,7 +140,7 @@ def networks(draw):
             ),
         ),
         species=tuple(
-            ir.Species(
+            Species(
                 name,
                 draw(st.sampled_from(["cell", "room"])),
                 draw(st.none() | VALUES),
@@ -145,14 +156,14 @@ def networks(draw):
             for name in "ABG"
         ),
         parameters=(
-            ir.Parameter("k", draw(VALUES), draw(UNITS)),
-            ir.Parameter("w", draw(VALUES), constant=False),
-            ir.Parameter("w2", draw(VALUES), constant=False),
-            ir.Parameter("z", None, constant=False),
-            ir.Parameter("flow.q", draw(VALUES), draw(UNITS)),
+            Parameter("k", draw(VALUES), draw(UNITS)),
+            Parameter("w", draw(VALUES), constant=False),
+            Parameter("w2", draw(VALUES), constant=False),
+            Parameter("z", None, constant=False),
+            Parameter("flow.q", draw(VALUES), draw(UNITS)),
             *(
                 [
-                    ir.Parameter(
+                    Parameter(
                         "nA",
                         draw(st.floats(0, 5, allow_subnormal=False)),
                         constant=draw(st.booleans()),
@@ -163,7 +174,7 @@ def networks(draw):
             ),
         ),
         reactions=(
-            ir.Reaction(
+            Reaction(
                 "flow",
                 reactants,
                 draw(sides),
@@ -175,11 +186,11 @@ def networks(draw):
             ),
         ),
         rules=(
-            ir.Rule("assignment", "z", draw(FORMULAS)),
-            ir.Rule("rate", "w", draw(FORMULAS)),
+            Rule("assignment", "z", draw(FORMULAS)),
+            Rule("rate", "w", draw(FORMULAS)),
         ),
-        initial_assignments=(ir.InitialAssignment("k", draw(FORMULAS)),),
-        units=ir.ModelUnits(draw(UNITS), draw(UNITS), draw(UNITS), draw(UNITS)),
+        initial_assignments=(InitialAssignment("k", draw(FORMULAS)),),
+        units=ModelUnits(draw(UNITS), draw(UNITS), draw(UNITS), draw(UNITS)),
         algebraic=tuple(draw(st.lists(FORMULAS, max_size=1))),
         events=tuple(draw(st.lists(_EVENTS, max_size=2, unique_by=lambda e: e.id))),
     )

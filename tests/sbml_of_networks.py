@@ -1,7 +1,7 @@
 """A writer of SBML for the networks of the tests; it shares no code with ours."""
 
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Network
 
 SBML = (
     '<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2">'
@@ -81,7 +81,7 @@ def _reaction_xml(item, species):
     )
 
 
-def sbml_model(net: ir.Network) -> dict[str, str]:
+def sbml_model(net: Network) -> dict[str, str]:
     """Return the lists of a network as SBML elements, in the order of a model."""
     compartments = [
         f"<compartment {_attributes(id=c.id, size=c.size, constant=c.constant)}/>"
@@ -156,7 +156,7 @@ def _event_xml(item):
     )
 
 
-def to_sbml(net: ir.Network, **replaced: str) -> str:
+def to_sbml(net: Network, **replaced: str) -> str:
     """Return SBML L3V2 of a network, with some of its lists replaced."""
     lists = sbml_model(net) | replaced
     model = (

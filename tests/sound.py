@@ -5,7 +5,7 @@ from dataclasses import replace
 import support
 from support import ITEM, PICOLITRE, expr, reaction
 
-from mir21sim.model import network as ir
+from mir21sim.model.network import ModelUnits, Rule
 
 SECOND = (("second", 1.0, 0, 1.0),)
 PER_S = (("second", -1.0, 0, 1.0),)
@@ -18,7 +18,7 @@ SOUND = support.network(
     {"k1": 0.5, "k2": 0.1},
     [reaction("r1", "A -> B", "k1*A"), reaction("r2", "B ->", "k2*B")],
     rules={"total": "A + B"},
-    units=ir.ModelUnits(SECOND, ITEM, PICOLITRE, ITEM),
+    units=ModelUnits(SECOND, ITEM, PICOLITRE, ITEM),
 )
 
 
@@ -34,7 +34,7 @@ def with_rate(rate, arrow="A -> B", net=SOUND):
 
 
 def with_rule(variable, formula, kind="assignment", net=SOUND):
-    return replace(net, rules=(*net.rules, ir.Rule(kind, variable, expr(formula))))
+    return replace(net, rules=(*net.rules, Rule(kind, variable, expr(formula))))
 
 
 def messages(issues, check):

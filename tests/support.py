@@ -19,7 +19,18 @@ from mir21sim import cli
 from mir21sim.compiler import load as library
 from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
-from mir21sim.model import network as ir
+from mir21sim.model.network import (
+    Assignment,
+    Compartment,
+    Event,
+    InitialAssignment,
+    ModelUnits,
+    Network,
+    Parameter,
+    Reaction,
+    Rule,
+    Species,
+)
 from mir21sim.simulation.options import absolute_tolerances
 from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.translate import translate
@@ -30,7 +41,7 @@ from mir21sim.solvers.solve import solve
 HOUR = (("second", 1.0, 0, 3600.0),)
 ITEM = (("item", 1.0, 0, 1.0),)
 PICOLITRE = (("litre", 1.0, -12, 1.0),)
-UNITS = ir.ModelUnits(HOUR, ITEM, PICOLITRE, ITEM)
+UNITS = ModelUnits(HOUR, ITEM, PICOLITRE, ITEM)
 """Hours inside as well, so that rate constants read as they act on the output times."""
 
 _OPERATORS = {
@@ -76,18 +87,18 @@ def reaction(name, arrow, rate):
     """Return a reaction from ``"2 A + B -> C"`` and its rate."""
     sides = [_side(side) for side in arrow.split("->")]
     math_ = expr(rate) if isinstance(rate, str) else rate
-    return ir.Reaction(name, sides[0], sides[1], (), math_)
+    return Reaction(name, sides[0], sides[1], (), math_)
 
 
 def event(name, trigger, sets, *, delay=None, priority=None, **flags):
-    """Return an event; `sets` is ``"x = 1; y = 2*x"``, the flags those of ir.Event."""
+    """Return an event; `sets` is ``"x = 1; y = 2*x"``, the flags those of Event."""
     pairs = [part.split("=", 1) for part in filter(str.strip, sets.split(";"))]
-    return ir.Event(
+    return Event(
         name,
         expr(trigger),
         None if delay is None else expr(str(delay)),
         None if priority is None else expr(str(priority)),
-        tuple(ir.Assignment(v.strip(), expr(math.strip())) for v, math in pairs),
+        tuple(Assignment(v.strip(), expr(math.strip())) for v, math in pairs),
         **flags,
     )
 
@@ -103,48 +114,48 @@ def _side(text):
 def network(
     species: Mapping[str, float],
     parameters: Mapping[str, float],
-    reactions: Iterable[ir.Reaction],
+    reactions: Iterable[Reaction],
     *,
     rules: Mapping[str, str] | None = None,
     rate_rules: Mapping[str, str] | None = None,
     starts: Mapping[str, str] | None = None,
-    events: Iterable[ir.Event] = (),
+    events: Iterable[Event] = (),
     size: float = 1.0,
-    units: ir.ModelUnits = UNITS,
+    units: ModelUnits = UNITS,
     name: str = "tiny",
-) -> ir.Network:
+) -> Network:
     """Return a network in one compartment `cell`; rules and starts are texts."""
     rules, rate_rules, starts = rules or {}, rate_rules or {}, starts or {}
     events = tuple(events)
     variable = {*rules, *rate_rules} - {*species}
     variable |= {a.variable for e in events for a in e.assignments}
     values = dict(parameters) | {v: None for v in rules if v not in species}
-    return ir.Network(
+    return Network(
         id=name,
         name="",
         compartments=(
-            ir.Compartment("cell", size, units.volume, constant="cell" not in variable),
+            Compartment("cell", size, units.volume, constant="cell" not in variable),
         ),
         species=tuple(
-            ir.Species(s, "cell", value, unit=units.substance)
+            Species(s, "cell", value, unit=units.substance)
             for s, value in species.items()
         ),
         parameters=tuple(
-            ir.Parameter(p, value, constant=p not in variable)
+            Parameter(p, value, constant=p not in variable)
             for p, value in values.items()
         ),
         reactions=tuple(reactions),
-        rules=tuple(ir.Rule("assignment", v, expr(f)) for v, f in rules.items())
-        + tuple(ir.Rule("rate", v, expr(f)) for v, f in rate_rules.items()),
+        rules=tuple(Rule("assignment", v, expr(f)) for v, f in rules.items())
+        + tuple(Rule("rate", v, expr(f)) for v, f in rate_rules.items()),
         initial_assignments=tuple(
-            ir.InitialAssignment(v, expr(f)) for v, f in starts.items()
+            InitialAssignment(v, expr(f)) for v, f in starts.items()
         ),
         units=units,
         events=events,
     )
 
 
-def compiled(net: ir.Network, backend="numpy", unit_policy="check", **texts):
+def compiled(net: Network, backend="numpy", unit_policy="check", **texts):
     """Return a network as the library loads it; `texts` adds a toml and the like."""
     files = model_files.ModelFiles(net.id, {"sbml": to_sbml(net)} | texts)
     return library.assemble(files, backend=backend, unit_policy=unit_policy)
@@ -289,7 +300,7 @@ def functions():
         rate_rules={"x": "0*x"},
     )
     rules = tuple(
-        ir.Rule("rate", f"z{i}", _formula(text))
+        Rule("rate", f"z{i}", _formula(text))
         for i, (text, _) in enumerate(FUNCTIONS.values())
     )
     parameters = tuple(replace(p, constant=p.id == "q") for p in net.parameters)

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 
 from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Network
 
 MAX_SIZE = 1_000
 """Operations in one formula that elimination may make."""
@@ -19,7 +19,7 @@ _ZERO, _ONE = ex.Number(0.0), ex.Number(1.0)
 
 
 # ---------------------------------------------------------- which quantity is which
-def determined(network: ir.Network) -> frozenset[str]:
+def determined(network: Network) -> frozenset[str]:
     """Return the ids that the algebraic rules of a network determine.
 
     Raises
@@ -55,7 +55,7 @@ def _plain_symbols(expr: ex.Expr) -> Iterator[str]:
             stack.extend(reversed(node.args))
 
 
-def _free(network: ir.Network) -> frozenset[str]:
+def _free(network: Network) -> frozenset[str]:
     """Return the ids that may vary and that nothing else sets."""
     varying = {c.id for c in network.compartments if not c.constant}
     varying |= {p.id for p in network.parameters if not p.constant}
@@ -68,12 +68,12 @@ def _free(network: ir.Network) -> frozenset[str]:
     return frozenset(varying - _set_otherwise(network))
 
 
-def _boundary(network: ir.Network) -> frozenset[str]:
+def _boundary(network: Network) -> frozenset[str]:
     held = {s.id for s in network.species if s.boundary and not s.constant}
     return frozenset(held - _set_otherwise(network))
 
 
-def _set_otherwise(network: ir.Network) -> set[str]:
+def _set_otherwise(network: Network) -> set[str]:
     """Return the ids that a rule or an event sets."""
     ruled = {rule.variable for rule in network.rules}
     return ruled | {a.variable for e in network.events for a in e.assignments}
@@ -100,7 +100,7 @@ def _matching(edges: list[list[str]], without: str = "") -> dict[str, int] | Non
 
 
 def _unique(
-    network: ir.Network, edges: list[list[str]], chosen: dict[str, int]
+    network: Network, edges: list[list[str]], chosen: dict[str, int]
 ) -> frozenset[str]:
     """Return the matched ids; raise where others could be matched as well."""
     for name, rule in chosen.items():
@@ -114,7 +114,7 @@ def _unique(
     return frozenset(chosen)
 
 
-def _listed(network: ir.Network) -> str:
+def _listed(network: Network) -> str:
     return "; ".join(f"`{ex.text(math)} = 0`" for math in network.algebraic[:5])
 
 

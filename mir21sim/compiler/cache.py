@@ -21,7 +21,7 @@ from mir21sim.compiler.cache_folder import folder as folder
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import InputError
-from mir21sim.model import network as ir
+from mir21sim.model.network import Network
 
 if TYPE_CHECKING:
     from mir21sim.compiler.build_lane_kernels import LaneKernels
@@ -43,7 +43,7 @@ class KernelModule:
     key: str
 
 
-def key(network: ir.Network) -> str:
+def key(network: Network) -> str:
     """Return the hash that names a network's kernels on this machine."""
     parts = (
         network.structure_digest(),
@@ -64,7 +64,7 @@ def _numba_version() -> str:
         return "none"
 
 
-def is_cached(network: ir.Network) -> bool:
+def is_cached(network: Network) -> bool:
     """Return whether the module text of a network is in the cache and undamaged."""
     return cache_folder.read(folder() / f"m_{key(network)}.py") is not None
 
@@ -81,7 +81,7 @@ def note(name: str, check: str, text: str) -> None:
 
 
 def kernels(
-    network: ir.Network, backend: Backend = "numba", name: str | None = None
+    network: Network, backend: Backend = "numba", name: str | None = None
 ) -> KernelModule:
     """Return the kernels of a network; generate and compile those not in the cache.
 
@@ -123,7 +123,7 @@ def kernels(
     )
 
 
-def lane_kernels(network: ir.Network, name: str | None = None) -> "LaneKernels":
+def lane_kernels(network: Network, name: str | None = None) -> "LaneKernels":
     """Return the vector kernels of a network for the batch solver.
 
     Parameters
@@ -140,7 +140,7 @@ def lane_kernels(network: ir.Network, name: str | None = None) -> "LaneKernels":
     return _load_lanes(_Source(f"l_{name}", make))
 
 
-def sensitivity_kernels(network: ir.Network) -> "SensitivityKernels":
+def sensitivity_kernels(network: Network) -> "SensitivityKernels":
     """Return the vector kernels for the derivatives of a network's batch runs.
 
     Raises
@@ -160,7 +160,7 @@ def _load_sensitivities(source: "_Source") -> "SensitivityKernels":
     return build.compiled(source.module("sensitivities"), source.text)
 
 
-def _generate_sensitivities(network: ir.Network) -> str:
+def _generate_sensitivities(network: Network) -> str:
     """Return the text of the sensitivity programs."""
     from mir21sim.compiler import sensitivity_programs, symbolic
 
@@ -178,7 +178,7 @@ def _load_lanes(source: "_Source") -> "LaneKernels":
     return build_lane_kernels.compile_lanes(source.module("lanes"), source.text)
 
 
-def _generate_lanes(network: ir.Network, name: str) -> str:
+def _generate_lanes(network: Network, name: str) -> str:
     """Return the text of the lane programs."""
     from mir21sim.compiler import lane_programs as lanes
     from mir21sim.compiler import symbolic
@@ -188,7 +188,7 @@ def _generate_lanes(network: ir.Network, name: str) -> str:
     return lanes.module_text(made, system, network.id, name)
 
 
-def _generate(network: ir.Network, name: str) -> str:
+def _generate(network: Network, name: str) -> str:
     """Return the module text; SymPy is imported only here."""
     from mir21sim.compiler import python_text as emit
     from mir21sim.compiler import (

@@ -14,7 +14,7 @@ from math import nan
 from mir21sim.compiler import algebraic
 from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Count, Event, Network, Rule
 
 CHAIN = "chain"
 """Operator for a total derivative by time: (expr, x, dx/dt, z, dz/dt, …)."""
@@ -53,7 +53,7 @@ class Equations:
     rates: tuple[Rate, ...]
     stoichiometry: Mapping[tuple[int, int], float]
     starts: Mapping[str, ex.Expr]
-    events: tuple[ir.Event, ...]
+    events: tuple[Event, ...]
     homes: Mapping[str, str]
 
     def needs(self, names: Iterable[str]) -> set[str]:
@@ -62,7 +62,7 @@ class Equations:
         return _closure(names, formulas)
 
 
-def equations(network: ir.Network) -> Equations:
+def equations(network: Network) -> Equations:
     """Write a network, checked by lint, as equations.
 
     Raises
@@ -79,7 +79,7 @@ def equations(network: ir.Network) -> Equations:
 class _Lowering:
     """Writes formulas over stored quantities; notes the definitions they ask for."""
 
-    def __init__(self, network: ir.Network) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self.species = {s.id: s for s in network.species}
         self.reactions = {r.id: r for r in network.reactions}
@@ -248,7 +248,7 @@ class _Lowering:
             self.defined[name] = self.lower(self.reactions[name].rate)
         return ex.Symbol(name)
 
-    def _event(self, event: ir.Event) -> ir.Event:
+    def _event(self, event: Event) -> Event:
         """Return an event with formulas over stored quantities."""
 
         def optional(math: ex.Expr | None) -> ex.Expr | None:
@@ -328,7 +328,7 @@ class _Lowering:
                 terms.append(_product(count, self._reaction_rate(reaction.id)))
         return _sum(terms)
 
-    def _rule_slope(self, rule: ir.Rule) -> ex.Expr:
+    def _rule_slope(self, rule: Rule) -> ex.Expr:
         """Return the slope of the stored quantity that a rate rule is for."""
         slope = self._stored(rule.variable, rule.math)
         item = self.species.get(rule.variable)
@@ -378,7 +378,7 @@ class _Lowering:
             for reaction in self.network.reactions
         }
 
-    def _in_amounts(self, name: str, change: ir.Count) -> ex.Expr:
+    def _in_amounts(self, name: str, change: Count) -> ex.Expr:
         """Return a change of extent as one of amount, by the conversion factor."""
         conversion = self.species[name].conversion
         factor = ex.Symbol(conversion) if conversion else _ONE

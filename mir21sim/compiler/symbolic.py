@@ -16,7 +16,7 @@ import sympy
 from mir21sim.compiler.equations import CHAIN, Equations, equations
 from mir21sim.errors import CodegenError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Network
 
 Line: TypeAlias = tuple[Any, Any]
 """(symbol, expression) of one assignment."""
@@ -200,7 +200,7 @@ def _needed(lines: list[Line], wanted: set[Any]) -> list[Line]:
     return kept[::-1]
 
 
-def build(network: ir.Network) -> SymbolicSystem:
+def build(network: Network) -> SymbolicSystem:
     """Turn a checked network into rates and stoichiometry.
 
     Raises

@@ -18,7 +18,7 @@ from mir21sim.compiler.equations import Equations
 from mir21sim.compiler.kernels import RELATIONS
 from mir21sim.compiler.symbolic import SymbolicSystem, Translator, truth
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Event
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class SymbolicEvents:
     sizes : per event, factors that make values amounts; 1 where it is no concentration
     """
 
-    records: tuple[ir.Event, ...]
+    records: tuple[Event, ...]
     roots: tuple[Any, ...]
     kinds: tuple[int, ...]
     moments: tuple[Any, ...]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mir21sim.errors import hint
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Issue:
     message: str
 
 
-def structure_issues(network: ir.Network) -> list[Issue]:
+def structure_issues(network: Network) -> list[Issue]:
     """Return the issues that keep a network from being simulated, apart from units."""
     return [
         *_duplicate_ids(network),
@@ -31,12 +31,12 @@ def structure_issues(network: ir.Network) -> list[Issue]:
     ]
 
 
-def advice(network: ir.Network) -> list[Issue]:
+def advice(network: Network) -> list[Issue]:
     """Return warnings: unused names and reactants that a rate does not notice."""
     return [*_unused(network), *_unlimited_consumption(network)]
 
 
-def formulas(network: ir.Network) -> Iterator[tuple[str, ex.Expr]]:
+def formulas(network: Network) -> Iterator[tuple[str, ex.Expr]]:
     """Yield (where, expression) for every formula of a network."""
     for reaction in network.reactions:
         for expr in reaction.formulas():
@@ -58,7 +58,7 @@ def formulas(network: ir.Network) -> Iterator[tuple[str, ex.Expr]]:
             yield f"{where} for `{entry.variable}`", entry.math
 
 
-def _duplicate_ids(network: ir.Network) -> Iterator[Issue]:
+def _duplicate_ids(network: Network) -> Iterator[Issue]:
     seen: set[str] = set()
     for name in (*network.ids(), *(r.id for r in network.reactions)):
         if name in seen:
@@ -66,7 +66,7 @@ def _duplicate_ids(network: ir.Network) -> Iterator[Issue]:
         seen.add(name)
 
 
-def _unknown_references(network: ir.Network) -> Iterator[Issue]:
+def _unknown_references(network: Network) -> Iterator[Issue]:
     species = [s.id for s in network.species]
     compartments = [c.id for c in network.compartments]
     for item in network.species:
@@ -90,7 +90,7 @@ def _unknown_references(network: ir.Network) -> Iterator[Issue]:
                 )
 
 
-def _undeclared_symbols(network: ir.Network) -> Iterator[Issue]:
+def _undeclared_symbols(network: Network) -> Iterator[Issue]:
     known = (*network.ids(), *(r.id for r in network.reactions))
     names = set(known)
     for where, expr in formulas(network):
@@ -106,7 +106,7 @@ def _undeclared_symbols(network: ir.Network) -> Iterator[Issue]:
                 )
 
 
-def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
+def _valueless_symbols(network: Network) -> Iterator[Issue]:
     """Yield symbols without a value: Antimony makes these of a misspelt name."""
     defined = {r.variable for r in network.rules}
     defined |= {a.variable for a in network.initial_assignments}
@@ -128,7 +128,7 @@ def _valueless_symbols(network: ir.Network) -> Iterator[Issue]:
         yield Issue("error", "no value", name, f"{words} {hint(name, others)}")
 
 
-def _needed_volumes(network: ir.Network) -> set[str]:
+def _needed_volumes(network: Network) -> set[str]:
     """Return the compartments whose size decides something."""
     used = {name for _, expr in formulas(network) for name in ex.symbols(expr)}
     used |= {rule.variable for rule in network.rules}
@@ -139,13 +139,13 @@ def _needed_volumes(network: ir.Network) -> set[str]:
     }
 
 
-def _constants(network: ir.Network) -> set[str]:
+def _constants(network: Network) -> set[str]:
     """Return the ids that the file declares constant."""
     groups = (network.species, network.parameters, network.compartments)
     return {item.id for group in groups for item in group if item.constant}
 
 
-def _wrong_targets(network: ir.Network) -> Iterator[Issue]:
+def _wrong_targets(network: Network) -> Iterator[Issue]:
     """Yield the variables that events set although they must not."""
     known, constant = network.ids(), _constants(network)
     defined = {rule.variable for rule in network.rules if rule.kind == "assignment"}
@@ -166,7 +166,7 @@ def _wrong_targets(network: ir.Network) -> Iterator[Issue]:
             yield Issue("error", "event", event.id, message)
 
 
-def _contradictions(network: ir.Network) -> Iterator[Issue]:
+def _contradictions(network: Network) -> Iterator[Issue]:
     """Yield variables that two things determine, and constants that a rule changes."""
     constant = _constants(network)
     ruled: set[str] = set()
@@ -195,7 +195,7 @@ def _contradictions(network: ir.Network) -> Iterator[Issue]:
                 )
 
 
-def _unused(network: ir.Network) -> Iterator[Issue]:
+def _unused(network: Network) -> Iterator[Issue]:
     used = {name for _, expr in formulas(network) for name in ex.symbols(expr)}
     changed = {name for reaction in network.reactions for name, _ in reaction.changes()}
     changed |= {rule.variable for rule in network.rules}
@@ -218,7 +218,7 @@ def _unused(network: ir.Network) -> Iterator[Issue]:
             )
 
 
-def _unlimited_consumption(network: ir.Network) -> Iterator[Issue]:
+def _unlimited_consumption(network: Network) -> Iterator[Issue]:
     """Yield reactions that go on when a reactant is used up: it would turn negative."""
     free = {s.id for s in network.species if s.boundary or s.constant}
     hidden = {r.variable: set(ex.symbols(r.math)) for r in network.rules}

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mir21sim.errors import hint
-from mir21sim.model import network as ir
 from mir21sim.model.lint import Issue
+from mir21sim.model.network import Network
 
 STATUSES = ("measured", "derived", "recalled", "assumed", "fitted")
 """How a number of a model came to be; anything else is refused."""
@@ -25,7 +25,7 @@ class SourcedNumber:
 
 
 def source_issues(
-    network: ir.Network, table: Mapping[str, SourcedNumber], name: str
+    network: Network, table: Mapping[str, SourcedNumber], name: str
 ) -> list[Issue]:
     """Return numbers without a row, rows without a number, and values that differ."""
     values = {c.id: c.size for c in network.compartments if c.constant}

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mir21sim import units
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
 from mir21sim.model.lint import Issue
+from mir21sim.model.network import Event, Network
 
 if TYPE_CHECKING:
     import pint
@@ -22,7 +22,7 @@ class _UnitMismatchError(Exception):
     """Carries one sentence from deep in an expression to the formula's check."""
 
 
-def unit_issues(network: ir.Network) -> list[Issue]:
+def unit_issues(network: Network) -> list[Issue]:
     """Return formulas whose units contradict themselves or the variable they define.
 
     Only declared units are checked: an expression with an undeclared unit in
@@ -54,7 +54,7 @@ def unit_issues(network: ir.Network) -> list[Issue]:
     return issues
 
 
-def _event_unit_issues(checker: "_UnitChecker", event: ir.Event) -> list[Issue]:
+def _event_unit_issues(checker: "_UnitChecker", event: Event) -> list[Issue]:
     """Return the contradictions in the formulas of one event."""
     parts: list[tuple[str, ex.Expr | None, Unit]] = [
         ("trigger", event.trigger, None),
@@ -81,7 +81,7 @@ def _event_unit_issues(checker: "_UnitChecker", event: ir.Event) -> list[Issue]:
 class _UnitChecker:
     """Units of all ids of one network, and the rules of unit arithmetic."""
 
-    def __init__(self, network: ir.Network) -> None:
+    def __init__(self, network: Network) -> None:
         volumes = {c.id: _pint(c.unit) for c in network.compartments}
         self.units: dict[str, Unit] = dict(volumes)
         for item in network.species:

@@ -18,8 +18,8 @@ from mir21sim import files as output_files
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
 from mir21sim.model.formats import sbml_writer
+from mir21sim.model.network import Network
 from mir21sim.simulation import dataset as dataset_
 from mir21sim.simulation import dataset as results
 from mir21sim.simulation.provenance import plan_from
@@ -109,7 +109,7 @@ def archive_files(result: xr.Dataset, model: CompiledModel) -> dict[str, str]:
 
 def _sedml(
     model: CompiledModel,
-    network: ir.Network,
+    network: Network,
     translated: Translated,
     settings: Settings,
 ) -> str:
@@ -231,7 +231,7 @@ def _variable(model: CompiledModel, name: str, targets: dict[str, str]) -> ex.Ex
     return ex.Symbol(variable)
 
 
-def _xpath(network: ir.Network, name: str) -> str:
+def _xpath(network: Network, name: str) -> str:
     """Return where an id is in the SBML of a network."""
     root = "/sbml:sbml/sbml:model"
     for items, tag in (

@@ -8,7 +8,14 @@ from dataclasses import replace
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import (
+    Assignment,
+    Event,
+    Network,
+    Parameter,
+    Reaction,
+    Species,
+)
 from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.problem import Action
 from mir21sim.units import UnitParts
@@ -17,7 +24,7 @@ DOSES_FIRST = 1e9
 """Priority of the doses, which act before events of the model at the same time."""
 
 
-def snapshot(model: CompiledModel, translated: Translated) -> ir.Network:
+def snapshot(model: CompiledModel, translated: Translated) -> Network:
     """Return the network of one run, with nothing left to set.
 
     Every number is that of the run, start formulas evaluated, the start state that of
@@ -71,7 +78,7 @@ class _Snapshot:
             if problem.frozen is not None and problem.frozen[k]
         }
 
-    def network(self) -> ir.Network:
+    def network(self) -> Network:
         """Return the network of the run."""
         network = self.model.network
         events = tuple(self._doses())
@@ -88,9 +95,7 @@ class _Snapshot:
                     for p in network.parameters
                 ),
                 *(
-                    ir.Parameter(
-                        name, self.values[name], self.rate_units.get(name), False
-                    )
+                    Parameter(name, self.values[name], self.rate_units.get(name), False)
                     for name in self.infusions.values()
                 ),
             ),
@@ -100,7 +105,7 @@ class _Snapshot:
             events=(*network.events, *events),
         )
 
-    def _species(self, item: ir.Species) -> ir.Species:
+    def _species(self, item: Species) -> Species:
         """Return a species that starts as in the run; one that is clamped stays so."""
         if item.id not in self.values:
             return item
@@ -111,7 +116,7 @@ class _Snapshot:
             boundary=item.boundary or item.id in self.held,
         )
 
-    def _doses(self) -> list[ir.Event]:
+    def _doses(self) -> list[Event]:
         """Return the doses after the start as events, those at the start as values."""
         schedule, start = self.problem.schedule, float(self.problem.times[0])
         later: dict[float, dict[str, ex.Expr]] = {}
@@ -133,7 +138,7 @@ class _Snapshot:
         clock = self.model.network.units.time
         first = ex.Number(DOSES_FIRST) if self.model.network.events else None
         return [
-            ir.Event(
+            Event(
                 id=self._fresh(f"dose_{k}"),
                 trigger=ex.Call(
                     "geq",
@@ -143,9 +148,7 @@ class _Snapshot:
                     ),
                 ),
                 priority=first,
-                assignments=tuple(
-                    ir.Assignment(n, math) for n, math in changes.items()
-                ),
+                assignments=tuple(Assignment(n, math) for n, math in changes.items()),
                 initial_value=False,
             )
             for k, (time, changes) in enumerate(later.items(), start=1)
@@ -179,14 +182,14 @@ class _Snapshot:
                 self.rate_units[name] = (*item.unit, *per_time)
         return self.infusions[species]
 
-    def _infusion(self, species: str) -> ir.Reaction:
+    def _infusion(self, species: str) -> Reaction:
         """Return the reaction that adds an infused species."""
         rate: ex.Expr = ex.Symbol(self.infusions[species])
         conversion = self.species[species].conversion
         if conversion:
             rate = ex.Call("divide", (rate, ex.Symbol(conversion)))
         name = self._fresh(f"infuse_{species}")
-        return ir.Reaction(name, (), ((species, 1.0),), (), rate)
+        return Reaction(name, (), ((species, 1.0),), (), rate)
 
     def _fresh(self, stem: str) -> str:
         name, k = stem, 1

@@ -5,8 +5,8 @@ from collections import Counter
 from mir21sim.compiler import conservation as moieties
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
 from mir21sim.model.info import unique
+from mir21sim.model.network import Parameter
 
 
 def varied(model: CompiledModel) -> dict[str, tuple[str, ...]]:
@@ -73,7 +73,7 @@ def _other_births(model: CompiledModel, taken: set[str]) -> dict[str, tuple[str,
     return groups
 
 
-def _plain(parameter: ir.Parameter) -> bool:
+def _plain(parameter: Parameter) -> bool:
     return all(kind == "dimensionless" for kind, *_ in parameter.unit or ())
 
 

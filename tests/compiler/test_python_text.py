@@ -19,7 +19,7 @@ from mir21sim.compiler.kernels import Kernels
 from mir21sim.compiler.printer import FUNCTIONS, kernel_text
 from mir21sim.errors import CodegenError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Reaction
 
 T = 0.7
 """Time at which kernels are compared: 0 would hide a lost dependence."""
@@ -245,7 +245,7 @@ NAMES = ("lambda", "S", "I", "beta", "None", "exp", "E", "N", "t", "y0", "p0", "
 
 def test_ids_may_be_words_of_python_and_sympy():
     reactions = tuple(
-        ir.Reaction(f"r{i}", ((name, 1.0),), ((other, 1.0),), (),
+        Reaction(f"r{i}", ((name, 1.0),), ((other, 1.0),), (),
                     ex.Call("times", (ex.Symbol("k"), ex.Symbol(name))))
         for i, (name, other) in enumerate(itertools.pairwise(NAMES))
     )  # fmt: skip

@@ -15,7 +15,7 @@ from mir21sim.compiler.equations import equations
 from mir21sim.compiler.printer import HEADER_IMPORT, kernel_text
 from mir21sim.errors import CodegenError, ModelError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Network, Species
 
 X, Y = ex.Symbol("x"), ex.Symbol("y")
 
@@ -271,9 +271,9 @@ def test_stoichiometry_cancels_what_stands_on_both_sides():
 
 def test_boundary_species_are_not_changed_by_reactions():
     net = support.network({"A": 1.0, "B": 1.0}, {}, [reaction("r", "A -> B", "A")])
-    boundary = ir.Species("A", "cell", 1.0, boundary=True)
+    boundary = Species("A", "cell", 1.0, boundary=True)
     system = symbolic.build(
-        ir.Network("m", "", net.compartments, (boundary, net.species[1]),
+        Network("m", "", net.compartments, (boundary, net.species[1]),
                    (), net.reactions, (), (), support.UNITS)
     )  # fmt: skip
     assert system.stoichiometry == {(1, 0): 1.0}

@@ -17,11 +17,11 @@ from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, ModelError
 from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
-from mir21sim.model import network as ir
 from mir21sim.model import read as model_read
 from mir21sim.model.formats import guard as texts
 from mir21sim.model.formats.antimony import antimony_to_sbml
 from mir21sim.model.formats.sbml_reader import read_sbml
+from mir21sim.model.network import Reaction
 
 TINY = support.network(
     {"A": 3.0, "B": 0.0},
@@ -197,7 +197,7 @@ HARD = HARD_NAMES.split()
 def test_any_sbml_id_is_only_a_name(name):
     """Whatever it means in Python, SymPy or the generated code: A = A0·exp(-k·t)."""
     rate = ex.Call("times", (ex.Symbol(f"{name}{name}"), ex.Symbol(name)))
-    decay = ir.Reaction("r1", ((name, 1.0),), (), (), rate)
+    decay = Reaction("r1", ((name, 1.0),), (), (), rate)
     net = support.network({name: 8.0}, {f"{name}{name}": 0.5}, [decay])
     result = ms.simulate(support.compiled(net), 2.0, points=3, observe=f"[{name}]")
     values = result[f"[{name}]"].values

@@ -16,7 +16,7 @@ from mir21sim.errors import ModelError
 from mir21sim.model import files as model_files
 from mir21sim.model import lint, sources, unit_check
 from mir21sim.model import metadata as model_metadata
-from mir21sim.model import network as ir
+from mir21sim.model.network import Compartment, InitialAssignment, Parameter, Species
 from mir21sim.model.sources import SourcedNumber
 
 
@@ -39,7 +39,7 @@ def test_a_symbol_without_a_value_is_a_misspelling_to_look_for():
     """Antimony turns `k1*Aa` for a missing `Aa` into a parameter without a value."""
     misspelt = replace(
         with_rate("k1*Aa"),
-        parameters=(*SOUND.parameters, ir.Parameter("Aa", None)),
+        parameters=(*SOUND.parameters, Parameter("Aa", None)),
     )
     assert only(lint.structure_issues(misspelt), "no value").startswith(
         "The formula of reaction `r1` uses `Aa`, which has no value. "
@@ -51,10 +51,10 @@ def test_a_symbol_without_a_value_is_a_misspelling_to_look_for():
     "change",
     [
         {
-            "compartments": (ir.Compartment("cell", None),),
+            "compartments": (Compartment("cell", None),),
             "species": (replace(SOUND.species[0], only_amount=False), SOUND.species[1]),
         },
-        {"species": (ir.Species("A", "cell", None), SOUND.species[1])},
+        {"species": (Species("A", "cell", None), SOUND.species[1])},
     ],
     ids=["compartment", "species"],
 )
@@ -65,20 +65,18 @@ def test_a_size_or_amount_without_a_value_is_an_error(change):
 
 
 def test_a_size_that_nothing_needs_may_be_absent():
-    idle = replace(SOUND, compartments=(ir.Compartment("cell", None),))
+    idle = replace(SOUND, compartments=(Compartment("cell", None),))
     assert lint.structure_issues(idle) == []
 
 
 def test_a_formula_gives_a_value():
-    without = replace(SOUND, species=(ir.Species("A", "cell", None), SOUND.species[1]))
-    given = replace(
-        without, initial_assignments=(ir.InitialAssignment("A", expr("2*B")),)
-    )
+    without = replace(SOUND, species=(Species("A", "cell", None), SOUND.species[1]))
+    given = replace(without, initial_assignments=(InitialAssignment("A", expr("2*B")),))
     assert lint.structure_issues(given) == []
 
 
 def test_an_id_used_twice_is_named():
-    doubled = replace(SOUND, parameters=(*SOUND.parameters, ir.Parameter("A", 1.0)))
+    doubled = replace(SOUND, parameters=(*SOUND.parameters, Parameter("A", 1.0)))
     assert "The id `A` is used twice." in messages(
         lint.structure_issues(doubled), "duplicate"
     )
@@ -92,7 +90,7 @@ def test_a_reaction_may_not_share_an_id_with_a_species():
 
 
 def test_an_unknown_compartment_is_named_with_the_near_one():
-    lost = replace(SOUND, species=(ir.Species("A", "cel", 1.0), SOUND.species[1]))
+    lost = replace(SOUND, species=(Species("A", "cel", 1.0), SOUND.species[1]))
     assert only(lint.structure_issues(lost), "reference").startswith(
         "Species `A` is in compartment `cel`, which does not exist. "
         "Did you mean `cell`?"
@@ -154,8 +152,8 @@ def test_a_net_consumption_without_dependence_is_a_warning():
 def test_unused_names_are_warnings():
     idle = replace(
         SOUND,
-        species=(*SOUND.species, ir.Species("X", "cell", 1.0)),
-        parameters=(*SOUND.parameters, ir.Parameter("k9", 1.0)),
+        species=(*SOUND.species, Species("X", "cell", 1.0)),
+        parameters=(*SOUND.parameters, Parameter("k9", 1.0)),
     )
     assert messages(lint.advice(idle), "unused") == [
         "Parameter `k9` is used nowhere.",

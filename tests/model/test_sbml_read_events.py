@@ -6,8 +6,8 @@ from support import MATH, reaction
 
 from mir21sim.errors import UnsupportedFeatureError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
 from mir21sim.model.formats.sbml_reader import read_sbml
+from mir21sim.model.network import Event
 
 TINY = support.network(
     {"A": 3.0}, {"k": 0.5, "total": 1.0}, [reaction("r1", "A ->", "k*A")]
@@ -48,7 +48,7 @@ def test_what_an_event_leaves_out_does_nothing():
     parameters = f"<listOfParameters>{parameters}</listOfParameters>"
     text = support.to_sbml(TINY, events=lists, parameters=parameters)
     (event,) = read_sbml(text, "tiny.xml").events
-    assert event == ir.Event("event 1", ex.Call("false", ()))
+    assert event == Event("event 1", ex.Call("false", ()))
 
 
 def test_events_survive():

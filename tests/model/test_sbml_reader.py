@@ -15,9 +15,9 @@ from support import MATH, SBML, expr, reaction
 
 from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
 from mir21sim.model.formats.sbml_formulas import MAX_DEPTH
 from mir21sim.model.formats.sbml_reader import read_sbml
+from mir21sim.model.network import Species
 
 TINY = support.network(
     {"A": 3.0, "B": 0.0},
@@ -97,7 +97,7 @@ def test_any_rates_and_amounts_survive(rates, amount):
 
 @pytest.mark.parametrize("only_amount", [True, False], ids=["amount", "concentration"])
 def test_a_species_id_means_amount_or_concentration_as_declared(only_amount):
-    a = ir.Species("A", "cell", 6.0, only_amount=only_amount)
+    a = Species("A", "cell", 6.0, only_amount=only_amount)
     net = replace(
         support.network(
             {}, {"k": 2.0}, [reaction("r1", "A ->", "k*A")], size=4.0
@@ -111,7 +111,7 @@ def test_a_species_id_means_amount_or_concentration_as_declared(only_amount):
 
 
 def test_an_initial_concentration_becomes_an_amount():
-    a = ir.Species("A", "cell", 6.0, initial_is_concentration=True)
+    a = Species("A", "cell", 6.0, initial_is_concentration=True)
     net = replace(support.network({}, {}, [], size=4.0), species=(a,))
     assert support.compiled(net).y0 == pytest.approx([24.0])
 

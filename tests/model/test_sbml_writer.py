@@ -13,10 +13,10 @@ from support import expr, reaction
 from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
-from mir21sim.model import network as ir
 from mir21sim.model import read as model_read
 from mir21sim.model.formats.sbml_reader import _Reader, read_sbml
 from mir21sim.model.formats.sbml_writer import write_sbml
+from mir21sim.model.network import Rule
 
 SHIPPED = [
     (name, context)
@@ -77,7 +77,7 @@ def test_infinities_and_nan_are_written_as_such():
             ex.Number(math.nan),
         ),
     )
-    net = replace(net, rules=(ir.Rule("assignment", "z", odd),))
+    net = replace(net, rules=(Rule("assignment", "z", odd),))
     back = reread(net)
     assert back.parameters[1].value == math.inf
     high, low, nothing = back.rules[0].math.args
@@ -93,7 +93,7 @@ def test_a_stoichiometry_that_is_a_formula_becomes_a_rule_of_the_same_value():
     net = replace(net, reactions=(counted,))
     back = reread(net)
     assert back.reactions[0].reactants[0][1] == ex.Symbol("stoichiometry")
-    assert back.rules == (ir.Rule("assignment", "stoichiometry", expr("k*2")),)
+    assert back.rules == (Rule("assignment", "stoichiometry", expr("k*2")),)
 
 
 def test_ids_that_the_writer_makes_up_are_free():

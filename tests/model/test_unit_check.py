@@ -22,7 +22,7 @@ from mir21sim.compiler import load as library
 from mir21sim.errors import ModelError, ModelWarning
 from mir21sim.model import expressions, unit_check
 from mir21sim.model import files as model_files
-from mir21sim.model import network as ir
+from mir21sim.model.network import InitialAssignment, Parameter, Rule
 
 
 # -------------------------------------------------------------------------- units
@@ -60,7 +60,7 @@ def test_a_sum_of_unlike_units_names_both_terms():
 
 def test_litres_and_picolitres_do_not_add_up():
     net = with_rule("odd", "cell + v")
-    net = replace(net, parameters=(*net.parameters, ir.Parameter("v", 1.0, LITRE)))
+    net = replace(net, parameters=(*net.parameters, Parameter("v", 1.0, LITRE)))
     assert "`cell` is pL but `v` is l" in unit_message(net)
 
 
@@ -82,7 +82,7 @@ def test_a_rule_must_have_the_unit_of_its_variable():
 
 
 def test_an_initial_assignment_must_have_the_unit_of_its_variable():
-    starts = (ir.InitialAssignment("A", expr("k1")),)
+    starts = (InitialAssignment("A", expr("k1")),)
     net = replace(with_units(k1=PER_S), initial_assignments=starts)
     assert unit_message(net) == "A `k1`: 1/s, expected molecule."
 
@@ -108,7 +108,7 @@ def test_a_rate_rule_has_the_unit_of_its_variable_per_time():
 def test_consistent_units_raise_nothing(formula):
     net = with_rate(formula, net=with_units(k1=PER_S, k3=DIMENSIONLESS))
     net = replace(
-        net, parameters=(*net.parameters, ir.Parameter("k3", 2.0, DIMENSIONLESS))
+        net, parameters=(*net.parameters, Parameter("k3", 2.0, DIMENSIONLESS))
     )
     assert unit_check.unit_issues(net) == []
 
@@ -167,7 +167,7 @@ PER_TIME = (("second", -1.0, 0, 1.0),)
 def test_the_unit_of_a_slope_is_that_of_its_quantity_over_time():
     slope = expressions.Call(expressions.RATE_OF, (expressions.Symbol("A"),))
     net = with_units(k1=PER_TIME, k2=PER_TIME)
-    right = replace(net, rules=(ir.Rule("assignment", "total", slope),))
+    right = replace(net, rules=(Rule("assignment", "total", slope),))
     total = next(p for p in right.parameters if p.id == "total")
     others = tuple(p for p in right.parameters if p.id != "total")
     given = replace(total, unit=(*ITEM, *PER_TIME))
@@ -179,7 +179,7 @@ def test_the_unit_of_a_slope_is_that_of_its_quantity_over_time():
 
 def test_the_rate_of_a_reaction_has_a_unit():
     net = with_units(k1=PER_TIME, k2=PER_TIME)
-    rules = (ir.Rule("assignment", "total", expr("r1 + A")),)
+    rules = (Rule("assignment", "total", expr("r1 + A")),)
     assert only(unit_check.unit_issues(replace(net, rules=rules)), "units").startswith(
         "total"
     )

@@ -12,8 +12,8 @@ from mir21sim.compiler import load as library
 from mir21sim.errors import InputError
 from mir21sim.model import expressions as ex
 from mir21sim.model import files as model_files
-from mir21sim.model import network as ir
 from mir21sim.model.formats.sbml_writer import write_sbml
+from mir21sim.model.network import Assignment, Compartment, Event
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import Plan, output_times
@@ -69,7 +69,7 @@ def same_curves(model, copy, doses, *, start=0.0, **how):
 @pytest.mark.parametrize("only_amount", [True, False], ids=["amount", "concentration"])
 def test_doses_become_events_of_the_same_effect(case, only_amount):
     pools = tuple(replace(s, only_amount=only_amount) for s in DECAY.species)
-    wide = replace(DECAY, species=pools, compartments=(ir.Compartment("cell", 2.0),))
+    wide = replace(DECAY, species=pools, compartments=(Compartment("cell", 2.0),))
     model = support.compiled(wide)
     same_curves(model, frozen(model, DOSES[case]), DOSES[case])
 
@@ -117,10 +117,10 @@ def test_a_clamped_species_stays_where_it_is():
 
 
 def test_own_events_stay_and_doses_come_first():
-    jump = ir.Event(
+    jump = Event(
         "jump",
         ex.Call("geq", (expr("time"), ex.Number(1.0, support.HOUR))),
-        assignments=(ir.Assignment("A", expr("A*2")),),
+        assignments=(Assignment("A", expr("A*2")),),
         values_from_trigger_time=False,
     )
     net = replace(DECAY, events=(jump,))

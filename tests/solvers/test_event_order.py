@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support import event, reaction
 
-from mir21sim.model import network as ir
+from mir21sim.model.network import Species
 
 
 # ------------------------------------------------------------------ delay, persistence
@@ -133,7 +133,7 @@ def test_a_species_is_set_to_an_amount_or_a_concentration_as_it_is_declared(
     net = support.network(
         {}, {}, [], size=4.0, events=[event("e", "time >= 5", "A = 3")]
     )
-    species = ir.Species("A", "cell", 8.0, only_amount=only_amount, unit=support.ITEM)
+    species = Species("A", "cell", 8.0, only_amount=only_amount, unit=support.ITEM)
     got = run(replace(net, species=(species,)))
     assert float(got["A"][-1]) == (3.0 if only_amount else 12.0)
 

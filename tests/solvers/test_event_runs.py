@@ -21,7 +21,7 @@ from mir21sim.errors import (
 )
 from mir21sim.model import files as model_files
 from mir21sim.model import lint, unit_check
-from mir21sim.model import network as ir
+from mir21sim.model.network import Assignment, Event, Parameter
 from mir21sim.simulation.dataset import status_attributes
 from mir21sim.solvers.single.events import MAX_AT_ONCE
 
@@ -87,9 +87,9 @@ def test_events_of_antimony_are_read():
     flags = "priority = p, t0 = false, persistent = false, fromTrigger = false"
     text = text.replace("FLAGS", flags)
     (item,) = read_sbml(antimony_to_sbml(text, "tiny.ant"), "tiny.ant").events
-    assert item == ir.Event(
+    assert item == Event(
         "wait", expr("x > 3"), expr("2"), expr("p"),
-        (ir.Assignment("p", expr("x")), ir.Assignment("x", expr("0"))),
+        (Assignment("p", expr("x")), Assignment("x", expr("0"))),
         initial_value=False, persistent=False, values_from_trigger_time=False,
     )  # fmt: skip
 
@@ -191,7 +191,7 @@ def test_lint_names_what_is_wrong_with_an_event(trigger, sets, words):
 
 def test_a_constant_is_not_set_by_an_event():
     net = clock(event("e", "time > 1", "x = 1"))
-    fixed = replace(net, parameters=(ir.Parameter("x", 0.0, constant=True),))
+    fixed = replace(net, parameters=(Parameter("x", 0.0, constant=True),))
     (issue,) = lint.structure_issues(fixed)
     assert issue.message == "Event `e` sets `x`, which is declared constant."
 
@@ -204,8 +204,8 @@ def test_units_of_events_are_checked(delay, value, wrong):
     litre = (("litre", 1.0, 0, 1.0),)
     net = clock(event("e", "time > d", f"x = {value}", delay=delay))
     parameters = (
-        ir.Parameter("x", 0.0, litre, constant=False),
-        ir.Parameter("d", 1.0, support.HOUR),
+        Parameter("x", 0.0, litre, constant=False),
+        Parameter("d", 1.0, support.HOUR),
     )
     issues = unit_check.unit_issues(replace(net, parameters=parameters))
     assert [i.check for i in issues] == ["units"] * wrong

@@ -15,7 +15,7 @@ from support import integrate, reaction, scaled_error
 
 import mir21sim as ms
 from mir21sim.errors import FailedRunsWarning, InputError, SolverError, SolverStatus
-from mir21sim.model import network as ir
+from mir21sim.model.network import Rule
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
@@ -292,7 +292,7 @@ def swelling():
         {"A": 1.0}, {"k": 0.1, "v": 1.0}, [reaction("r", "A ->", "k*A")]
     )
     cell = dataclasses.replace(net.compartments[0], constant=False)
-    rule = ir.Rule("assignment", "cell", support.expr("v + k*time"))
+    rule = Rule("assignment", "cell", support.expr("v + k*time"))
     return support.compiled(
         dataclasses.replace(net, compartments=(cell,), rules=(rule,))
     )

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from mir21sim.errors import UnsupportedFeatureError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
 from mir21sim.model.formats import antimony
 from mir21sim.model.formats.sbml_reader import read_sbml
 from mir21sim.model.formats.sbml_writer import write_sbml
+from mir21sim.model.network import Network
 
 
-def write_antimony(network: ir.Network) -> str:
+def write_antimony(network: Network) -> str:
     """Return a network as Antimony text; local parameters become `reaction_parameter`.
 
     The text is read back: constructs outside the language are refused, not left out.
@@ -35,7 +35,7 @@ def write_antimony(network: ir.Network) -> str:
     return text
 
 
-def _told(network: ir.Network) -> Iterator[tuple[str, str]]:
+def _told(network: Network) -> Iterator[tuple[str, str]]:
     """Yield (element, its content) of everything that decides a simulation."""
     local = {p.id: ex.Symbol(p.id.replace(".", "_")) for p in network.parameters}
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Assignment, Event
 
 Formula = Callable[[Any, str], ex.Expr]
 """(libSBML formula, its place) → expression."""
 
 
-def read_events(model: Any, formula: Formula) -> Iterator[ir.Event]:
+def read_events(model: Any, formula: Formula) -> Iterator[Event]:
     """Yield the events of a libSBML model, in file order.
 
     Elements that SBML L3V2 lets a file leave out have the meaning given there: an event
@@ -20,14 +20,14 @@ def read_events(model: Any, formula: Formula) -> Iterator[ir.Event]:
         name = item.getIdAttribute() or f"event {number}"
         where = f"event `{name}`"
         trigger = item.getTrigger()
-        yield ir.Event(
+        yield Event(
             id=name,
             trigger=_part(trigger, f"the trigger of {where}", formula)
             or ex.Call("false", ()),
             delay=_part(item.getDelay(), f"the delay of {where}", formula),
             priority=_part(item.getPriority(), f"the priority of {where}", formula),
             assignments=tuple(
-                ir.Assignment(
+                Assignment(
                     entry.getVariable(),
                     formula(entry.getMath(), f"{where} for `{entry.getVariable()}`"),
                 )

@@ -6,16 +6,26 @@ import libsbml
 
 from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
 from mir21sim.model.formats import guard as texts
 from mir21sim.model.formats.open_counts import warn_of_open_counts
 from mir21sim.model.formats.sbml_events import read_events
 from mir21sim.model.formats.sbml_formulas import Formulas, unit_of
 from mir21sim.model.formats.sbml_refusals import refused_features, stop_on_errors
+from mir21sim.model.network import (
+    Compartment,
+    Count,
+    InitialAssignment,
+    ModelUnits,
+    Network,
+    Parameter,
+    Reaction,
+    Rule,
+    Species,
+)
 from mir21sim.units import UnitParts
 
 
-def read_sbml(text: str, name: str) -> ir.Network:
+def read_sbml(text: str, name: str) -> Network:
     """Read SBML text (L1 to L3 core) into a Network.
 
     Parameters
@@ -35,7 +45,7 @@ def read_sbml(text: str, name: str) -> ir.Network:
     return network
 
 
-def read_open(text: str, name: str) -> tuple[ir.Network, tuple[str, ...]]:
+def read_open(text: str, name: str) -> tuple[Network, tuple[str, ...]]:
     """Read as ``read_sbml`` does, without a warning.
 
     Returns
@@ -76,7 +86,7 @@ class _Reader:
             if c.getSpatialDimensionsAsDouble() == 0.0 and not _has_size(model, c)
         }
 
-    def network(self) -> ir.Network:
+    def network(self) -> Network:
         """Return the whole model."""
         model = self.model
         self.units = self._model_units()
@@ -88,7 +98,7 @@ class _Reader:
         # L3V2 lets a formula be absent: such a rule or assignment says nothing.
         said = [rule for rule in model.getListOfRules() if rule.isSetMath()]
         initial = [
-            ir.InitialAssignment(
+            InitialAssignment(
                 item.getSymbol(),
                 self.formulas.read(
                     item.getMath(), f"initial assignment `{item.getSymbol()}`"
@@ -97,7 +107,7 @@ class _Reader:
             for item in model.getListOfInitialAssignments()
             if item.isSetMath()
         ]
-        return ir.Network(
+        return Network(
             id=model.getId() or "model",
             name=model.getName(),
             compartments=tuple(map(self._compartment, model.getListOfCompartments())),
@@ -114,10 +124,10 @@ class _Reader:
             ),
         )
 
-    def _model_units(self) -> ir.ModelUnits:
+    def _model_units(self) -> ModelUnits:
         model = self.model
         if model.getLevel() >= 3:
-            return ir.ModelUnits(
+            return ModelUnits(
                 time=self._unit(model.getTimeUnits()),
                 substance=self._unit(model.getSubstanceUnits()),
                 volume=self._unit(model.getVolumeUnits()),
@@ -125,7 +135,7 @@ class _Reader:
             )
         # Levels 1 and 2 have predefined units that a model may redefine.
         substance = self._unit("substance") or (("mole", 1.0, 0, 1.0),)
-        return ir.ModelUnits(
+        return ModelUnits(
             time=self._unit("time") or (("second", 1.0, 0, 1.0),),
             substance=substance,
             volume=self._unit("volume") or (("litre", 1.0, 0, 1.0),),
@@ -135,14 +145,14 @@ class _Reader:
     def _unit(self, name: str) -> UnitParts | None:
         return unit_of(self.model, name)
 
-    def _compartment(self, item: Any) -> ir.Compartment:
+    def _compartment(self, item: Any) -> Compartment:
         # A compartment without a size: 1 in Level 1, unknown in the others.
         given = item.isSetSize() or item.getLevel() == 1
         # Level 3 has no default for the dimensions; one without dimensions is a volume.
         stated = item.getLevel() < 3 or item.isSetSpatialDimensions()
         dimensions = float(item.getSpatialDimensionsAsDouble()) if stated else 3.0
         default = self.units.volume if dimensions == 3.0 else None
-        return ir.Compartment(
+        return Compartment(
             id=item.getId(),
             size=item.getSize() if given else None,
             unit=self._unit(item.getUnits()) or default,
@@ -151,11 +161,11 @@ class _Reader:
             name=item.getName(),
         )
 
-    def _species(self, item: Any) -> ir.Species:
+    def _species(self, item: Any) -> Species:
         concentration = item.isSetInitialConcentration()
         amount = item.getInitialAmount() if item.isSetInitialAmount() else None
         home = item.getCompartment()
-        return ir.Species(
+        return Species(
             id=item.getId(),
             compartment=home,
             initial=item.getInitialConcentration() if concentration else amount,
@@ -171,8 +181,8 @@ class _Reader:
             conversion=item.getConversionFactor() or self.model.getConversionFactor(),
         )
 
-    def _parameter(self, item: Any, prefix: str = "") -> ir.Parameter:
-        return ir.Parameter(
+    def _parameter(self, item: Any, prefix: str = "") -> Parameter:
+        return Parameter(
             id=prefix + item.getId(),
             value=item.getValue() if item.isSetValue() else None,
             unit=self._unit(item.getUnits()),
@@ -190,15 +200,15 @@ class _Reader:
         given = item.isSetValue() if hasattr(item, "isSetValue") else True
         return given and self.model.getRule(item.getId()) is None
 
-    def _rule(self, rule: Any) -> ir.Rule:
+    def _rule(self, rule: Any) -> Rule:
         variable = rule.getVariable()
-        return ir.Rule(
+        return Rule(
             kind="rate" if rule.isRate() else "assignment",
             variable=variable,
             math=self.formulas.read(rule.getMath(), f"rule `{variable}`"),
         )
 
-    def _reaction(self, item: Any) -> tuple[ir.Reaction, list[ir.Parameter]]:
+    def _reaction(self, item: Any) -> tuple[Reaction, list[Parameter]]:
         law = item.getKineticLaw()
         local = law.getListOfLocalParameters() or law.getListOfParameters()
         prefix = item.getId() + "."
@@ -208,7 +218,7 @@ class _Reader:
         }
         rate = self.formulas.read(law.getMath(), f"reaction `{item.getId()}`")
         parameters += [
-            ir.Parameter(
+            Parameter(
                 id=reference.getIdAttribute(),
                 value=_plain_count(reference),
                 constant=reference.getConstant(),
@@ -216,7 +226,7 @@ class _Reader:
             for reference in _references(item)
             if _is_symbol(reference)
         ]
-        reaction = ir.Reaction(
+        reaction = Reaction(
             id=item.getId(),
             reactants=self._counts(item.getListOfReactants(), item),
             products=self._counts(item.getListOfProducts(), item),
@@ -229,14 +239,12 @@ class _Reader:
         )
         return reaction, parameters
 
-    def _counts(
-        self, references: Any, reaction: Any
-    ) -> tuple[tuple[str, ir.Count], ...]:
+    def _counts(self, references: Any, reaction: Any) -> tuple[tuple[str, Count], ...]:
         """Return (species, stoichiometry) pairs."""
         where = f"a stoichiometry in reaction `{reaction.getId()}`"
-        pairs: list[tuple[str, ir.Count]] = []
+        pairs: list[tuple[str, Count]] = []
         for item in references:
-            count: ir.Count
+            count: Count
             if item.isSetStoichiometryMath():
                 count = self.formulas.read(item.getStoichiometryMath().getMath(), where)
             elif _is_symbol(item):

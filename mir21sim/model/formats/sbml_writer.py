@@ -13,7 +13,7 @@ from decimal import Decimal
 from mir21sim import units
 from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
-from mir21sim.model import network as ir
+from mir21sim.model.network import Count, Event, Network, Parameter, Reaction, Rule
 from mir21sim.units import UnitParts
 
 NAMESPACE = "http://www.sbml.org/sbml/level3/version2/core"
@@ -27,7 +27,7 @@ _QUALIFIED = {"log": "logbase", "root": "degree"}
 """Functions whose first argument MathML puts into an element of its own."""
 
 
-def write_sbml(network: ir.Network) -> str:
+def write_sbml(network: Network) -> str:
     """Return a network as SBML L3V2 core.
 
     Local parameters are written as such and named stoichiometries as ids of species
@@ -57,7 +57,7 @@ def write_formula(parent: ET.Element, expr: ex.Expr) -> None:
 class _Writer:
     """Builds one document, element by element in the order of the standard."""
 
-    def __init__(self, network: ir.Network) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self.root = ET.Element(
             "sbml",
@@ -74,7 +74,7 @@ class _Writer:
         self.species = {s.id for s in network.species}
         self.locals = _local_parameters(network)
         self.counts = named_counts(network)
-        self.count_rules: list[ir.Rule] = []
+        self.count_rules: list[Rule] = []
 
     def text(self) -> str:
         """Return the whole document."""
@@ -177,7 +177,7 @@ class _Writer:
             _annotate(item, record.identity)
 
     def _parameter(
-        self, parent: ET.Element, tag: str, record: ir.Parameter, name: str
+        self, parent: ET.Element, tag: str, record: Parameter, name: str
     ) -> None:
         item = _element(
             parent,
@@ -190,7 +190,7 @@ class _Writer:
         if tag == "parameter":
             item.set("constant", _text(record.constant))
 
-    def _reaction(self, parent: ET.Element, record: ir.Reaction) -> None:
+    def _reaction(self, parent: ET.Element, record: Reaction) -> None:
         item = _element(
             parent,
             "reaction",
@@ -223,13 +223,13 @@ class _Writer:
                     listed, "localParameter", parameter, short[parameter.id]
                 )
 
-    def _modifiers(self, record: ir.Reaction) -> Iterator[str]:
+    def _modifiers(self, record: Reaction) -> Iterator[str]:
         """Yield the modifiers named, and the species that only the rate names."""
         changed = {name for name, _ in (*record.reactants, *record.products)}
         used = (n for n in ex.symbols(record.rate) if n in self.species - changed)
         yield from dict.fromkeys((*record.modifiers, *used))
 
-    def _reference(self, parent: ET.Element, species: str, count: ir.Count) -> None:
+    def _reference(self, parent: ET.Element, species: str, count: Count) -> None:
         """Write a reactant or product: its stoichiometry a number, named, a formula."""
         item = _element(parent, "speciesReference", species=species)
         if isinstance(count, float):
@@ -242,9 +242,9 @@ class _Writer:
         else:
             name = self._fresh("stoichiometry")
             item.attrib |= {"id": name, "constant": "false"}
-            self.count_rules.append(ir.Rule("assignment", name, count))
+            self.count_rules.append(Rule("assignment", name, count))
 
-    def _event(self, parent: ET.Element, record: ir.Event) -> None:
+    def _event(self, parent: ET.Element, record: Event) -> None:
         item = _element(
             parent,
             "event",
@@ -340,7 +340,7 @@ class _Formulas:
                 item.set("sbml:units", self.unit_id(number.unit))
 
 
-def _local_parameters(network: ir.Network) -> dict[str, str]:
+def _local_parameters(network: Network) -> dict[str, str]:
     """Return the parameters of one reaction each: id → reaction."""
     rates = {r.id: set(ex.symbols(r.rate)) for r in network.reactions}
     found = {}
@@ -357,7 +357,7 @@ def _local_parameters(network: ir.Network) -> dict[str, str]:
     return found
 
 
-def named_counts(network: ir.Network) -> dict[str, ir.Parameter]:
+def named_counts(network: Network) -> dict[str, Parameter]:
     """Return the parameters that are the stoichiometry of one species reference."""
     used = Counter(
         count.name
