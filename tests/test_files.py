@@ -13,7 +13,7 @@ import support
 import xarray as xr
 
 from mir21sim import files
-from mir21sim.analysis import plots, tables
+from mir21sim.analysis import plot_style, plots, tables
 from mir21sim.assays import fcs, plate_map
 from mir21sim.assays.cytometer import Tube
 from mir21sim.errors import InputError, UnknownNameError
@@ -105,7 +105,7 @@ def result(path):
 
 
 def picture(path):
-    axes = plots.new_axes()
+    axes = plot_style.new_axes()
     return lambda: plots.save(axes, path.with_suffix(".png"))
 
 

@@ -9,8 +9,8 @@ determine are given as a bound, with a sentence.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy.interpolate
@@ -18,15 +18,21 @@ import scipy.optimize
 import scipy.special
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.bell import bell
+from mir21sim.analysis.estimates import DoseResponse, Estimate
 from mir21sim.analysis.interpolation import (
     Plateau,
-    crossing_between,
     first_crossing,
-    is_hill,
     upper_plateau,
 )
+from mir21sim.analysis.response_curve import (
+    RESOLUTION,
+    ResponseCurve,
+    crossing,
+    equal,
+    too_far,
+)
 from mir21sim.errors import InputError
-from mir21sim.model.info import unique
 
 #: Least change of a response over the doses, of its largest value, that is an effect.
 MIN_RESPONSE = 0.01
@@ -34,22 +40,8 @@ MIN_RESPONSE = 0.01
 #: Share of the effect by which a response may go back without being bell-shaped.
 REVERSAL = 0.02
 
-#: Factor between neighbouring doses beyond which only a Hill curve is interpolated.
-WIDEST_STEP = 4.0
-
-#: Largest difference, as a natural logarithm of dose, between linear and cubic
-#: interpolation: the error of the cubic one is about a tenth of it.
-RESOLUTION = 0.04
-
 #: Turns in which two unknown plateaus are improved.
 TURNS = 30
-
-#: Largest difference, as a natural logarithm of dose, between two interpolations of
-#: the top of a bell.
-TOP_RESOLUTION = 0.006
-
-#: Effects between these shares have a usable logit.
-_USABLE = (2e-3, 1.0 - 2e-3)
 
 #: Least absolute change that is an effect, by unit; others have none.
 FLOORS = {
@@ -64,98 +56,6 @@ FLOORS = {
 
 #: Percentiles of an interval.
 INTERVAL = (2.5, 97.5)
-
-Relation: TypeAlias = Literal["equal", "between", "above", "below", "none"]
-Shape: TypeAlias = Literal["flat", "sigmoid", "bell", "irregular", "too few doses"]
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A dose, or a bound on it.
-
-    Attributes
-    ----------
-    relation : "equal" (``value``), "between" (two tested doses, ``low`` and ``high``),
-        "above" (``low``), "below" (``high``) or "none"
-    value : NaN where the relation is not "equal"
-    low, high : tested doses for a bound; the interval over members where there are
-        any; NaN where unknown
-    guess : the value, or of "between" the one by linear interpolation, whose error is
-        unknown
-    """
-
-    relation: Relation = "none"
-    value: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    guess: float = math.nan
-
-    def text(self, unit: str = "") -> str:
-        """Return it as words, e.g. ``3.2 nM (2.1 to 4)`` or ``above 100 nM``."""
-        unit = f" {unit}" if unit and unit != "1" else ""
-        if self.relation == "equal":
-            return f"{self.value:.3g}{unit}{self._interval()}"
-        if self.relation == "between":
-            bracket = f"between {self.low:.3g} and {self.high:.3g}{unit}"
-            return f"about {self.guess:.2g}{unit} ({bracket})"
-        if self.relation == "above":
-            return f"above {self.low:.3g}{unit}"
-        return f"below {self.high:.3g}{unit}" if self.relation == "below" else "none"
-
-    def _interval(self) -> str:
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            return f" ({self.low:.3g} to {self.high:.3g})"
-        if math.isfinite(self.low):
-            return f" (above {self.low:.3g})"
-        return f" (below {self.high:.3g})" if math.isfinite(self.high) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class DoseResponse:
-    """The numbers of one dose–response.
-
-    Attributes
-    ----------
-    shape : "sigmoid" (one direction), "bell" (a top or a bottom between two flanks),
-        "flat", "irregular" or "too few doses"
-    e0 : response without the drug: at dose 0, or extrapolated; NaN where unknown
-    emax : response at the plateau of high doses; of a bell, at its top; NaN where
-        unknown
-    ec50 : dose of half of the effect, ``(e0 + emax)/2``; of a bell, on the flank of
-        low doses
-    falling_ec50 : dose at which a bell is back at half of its top
-    top : dose of the top of a bell
-    absolute : dose at which the response crosses the level that was asked for
-    slope : Hill slope at `ec50`: the derivative of the logit of the effect by the
-        natural logarithm of dose
-    mean_response : response averaged over the logarithm of dose, from the lowest dose
-        above 0 to the highest: the area under the curve over its width
-    notes : sentences on numbers that are bounds or missing
-    """
-
-    shape: Shape
-    e0: float = math.nan
-    emax: float = math.nan
-    ec50: Estimate = field(default_factory=Estimate)
-    falling_ec50: Estimate = field(default_factory=Estimate)
-    top: Estimate = field(default_factory=Estimate)
-    absolute: Estimate = field(default_factory=Estimate)
-    slope: float = math.nan
-    mean_response: float = math.nan
-    notes: tuple[str, ...] = ()
-
-    def summary(self, unit: str = "") -> str:
-        """Return the finding in one line."""
-        if self.shape == "bell":
-            found = (
-                f"bell-shaped, top {self.emax:.3g} at {self.top.text(unit)}, half of "
-                f"it at {self.ec50.text(unit)} and {self.falling_ec50.text(unit)}"
-            )
-        elif self.ec50.relation == "none":
-            found = "no EC50"
-        else:
-            found = f"EC50 {self.ec50.text(unit)}"
-        return f"{found}: {'; '.join(self.notes)}" if self.notes else found
 
 
 def dose_response(
@@ -249,36 +149,6 @@ def growth_rate_inhibition(
 
 
 # ------------------------------------------------------------------------- one curve
-@dataclass(frozen=True, slots=True, eq=False)
-class _Curve:
-    """A clean curve: ascending doses above 0, effects of one sign, a baseline.
-
-    Attributes
-    ----------
-    dose, x : doses above 0 and their natural logarithms, shape (n,)
-    y : responses, shape (n,)
-    y0 : response at dose 0, NaN without one
-    sign : 1 for a rising response, −1 for a falling one
-    """
-
-    dose: FloatArray
-    x: FloatArray
-    y: FloatArray
-    y0: float
-    sign: float
-
-    @property
-    def has_zero(self) -> bool:
-        """Whether dose 0 was tested."""
-        return math.isfinite(self.y0)
-
-    @property
-    def effect(self) -> FloatArray:
-        """Changes from dose 0, or from the lowest dose, in the main direction."""
-        base = self.y0 if self.has_zero else self.y[0]
-        return self.sign * (self.y - base)
-
-
 def _read(
     doses: FloatArray, responses: FloatArray, floor: float, level: float | None
 ) -> DoseResponse:
@@ -294,7 +164,7 @@ def _read(
     base = float(y[0])
     change = y - base
     sign = 1.0 if change.max() >= -change.min() else -1.0
-    curve = _Curve(
+    curve = ResponseCurve(
         dose[zero:], np.log(dose[zero:]), y[zero:], base if zero else math.nan, sign
     )
     found = _shape_of(curve, floor)
@@ -310,7 +180,7 @@ def _read(
     return replace(found, absolute=absolute, notes=(*found.notes, *named))
 
 
-def _shape_of(curve: _Curve, floor: float) -> DoseResponse:
+def _shape_of(curve: ResponseCurve, floor: float) -> DoseResponse:
     """Return the numbers of a curve after deciding on its shape."""
     values = np.append(curve.y, curve.y0) if curve.has_zero else curve.y
     span, largest = float(np.ptp(values)), float(np.abs(values).max())
@@ -335,12 +205,12 @@ def _shape_of(curve: _Curve, floor: float) -> DoseResponse:
         e0 = curve.y0
         return DoseResponse("irregular", e0=e0, notes=(note,))
     if z[m] - z[-1] > slack:
-        return _bell(curve)
+        return bell(curve)
     return _sigmoid(curve)
 
 
 # ----------------------------------------------------------------------------- sigmoid
-def _sigmoid(curve: _Curve) -> DoseResponse:
+def _sigmoid(curve: ResponseCurve) -> DoseResponse:
     """Return the numbers of a response that goes in one direction."""
     bottom, top = _plateaus(curve)
     notes: tuple[str, ...] = ()
@@ -352,7 +222,7 @@ def _sigmoid(curve: _Curve) -> DoseResponse:
     else:
         share = (curve.sign * curve.y - bottom.value) / (top.value - bottom.value)
         error = 4.0 * (top.error + bottom.error) / (top.value - bottom.value)
-        ec50, slope, notes = _crossing(curve, share, 0.5, error)
+        ec50, slope, notes = crossing(curve, share, 0.5, error)
     return DoseResponse(
         "sigmoid",
         e0=curve.sign * bottom.value if bottom.known else math.nan,
@@ -363,7 +233,7 @@ def _sigmoid(curve: _Curve) -> DoseResponse:
     )
 
 
-def _plateaus(curve: _Curve) -> tuple[Plateau, Plateau]:
+def _plateaus(curve: ResponseCurve) -> tuple[Plateau, Plateau]:
     """Return the plateaus without the drug and at high doses, of a rising response.
 
     Each is extrapolated from the other one, so without dose 0 both are improved in
@@ -383,7 +253,7 @@ def _plateaus(curve: _Curve) -> tuple[Plateau, Plateau]:
     return bottom, top
 
 
-def _half_bound(curve: _Curve, top: Plateau, bottom: Plateau) -> Estimate:
+def _half_bound(curve: ResponseCurve, top: Plateau, bottom: Plateau) -> Estimate:
     """Return the bound on the EC50 where one plateau is unknown.
 
     The effect is at least the one that was seen, so half of it lies beyond every dose
@@ -399,159 +269,9 @@ def _half_bound(curve: _Curve, top: Plateau, bottom: Plateau) -> Estimate:
     return Estimate()
 
 
-def _crossing(
-    curve: _Curve, share: FloatArray, wanted: float, error: float
-) -> tuple[Estimate, float, tuple[str, ...]]:
-    """Return where the effect crosses a share: dose, slope of the logit, and a note.
-
-    Parameters
-    ----------
-    share : effect over its plateau, shape (n,)
-    error : of the logarithm of the dose, from the plateaus
-    """
-    above = np.flatnonzero(share >= wanted)
-    if not above.size:
-        return Estimate("above", low=float(curve.dose[-1])), math.nan, ()
-    k = int(above[0])
-    if k == 0:
-        first = float(curve.dose[0])
-        note = "the effect is there at the lowest dose above 0; test lower ones"
-        return Estimate("below", high=first), math.nan, (note,)
-    usable = (share > _USABLE[0]) & (share < _USABLE[1])
-    low, high = float(curve.dose[k - 1]), float(curve.dose[k])
-    close = high <= WIDEST_STEP * low or is_hill(curve.x, share)
-    if close and usable[k - 1] and usable[k] and usable.sum() > 2:
-        logit = scipy.special.logit(share[usable])
-        x, slope, apart = first_crossing(
-            curve.x[usable], logit, scipy.special.logit(wanted)
-        )
-        if apart + error <= RESOLUTION:
-            return _equal(x), slope, ()
-    return _too_far(low, high, (float(share[k - 1]), float(share[k])), wanted)
-
-
-def _equal(log_dose: float) -> Estimate:
-    dose = math.exp(log_dose)
-    return Estimate("equal", value=dose, guess=dose)
-
-
-def _too_far(
-    low: float, high: float, ends: tuple[float, float], wanted: float
-) -> tuple[Estimate, float, tuple[str, ...]]:
-    """Return a crossing that lies between two doses that are too far apart.
-
-    Parameters
-    ----------
-    ends : values at the two doses
-    """
-    part = (wanted - ends[0]) / (ends[1] - ends[0])
-    guess = low * (high / low) ** part
-    note = (
-        f"doses are too far apart to be sure within 1 %: test more between {low:.3g} "
-        f"and {high:.3g}"
-    )
-    return Estimate("between", low=low, high=high, guess=guess), math.nan, (note,)
-
-
-# -------------------------------------------------------------------------------- bell
-@dataclass(frozen=True, slots=True)
-class _Top:
-    """The top of a bell: dose, logarithm of its height, and error of the latter."""
-
-    dose: Estimate
-    height: float
-    error: float
-
-
-def _bell(curve: _Curve) -> DoseResponse:
-    """Return top and flanks of a response that rises and falls again."""
-    z = curve.effect
-    notes: list[str] = []
-    kept = z > _USABLE[0] * z.max()
-    x, v = curve.x[kept], np.log(z[kept])
-    top = _top_of(x, v)
-    rising, falling = Estimate(), Estimate()
-    if top.dose.relation != "equal":
-        notes.append(
-            "the doses are too far apart to place the top within 1 %, and so its half"
-        )
-    elif curve.has_zero:
-        m = int(z.argmax())
-        rising, low_notes = _flank(curve, (x, v), top, slice(0, m + 1))
-        falling, high_notes = _flank(curve, (x, v), top, slice(m, len(z)))
-        notes += unique((*low_notes, *high_notes))
-    else:
-        notes.append("half of the effect is defined only with dose 0: test it too")
-    base = curve.y0 if curve.has_zero else float(curve.y[0])
-    return DoseResponse(
-        "bell",
-        e0=curve.y0,
-        emax=base + curve.sign * math.exp(top.height),
-        ec50=rising,
-        falling_ec50=falling,
-        top=top.dose,
-        notes=tuple(notes),
-    )
-
-
-def _top_of(x: FloatArray, v: FloatArray) -> _Top:
-    """Return the maximum of a curve through points, shape (n,) each."""
-    k = int(v.argmax())
-    low, high = math.exp(x[max(k - 1, 0)]), math.exp(x[min(k + 1, len(x) - 1)])
-    around = Estimate("between", low=low, high=high, guess=math.exp(x[k]))
-    if not 1 < k < len(x) - 2 or len(x) < 5 or high > WIDEST_STEP**2 * low:
-        return _Top(around, float(v[k]), math.inf)
-    spline = scipy.interpolate.CubicSpline(x, v)
-    first = min(max(k - 2, 0), len(x) - 5)
-    near = slice(first, first + 5)
-    quartic = np.polynomial.Polynomial.fit(x[near], v[near], 4)
-    grid = np.linspace(x[k - 1], x[k + 1], 2001)
-    place = float(grid[spline(grid).argmax()])
-    height = float(spline(place))
-    other = float(grid[quartic(grid).argmax()])
-    error = abs(height - float(quartic(grid).max()))
-    if abs(place - other) <= TOP_RESOLUTION:
-        around = _equal(place)
-    return _Top(around, height, error)
-
-
-def _flank(
-    curve: _Curve, points: tuple[FloatArray, FloatArray], top: _Top, part: slice
-) -> tuple[Estimate, tuple[str, ...]]:
-    """Return the dose of half of the top on one flank of a bell.
-
-    Parameters
-    ----------
-    points : logarithms of doses and of effects, the curve that is interpolated
-    part : places of the flank among the doses
-    """
-    rising = part.start == 0
-    dose = curve.dose[part]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.log(curve.effect[part]) - top.height
-    half = math.log(0.5)
-    below = np.flatnonzero(~(values >= half))
-    if not below.size:
-        if rising:
-            return Estimate("below", high=float(dose[0])), ()
-        return Estimate("above", low=float(dose[-1])), ()
-    k = int(below[-1]) if rising else int(below[0]) - 1
-    low, high = float(dose[k]), float(dose[k + 1])
-    x, v = points
-    inside = (x >= math.log(low) - 1e-9) & (x <= math.log(high) + 1e-9)
-    if inside.sum() == 2 and len(x) > 4 and high <= WIDEST_STEP * low:
-        a, b = x[inside]
-        root, _, apart = crossing_between(x, v - top.height, half, int(inside.argmax()))
-        if apart + 2 * top.error <= RESOLUTION and a <= root <= b:
-            return _equal(root), ()
-    ends = np.exp(values[[k, k + 1]])
-    estimate, _, notes = _too_far(low, high, (float(ends[0]), float(ends[1])), 0.5)
-    return estimate, notes
-
-
 # ------------------------------------------------------------------ levels and members
 def _level_crossing(
-    curve: _Curve, level: float, found: DoseResponse
+    curve: ResponseCurve, level: float, found: DoseResponse
 ) -> tuple[Estimate, tuple[str, ...]]:
     """Return the lowest dose at which a response crosses an absolute level."""
     y = curve.sign * curve.y
@@ -568,7 +288,7 @@ def _level_crossing(
     if math.isfinite(found.emax) and math.isfinite(found.e0) and found.shape != "bell":
         bottom, top = curve.sign * found.e0, curve.sign * found.emax
         share = (y - bottom) / (top - bottom)
-        estimate, _, notes = _crossing(
+        estimate, _, notes = crossing(
             curve, share, (wanted - bottom) / (top - bottom), 0.0
         )
         return estimate, notes
@@ -578,9 +298,9 @@ def _level_crossing(
     if len(y) > 2:
         x, _, apart = first_crossing(curve.x, y, wanted)
         if apart <= RESOLUTION:
-            return _equal(x), ()
+            return equal(x), ()
     low, high = float(curve.dose[k - 1]), float(curve.dose[k])
-    estimate, _, notes = _too_far(low, high, (float(y[k - 1]), float(y[k])), wanted)
+    estimate, _, notes = too_far(low, high, (float(y[k - 1]), float(y[k])), wanted)
     return estimate, notes
 
 

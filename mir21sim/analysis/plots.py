@@ -4,7 +4,6 @@ No pyplot, so no window and no global state: save with ``save`` or ``ax.figure``
 Colours come from viridis, which reads the same with any colour vision.
 """
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,22 @@ from mir21sim.analysis.curves import (
     responses_of,
     stimulus_time,
 )
-from mir21sim.analysis.dose_response import DoseResponse
+from mir21sim.analysis.estimates import DoseResponse
 from mir21sim.analysis.measured import Measured
 from mir21sim.analysis.pictures import Picture
+from mir21sim.analysis.plot_style import (
+    OVERLAY_COLOURS,
+    axis_label,
+    bracketed,
+    clean,
+    figure_of,
+    log_axis,
+    new_axes,
+    number,
+    places,
+    shades,
+    wrapped,
+)
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
 from mir21sim.simulation.run_features import FEATURES
@@ -40,8 +52,6 @@ from mir21sim.units import SECONDS_PER_HOUR, seconds
 MAX_PANELS = 6
 MAX_LEGEND = 16
 STYLES = ("-", "--", ":", "-.")
-OVERLAY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito 2008, without the hues that fade on white."""
 
 
 def plot_curves(
@@ -85,7 +95,7 @@ def plot_curves(
 def _plot_family(ax: Axes, curves: xr.DataArray, name: str, *, legend: bool) -> None:
     """Draw one curve a swept value, a colour each, and say which is which."""
     values = curves[name].values
-    colours = _colours(values)
+    colours = shades(values)
     block = curves.transpose(name, "time").values
     handles = []
     for value, row, colour in zip(values, block, colours, strict=True):
@@ -96,7 +106,7 @@ def _plot_family(ax: Axes, curves: xr.DataArray, name: str, *, legend: bool) -> 
             color="0.25" if dashed else colour,
             ls="--" if dashed else "-",
             lw=1.8,
-            label=_number(value),
+            label=number(value),
         )
     if not legend:
         return
@@ -147,19 +157,17 @@ def plot_dose_response(
     for k, place in enumerate(np.ndindex(found.shape)):
         where = [str(features["result"].values[place[0]])]
         where += [
-            f"{d} {_number(float(features[d].values[n]))}"
+            f"{d} {number(float(features[d].values[n]))}"
             for d, n in zip(others, place[1:], strict=True)
         ]
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
         style = {"label": ", ".join(where), "colour": colour, "unit": unit}
         _plot_series(ax, doses, block.values[place], found[place], **style)
-    _log_axis(ax, doses)
+    log_axis(ax, doses)
     ax.set_xlabel(axis_label(features[over]))
     meaning = FEATURES[response][1]
     own = str(features[response].attrs.get("units", ""))
-    ax.set_ylabel(
-        f"{features.attrs['observe']}:\n{_wrapped(meaning + _bracketed(own))}"
-    )
+    ax.set_ylabel(f"{features.attrs['observe']}:\n{wrapped(meaning + bracketed(own))}")
     # From zero, so that a small effect looks small.
     low = min(0.0, float(features[response].min()))
     high = max(0.0, float(features[response].max()))
@@ -167,7 +175,7 @@ def plot_dose_response(
     ax.legend(
         frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0)
     )
-    _clean(ax)
+    clean(ax)
     return ax
 
 
@@ -188,44 +196,13 @@ def _plot_series(
         curve = scipy.interpolate.PchipInterpolator(np.log(doses[order]), points[order])
         fine = np.geomspace(doses[order[0]], doses[order[-1]], 300)
         ax.plot(fine, curve(np.log(fine)), "-", color=colour, lw=1.6)
-    text = f"{label}\n{_wrapped(found.summary(unit), 48)}"
-    ax.plot(_places(doses), points, "o", color=colour, ms=5, label=text)
+    text = f"{label}\n{wrapped(found.summary(unit), 48)}"
+    ax.plot(places(doses), points, "o", color=colour, ms=5, label=text)
     for flank in (found.ec50, found.falling_ec50):
         if flank.relation == "equal":
             ax.axvline(flank.value, color=colour, lw=0.9, ls=":")
         elif flank.relation == "between":
             ax.axvspan(flank.low, flank.high, color=colour, alpha=0.12, lw=0)
-
-
-def _zero_place(positive: FloatArray) -> float:
-    """Return where dose 0 stands on a logarithmic axis: a ninth of it to the left."""
-    if not positive.size:
-        return 1.0
-    decades = max(1.0, float(np.ptp(np.log10(positive))))
-    return float(positive.min() * 10 ** (-decades / 8))
-
-
-def _places(doses: FloatArray) -> FloatArray:
-    """Return where doses stand on a logarithmic axis, dose 0 apart at its left."""
-    return np.where(doses > 0, doses, _zero_place(doses[doses > 0]))
-
-
-def _log_axis(ax: Axes, doses: FloatArray) -> None:
-    """Make the axis of doses logarithmic; label dose 0, and only whole decades else."""
-    positive = doses[doses > 0]
-    if not positive.size:
-        return
-    ax.set_xscale("log")
-    if not (doses == 0).any():
-        return
-    zero = _zero_place(positive)
-    low, high = np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max()))
-    decades = [
-        d for d in 10.0 ** np.arange(low, high + 1) if d >= positive.min() * 0.99
-    ]
-    ax.set_xticks([zero, *decades], ["0", *(_number(d) for d in decades)])
-    ax.minorticks_off()
-    ax.axvline(zero * np.sqrt(positive.min() / zero), color="0.85", lw=0.8, ls=":")
 
 
 def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
@@ -242,7 +219,7 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
     if not dims:
         ax = plot_curves(result, observe)
         ax.set_title(_title(result), fontsize="medium", loc="left")
-        return _figure_of(ax)
+        return figure_of(ax)
     if len(dims) > 2:
         raise InputError(
             f"A picture shows two swept names at most, got {', '.join(dims)}."
@@ -255,7 +232,7 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
         if len(dims) == 2:
             value = panel[dims[1]]
             ax.set_title(
-                f"{axis_label(value)} = {_number(float(value))}", fontsize="medium"
+                f"{axis_label(value)} = {number(float(value))}", fontsize="medium"
             )
     features = compare(result, observe, since=stimulus_time(result))
     plot_dose_response(features, ax=axes[-1], over=dims[0])
@@ -360,7 +337,7 @@ def plot_population(
     right.set(ylabel="dead cells (%)", ylim=(0, 102))
     right.set(xlabel=f"time{after} (h)", xlim=(0, length))
     for ax in (left, right):
-        _clean(ax)
+        clean(ax)
     whose = " · ".join(filter(None, map(result.attrs.get, ("model_id", "context"))))
     figure.suptitle(
         f"{whose}: {axis_label(result[observe])} crosses one half", fontsize=10
@@ -383,14 +360,14 @@ def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
 def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
     """Draw the share dead by dose, dose 0 apart at the left of a logarithmic axis."""
     doses = swept.values.astype(float)
-    place = _places(doses)
+    place = places(doses)
     order = np.argsort(place)
     joined = order[doses[order] > 0]
     ax.plot(place[joined], dead[joined], color=OVERLAY_COLOURS[0], lw=1.8)
     ax.plot(place, dead, "o", color=OVERLAY_COLOURS[0], mfc="white", ms=5)
     if (dead == 0).all():
         ax.set_title("no cell dies at any of these doses", fontsize=10)
-    _log_axis(ax, doses)
+    log_axis(ax, doses)
     ax.set_xlabel(axis_label(swept))
 
 
@@ -416,7 +393,7 @@ def save(
         For an unknown format, or a path that cannot be written.
     """
     path = files.check_writable(path, dataset.PICTURE_KINDS)
-    figure = _figure_of(figure) if isinstance(figure, Axes) else figure
+    figure = figure_of(figure) if isinstance(figure, Axes) else figure
     kind = path.suffix[1:].lower()
     if size is not None:
         figure.set_size_inches(*size)
@@ -429,59 +406,19 @@ _FONTS = {"pdf.fonttype": 42, "svg.fonttype": "none"}
 """Fonts as journals want them: TrueType in PDF, text in SVG."""
 
 
-def new_axes(width: float = 7.2, height: float = 4.4) -> Axes:
-    """Return axes in a new figure of its own, in inches."""
-    ax: Axes = Picture(figsize=(width, height), layout="constrained").add_subplot()
-    return ax
-
-
-def axis_label(coordinate: xr.DataArray) -> str:
-    """Return 'name (unit)' from a coordinate's attributes."""
-    name = coordinate.attrs.get("long_name", coordinate.name)
-    return f"{name}{_bracketed(str(coordinate.attrs.get('units', '')))}"
-
-
-def _wrapped(text: str, width: int = 34) -> str:
-    """Return a text in lines short enough for an axis."""
-    return "\n".join(textwrap.wrap(text, width))
-
-
-def _bracketed(unit: str) -> str:
-    return f" ({unit})" if unit and unit not in ("1", "dimensionless") else ""
-
-
 def _label(ax: Axes, result: xr.Dataset, observe: str) -> None:
     """Put names and units on both axes of a time course."""
     ax.set_xlabel(axis_label(result["time"]))
     unit = str(result[observe].attrs.get("units", ""))
-    shown = {"molecule": " (molecules per cell)"}.get(unit, _bracketed(unit))
-    ax.set_ylabel(_wrapped(f"{result[observe].attrs.get('long_name', observe)}{shown}"))
+    shown = {"molecule": " (molecules per cell)"}.get(unit, bracketed(unit))
+    ax.set_ylabel(wrapped(f"{result[observe].attrs.get('long_name', observe)}{shown}"))
     ax.set_xlim(float(result["time"][0]), float(result["time"][-1]))
-    _clean(ax)
-
-
-def _clean(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(visible=True, color="0.92", lw=0.6)
-    ax.set_axisbelow(True)
-
-
-def _colours(values: FloatArray) -> FloatArray:
-    """Return a colour for each value, dark to light in their order, not too light."""
-    ranks = np.argsort(np.argsort(values))
-    share = ranks / max(1, len(values) - 1)
-    colours: FloatArray = mpl.colormaps["viridis"](0.88 * share)
-    return colours
-
-
-def _number(value: float) -> str:
-    """Return a number as short as three digits allow: 0.1, 43.3, 1000."""
-    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
+    clean(ax)
 
 
 def _span(coordinate: xr.DataArray) -> str:
     low, high = float(coordinate.min()), float(coordinate.max())
-    return f"{axis_label(coordinate)} {_number(low)} to {_number(high)}"
+    return f"{axis_label(coordinate)} {number(low)} to {number(high)}"
 
 
 def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
@@ -523,9 +460,3 @@ def _title(result: xr.Dataset) -> str:
     title = str(result.attrs.get("title", ""))
     context = "" if named_dims(result) else str(result.attrs.get("context", ""))
     return f"{title} · {context}" if context else title
-
-
-def _figure_of(ax: Axes) -> Figure:
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.plots import new_axes
+from mir21sim.analysis.plot_style import new_axes
 from mir21sim.analysis.tables import lines_of, text_table
 from mir21sim.errors import InputError
 

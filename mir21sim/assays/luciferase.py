@@ -17,7 +17,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mir21sim.analysis.pictures import Picture
-from mir21sim.analysis.plots import OVERLAY_COLOURS
+from mir21sim.analysis.plot_style import OVERLAY_COLOURS
 from mir21sim.assays.assay import Assay, AssayClaim, Conditions, Reading, take_column
 from mir21sim.assays.experiment import Sample
 from mir21sim.assays.noise import LuciferaseNoise

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.hill_fit import HillFit
 from mir21sim.analysis.pictures import Picture
-from mir21sim.analysis.plots import OVERLAY_COLOURS
+from mir21sim.analysis.plot_style import OVERLAY_COLOURS
 from mir21sim.assays.assay import NamedTable, Reading
 from mir21sim.assays.plate_map import BLANK, COLUMNS, ROWS, PlateMap, layout, row_letter
 
