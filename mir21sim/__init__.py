@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from mir21sim.simulation.simulate import simulate as simulate
     from mir21sim.simulation.sweep import sweep as sweep
     from mir21sim.simulation.treatment import Treatment as Treatment
+    from mir21sim.studies.parse import plan as read_study  # noqa: F401
+    from mir21sim.studies.run import run as run_study  # noqa: F401
     from mir21sim.validation.verify import verify as verify
 
 __version__ = "0.2.0"
@@ -131,9 +133,11 @@ _HOMES = {
     "plot_sweep": "analysis.plots",
     "profiles": "estimation.profiles",
     "read_petab": "estimation.petab_read",
+    "read_study": "studies.parse:plan",
     "rerun": "simulation.rerun",
     "resample": "analysis.dish",
     "run_assays": "assays.assay",
+    "run_study": "studies.run:run",
     "save": "analysis.export",
     "save_archive": "simulation.omex",
     "sensitivities": "simulation.sensitivity",

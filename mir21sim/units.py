@@ -5,6 +5,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -130,6 +131,36 @@ def time_in(value: float | str, unit: str, what: str = "time") -> float:
             "a bare number."
         )
     return number * _SECONDS[time_unit(given, what)] / _SECONDS[unit]
+
+
+def time_column(header: str) -> str | None:
+    """Return the unit in the header of a column of times, "" for none.
+
+    None for the header of another column.
+
+    Raises
+    ------
+    UnknownNameError
+        For a unit that is none of time.
+
+    Examples
+    --------
+    >>> time_column("Time (hours)"), time_column("time_min"), time_column("time")
+    ('h', 'min', '')
+    >>> time_column("control") is None
+    True
+    """
+    words = [w for w in re.split(r"[\s_()\[\],/:]+", header.strip().lower()) if w]
+    if len(words) == 1:
+        return "" if words[0] == "time" else _TIME_ALIASES.get(words[0])
+    if len(words) != 2 or words[0] not in ("time", "t"):
+        return None
+    return time_unit(words[1], "time")
+
+
+def in_hours(values: FloatArray, unit: str) -> FloatArray:
+    """Return times in hours; without a unit they are taken as they are."""
+    return values * (_SECONDS[unit] / _SECONDS["h"]) if unit else values
 
 
 def time_unit(unit: str, what: str) -> str:

@@ -104,9 +104,10 @@ def export(
     Raises
     ------
     InputError
-        For an unknown quantity, several quantities in one wide CSV, or a path that
-        cannot be written.
+        For an unknown quantity, a result without curves, several quantities in one
+        wide CSV, or a path that cannot be written.
     """
+    result = _over_time(result)
     path = files.check_writable(path, (".csv", ".xlsx"))
     if layout not in ("wide", "long"):
         raise UnknownNameError("layout", layout, ("wide", "long"))
@@ -123,6 +124,19 @@ def export(
             "(a sheet for each), or use the long layout."
         )
     return write_csv(wide_table(result, names[0]), path)
+
+
+def _over_time(result: xr.Dataset) -> xr.Dataset:
+    """Return curves over ``time``; those of a dish count it from a dose (``after``)."""
+    if "time" not in result.dims and "after" in result.dims:
+        return result.rename(after="time")
+    if "time" not in result.dims:
+        raise InputError(
+            "An export needs curves over `time`, got a result with the dimensions "
+            f"{', '.join(map(str, result.dims)) or 'none'}; write tables of features "
+            "with pandas (`result.to_dataframe()`)."
+        )
+    return result
 
 
 def _long(result: xr.Dataset, names: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, hint
 
@@ -32,9 +33,9 @@ class Measured:
 def read_measured(path: str | Path) -> list[Measured]:
     """Read measured curves from a CSV file.
 
-    Columns: ``time_h`` and ``value``; optional ``error`` (one SD) and ``label`` (one
-    curve a label). A wide table has ``time_h`` and one column a curve; its empty cells
-    are left out. Columns are separated by commas, semicolons or tabs; with the latter
+    Columns: a time (``time_h``, ``time (min)``, ``time``, which is in hours) and
+    ``value``; optional ``error`` (one SD) and ``label`` (one curve a label). A wide
+    table has a time and one column a curve; its empty cells are left out. Columns are separated by commas, semicolons or tabs; with the latter
     two, decimals may have a comma.
 
     Raises
@@ -44,7 +45,7 @@ def read_measured(path: str | Path) -> list[Measured]:
     """
     path = Path(path)
     try:
-        table = _long(_table_of(path))
+        table = _long(_timed(_table_of(path)))
     except FileNotFoundError as error:
         raise InputError(f"The measured curve `{path}` does not exist.") from error
     except (
@@ -59,7 +60,10 @@ def read_measured(path: str | Path) -> list[Measured]:
             raise InputError(f"`{path}`: unknown column `{name}`. {hint(name, known)}")
     for name in ("time_h", "value"):
         if name not in table.columns:
-            raise InputError(f"`{path}` needs the column `{name}`.")
+            raise InputError(
+                f"`{path}` needs the column `{name}`; it has "
+                f"{', '.join(f'`{column}`' for column in table.columns)}."
+            )
     numeric = [name for name in known[:3] if name in table.columns]
     for name in numeric:
         column = pd.to_numeric(table[name], errors="coerce")
@@ -70,6 +74,9 @@ def read_measured(path: str | Path) -> list[Measured]:
                 f"`{table[name].iloc[bad[0]]}`."
             )
         table[name] = column.astype(float)
+    table["time_h"] = units.in_hours(
+        table["time_h"].to_numpy(), table.attrs.get("time_unit", "")
+    )
     labels = table["label"].astype(str) if "label" in table else None
     groups = (
         table.groupby(labels, sort=False)
@@ -98,6 +105,17 @@ def _table_of(path: Path) -> pd.DataFrame:
     )
 
 
+def _timed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose first column of times is ``time_h``, its unit beside it."""
+    for column in table.columns:
+        unit = units.time_column(str(column))
+        if unit is not None:
+            table = table.rename(columns={column: "time_h"})
+            table.attrs["time_unit"] = unit
+            break
+    return table
+
+
 def _long(table: pd.DataFrame) -> pd.DataFrame:
     """Return a wide table in long form; a long one as it is."""
     columns = [str(name) for name in table.columns]
@@ -106,4 +124,5 @@ def _long(table: pd.DataFrame) -> pd.DataFrame:
         return table
     curves = table.columns.drop("time_h")
     long = table.melt("time_h", list(curves), var_name="label", value_name="value")
+    long.attrs = table.attrs
     return long.dropna(subset="value").reset_index(drop=True)

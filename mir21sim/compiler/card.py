@@ -1,6 +1,7 @@
-"""A model in a few lines: as text, and as HTML for notebooks."""
+"""A model, or another record, in a few lines: as text, and as HTML for notebooks."""
 
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,22 +26,33 @@ def card_rows(model: "CompiledModel") -> dict[str, str]:
 
 
 def text_card(model: "CompiledModel") -> str:
-    """Return the card as text, at most 88 columns wide."""
-    rows = [f"  {key:12s} {value}" for key, value in card_rows(model).items()]
-    return "\n".join([f"<CompiledModel {model.id}>", *rows])
+    """Return the card of a model as text, at most 88 columns wide."""
+    return text_rows(f"CompiledModel {model.id}", card_rows(model))
 
 
 def html_card(model: "CompiledModel") -> str:
-    """Return the card as an HTML table."""
-    title = html.escape(model.info.title or model.id)
-    rows = "".join(
+    """Return the card of a model as an HTML table."""
+    title = model.info.title if model.info.title != model.id else ""
+    return html_rows(model.id, title, card_rows(model))
+
+
+def text_rows(title: str, rows: Mapping[str, str]) -> str:
+    """Return a title and one line for each row."""
+    width = max(12, *map(len, rows))
+    lines = [f"  {key:{width}s} {value}" for key, value in rows.items()]
+    return "\n".join([f"<{title}>", *lines])
+
+
+def html_rows(title: str, subtitle: str, rows: Mapping[str, str]) -> str:
+    """Return a title and a table of the rows as HTML, with all text escaped."""
+    body = "".join(
         f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-        for key, value in card_rows(model).items()
+        for key, value in rows.items()
     )
     return (
-        f"<div><b>{html.escape(model.id)}</b> {title if title != model.id else ''}"
-        f"<table>{rows}</table></div>"
+        f"<div><b>{html.escape(title)}</b> {html.escape(subtitle)}"
+        f"<table>{body}</table></div>"
     )
 
 

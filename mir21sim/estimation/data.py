@@ -18,11 +18,11 @@ import pandas as pd
 
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, UnknownNameError, hint
+from mir21sim.units import time_column
 
 TIME = "time"
 _KNOWN = ("time", "value", "observable", "error")
 _HEADER = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?$")
-_TIME_SUFFIX = {"time_h": "h", "time_min": "min", "time_s": "s", "time_hours": "h"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,9 +131,8 @@ def _split(column: str) -> tuple[str, str]:
     match = _HEADER.match(column.strip())
     assert match is not None
     name, unit = match["name"], (match["unit"] or "").strip()
-    if name.lower() in _TIME_SUFFIX:
-        return TIME, _TIME_SUFFIX[name.lower()]
-    return (TIME if name.lower() == TIME else name), unit
+    time = time_column(column)
+    return (name, unit) if time is None else (TIME, time)
 
 
 def _melted(

@@ -4,6 +4,7 @@ All starts are drawn from one seed. With a log on disk the fit can be stopped at
 moment and resumed: the same evaluations give the same path.
 """
 
+import html
 import logging
 import math
 import time
@@ -93,6 +94,13 @@ class FitResult:
     n_replayed: int = 0
     interrupted: bool = False
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """Return the outcome and the table of parameters that notebooks show."""
+        return f"<pre>{html.escape(self.summary())}</pre>{self.table().to_html()}"
 
     @property
     def best(self) -> Start:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler.card import html_rows, text_rows
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.estimation.priors import Prior
 from mir21sim.model import expressions as ex
@@ -164,6 +165,28 @@ class FitProblem:
     time_scale: float = 1.0
     labels: dict[str, str] = field(default_factory=dict)
     terms: tuple[Any, ...] = ()
+
+    def __repr__(self) -> str:
+        return text_rows(f"FitProblem {self.id}", self._card())
+
+    def _repr_html_(self) -> str:
+        """Return the card that notebooks show."""
+        return html_rows(self.id, "problem of a fit", self._card())
+
+    def _card(self) -> dict[str, str]:
+        """Return the size of the problem, by title."""
+        free, fixed = len(self.free), len(self.parameters) - len(self.free)
+        names = ", ".join(self.names[:6]) + ", …" * (free > 6)
+        rows = {
+            "model": f"{self.model.id}, {self.model.context or 'base'}",
+            "estimated": f"{free} ({names}), {fixed} fixed",
+            "observables": ", ".join(o.id for o in self.observables[:8])
+            + (f" and {len(self.observables) - 8} more" * (len(self.observables) > 8)),
+            "data": f"{len(self.data)} rows in {len(self.experiments)} experiments",
+        }
+        if self.terms:
+            rows["terms"] = ", ".join(type(term).__name__ for term in self.terms)
+        return rows | {f"note {k + 1}": note for k, note in enumerate(self.notes)}
 
     @property
     def free(self) -> tuple[Parameter, ...]:

@@ -43,6 +43,7 @@ class Ensemble:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "values", np.asarray(self.values, np.float64))
         if self.values.ndim != 2 or self.values.shape[1] != len(self.names):
             raise InputError(
                 f"The values of an ensemble must have shape (n_draw, {len(self.names)})"

@@ -16,6 +16,7 @@ from mir21sim.assays.experiment import Sample, check_sample
 from mir21sim.assays.gates import Gates
 from mir21sim.assays.noise import Noise
 from mir21sim.compiler import cache
+from mir21sim.compiler.card import html_rows, text_rows
 from mir21sim.compiler.load import assemble
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, UnknownNameError, hint
@@ -59,6 +60,23 @@ class Planned:
     model: CompiledModel
     population: Population
     assays: tuple[tuple[AssayTable, Assay[Any]], ...]
+
+    def __repr__(self) -> str:
+        return text_rows(f"Study {self.name}", self._card())
+
+    def _repr_html_(self) -> str:
+        """Return the card that notebooks show."""
+        return html_rows(self.study.title, self.name, self._card())
+
+    def _card(self) -> dict[str, str]:
+        """Return cells, dishes, times and assays of the study, by title."""
+        return {
+            "model": f"{self.model.id}, {self.model.context or 'base'}",
+            "dishes": ", ".join(dish.name for dish in self.dishes()),
+            "cells": f"{self.population.n} a dish",
+            "read at": ", ".join(f"{t:g} h" for t in self.study.times),
+            "assays": ", ".join(assay.name for _, assay in self.assays),
+        }
 
     def dishes(self) -> tuple[Sample, ...]:
         """Return every dish of the study, those that assays add behind the others."""

@@ -17,6 +17,7 @@ import numpy as np
 from mir21sim import files
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.text_tables import TextTable, lines_of
+from mir21sim.compiler.card import html_rows, text_rows
 from mir21sim.compiler.conservation import conserved_totals
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
@@ -80,6 +81,13 @@ class Check:
         """Whether nothing speaks against the run."""
         return self.verdict in {"agrees", "not installed"}
 
+    def text(self, time_unit: str) -> str:
+        """Return the verdict, the largest difference and its place as words."""
+        if math.isnan(self.difference):
+            return f"{self.verdict} {self.note}".strip()
+        place = f"`{self.quantity}` at {self.time_h:.4g} {time_unit}"
+        return f"{self.verdict}; largest difference {self.difference:.2g}, {place}"
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -105,6 +113,17 @@ class Verification:
     def passed(self) -> bool:
         """Whether every check passed."""
         return all(check.passed for check in self.checks)
+
+    def __repr__(self) -> str:
+        return text_rows(f"Verification of {self.model}", self._card())
+
+    def _repr_html_(self) -> str:
+        """Return the table of checks that notebooks show."""
+        return html_rows(self.model, f"verified, {self.method}", self._card())
+
+    def _card(self) -> dict[str, str]:
+        """Return each check as words."""
+        return {check.check: check.text(self.time_unit) for check in self.checks}
 
 
 def verify(

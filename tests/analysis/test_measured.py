@@ -41,6 +41,32 @@ def test_a_wide_table_has_a_curve_a_column(tmp_path):
     assert np.array_equal(anti.values, [2.0, 3.5])
 
 
+@pytest.mark.parametrize(
+    ("header", "hours"),
+    [
+        ("time", 30.0),
+        ("Time (h)", 30.0),
+        ("time [min]", 0.5),
+        ("time_min", 0.5),
+        ("t / s", 30.0 / 3600.0),
+        ("hours", 30.0),
+        ("Time (days)", 720.0),
+    ],
+)
+def test_the_header_of_times_has_their_unit(tmp_path, header, hours):
+    path = tmp_path / "m.csv"
+    path.write_text(f"{header};control;anti\n30;1,5;2\n", encoding="utf-8")
+    control, _ = read_measured(path)
+    assert control.times_h == pytest.approx([hours])
+
+
+def test_a_unit_that_is_none_of_time_is_refused(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("time (nM),value\n0,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"nm.*s, min, h, d"):
+        read_measured(path)
+
+
 TIMES = np.linspace(0.0, 4.0, 5)
 
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
+# Imported here, since the first call of `drive` would do it in a thread: the types that
+# it registers must not appear while another thread looks one up.
+import numba.experimental.function_type  # noqa: F401
 import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray

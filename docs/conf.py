@@ -1,0 +1,83 @@
+"""Settings of the documentation: ``python -m sphinx -W docs docs/_build``.
+
+Every code cell is run by the build. The tutorials are the notebooks of ``examples/``;
+the pages of the modules of ``mir21_apoptosis`` are written from the files of the model.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(HERE))
+
+import model_pages  # noqa: E402
+
+from mir21sim import __version__  # noqa: E402
+
+project = "mir21sim"
+author = "The mir21sim developers"
+project_copyright = author
+version = release = __version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+nitpicky = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"mir21sim {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["mir21sim.css"]
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "show_nav_level": 1,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+html_show_sourcelink = False
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(HERE / "_build" / "notebooks")
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+nb_number_source_lines = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+copybutton_exclude = ".linenos, .gp, .go"
+
+
+def _tutorials() -> None:
+    """Copy the notebooks of ``examples/``, which are the tutorials."""
+    folder = HERE / "tutorials"
+    for notebook in sorted((ROOT / "examples").glob("*.ipynb")):
+        target = folder / notebook.name
+        if not target.exists() or target.read_bytes() != notebook.read_bytes():
+            shutil.copyfile(notebook, target)
+
+
+def setup(_app: object) -> None:
+    """Write the pages that come from other files."""
+    _tutorials()
+    model_pages.write(HERE / "model" / "modules")
