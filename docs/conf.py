@@ -5,6 +5,7 @@ the pages of the modules of ``mir21_apoptosis`` are written from the files of th
 """
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,7 +27,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
-    "sphinx_click",
     "sphinx_copybutton",
     "sphinx_design",
 ]
@@ -71,13 +71,26 @@ copybutton_exclude = ".linenos, .gp, .go"
 def _tutorials() -> None:
     """Copy the notebooks of ``examples/``, which are the tutorials."""
     folder = HERE / "tutorials"
-    for notebook in sorted((ROOT / "examples").glob("*.ipynb")):
-        target = folder / notebook.name
-        if not target.exists() or target.read_bytes() != notebook.read_bytes():
-            shutil.copyfile(notebook, target)
+    examples = ROOT / "examples"
+    for source in sorted([*examples.glob("*.ipynb"), *examples.glob("*.xml")]):
+        target = folder / source.name
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, target)
+
+
+def _commands() -> None:
+    """Write the page of all commands from their help."""
+    page = HERE / "reference" / "command_line.md"
+    call = [sys.executable, "-m", "typer", "mir21sim.cli.app", "utils", "docs"]
+    call += ["--name", "mir21sim", "--title", "Command line"]
+    text = subprocess.run(call, check=True, capture_output=True, encoding="utf-8")
+    codes = "0 for success, 1 for a failed run, 2 for wrong input, 130 after Ctrl-C"
+    title, _, rest = text.stdout.partition("\n")
+    model_pages.write_page(page, f"{title}\n\nExit codes: {codes}.\n{rest}")
 
 
 def setup(_app: object) -> None:
     """Write the pages that come from other files."""
     _tutorials()
+    _commands()
     model_pages.write(HERE / "model" / "modules")

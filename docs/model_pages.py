@@ -22,14 +22,15 @@ def write(folder: Path) -> None:
     names = []
     for module, members in model.info.modules.items():
         names.append(_file_name(module))
-        _write(folder / f"{names[-1]}.md", _page(model, module, members))
-    _write(folder / "index.md", _index(names))
+        write_page(folder / f"{names[-1]}.md", _page(model, module, members))
+    write_page(folder / "index.md", _index(names))
     for old in folder.glob("*.md"):
         if old.stem not in {*names, "index"}:
             old.unlink()
 
 
-def _write(path: Path, content: str) -> None:
+def write_page(path: Path, content: str) -> None:
+    """Write a page, unless it has this text already."""
     if not path.exists() or path.read_text(encoding="utf-8") != content:
         path.write_text(content, encoding="utf-8")
 

@@ -4,24 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from small_study import SMALL
 
 import mir21sim as ms
 from mir21sim.errors import InputError
-
-STUDY = """
-model = "mir21_core"
-times = [4]
-
-[cells]
-n = 5
-
-[[treatments]]
-name = "<control>"
-
-[[assays]]
-kind = "western"
-proteins = ["PTEN"]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +32,11 @@ def test_a_verification_shows_its_checks(model):
 
 def test_a_study_escapes_its_texts(tmp_path):
     path = tmp_path / "study.toml"
-    path.write_text(STUDY, encoding="utf-8")
+    path.write_text(SMALL, encoding="utf-8")
     planned = ms.read_study(path)
     assert "dishes" in repr(planned)
-    assert "&lt;control&gt;" in planned._repr_html_()
-    assert "<control>" not in planned._repr_html_()
+    assert "Mimic &amp; &lt;anti-miR-21&gt;" in planned._repr_html_()
+    assert "<anti" not in planned._repr_html_()
 
 
 def test_an_ensemble_takes_lists():

@@ -35,8 +35,9 @@ def read_measured(path: str | Path) -> list[Measured]:
 
     Columns: a time (``time_h``, ``time (min)``, ``time``, which is in hours) and
     ``value``; optional ``error`` (one SD) and ``label`` (one curve a label). A wide
-    table has a time and one column a curve; its empty cells are left out. Columns are separated by commas, semicolons or tabs; with the latter
-    two, decimals may have a comma.
+    table has a time and one column a curve; its empty cells are left out. Columns are
+    separated by commas, semicolons or tabs; with the latter two, decimals may have a
+    comma.
 
     Raises
     ------

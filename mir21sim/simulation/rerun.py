@@ -27,7 +27,7 @@ def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
     Returns
     -------
     result : Dataset, as if saved anew
-    difference : float, the largest |new − old| / (|old| + 1e-12·max|old|) over all
+    difference : float, the largest ``|new − old| / (|old| + 1e-12·max|old|)`` over all
         quantities, 0 for identical numbers
 
     Raises

@@ -18,5 +18,5 @@ assert not late, late
 
 
 def test_no_type_is_registered_by_the_threads():
-    """Numba registers some types at the first call, while other threads look them up."""
+    """Numba registers some types at its first call, while threads look them up."""
     subprocess.run([sys.executable, "-c", CODE], check=True)
