@@ -11,8 +11,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.curves import quantity
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
-from mir21sim.simulation.run_features import CROSSING
-from mir21sim.simulation.stored_features import stored_feature
+from mir21sim.simulation.stored_features import CROSSING, stored_feature
 from mir21sim.units import SECONDS_PER_HOUR
 
 DEAD = 0.5

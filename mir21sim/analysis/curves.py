@@ -12,10 +12,12 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.dose_response import FLOORS, dose_response
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.dataset import BOOKKEEPING, provenance
-from mir21sim.simulation.run_features import FEATURES, FLAT
-from mir21sim.simulation.stored_features import FEATURE_OF, stored_feature
+from mir21sim.simulation.stored_features import FEATURE_OF, FEATURES, stored_feature
 
 Results: TypeAlias = xr.Dataset | Sequence[xr.Dataset] | Mapping[str, xr.Dataset]
+
+FLAT = 1e-6
+"""A rise below this share of the peak is none: solver noise at default tolerances."""
 
 #: Variables of ``compare`` that describe the dose–response, see ``DoseResponse``.
 RESPONSE_NAMES = (

@@ -46,7 +46,7 @@ from mir21sim.analysis.plot_style import (
 )
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
-from mir21sim.simulation.run_features import FEATURES
+from mir21sim.simulation.stored_features import FEATURES
 from mir21sim.units import SECONDS_PER_HOUR, seconds
 
 MAX_PANELS = 6

@@ -13,7 +13,7 @@ from mir21sim.analysis.cell_death import EXPOSED, death_records
 from mir21sim.analysis.curves import RESPONSE_NAMES, quantity
 from mir21sim.analysis.text_tables import TextTable as TextTable
 from mir21sim.analysis.text_tables import lines_of as lines_of
-from mir21sim.simulation.run_features import FEATURES
+from mir21sim.simulation.stored_features import FEATURES
 from mir21sim.units import SECONDS_PER_HOUR
 
 #: Dimensions of every population.

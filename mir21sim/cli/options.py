@@ -38,11 +38,12 @@ FeaturesOption = Annotated[
     typer.Option(
         "--features/--no-features",
         help="Find peaks, times and areas between the output times, by the solver. "
-        "Default: up to 40 runs of models in hours; of `simulate`, with --observe.",
+        "Default: of up to 12 quantities where the method makes it cheap (Rodas5P, "
+        "Rodas4), and of all in up to 40 runs of models in hours.",
     ),
 ]
 MOST_FEATURE_RUNS = 40
-"""Runs up to which features are found by the solver where nobody asks for them."""
+"""Runs up to which features of all quantities are found where nobody asks for them."""
 OverOption = Annotated[
     list[str],
     typer.Option(
@@ -330,6 +331,6 @@ def with_features(
     options: "Options", model: "CompiledModel", n_run: int, wanted: bool | None
 ) -> "Options":
     """Return options with the features of the solver, as asked for or by default."""
-    if wanted is None:
-        wanted = not model.border.is_guest and n_run <= MOST_FEATURE_RUNS
+    if wanted is None and not model.border.is_guest and n_run <= MOST_FEATURE_RUNS:
+        wanted = True
     return replace(options, features=wanted)

@@ -1,7 +1,7 @@
 """``mir21sim sweep``: dishes of unlike cells, or one run, per value of a dose."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,7 +97,9 @@ def sweep(
     n_run = math.prod(axis_values(n, v)[0].size for n, v in swept.items())
     with work.bar() as progress:
         options = run.solver.options(work.jobs, progress)
-        if cells is None or look.features:
+        if cells is not None:
+            options = replace(options, features=look.features)
+        else:
             options = with_features(options, loaded, n_run, look.features)
         result = sweeps.sweep(
             loaded,

@@ -65,8 +65,8 @@ class Options:
         pool, or a client of dask.distributed
     progress : called with (runs finished, runs in all)
     features : find peak, times and area of every quantity by the dense output of the
-        solver, so that they do not depend on the output times: the runs are repeated
-        a few times, see ``run_features``
+        solver, so that they do not depend on the output times. None: of few quantities
+        where it costs little (``stored_features.wanted``)
     """
 
     method: str | None = None
@@ -80,7 +80,7 @@ class Options:
     n_jobs: int | None = None
     executor: Executor | None = None
     progress: Progress | None = None
-    features: bool = False
+    features: bool | None = None
 
     def resolved(self, model: CompiledModel, *, many: bool) -> Settings:
         """Return the settings for one model, with every default filled in.

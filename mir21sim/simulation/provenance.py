@@ -107,7 +107,7 @@ def provenance(
         "equilibrate": settings.equilibrate,
         "allow_negative": settings.allow_negative,
         "versions": numerical_versions() | {"python": platform.python_version()},
-        **({"features": True} if options.features else {}),
+        **({} if options.features is None else {"features": options.features}),
     }
 
 
@@ -154,6 +154,6 @@ def plan_from(record: Mapping[str, Any]) -> tuple[Plan, Options]:
         timeout=record["timeout"],
         equilibrate=record["equilibrate"],
         allow_negative=record["allow_negative"],
-        features=record.get("features", False),
+        features=record.get("features"),
     )
     return plan, options

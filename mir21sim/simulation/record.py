@@ -63,7 +63,7 @@ class _Record(_Table):
     timeout: Annotated[float, Field(gt=0)]
     equilibrate: bool | None
     allow_negative: bool
-    features: bool = False
+    features: bool | None = None
 
 
 class _Mark(_Table):

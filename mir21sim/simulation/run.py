@@ -22,7 +22,7 @@ from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.provenance import attributes, provenance
 from mir21sim.simulation.steady_state import resting_states
-from mir21sim.simulation.stored_features import with_features
+from mir21sim.simulation.stored_features import request, wanted, with_features
 from mir21sim.simulation.summary import summary
 from mir21sim.simulation.translate import Translated, translate
 from mir21sim.solvers.settings import Settings, Workers
@@ -62,6 +62,10 @@ def execute(
     ready, unrested = settled(model, plan, translated, settings, workers)
     record = provenance(model, plan, ready, options, settings, kind=kind)
     settings = fitted(model, ready.problem, settings)
+    finds = wanted(options.features, model, ready, settings)
+    if finds:
+        asked = replace(ready.problem, features=request(model, ready))
+        ready = replace(ready, problem=asked)
     store = None
     if output is not None:
         store = PartialResults(
@@ -98,10 +102,8 @@ def execute(
         ),
         time_unit=model.border.time_unit,
     )
-    if options.features and not interrupted:
-        labelled = with_features(
-            labelled, model, ready, settings=settings, workers=workers
-        )
+    if finds:
+        labelled = with_features(labelled, model, ready, found.features)
     return Executed(
         dataset=labelled,
         status=found.status,

@@ -1,27 +1,54 @@
 """Features of curves as variables of a result, ``CASP3_active__peak``."""
 
+import numpy as np
 import xarray as xr
 
+from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import SolverStatus
 from mir21sim.simulation.dataset import variable_name
-from mir21sim.simulation.run_features import (
-    CROSSING,
-    CROSSING_TEXT,
-    FEATURES,
-    run_features,
-)
 from mir21sim.simulation.translate import Translated
-from mir21sim.solvers.settings import Settings, Workers
+from mir21sim.solvers.methods import is_batch
+from mir21sim.solvers.problem import FeatureRequest
+from mir21sim.solvers.settings import Settings
+
+FEATURES = {
+    "baseline": (
+        "{unit}",
+        "value at the reference time (or the last output before it)",
+    ),
+    "peak": ("{unit}", "largest value after the reference time"),
+    "peak_time_h": ("{time}", "time of the peak, from the reference time"),
+    "lag_h": ("{time}", "time to 10 % of the rise"),
+    "t_half_h": ("{time}", "time to half of the rise"),
+    "switch_time_h": ("{time}", "time from 10 % to 90 % of the rise"),
+    "max_rate_per_h": ("{unit}/{time}", "steepest slope"),
+    "area_h": ("{unit}·{time}", "area under the curve from the reference time"),
+    "final_fraction": ("1", "value at the end over the peak"),
+}
+"""Units and meanings of features, in the order of ``solvers.problem.FEATURES``."""
+
+CROSSING = "half_level_h"
+"""Feature of a share: time at which it first reaches one half, infinite for never."""
+
+CROSSING_TEXT = ("{time}", "time at which one half is first reached")
+
+MOST = 12
+"""Quantities up to which features are found where nobody asks for them."""
+
+MOST_SINGLE = 40
+"""Runs up to which they are found where a method has to repeat its runs for them."""
 
 FEATURE_OF = "feature_of"
 """Attribute of a feature: the quantity it belongs to."""
 
 NOTE = (
-    "peaks, times and areas since the last dose were found by the dense output of the "
-    "solver and do not depend on the output times"
+    "peaks, times and areas since the last dose (and __from_start) were found by the "
+    "dense output of the solver and do not depend on the output times"
 )
 """Attribute ``features`` of a result that holds them."""
+
+_ENDINGS = ("", "__from_start")
+"""Ends of the names of features since the last dose, and since the start."""
 
 _POWERS = {"max_rate_per_h": 1, "area_h": -1}
 """Power of the model's time units in one of the border's, by which a feature is
@@ -33,41 +60,58 @@ _SAME = 1e-9
 """Times that differ by less are the same, in the unit of the result's times."""
 
 
-def with_features(
-    result: xr.Dataset,
-    model: CompiledModel,
-    runs: Translated,
-    *,
-    settings: Settings,
-    workers: Workers,
-) -> xr.Dataset:
-    """Return a result with the features of its quantities since the last dose."""
-    per_time, clock = model.border.per_time, model.border.time_unit
-    since = _reference(runs)
-    found = run_features(
-        model,
-        runs.problem,
-        settings,
-        workers,
-        good=result["status"].values.ravel() == SolverStatus.OK,
-        since=since * per_time,
-        shares=[output.unit in _NO_UNIT for output in runs.outputs],
+def wanted(
+    asked: bool | None, model: CompiledModel, runs: Translated, settings: Settings
+) -> bool:
+    """Return whether the features of some runs are to be found.
+
+    Where nobody says: of few quantities, and where the method keeps its steps, which
+    makes them cheap, or where the runs of a model of our own are few.
+    """
+    if asked is not None:
+        return asked
+    if len(runs.outputs) > MOST:
+        return False
+    if is_batch(settings.method) and model.kernels.events is None:
+        return True
+    return not model.border.is_guest and len(runs.problem) <= MOST_SINGLE
+
+
+def request(model: CompiledModel, runs: Translated) -> FeatureRequest:
+    """Return the features of the quantities since the last dose and the start."""
+    return FeatureRequest(
+        np.array(_references(runs)) * model.border.per_time,
+        np.array([output.unit in _NO_UNIT for output in runs.outputs], np.bool_),
     )
-    if found is None:
-        return result
+
+
+def with_features(
+    result: xr.Dataset, model: CompiledModel, runs: Translated, found: FloatArray
+) -> xr.Dataset:
+    """Return a result with the features of its quantities.
+
+    Parameters
+    ----------
+    found : float array, shape (n_run, n_row, n_select), of a ``Solution``
+    """
+    per_time, clock = model.border.per_time, model.border.time_unit
     dims, shape = result["status"].dims, result["status"].shape
+    texts = {**FEATURES, CROSSING: CROSSING_TEXT}
+    rows = [
+        (since, ending, name, *text)
+        for since, ending in zip(_references(runs), _ENDINGS, strict=False)
+        for name, text in texts.items()
+    ]
     data = {}
     for k, output in enumerate(runs.outputs):
         quantity = variable_name(output.name)
-        for name, values in found.items():
-            unit, text = FEATURES.get(name, CROSSING_TEXT)
+        for n, (since, ending, name, unit, text) in enumerate(rows):
             if name == CROSSING and output.unit not in _NO_UNIT:
                 continue
             power = _POWERS.get(name, -1 if unit == "{time}" else 0)
-            numbers = values[:, k].reshape(shape) * per_time**power
-            data[feature_name(quantity, name)] = (
+            data[feature_name(quantity, name) + ending] = (
                 dims,
-                numbers,
+                found[:, n, k].reshape(shape) * per_time**power,
                 {
                     "units": unit.format(unit=output.unit or "1", time=clock),
                     "long_name": f"{output.name}: {text}",
@@ -93,22 +137,25 @@ def stored_feature(
     ----------
     since : reference time, in the unit of the result's times
     """
-    found = result.data_vars.get(feature_name(quantity, feature))
-    if found is None or found.attrs.get(FEATURE_OF) != quantity:
-        return None
-    ends = (found.attrs["since"], since), (found.attrs["until"], result["time"][-1])
-    if any(abs(float(a) - float(b)) > _SAME for a, b in ends):
-        return None
-    return found
+    for ending in _ENDINGS:
+        found = result.data_vars.get(feature_name(quantity, feature) + ending)
+        if found is None or found.attrs.get(FEATURE_OF) != quantity:
+            continue
+        ends = (found.attrs["since"], since), (found.attrs["until"], result["time"][-1])
+        if all(abs(float(a) - float(b)) <= _SAME for a, b in ends):
+            return found
+    return None
 
 
-def _reference(runs: Translated) -> float:
-    """Return the time of the last dose in the run that is not swept, else the start.
+def _references(runs: Translated) -> tuple[float, ...]:
+    """Return the times from which on features count, one or two.
 
-    Where all doses are swept it is the last of them.
+    The first is that of the last dose in the run that is not swept, or of the last dose
+    where all are swept; the second is the start of the run, where that is another.
     """
     first, last = float(runs.times_h[0]), float(runs.times_h[-1])
     swept = {axis.name for axis in runs.axes}
     doses = [dose for dose in runs.protocol.to_records() if dose["time"] < last]
     fixed = [dose for dose in doses if dose["target"] not in swept]
-    return max((first, *(float(dose["time"]) for dose in fixed or doses)))
+    dose = max((first, *(float(dose["time"]) for dose in fixed or doses)))
+    return (first,) if dose == first else (dose, first)

@@ -77,6 +77,37 @@ class Selection:
         return bool((self.source == kind).any() or divides.any())
 
 
+FEATURES = (
+    "baseline", "peak", "peak_time", "lag", "t_half", "switch_time", "max_rate",
+    "area", "final_fraction", "half_level",
+)  # fmt: skip
+"""Features of a curve since a reference time, in the order of ``Solution.features``.
+
+Times are from the reference time on: of the peak; to a tenth and to half of the rise;
+from a tenth to nine tenths of it; until one half is first reached, infinite for never.
+A curve without a rise has no times; only a share has a time of one half.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureRequest:
+    """Which features of the selected quantities to find.
+
+    Attributes
+    ----------
+    since : float array, shape (n_since,), model times from which on features count
+    shares : bool array, shape (n_select,), the quantities without a unit
+    """
+
+    since: FloatArray
+    shares: BoolArray
+
+    @property
+    def n_row(self) -> int:
+        """Number of features of a quantity: all of them for each reference time."""
+        return len(FEATURES) * len(self.since)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """A set of initial value problems of one model.
@@ -90,6 +121,8 @@ class Problem:
     selection : the quantities to keep at each of ``times``
     amounts : bool array, shape (n_state,): states that must not become negative
     frozen : bool array, shape (n_state,): states that reactions do not change; or None
+    features : features to find of the selected quantities, from the steps of each run
+        and not from the output times; None for none
     """
 
     y0: FloatArray
@@ -99,6 +132,7 @@ class Problem:
     selection: Selection
     amounts: BoolArray
     frozen: BoolArray | None = None
+    features: FeatureRequest | None = None
 
     def __len__(self) -> int:
         return len(self.y0)
@@ -128,6 +162,9 @@ class Solution:
     n_events : events executed
     culprit : int array, shape (n_run,), the event at which a run failed, -1 for none
     method : int array, shape (n_run,), index into ``methods.METHODS``, −1 for none
+    features : float array, shape (n_run, n_row, n_select), of ``FEATURES`` in model
+        time, for one reference time after the other; NaN for a run that did not end
+        well; n_row is 0 where none are wanted
     """
 
     values: FloatArray
@@ -141,6 +178,7 @@ class Solution:
     n_events: IntArray
     culprit: IntArray
     method: IntArray
+    features: FloatArray
 
     @classmethod
     def empty(cls, problem: Problem, *, selected: bool = True) -> "Solution":
@@ -175,7 +213,9 @@ class Solution:
             the one for ``values``, so that labelling it copies nothing
         """
         n_run, n_state = problem.y0.shape
-        shape = (len(problem.selection.source), n_run, len(problem.times))
+        n_select = len(problem.selection.source)
+        shape = (n_select, n_run, len(problem.times))
+        n_row = 0 if problem.features is None else problem.features.n_row
         numbers = {
             name: make(name, (n_run,), np.int64, fill) for name, fill in _COUNTS.items()
         }
@@ -183,6 +223,7 @@ class Solution:
             values=make("values", shape, np.float64, np.nan).transpose(1, 2, 0),
             t_end=make("t_end", (n_run,), np.float64, np.nan),
             y_end=make("y_end", (n_run, n_state), np.float64, np.nan),
+            features=make("features", (n_run, n_row, n_select), np.float64, np.nan),
             **numbers,
         )
 

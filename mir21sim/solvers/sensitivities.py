@@ -217,25 +217,18 @@ class _Recording:
     def solve(self, workers: Workers, use: "Use") -> Solution:
         """Integrate all runs; `use` gets the steps and states of every chunk."""
         from mir21sim.solvers.batch import integrate as batch
-        from mir21sim.solvers.batch.outputs import observe
+        from mir21sim.solvers.batch.outputs import Observer
 
         n_run, n_time, n_select = self.shape
         values = np.full((n_select, n_run, n_time), np.nan)
         kept: dict[int, tuple[FloatArray, BoolArray]] = {}
         problem, settings = self.problem, self.settings
+        observer = Observer.of(self.lanes, problem.selection, self.need)
 
         def keep(first: int, last: int, states: FloatArray, found: Solution) -> None:
             kept[first] = states, found.status[first:last] == SolverStatus.OK
-            observe(
-                self.lanes,
-                problem.selection,
-                self.need,
-                times=problem.times,
-                states=states,
-                p=problem.p[first:last],
-                first_run=first,
-                out=values,
-            )
+            p = problem.p[first:last]
+            observer.fill(problem.times, states, p, first, values)
 
         def after(first: int, last: int, trail: "Trail") -> None:
             use(first, last, trail, *kept.pop(first))
@@ -250,7 +243,7 @@ class _Recording:
             keep=keep,
             n_jobs=workers.n_jobs,
             progress=workers.progress,
-            recorder=batch.Recorder(after, self.states, TRAIL_RUNS),
+            recorder=batch.Recorder(after, TRAIL_RUNS, states=self.states),
         )
         if interrupted:
             raise KeyboardInterrupt

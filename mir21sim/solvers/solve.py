@@ -9,6 +9,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.method import BATCH
 from mir21sim.solvers.methods import NAMES, SECOND_TRY, method_of
+from mir21sim.solvers.panels import fill_features
 from mir21sim.solvers.problem import PER_RUN, Problem, Schedule, Solution
 from mir21sim.solvers.settings import Settings, Workers
 
@@ -29,10 +30,8 @@ def solve(
     solution : Solution
     interrupted : bool
     """
-    method = method_of(settings.method)
-    solution, interrupted = method.integrate(
-        model, problem, settings, workers or Workers()
-    )
+    method, workers = method_of(settings.method), workers or Workers()
+    solution, interrupted = method.integrate(model, problem, settings, workers)
     solution.method[solution.status != SolverStatus.NOT_RUN] = NAMES.index(method.name)
     again = _to_retry(solution, settings)
     if again.size and not interrupted and method is not SECOND_TRY:
@@ -41,7 +40,30 @@ def solve(
         )
         for name in PER_RUN:
             getattr(solution, name)[again] = getattr(second, name)
+    if problem.features is not None and not interrupted:
+        interrupted = _fill_features(model, problem, settings, solution)
     return solution, interrupted
+
+
+def _fill_features(
+    model: CompiledModel, problem: Problem, settings: Settings, solution: Solution
+) -> bool:
+    """Find the features of good runs that have none; return whether interrupted.
+
+    A method whose steps are not kept leaves them open, as does a run of very many steps
+    and one with a quantity that is not finite.
+    """
+    good = solution.status == SolverStatus.OK
+    good &= np.isnan(solution.features).all(axis=(1, 2))
+    finite = np.isfinite(solution.values).all(axis=1)
+    good &= finite.any(axis=1)
+    if not good.any():
+        return False
+
+    def ask(asked: Problem) -> tuple[Solution, bool]:
+        return solve(model, asked, settings)
+
+    return fill_features(problem, solution, good, ask)
 
 
 def _to_retry(solution: Solution, settings: Settings) -> IntArray:

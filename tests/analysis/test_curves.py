@@ -8,7 +8,7 @@ import xarray as xr
 
 from mir21sim.analysis.curves import compare, curve_features, stimulus_time
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.simulation.run_features import FEATURES
+from mir21sim.simulation.stored_features import FEATURES
 
 DOSES = np.array([0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000.0])
 

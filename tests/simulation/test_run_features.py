@@ -10,19 +10,14 @@ from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import compare, quantity
 from mir21sim.errors import FailedRunsWarning, UnknownNameError
 from mir21sim.simulation import dataset as results
+from mir21sim.simulation import stored_features
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.population import Population, simulate_population
 from mir21sim.simulation.rerun import rerun
-from mir21sim.simulation.run_features import (
-    ACCURACY,
-    CROSSING,
-    FEATURES,
-    features_of_curve,
-)
 from mir21sim.simulation.simulate import simulate
-from mir21sim.simulation.stored_features import NOTE
+from mir21sim.simulation.stored_features import FEATURES, NOTE
 from mir21sim.simulation.sweep import sweep
-from mir21sim.solvers.step_curve import NODES, StepCurve
+from mir21sim.solvers.panels import ACCURACY
 
 RISE, FALL, END = 60.0, 2.0, 10.0
 METHODS = ("Rodas5P", "LSODA", "Radau")
@@ -75,11 +70,22 @@ def test_features_have_their_closed_form_at_any_output_times(chain, method):
 
 
 def test_features_of_the_output_times_miss_a_sharp_maximum(chain):
-    plain = Options(method="Rodas5P", rtol=1e-8, equilibrate=False)
+    plain = Options(method="Rodas5P", rtol=1e-8, equilibrate=False, features=False)
     result = simulate(chain, END, points=61, observe="B", options=plain)
     assert "features" not in result.attrs
     top = np.log(RISE / FALL) / (RISE - FALL)
     assert float(compare(result, "B")["peak"].squeeze()) < 0.9 * level(top)
+
+
+@pytest.mark.parametrize("method", ["Rodas5P", "LSODA"])
+def test_features_are_found_by_default_of_few_quantities(chain, method, monkeypatch):
+    def attributes():
+        plain = Options(method=method, rtol=1e-6, equilibrate=False)
+        return simulate(chain, END, points=5, observe=["A", "B"], options=plain).attrs
+
+    assert attributes()["features"] == NOTE
+    monkeypatch.setattr(stored_features, "MOST", 1)
+    assert "features" not in attributes()
 
 
 def test_features_count_from_the_last_dose(chain):
@@ -93,6 +99,11 @@ def test_features_count_from_the_last_dose(chain):
     expected = given * level(top) + left * np.exp(-FALL * top)
     assert float(table["peak"]) == pytest.approx(expected, rel=3e-6)
     assert float(table["baseline"]) == pytest.approx(left, rel=1e-4)
+    # Since the start, the default of `compare`, they are the solver's too.
+    whole = compare(result, "B").squeeze()
+    assert whole.attrs["resolution_h"] == 0.0
+    assert float(whole["baseline"]) == pytest.approx(0.0, abs=1e-9)
+    assert float(whole["peak_time_h"]) == pytest.approx(4.5 + top, rel=1e-3)
     # Of another reference time or a part of the times: read from the outputs.
     assert compare(result, "B", since=2.0).attrs["resolution_h"] == 1.0
     assert compare(result.isel(time=slice(0, 9)), "B").attrs["resolution_h"] == 1.0
@@ -112,27 +123,6 @@ def test_features_of_a_sweep_belong_to_their_runs(chain):
         assert float(found["B__peak_time_h"][place]) == pytest.approx(top, rel=1e-3)
     with pytest.raises(UnknownNameError, match="A, B"):
         quantity(found, "B__peak")
-
-
-def test_a_share_has_the_time_at_which_it_reaches_one_half():
-    start, length = np.array([0.0, 5.0]), np.array([5.0, 5.0])
-    line = (start[:, np.newaxis] + length[:, np.newaxis] * NODES) / 10.0
-    rising = features_of_curve(StepCurve(start, length, line), share=True)
-    assert rising[CROSSING] == pytest.approx(5.0, abs=1e-8)
-    low = features_of_curve(StepCurve(start, length, 0.4 * line), share=True)
-    assert low[CROSSING] == np.inf
-    dead = features_of_curve(StepCurve(start, length, 1.0 - 0.1 * line), share=True)
-    assert dead[CROSSING] == 0.0
-
-
-def test_a_constant_has_its_value_as_peak_and_no_rise():
-    start, length = np.array([0.0, 1.0]), np.array([1.0, 1.0])
-    for value in (0.0, 3.0):
-        flat = StepCurve(start, length, np.full((2, 5), value))
-        found = features_of_curve(flat, share=False)
-        assert found["peak"] == pytest.approx(value, rel=1e-12)
-        assert found["area_h"] == pytest.approx(2.0 * value, rel=1e-12)
-        assert "t_half_h" not in found
 
 
 def test_times_of_death_do_not_depend_on_the_output_times():

@@ -140,6 +140,21 @@ def _record(trail, run, t, h, y, k):
 
 
 @numba.njit(**INLINED)
+def _record_nodes(nodes, y, ys, dense, need, k, run, j):
+    """Keep the needed states at the nodes of step j of a run, for its features."""
+    for q in range(4):
+        # As in ``_write_within``; the last node is the end of the step itself.
+        theta = 0.25 * q
+        rest = 1.0 - theta
+        for m in range(need.size):
+            i = need[m]
+            inner = dense[0, m, k] + theta * (dense[1, m, k] + theta * dense[2, m, k])
+            nodes[run, j, q, m] = rest * y[i, k] + theta * (ys[i, k] + rest * inner)
+    for m in range(need.size):
+        nodes[run, j, 4, m] = ys[need[m], k]
+
+
+@numba.njit(**INLINED)
 def _wanted(lanes, t, runs_left):
     """Return whether a lane could take a run or is at a stop, or no lane has a run."""
     any_run = False
@@ -237,6 +252,10 @@ def judge_steps(state, step, lanes, max_steps, outputs, halt, trail, order_root)
             n[lane.run] += 1
             if keeps_steps:
                 _record(trail, lane.run, t[0, k], lane.h, y, k)
+                j = n[lane.run] - 1
+                if j < trail.nodes.shape[1]:
+                    need, nodes = outputs.need, trail.nodes
+                    _record_nodes(nodes, y, ys, dense, need, k, lane.run, j)
             t[0, k] = end
             # low = min_i (y_i + share·peak_i + floor_i): an amount is too negative.
             if low[0, k] < 0.0:
@@ -284,6 +303,7 @@ def drive(
     dense, H, halt, max_steps = step.dense, scheme.H, ends.halt, limits.max_steps
     # Without any infusion no loop over doses is needed in the stages.
     fed = doses.state if doses.any_rate else doses.state[:0]
+    keeps_nodes = trail.nodes.size > 0
     order_root, n_run, next_run = 1.0 / scheme.order, starts.y.shape[0], 0
     while True:
         if _wanted(lanes, t, next_run < n_run):
@@ -299,8 +319,9 @@ def drive(
             rates, matrix, solve, time, scheme, sizes, state, step, lanes, fed, held
         )
         finish_step(state, step, limits)
-        # Σ_j H_mj U_j of the needed states, only where an output is within the step.
-        if measure_errors(lanes, t, error, a, n, times):
+        # Σ_j H_mj U_j of the needed states, where an output is within the step or the
+        # dense output itself is kept.
+        if measure_errors(lanes, t, error, a, n, times) or keeps_nodes:
             if s == 8:
                 _dense8(u, H, need, dense, n, need.size)
             else:

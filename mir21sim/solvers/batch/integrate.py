@@ -67,13 +67,17 @@ class Recorder:
     Attributes
     ----------
     use : called in the working thread with (first, last, trail) after a chunk
-    states : keep the state at the start of each step as well
     size : runs in a chunk at most
+    states : keep the state at the start of each step as well
+    nodes : keep the needed states at the nodes of each step as well
+    most : steps for which the trail has room at most; None for any number
     """
 
     use: Callable[[int, int, Trail], None]
-    states: bool
     size: int
+    states: bool = False
+    nodes: bool = False
+    most: int | None = None
 
 
 class _Watch:
@@ -211,19 +215,23 @@ def _drive_recorded(
     recorder: Recorder | None,
 ) -> Trail:
     """Run the driver over one chunk; again where the trail was too short."""
-    n_run, n_state = len(states), task[1].y0.shape[1]
+    n_run = len(states)
     if recorder is None:
-        trail = Trail.empty(n_run, 0, n_state, states=False)
+        trail = Trail.empty(n_run, 0)
         _drive(*task, states, results, chunk, trail)
         return trail
+    n_state = task[1].y0.shape[1] if recorder.states else 0
+    n_need = states.shape[2] if recorder.nodes else 0
     n_kept = TRAIL
     while True:
-        trail = Trail.empty(n_run, n_kept, n_state, states=recorder.states)
+        trail = Trail.empty(n_run, n_kept, n_state, n_need)
         _drive(*task, states, results, chunk, trail)
-        most = int(trail.n.max(initial=0))
-        if most <= n_kept:
+        needed = int(trail.n.max(initial=0))
+        if recorder.most is not None:
+            needed = min(needed, recorder.most)
+        if needed <= n_kept:
             return trail
-        n_kept = most
+        n_kept = needed
 
 
 def _drive(

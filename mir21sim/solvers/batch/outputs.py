@@ -1,5 +1,7 @@
 """States at output times → the selected quantities, eight times at once."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import types
 
@@ -70,49 +72,80 @@ def _observe(
                     out[:, first_run + run, start + lane] = np.nan
 
 
-def observe(
-    kernels: LaneKernels,
-    selection: Selection,
-    need: IntArray,
-    *,
-    times: FloatArray,
-    states: FloatArray,
-    p: FloatArray,
-    first_run: int,
-    out: FloatArray,
-) -> None:
-    """Fill the selected quantities of a chunk of runs from its needed states.
+@dataclass(frozen=True, slots=True, eq=False)
+class Observer:
+    """Fills selected quantities from the states that they need.
 
-    Parameters
+    Attributes
     ----------
-    need : int array, shape (n_need,): the states that `states` holds, 1 or more
-    states : float array, shape (n_run, n_time, n_need); NaN where a run had stopped
-    p : float array, shape (n_run, n_param)
-    first_run : place of the chunk's first run in `out`
-    out : float array, shape (n_select, all runs, n_time), filled for the chunk
+    need : int array, shape (n_need,): the states that are given, 1 or more
+    row, divisor_row : int arrays, shape (n_select,), rows of the array of all
+        quantities of a lane; −1 for no divisor
+    first_row : int array, shape (5,), where states, rule variables, rates and
+        parameters begin there, and the end
     """
-    sizes = kernels.n_state, kernels.n_a, kernels.n_rate, kernels.n_param
-    first_row = np.cumsum([0, *sizes])
-    place = np.zeros(len(Source), dtype=np.int64)
-    for kind, k in (
-        (Source.STATE, 0), (Source.ASSIGNED, 1), (Source.RATE, 2), (Source.PARAM, 3),
-    ):  # fmt: skip
-        place[kind] = first_row[k]
-    divides = selection.divisor >= 0
-    divisor_row = place[selection.divisor_source] + selection.divisor
-    _observe(
-        kernels.assigned,
-        kernels.rates,
-        selection.uses(Source.ASSIGNED),
-        selection.uses(Source.RATE),
-        first_row,
-        times,
-        states,
-        need,
-        np.array(p, order="C"),
-        place[selection.source] + selection.index,
-        np.where(divides, divisor_row, -1),
-        np.array(selection.scale),
-        first_run,
-        out,
-    )
+
+    kernels: LaneKernels
+    selection: Selection
+    need: IntArray
+    row: IntArray
+    divisor_row: IntArray
+    first_row: IntArray
+
+    @classmethod
+    def of(
+        cls, kernels: LaneKernels, selection: Selection, need: IntArray
+    ) -> "Observer":
+        """Return the observer of a selection."""
+        sizes = kernels.n_state, kernels.n_a, kernels.n_rate, kernels.n_param
+        first_row = np.cumsum([0, *sizes])
+        place = np.zeros(len(Source), dtype=np.int64)
+        for kind, k in (
+            (Source.STATE, 0), (Source.ASSIGNED, 1), (Source.RATE, 2),
+            (Source.PARAM, 3),
+        ):  # fmt: skip
+            place[kind] = first_row[k]
+        divides = selection.divisor >= 0
+        divisor_row = place[selection.divisor_source] + selection.divisor
+        return cls(
+            kernels,
+            selection,
+            need,
+            place[selection.source] + selection.index,
+            np.where(divides, divisor_row, -1),
+            first_row,
+        )
+
+    def fill(
+        self,
+        times: FloatArray,
+        states: FloatArray,
+        p: FloatArray,
+        first_run: int,
+        out: FloatArray,
+    ) -> None:
+        """Fill the selected quantities of a chunk of runs from its needed states.
+
+        Parameters
+        ----------
+        states : float array, shape (n_run, n_time, n_need); NaN where a run had stopped
+        p : float array, shape (n_run, n_param)
+        first_run : place of the chunk's first run in `out`
+        out : float array, shape (n_select, all runs, n_time), filled for the chunk
+        """
+        _observe(
+            self.kernels.assigned,
+            self.kernels.rates,
+            self.selection.uses(Source.ASSIGNED),
+            self.selection.uses(Source.RATE),
+            self.first_row,
+            times,
+            states,
+            self.need,
+            np.array(p, order="C"),
+            self.row,
+            self.divisor_row,
+            np.array(self.selection.scale),
+            first_run,
+            out,
+        )

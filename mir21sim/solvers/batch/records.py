@@ -21,7 +21,7 @@ INLINED = OPTIONS | {"inline": "always"}
 passes: by calls, a step of a model of 30 states took a third longer."""
 
 _F8, _I8, _BIT = types.float64, types.int64, types.boolean
-_F1, _F2, _F3 = (types.Array(_F8, n, "C") for n in (1, 2, 3))
+_F1, _F2, _F3, _F4 = (types.Array(_F8, n, "C") for n in (1, 2, 3, 4))
 _I1, _B1 = types.Array(_I8, 1, "C"), types.Array(_BIT, 1, "C")
 
 
@@ -109,22 +109,34 @@ class Ends(NamedTuple):
 class Trail(NamedTuple):
     """Accepted steps: t, h (n_run, n_kept) at their start, y (n_run, n_kept, n), count.
 
-    ``n`` counts all steps, also those for which there is no room; the states have room
-    for none where they are not wanted.
+    ``nodes`` (n_run, n_kept, 5, n_need) holds the needed states at the shares 0, 1/4, …
+    1 of each step, which determine the dense output. ``n`` counts all steps, also those
+    for which there is no room; states and nodes have room for none where they are not
+    wanted.
     """
 
     t: FloatArray
     h: FloatArray
     y: FloatArray
+    nodes: FloatArray
     n: IntArray
 
     @classmethod
-    def empty(cls, n_run: int, n_kept: int, n_state: int, *, states: bool) -> "Trail":
-        """Return a trail without steps that has room for `n_kept` of them."""
+    def empty(
+        cls, n_run: int, n_kept: int, n_state: int = 0, n_need: int = 0
+    ) -> "Trail":
+        """Return a trail without steps that has room for `n_kept` of them.
+
+        Parameters
+        ----------
+        n_state : states to keep at the start of each step, all of them or 0
+        n_need : needed states to keep at the nodes of each step, all of them or 0
+        """
         return cls(
             np.zeros((n_run, n_kept)),
             np.zeros((n_run, n_kept)),
-            np.zeros((n_run, n_kept if states else 0, n_state)),
+            np.zeros((n_run, n_kept if n_state else 0, n_state)),
+            np.zeros((n_run, n_kept if n_need else 0, 5, n_need)),
             np.zeros(n_run, np.int64),
         )
 
@@ -133,7 +145,7 @@ class Trail(NamedTuple):
         # n may be larger than the room; the slice then ends at the room.
         most = int(self.n.max(initial=0))
         t, h, y = (np.array(x[:, :most], order="C") for x in (self.t, self.h, self.y))
-        return Trail(t, h, y, self.n)
+        return Trail(t, h, y, self.nodes[:, :most], self.n)
 
 
 SCHEME = types.NamedTuple([_F2, _F2, _F1, _F1, _F1, _F8, _I8, _I1], Scheme)
@@ -143,7 +155,7 @@ DOSES = types.NamedTuple([_F1, _I1, _I1, _F2, _BIT], Doses)
 OUTPUTS = types.NamedTuple([_F1, _I1, _F3], Outputs)
 LIMITS = types.NamedTuple([_F1, _F1, _F1, _I8], Limits)
 ENDS = types.NamedTuple([_I1, _F1, _F2, _I1, _I1, _B1, _B1], Ends)
-TRAIL = types.NamedTuple([_F2, _F2, _F3, _I1], Trail)
+TRAIL = types.NamedTuple([_F2, _F2, _F3, _F4, _I1], Trail)
 
 
 # ------------------------------------------------------------------ made by the driver

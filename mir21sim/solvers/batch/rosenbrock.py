@@ -7,6 +7,7 @@ import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch import timed_events
 from mir21sim.solvers.batch.tableau import Tableau
 from mir21sim.solvers.method import BATCH, Method
@@ -62,17 +63,24 @@ def integrate(
     if settings.allow_negative:
         problem = replace(problem, amounts=np.zeros_like(problem.amounts))
 
-    def keep(first: int, last: int, states: FloatArray, _: Solution) -> None:
-        outputs.observe(
-            kernels,
-            problem.selection,
-            need,
-            times=problem.times,
-            states=states,
-            p=problem.p[first:last],
-            first_run=first,
-            out=values,
+    observer = outputs.Observer.of(kernels, problem.selection, need)
+    features = recorder = None
+    if problem.features is not None:
+        from mir21sim.solvers.batch import step_features
+
+        features = step_features.StepFeatures(observer, problem, settings.rtol)
+        recorder = batch.Recorder(
+            features.use,
+            step_features.RUNS,
+            nodes=True,
+            most=features.most,
         )
+
+    def keep(first: int, last: int, states: FloatArray, found: Solution) -> None:
+        p = problem.p[first:last]
+        observer.fill(problem.times, states, p, first, values)
+        if features is not None:
+            features.ok[first:last] = found.status[first:last] == SolverStatus.OK
 
     solution, interrupted = batch.integrate_runs(
         kernels,
@@ -83,7 +91,10 @@ def integrate(
         keep=keep,
         n_jobs=workers.n_jobs,
         progress=workers.progress,
+        recorder=recorder,
     )
+    if features is not None:
+        solution = replace(solution, features=features.found)
     # A view: one quantity after the other in memory, so that labelling copies nothing.
     return replace(solution, values=values.transpose(1, 2, 0)), interrupted
 
