@@ -56,7 +56,7 @@ def _fill_features(
     good = solution.status == SolverStatus.OK
     good &= np.isnan(solution.features).all(axis=(1, 2))
     finite = np.isfinite(solution.values).all(axis=1)
-    good &= finite.any(axis=1)
+    good &= np.any(finite, axis=1)
     if not good.any():
         return False
 
