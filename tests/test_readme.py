@@ -15,11 +15,13 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 FIRST, SECOND = (text.strip() for kind, text in BLOCKS[:2])
+GLANCE = (ROOT / "docs" / "howto" / "commands.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.partition("  #")[0].strip()
-    for kind, text in BLOCKS[2:]
+    for text in (README, GLANCE)
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL)
     if kind == "bash"
-    for line in text.splitlines()
+    for line in block.splitlines()
     if line.startswith("mir21sim ")
 ]
 
