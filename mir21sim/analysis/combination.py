@@ -21,6 +21,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis import dish
 from mir21sim.analysis.dish import BAND, Resampled, treatment_text
 from mir21sim.errors import InputError
 
@@ -212,7 +213,7 @@ def combination(
         table[name].attrs = {
             "units": "percentage points",
             "long_name": f"excess over {name}",
-            "band": BAND_TEXT,
+            "band": _band_text(drawn),
         }
     if intervals:
         surfaces = [
@@ -231,6 +232,12 @@ def combination(
         "treatment": treatment_text(result),
     }
     return table
+
+
+def _band_text(drawn: Resampled) -> str:
+    """Return the meaning of an interval in words."""
+    by_cells = drawn.band == dish.BAND_TEXT
+    return BAND_TEXT if by_cells else drawn.band
 
 
 def check_doses(doses: Mapping[str, FloatArray]) -> None:
@@ -356,7 +363,7 @@ def summary(table: xr.Dataset, measure: str = "Bliss") -> str:
             sentences.append(
                 f"{word} than additive ({measure}) most at {at}: {found[best]:+.0f} "
                 f"percentage points ({low[best]:+.0f} to {high[best]:+.0f}, "
-                f"{BAND_TEXT})."
+                f"{table[measure].attrs['band']})."
             )
     return " ".join(sentences) or (
         f"Additive ({measure}): no dose pair differs by {NOTABLE:g} percentage points "

@@ -1,12 +1,15 @@
 """A dish of unlike cells: mean activity, dead cells and responses by dose, with bands.
 
-The bands are percentiles over resampled cells (bootstrap): they measure how much the
-result depends on which cells happen to be in the dish, not how well the model's
-numbers are known.
+Without an ensemble the bands are percentiles over resampled cells (bootstrap): they
+measure how much the result depends on which cells happen to be in the dish, not how
+well the numbers of the model are known. Where cells are spread over parameter sets of
+an ensemble, the bands are percentiles over these sets, the drawing of cells taken out
+(``set_bands``), and the line is the mean over the sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -15,8 +18,10 @@ from mir21sim import units
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records
+from mir21sim.analysis.set_bands import percentiles, set_means
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
+from mir21sim.simulation.spread import SET
 from mir21sim.units import SECONDS_PER_HOUR
 
 RESAMPLES = 400
@@ -25,7 +30,14 @@ RESAMPLES = 400
 BAND = (2.5, 97.5)
 """Percentiles of a band: 95 % of the resampled dishes."""
 
+INNER = (25.0, 75.0)
+"""Percentiles of the inner band: 50 % of the resampled dishes."""
+
 BAND_TEXT = f"95 % of {RESAMPLES} resamplings of the cells"
+
+SET_TEXT = "95 % of {} parameter sets of the ensemble, the drawing of cells taken out"
+"""Meaning of a band by an ensemble, with its number of sets."""
+
 
 LABELS = {
     "activity": "DEVDase activity of the dish",
@@ -75,7 +87,8 @@ def dish(
     -------
     Dataset with the swept dimensions and ``after`` (h after `since`): ``activity``
     (mean over cells), ``dead`` (%), and per dose ``peak``, ``integrated`` and
-    ``dead_end``; each with ``_low`` and ``_high``, the ends of the band; ``left_out``
+    ``dead_end``; each with ``_low`` and ``_high``, the ends of the band, and
+    ``_low50`` and ``_high50``, those of its inner half; ``left_out``
 
     Raises
     ------
@@ -90,19 +103,20 @@ def dish(
 def dish_of(
     drawn: "Resampled", result: xr.Dataset, activity: Sequence[str], since: float | str
 ) -> xr.Dataset:
-    """Return the Dataset of ``dish`` from the means of resampled dishes."""
+    """Return the Dataset of ``dish`` from the means of resampled dishes or sets."""
     unit = str(result[activity[0]].attrs.get("units", ""))
     units_of = {"activity": unit, "peak": unit, "integrated": f"{unit} h"}
     table = xr.Dataset(coords={"after": ("after", drawn.after, {"units": "h"})})
     for name, (point, dishes) in drawn.quantities().items():
-        low, high = np.nanpercentile(dishes, BAND, axis=0)
+        ends = percentiles(dishes, (*BAND, *INNER))
         dims = (*drawn.dims, "after") if name in ("activity", "dead") else drawn.dims
         table[name] = (dims, point)
-        table[f"{name}_low"], table[f"{name}_high"] = (dims, low), (dims, high)
+        for end, values in zip(("low", "high", "low50", "high50"), ends, strict=True):
+            table[f"{name}_{end}"] = (dims, values)
         table[name].attrs = {
             "units": units_of.get(name, "%"),
             "long_name": LABELS[name],
-            "band": BAND_TEXT,
+            "band": drawn.band,
         }
     table["left_out"] = (drawn.dims, drawn.left_out)
     table.attrs = {
@@ -191,8 +205,10 @@ class Resampled:
     dims : names of the swept dimensions, shape (…) below
     after : float array, shape (n_after,), h
     activity, dead : pairs of float arrays, shapes (…, n_after) and
-        (n_resample, …, n_after)
+        (n_resample, …, n_after); with an ensemble the mean over its sets, and a
+        parameter set in the place of each resampled dish
     left_out : int array, shape (…), cells left out
+    band : the meaning of the band, in words
     """
 
     dims: tuple[str, ...]
@@ -200,6 +216,7 @@ class Resampled:
     activity: tuple[FloatArray, FloatArray]
     dead: tuple[FloatArray, FloatArray]
     left_out: IntArray
+    band: str = BAND_TEXT
 
     def quantities(self) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Return curves and responses by name, each a point and its resamplings."""
@@ -235,14 +252,32 @@ def resample(
     died = died.reshape(-1, died.shape[-1])
     good = np.isfinite(values).all(axis=-1) & ~np.isnan(died)
     dead_by = np.where(died[..., np.newaxis] <= after[keep], 100.0, 0.0)
-    weights = _weights(good.shape[1])
+    means, band = _meaning(result)
     return Resampled(
         dims,
         after[keep],
-        _means(values, good, weights, shape),
-        _means(dead_by, good & (died > 0), weights, shape),
+        means(values, good, shape),
+        means(dead_by, good & (died > 0), shape),
         (~good).sum(axis=1).reshape(shape),
+        band,
     )
+
+
+_Means: TypeAlias = Callable[
+    [FloatArray, BoolArray, tuple[int, ...]], tuple[FloatArray, FloatArray]
+]
+
+
+def _meaning(result: xr.Dataset) -> tuple[_Means, str]:
+    """Return how means and their draws are made of a result, and the band in words."""
+    if SET in result.coords:
+        of_cell = result[SET].values.astype(np.int64)
+        return (
+            lambda values, keep, shape: set_means(values, keep, of_cell, shape),
+            SET_TEXT.format(len(np.unique(of_cell))),
+        )
+    weights = _weights(result.sizes["cell"])
+    return lambda values, keep, shape: _means(values, keep, weights, shape), BAND_TEXT
 
 
 def _activity(result: xr.Dataset, activity: Sequence[str], death: str) -> xr.DataArray:

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dish import LABELS, RESPONSES
+from mir21sim.analysis.dish import BAND_TEXT, LABELS, RESPONSES
 from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError, UnknownNameError
 
@@ -75,13 +75,21 @@ def plot_dish(
         headline = textwrap.fill(_headline(found), int(LETTERS * WIDTHS[width]))
         figure.suptitle(headline, fontsize=FONT, x=0.01, ha="left")
         figure.supxlabel(
-            f"Bands: {found['dead'].attrs['band']}.",
+            _band_words(found),
             fontsize=FONT,
             color="0.35",
             x=0.99,
             ha="right",
         )
     return figure
+
+
+def _band_words(found: xr.Dataset) -> str:
+    """Return the meaning of the bands in one line."""
+    text = str(found["dead"].attrs["band"])
+    if text == BAND_TEXT:
+        return f"Bands: {text}."
+    return f"Line: mean. Bands: {text} (c, inner: 50 %)."
 
 
 def _panels(width: str) -> tuple[Figure, Sequence[Axes]]:
@@ -192,6 +200,9 @@ def _draw_response(ax: Axes, found: xr.Dataset, response: str) -> None:
     positive = np.flatnonzero(doses > 0)
     order = positive[np.argsort(doses[positive])]
     ax.fill_between(doses[order], low[order], high[order], color=BLUE, alpha=0.2, lw=0)
+    if found[response].attrs["band"] != BAND_TEXT:  # sets, not cells
+        inner = [found[f"{response}_{end}50"].values[order] for end in ("low", "high")]
+        ax.fill_between(doses[order], *inner, color=BLUE, alpha=0.25, lw=0)
     ax.plot(doses[order], point[order], "-o", color=BLUE, lw=1.1, ms=2.5)
     span = doses[order].max() / doses[order].min() if order.size else 1.0
     if span > 10:

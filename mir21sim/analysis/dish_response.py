@@ -92,7 +92,7 @@ def half_effect(
     known = [value for value in found if math.isfinite(value)]
     if len(known) < MOST_KNOWN * len(found):
         missing = len(found) - len(known)
-        note = f"no EC50: {missing} of {len(found)} resampled dishes have none"
+        note = f"no EC50: {missing} of {len(found)} dishes of its band have none"
         return HalfEffect(start, end, level_dose=reached, note=note)
     low, high = np.percentile(known, BAND)
     return HalfEffect(start, end, dose, float(low), float(high), reached)
@@ -102,7 +102,7 @@ def _unclear(drawn: FloatArray) -> str:
     """Return a note where the change of resampled dishes is not off 0, else ""."""
     low, high = np.percentile(drawn[:, -1] - drawn[:, 0], BAND)
     if low <= 0.0 <= high:
-        return "no effect that resampled cells tell from none"
+        return "no effect that its 95 % band tells from none"
     return ""
 
 

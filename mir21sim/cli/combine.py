@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mir21sim.cli.dish import DishOptions
+from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     JobsOption,
@@ -31,6 +32,7 @@ def combine(
     files: OutputOptions,
     dish: DishOptions,
     *,
+    sets: EnsembleOptions,
     measure: Annotated[
         str, typer.Option(help="HSA, Bliss, Loewe or ZIP: the excess that is drawn.")
     ] = "Bliss",
@@ -72,6 +74,7 @@ def combine(
             observe=[*active, death],
             options=run.solver.options(jobs, progress),
             cells=cells,
+            ensemble=sets.of_cells(loaded),
             output=output if output is not None and output.suffix == ".nc" else None,
             resume=resume,
             **run.arguments(),

@@ -1,6 +1,6 @@
-"""Predictions with bands: the option ``--ensemble`` of simulate and sweep."""
+"""Predictions with bands: the options ``--ensemble`` and ``--no-ensemble``."""
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,19 +10,78 @@ from mir21sim.cli.options import OutputOptions
 if TYPE_CHECKING:
     import xarray as xr
 
-EnsembleOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--ensemble", help="Draws of a fit (ensemble.nc): median, 50 and 95 % bands."
-    ),
-]
+    from mir21sim.compiler.model import CompiledModel
+    from mir21sim.simulation.ensemble import Ensemble
+
+SHIPPED = "shipped"
+"""The word for the ensemble that lies beside a shipped model."""
 
 
-def show_bands(result: "xr.Dataset", files: OutputOptions, ensemble: Path) -> None:
+@dataclass(frozen=True)
+class EnsembleOptions:
+    """Parameter sets behind the bands."""
+
+    ensemble: Annotated[
+        str | None,
+        typer.Option(
+            help="Parameter sets of a fit (ensemble.nc), or `shipped`, those of the "
+            "model: median, 50 and 95 % bands. Dishes of unlike cells use those of "
+            "the model by default."
+        ),
+    ] = None
+    no_ensemble: Annotated[
+        bool,
+        typer.Option("--no-ensemble", help="The model's own numbers alone."),
+    ] = False
+
+    def given(self, model: "CompiledModel") -> "Ensemble | None":
+        """Return the ensemble that is asked for by name.
+
+        Raises
+        ------
+        InputError
+            For both options, a model without an ensemble, or one of another version.
+        """
+        from mir21sim.errors import InputError
+        from mir21sim.simulation import ensemble as ensembles
+
+        if self.ensemble is None:
+            return None
+        if self.no_ensemble:
+            raise InputError("Give --ensemble or --no-ensemble, not both.")
+        if self.ensemble != SHIPPED:
+            found = ensembles.Ensemble.load(self.ensemble)
+            found.check(model)
+            return found
+        shipped = ensembles.shipped(model)
+        if shipped is None:
+            raise InputError(f"{model.id} is shipped without an ensemble.")
+        return shipped
+
+    def of_cells(self, model: "CompiledModel") -> "Ensemble | None":
+        """Return the ensemble for unlike cells: that of the model by default.
+
+        One of another version of the model is left out with a note on stderr.
+        """
+        from mir21sim.errors import InputError
+        from mir21sim.simulation import ensemble as ensembles
+
+        if self.ensemble is not None or self.no_ensemble:
+            return self.given(model)
+        try:
+            return ensembles.shipped(model)
+        except InputError as error:
+            typer.echo(f"note: bands are of resampled cells. {error}", err=True)
+            return None
+
+
+def show_bands(
+    result: "xr.Dataset", files: OutputOptions, ensemble: "Ensemble"
+) -> None:
     """Print, write and draw the results of an ensemble as bands."""
     from mir21sim.analysis import band_plots, tables
     from mir21sim.simulation import dataset as results
-    from mir21sim.simulation.ensemble import DRAW, Ensemble, bands
+    from mir21sim.simulation.ensemble import DRAW, bands
 
     found = bands(result)
     typer.echo(result.attrs["summary"])
@@ -30,7 +89,7 @@ def show_bands(result: "xr.Dataset", files: OutputOptions, ensemble: Path) -> No
     typer.echo(f"{result.sizes[DRAW]} draws; {failed} runs failed")
     for line in band_plots.band_text(found):
         typer.echo(line)
-    for line in band_plots.carrier_text(result, Ensemble.load(ensemble)):
+    for line in band_plots.carrier_text(result, ensemble):
         typer.echo(line)
     if files.output is not None and files.output.suffix == ".csv":
         frame = found.to_dataframe().reset_index()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     ModelArgument,
@@ -56,6 +57,7 @@ def population(
     drawn: CellOptions,
     work: WorkOptions,
     *,
+    sets: EnsembleOptions,
     over: Annotated[
         list[str] | None,
         typer.Option(help="NAME=VALUES, as in `sweep`; may be repeated."),
@@ -84,12 +86,12 @@ def population(
     arguments = run.treatment.arguments()
     ends = run.times
     times = output_times(loaded, ends.start, ends.end, ends.points or 201)
-    fixed = {*arguments["parameters"], *arguments["initials"]}
-    members = {k: v for k, v in cells.cells(loaded).items() if k not in fixed}
+    ensemble = sets.of_cells(loaded)
     with work.bar() as progress:
         result = populations.simulate_population(
             loaded,
-            members,
+            cells,
+            ensemble=ensemble,
             observe=[dies, *(n for n in name_list(observe) or () if n != dies)],
             over=swept,
             times=times,

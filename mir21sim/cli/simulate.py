@@ -3,7 +3,7 @@
 import typer
 
 from mir21sim.cli.dish import print_outcome
-from mir21sim.cli.ensemble import EnsembleOption, show_bands
+from mir21sim.cli.ensemble import EnsembleOptions, show_bands
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     FeaturesOption,
@@ -23,8 +23,8 @@ def simulate(
     run: RunOptions,
     files: OutputOptions,
     observe: ObserveOption = None,
-    ensemble: EnsembleOption = None,
     *,
+    sets: EnsembleOptions,
     features: FeaturesOption = None,
 ) -> None:
     """Simulate one run; print the end values, write a file, draw a picture."""
@@ -32,6 +32,7 @@ def simulate(
 
     files.check(kinds=(".nc", ".csv", ".omex"))
     loaded = run.load.load(model)
+    ensemble = sets.given(loaded)
     if features is None and observe is None:
         features = False  # of all quantities they would take most of the time
     result = runs.simulate(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mir21sim.cli.dish import DishOptions, print_outcome
-from mir21sim.cli.ensemble import EnsembleOption, show_bands, show_features
+from mir21sim.cli.ensemble import EnsembleOptions, show_bands, show_features
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     FeaturesOption,
@@ -58,8 +58,8 @@ def sweep(
     look: ShownOptions,
     keep: KeepOptions,
     work: WorkOptions,
+    sets: EnsembleOptions,
     observe: ObserveOption = None,
-    ensemble: EnsembleOption = None,
 ) -> None:
     """Simulate dishes of unlike cells, or one cell, per value of a dose."""
     from mir21sim.errors import InputError
@@ -70,7 +70,9 @@ def sweep(
     files.check()
     swept = axes(over)
     loaded = run.load.load(model)
-    if ensemble is not None:
+    cells = dish.population(loaded, list(swept))
+    ensemble = sets.given(loaded) if cells is None else sets.of_cells(loaded)
+    if cells is None and ensemble is not None:
         result = sweeps.sweep(
             loaded,
             swept,
@@ -82,7 +84,6 @@ def sweep(
         show_bands(result, files, ensemble)
         show_features(result, str(next(iter(result.data_vars))))
         return
-    cells = dish.population(loaded, list(swept))
     kept = name_list(observe)
     if cells is None:
         files.check_axes(swept, most=2)
@@ -107,6 +108,7 @@ def sweep(
             observe=kept,
             options=options,
             cells=cells,
+            ensemble=ensemble,
             on_failure=keep.on_failure,  # type: ignore[arg-type]  # checked by sweep
             output=output if output is not None and output.suffix == ".nc" else None,
             resume=keep.resume,
@@ -134,7 +136,7 @@ def _show_dish(
     """Print the responses of each dish, and draw the picture."""
     from mir21sim.analysis import tables
     from mir21sim.analysis.curves import stimulus_time
-    from mir21sim.analysis.dish import BAND_TEXT, dish_of, dish_records, resample
+    from mir21sim.analysis.dish import dish_of, dish_records, resample
     from mir21sim.analysis.dish_plot import plot_dish
     from mir21sim.analysis.dish_response import half_effect_lines
 
@@ -144,7 +146,7 @@ def _show_dish(
     drawn = resample(result, active, death, since=since)
     found = dish_of(drawn, result, active, since)
     typer.echo("\n".join(tables.lines_of(tables.text_table(dish_records(found)))))
-    typer.echo(f"In brackets: {BAND_TEXT}.")
+    typer.echo(f"In brackets: {drawn.band}.")
     if len(drawn.dims) == 1:
         swept = result[drawn.dims[0]]
         unit = str(swept.attrs.get("units", ""))

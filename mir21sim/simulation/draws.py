@@ -18,21 +18,24 @@ def draws_of(
 ) -> xr.Dataset:
     """Return the results of a plan with the dimension ``draw`` before the others.
 
+    A number that the treatment sets or sweeps holds for all draws.
+
     Raises
     ------
     InputError
-        Where a quantity is drawn and also set or swept.
+        For cells, or an ensemble of which nothing is left to vary.
     """
     if plan.cells:
         raise InputError("Give cells or an ensemble, not both.")
     drawn = Ensemble.of(ensemble)
-    cells = drawn.cells(model)
     treatment = plan.treatment
-    for name in cells:
-        if name in treatment.parameters or name in treatment.initials:
-            raise InputError(f"`{name}` is drawn by the ensemble and also set.")
-        if name in plan.over:
-            raise InputError(f"`{name}` is drawn by the ensemble and also swept.")
+    fixed = {*treatment.parameters, *treatment.initials, *plan.over}
+    cells = {n: v for n, v in drawn.cells(model).items() if n not in fixed}
+    if not cells:
+        raise InputError(
+            "All that the ensemble draws is also set or swept: "
+            f"{', '.join(sorted(fixed))}. Leave one of the two out."
+        )
     done = execute(model, replace(plan, cells=cells), options, "sweep")
     if done.interrupted:
         raise KeyboardInterrupt

@@ -6,7 +6,7 @@ no cell cycle, and a level is frozen for the length of an experiment.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -20,11 +20,13 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.ensemble import EnsembleLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations, clamped_states
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.randomness import lognormal_factors, stream
 from mir21sim.simulation.run import execute
+from mir21sim.simulation.spread import members, with_sets
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.simulation.varied import varied
@@ -148,10 +150,7 @@ class Population:
             For a distribution or correlation of a name that does not vary.
         """
         groups = varied(model)
-        named = (*self.distributions, *(n for pair in self.correlations for n in pair))
-        for name in named:
-            if name not in groups:
-                raise UnknownNameError("protein or pool", name, tuple(groups))
+        self.check(groups)
         factors = self.factors(tuple(groups))
         start = dict(zip(model.state_names, resting_amounts(model), strict=True))
         nominal = dict(zip(model.param_names, model.p0, strict=True)) | start
@@ -160,6 +159,13 @@ class Population:
             for key, names in groups.items()
             for name in names
         }
+
+    def check(self, groups: Collection[str]) -> None:
+        """Stop at a distribution or correlation of a name that does not vary."""
+        named = (*self.distributions, *(n for pair in self.correlations for n in pair))
+        for name in named:
+            if name not in groups:
+                raise UnknownNameError("protein or pool", name, tuple(groups))
 
     def factors(self, names: Sequence[str]) -> dict[str, FloatArray]:
         """Return the levels of some proteins, times the average, shape (n,) each."""
@@ -267,6 +273,7 @@ def simulate_population(
     perturb: Perturbations | None = None,
     over: Mapping[str, SweptValues] | None = None,
     options: Options | None = None,
+    ensemble: EnsembleLike | None = None,
 ) -> xr.Dataset:
     """Integrate every cell of a population under one protocol.
 
@@ -278,6 +285,8 @@ def simulate_population(
         array, shape (n_cell,)
     over : names to values, as in ``sweep``; each becomes a dimension
     options : `rtol` is 1e-3 where it is left open
+    ensemble : draws of parameters, or their file: the cells of a population are spread
+        over them, and the coordinate ``parameter_set`` says which draw a cell has
     others : as in ``simulate``
 
     Returns
@@ -293,13 +302,13 @@ def simulate_population(
         perturb=perturb,
     )
     times = output_times(model, 0.0, end, 201, times)
-    plan = cell_plan(
-        model, cells, Plan.of(model, treatment, times, observe=observe, over=axes)
-    )
+    plan = Plan.of(model, treatment, times, observe=observe, over=axes)
+    cells, of_cell = members(model, cells, ensemble, plan)
+    plan = cell_plan(model, cells, plan)
     done = execute(model, plan, cell_options(options), "sweep")
     if done.interrupted:
         raise KeyboardInterrupt
-    return done.dataset
+    return with_sets(done.dataset, of_cell)
 
 
 def cell_plan(

@@ -31,6 +31,7 @@ from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
 from mir21sim.simulation.population import Population, cell_options, cell_plan
 from mir21sim.simulation.run import Executed, execute
+from mir21sim.simulation.spread import members, with_sets
 from mir21sim.simulation.treatment import Treatment
 
 
@@ -73,7 +74,8 @@ def sweep(
     output : netCDF file to save the result in; while the sweep runs its numbers lie in
         a folder beside it, so that a sweep that was stopped can go on
     resume : go on with the sweep that was stopped, losing at most the part it was at
-    ensemble : draws of parameters, or their file: the sweep is run for each draw
+    ensemble : draws of parameters, or their file: the sweep is run for each draw; with
+        `cells` of a population, these are spread over the draws (``parameter_set``)
     others : as in ``simulate``
 
     Returns
@@ -110,24 +112,27 @@ def sweep(
     times = output_times(model, start, end, points, times)
     axes = {name: axis_values(name, values) for name, values in over.items()}
     plan = Plan.of(model, treatment, times, observe=observe, over=axes)
+    of_cell = None
     if cells is not None:
+        cells, of_cell = members(model, cells, ensemble, plan)
         plan, options = cell_plan(model, cells, plan), cell_options(options)
-    if ensemble is not None:
+    elif ensemble is not None:
         return draws_of(model, plan, options or Options(), ensemble)
     output = _checked_output(output, resume)
     done = execute(
         model, plan, options or Options(), "sweep", output=output, resume=resume
     )
+    found = with_sets(done.dataset, of_cell)
     try:
         if output is not None:
-            results.save(done.dataset, output, model.source)
+            results.save(found, output, model.source)
         if done.store is not None and not done.interrupted:
             done.store.remove()
     finally:
         if done.store is not None:
             done.store.close()
     _report_failures(model, done, on_failure)
-    return done.dataset
+    return found
 
 
 def _checked_output(output: str | Path | None, resume: bool) -> Path | None:

@@ -65,7 +65,7 @@ def test_a_change_within_the_scatter_of_drawing_cells_is_no_effect():
     scatter = np.random.default_rng(1).normal(0.0, 4.0, (200, len(DOSES)))
     found = half_effect(DOSES, values, values + scatter)
     assert np.isnan(found.dose)
-    assert "no effect that resampled cells tell from none" in found.text("nM")
+    assert "no effect that its 95 % band tells from none" in found.text("nM")
 
 
 def test_members_without_a_half_effect_are_not_dropped_unseen():
@@ -74,4 +74,4 @@ def test_members_without_a_half_effect_are_not_dropped_unseen():
     members[:4] = np.nan
     found = half_effect(DOSES, values, members)
     assert np.isnan(found.dose)
-    assert "4 of 20 resampled dishes have none" in found.text("nM")
+    assert "4 of 20 dishes of its band have none" in found.text("nM")

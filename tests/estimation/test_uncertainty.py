@@ -135,10 +135,15 @@ def test_bands_of_a_curve_are_quantiles_of_its_draws(result):
     )
 
 
-def test_a_drawn_parameter_cannot_be_set_as_well(result):
-    draws = ms.laplace(result, 3)
-    with pytest.raises(InputError, match="`k1` is drawn by the ensemble and also set"):
-        ms.simulate(result.problem.model, 1, parameters={"k1": 1.0}, ensemble=draws)
+def test_a_value_that_is_set_holds_for_all_draws(result):
+    model, draws = result.problem.model, ms.laplace(result, 3)
+    found = ms.simulate(model, 1, parameters={"k1": 1.0}, ensemble=draws)
+    for draw, k2 in enumerate(draws.values[:, 1]):
+        own = ms.simulate(model, 1, parameters={"k1": 1.0, "k2": k2})
+        assert found["B"].values[draw, -1] == pytest.approx(own["B"].values[-1], 1e-4)
+    with pytest.raises(InputError, match="All that the ensemble draws is also set"):
+        both = {"k1": 1.0, "k2": 1.0}
+        ms.simulate(model, 1, parameters=both, ensemble=draws)
 
 
 def test_an_ensemble_of_another_model_is_refused():

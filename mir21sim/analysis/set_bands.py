@@ -1,0 +1,112 @@
+"""Bands of a dish by the parameter sets of an ensemble, without the drawing of cells.
+
+The cells of a dish are spread over S parameter sets (``simulation.spread``). The mean
+m_s over the few cells of a set differs from set to set for two reasons: other numbers,
+and other cells. With v the variance of the m_s, and w the mean over the sets of the
+squared standard error of m_s (the variance between its cells over their number), the
+variance by the numbers alone is τ² = max(0, v − w), the estimate by moments of a
+one-way random-effects model (DerSimonian and Laird 1986,
+doi:10.1016/0197-2456(86)90046-2, their equation for equal weights). The sets are drawn
+towards their mean M until their variance is τ²: M + (m_s − M)·√(τ²/v).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.errors import InputError
+
+
+def set_means(
+    values: FloatArray, keep: BoolArray, of_cell: IntArray, shape: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the mean over parameter sets, and the mean of each, cells' noise out.
+
+    Parameters
+    ----------
+    values : shape (n_dose, n_cell, n_time)
+    keep : shape (n_dose, n_cell): cells that count
+    of_cell : shape (n_cell,): parameter set of each cell
+    shape : of the swept dimensions, n_dose in all
+
+    Returns
+    -------
+    mean of shape (…, n_time) and means of shape (n_set, …, n_time); NaN at a dose at
+    which fewer than two sets have two cells left
+
+    Raises
+    ------
+    InputError
+        For cells of a single set.
+
+    Examples
+    --------
+    Two sets of three like cells: nothing is taken out.
+
+    >>> values = np.array([[[0.0]] * 3 + [[1.0]] * 3]).reshape(1, 6, 1)
+    >>> keep, of_cell = np.full((1, 6), True), np.array([0, 0, 0, 1, 1, 1])
+    >>> middle, sets = set_means(values, keep, of_cell, ())
+    >>> middle, sets.ravel()
+    (array([0.5]), array([0., 1.]))
+    """
+    sets = np.unique(of_cell)
+    if len(sets) < 2:
+        raise InputError("A band by parameter sets needs cells of two sets or more.")
+    member = (of_cell[np.newaxis] == sets[:, np.newaxis]).astype(float)
+    n_time = values.shape[-1]
+    drawn = np.full((len(sets), len(values), n_time), np.nan)
+    for dose, (block, good) in enumerate(zip(values, keep, strict=True)):
+        drawn[:, dose] = _without_cells(block, good, member)
+    lost = np.isnan(drawn)
+    known = np.maximum((~lost).sum(axis=0), 1)
+    middle = np.where(lost, 0.0, drawn).sum(axis=0) / known
+    middle = np.where(lost.all(axis=0), np.nan, middle)
+    return middle.reshape(*shape, n_time), drawn.reshape(-1, *shape, n_time)
+
+
+def percentiles(drawn: FloatArray, wanted: Sequence[float]) -> FloatArray:
+    """Return percentiles over the first axis, NaN left out; NaN where all are.
+
+    Parameters
+    ----------
+    drawn : float array, shape (n_draw, …)
+    wanted : percentiles, 0 to 100
+
+    Returns
+    -------
+    float array, shape (n_wanted, …)
+    """
+    lost = np.isnan(drawn)
+    if not lost.any():  # many times faster
+        return np.asarray(np.percentile(drawn, wanted, axis=0))
+    gone = lost.all(axis=0)
+    found = np.nanpercentile(np.where(gone, 0.0, drawn), wanted, axis=0)
+    return np.where(gone, np.nan, found)
+
+
+def _without_cells(
+    block: FloatArray, good: BoolArray, member: FloatArray
+) -> FloatArray:
+    """Return the means of the sets of one dose, their variance that of the numbers.
+
+    A set with fewer than two cells left is NaN.
+    """
+    count = member @ good.astype(float)
+    enough = count >= 2
+    found = np.full((len(member), block.shape[-1]), np.nan)
+    if enough.sum() < 2:
+        return found
+    member, count = member[enough], count[enough][:, np.newaxis]
+    kept = np.where(good[:, np.newaxis], block, 0.0)
+    means = member @ kept / count
+    # About the mean of all cells, so that no digits are lost in the squares.
+    centre = kept.sum(axis=0) / good.sum()
+    apart = np.where(good[:, np.newaxis], block - centre, 0.0)
+    squares = member @ apart**2 / count - (means - centre) ** 2
+    error = (np.maximum(squares, 0.0) / (count - 1.0)).mean(axis=0)
+    middle, spread = means.mean(axis=0), means.var(axis=0, ddof=1)
+    share = np.zeros_like(spread)
+    np.divide(np.maximum(spread - error, 0.0), spread, out=share, where=spread > 0)
+    found[enough] = middle + (means - middle) * np.sqrt(share)
+    return found
