@@ -194,6 +194,14 @@ def _similarity(a: str, b: str) -> float:
     return max(ratio, 0.85 if b.startswith(a) else 0.8)
 
 
+def likely(name: str, known: Sequence[str]) -> str:
+    """Return the name that is likely to be meant, "" where none is near enough."""
+    near = nearest(name, known, 1)
+    if not near or _similarity(_shortened(name), _shortened(near[0])) < _NEAR:
+        return ""
+    return near[0]
+
+
 def hint(name: str, known: Sequence[str], limit: int = 40) -> str:
     """Return 'Did you mean …?' where a name is near, and the names that exist.
 
@@ -201,9 +209,9 @@ def hint(name: str, known: Sequence[str], limit: int = 40) -> str:
     """
     if not known:
         return "There are none."
-    near = nearest(name, known)
-    likeness = _similarity(_shortened(name), _shortened(near[0]))
-    text = f"Did you mean `{near[0]}`? " if likeness >= _NEAR else ""
+    meant = likely(name, known)
+    text = f"Did you mean `{meant}`? " if meant else ""
     if len(known) <= limit:
         return f"{text}Known: {', '.join(known)}."
-    return f"{text}Nearest of {len(known)} names: {', '.join(near)}."
+    near = ", ".join(nearest(name, known))
+    return f"{text}Nearest of {len(known)} names: {near}."

@@ -72,7 +72,7 @@ def _child(record, function, arguments, named):
     try:
         text = f"right {function(*arguments, **named)}"
     except Exception as error:  # noqa: BLE001 - written down, whatever it is
-        text = f"{type(error).__module__} {error}"
+        text = f"{type(error).__module__} {type(error).__name__}: {error}"
     record.write_text(text)
 
 
@@ -85,7 +85,10 @@ def started(record, function, *arguments, **named):
 
 
 def outcome(process, record, wanted):
-    """Return "right", "wrong", "crash", "sentence" or "no sentence" of a process."""
+    """Return "right", "wrong", "crash", "sentence" or "no sentence" of a process.
+
+    A failure without a sentence of ours is returned with its own words.
+    """
     process.join(600)
     if process.exitcode != 0:
         process.kill()
@@ -93,7 +96,9 @@ def outcome(process, record, wanted):
     kind, _, text = record.read_text().partition(" ")
     if kind == "right":
         return "right" if text == wanted else "wrong"
-    return "sentence" if kind == "mir21sim.errors" else f"no sentence ({kind})"
+    if kind == "mir21sim.errors":
+        return "sentence"
+    return f"no sentence ({kind} {' '.join(text.split())[:200]})"
 
 
 def verdict(done):

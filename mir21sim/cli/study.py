@@ -75,7 +75,8 @@ def study_check(
 ) -> None:
     """Check a study file without running it; print all its mistakes."""
     from mir21sim.studies import command as study
-    from mir21sim.studies.parse import StudyError, plan
+    from mir21sim.studies.mistakes import StudyError
+    from mir21sim.studies.parse import plan
 
     try:
         planned = plan(file, backend="numpy")  # nothing to compile

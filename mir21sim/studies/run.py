@@ -41,7 +41,8 @@ from mir21sim.simulation.checkpoint import (
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.provenance import versions
 from mir21sim.solvers.problem import Progress
-from mir21sim.studies.parse import Planned, at
+from mir21sim.studies.mistakes import at
+from mir21sim.studies.parse import Planned
 from mir21sim.studies.schema import AssayTable
 
 REPORT = "report.html"

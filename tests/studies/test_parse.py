@@ -13,6 +13,7 @@ from mir21sim.simulation.population import LogNormal
 from mir21sim.studies import command as study
 from mir21sim.studies import parse as read
 from mir21sim.studies import schema
+from mir21sim.studies.mistakes import StudyError
 
 
 def test_times_doses_and_settings_are_read():
@@ -113,7 +114,7 @@ def test_proteins_and_correlations_make_the_population():
         (
             'doses = ["anti',
             'over = "miR21=1,2"\ndoses = ["anti',
-            r"line 17: `over` names `miR21`, which must have one dose",
+            r"line 19: `over` names `miR21`, which must have one dose",
         ),
         ("cells = 4", "cells = 0", r"line 8: `population, cells` must be greater"),
         ("cells = 4", "cells = 4\ncv = nan", r"line 9: `population, cv`"),
@@ -174,7 +175,7 @@ def test_the_first_of_several_mistakes_is_told_with_the_number_of_others():
 
 def test_all_mistakes_are_found_by_line(tmp_path):
     text = changed("cells = 4", "cels = 4", changed("seed", "sed"))
-    with pytest.raises(read.StudyError) as stopped:
+    with pytest.raises(StudyError) as stopped:
         read.parse(text, "s.toml")
     first, second = stopped.value.mistakes
     assert re.match(r"s.toml, line 5: .*`sed`", first)
@@ -184,13 +185,37 @@ def test_all_mistakes_are_found_by_line(tmp_path):
         'time = "12 h"', 'time = "7 h"'
     )
     (tmp_path / "s.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(read.StudyError) as stopped:
+    with pytest.raises(StudyError) as stopped:
         read.plan(tmp_path / "s.toml", backend="numpy")
     found = stopped.value.mistakes
     assert any("`miR21_mimc`" in sentence for sentence in found)
     assert any("reads at 7 h" in sentence for sentence in found)
     lines = [int(re.search(r"line (\d+)", sentence)[1]) for sentence in found]
     assert lines == sorted(lines)
+
+
+def test_mistakes_of_form_hide_none_of_content(tmp_path):
+    text = SMALL
+    for old, new in (
+        ("[population]\ncells", "[populatoin]\ncells"),  # read as what it means
+        ('["6 h", 12]', '["6 h", 12, "9 parsecs"]'),
+        ("miR21_mimic=50 nM@0h", 'TRIAL=5 ng/ml@1h", "miR21_mimic=50 nX@0h'),
+        ('"PDCD4"]', '"PDCD5", "PTENN"]\nreplicates = "x"'),
+        ('"control", "mimic"]', '"contrl", "mimik"]'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    text += '[[assays]]\nkind = "flow cytometry"\n'
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError) as stopped:
+        read.plan(tmp_path / "s.toml", backend="numpy")
+    named = [
+        re.search(r"`([^`]*)`", sentence)[1] for sentence in stopped.value.mistakes
+    ]
+    wrong = ["populatoin", "parsecs", "TRIAL", "miR21_mimic", "PDCD5", "PTENN"]
+    assert sorted(named) == sorted(
+        [*wrong, "assays 1, replicates", "contrl", "mimik", "flow cytometry"]
+    ), stopped.value.mistakes
 
 
 def test_no_toml_no_text_no_file(tmp_path):
