@@ -28,6 +28,69 @@ FLOOR = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Crossing:
+    """The dose at which a response crosses a level, with its 95 % interval.
+
+    Attributes
+    ----------
+    dose, low, high : NaN where the tested doses do not reach the level; an end of the
+        interval is infinite, or 0, where resampled dishes do not cross it
+    note : why there is no dose, "" where there is one
+    """
+
+    dose: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    note: str = ""
+
+    def text(self, unit: str) -> str:
+        """Return ``2 nM (1.6 to 2.7)``, or the note."""
+        unit = f" {unit}" if unit and unit != "1" else ""
+        if not math.isfinite(self.dose):
+            return self.note.replace("{unit}", unit)
+        if not math.isfinite(self.high):
+            interval = f"above {self.low:.2g}" if self.low > 0 else "open on both sides"
+        elif not self.low > 0:
+            interval = f"below {self.high:.2g}"
+        else:
+            interval = f"{self.low:.2g} to {self.high:.2g}"
+        return f"{self.dose:.2g}{unit} ({interval})"
+
+
+def crossing(
+    doses: FloatArray, response: FloatArray, members: FloatArray, level: float
+) -> Crossing:
+    """Return the lowest dose at which a response crosses a level, with an interval.
+
+    Parameters
+    ----------
+    doses : float array, shape (n_dose,), 0 or more, ascending
+    response : float array, shape (n_dose,)
+    members : float array, shape (n_member, n_dose): the response of resampled dishes
+    level : in the unit of the response
+    """
+    dose = _dose_of(doses, response, level)
+    if not math.isfinite(dose):
+        start, end = float(response[0]), float(response[-1])
+        if (start - level) * (end - start) >= 0 and start != end:
+            return Crossing(note=f"passed {level:g} without the drug")
+        return Crossing(note=f"above {doses[-1]:.3g}{{unit}}")
+    rising = response[-1] >= response[0]
+    found = []
+    for row in members:
+        own = _dose_of(doses, row, level)
+        if not math.isfinite(own):  # beyond the doses, or there without the drug
+            there = row[0] >= level if rising else row[0] <= level
+            own = 0.0 if there else math.inf
+        found.append(own)
+    if not found:
+        return Crossing(dose)
+    low = float(np.percentile(found, BAND[0], method="lower"))
+    high = float(np.percentile(found, BAND[1], method="higher"))
+    return Crossing(dose, low, high)
+
+
+@dataclass(frozen=True, slots=True)
 class HalfEffect:
     """The dose of half of the change that the tested doses make.
 
@@ -35,7 +98,7 @@ class HalfEffect:
     ----------
     start, end : response without the drug, and at the highest dose
     dose, low, high : dose of half of the change, with its 95 % interval; NaN without
-    level_dose : dose at which the response crosses a level, NaN where it does not
+    level : where the response crosses a level that was asked for, with its interval
     note : why there is no dose, "" where there is one
     """
 
@@ -44,7 +107,7 @@ class HalfEffect:
     dose: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    level_dose: float = math.nan
+    level: Crossing = Crossing()
     note: str = ""
 
     def text(self, unit: str) -> str:
@@ -84,16 +147,16 @@ def half_effect(
     drawn = members[:, order]
     start, end = float(v[0]), float(v[-1])
     note = _refusal(d, v) or _unclear(drawn)
-    reached = math.nan if level is None else _dose_of(d, v, level)
+    reached = Crossing() if level is None else crossing(d, v, drawn, level)
     if note:
-        return HalfEffect(start, end, level_dose=reached, note=note)
+        return HalfEffect(start, end, level=reached, note=note)
     dose = _dose_of(d, v, (start + end) / 2.0)
     found = [_dose_of(d, row, (row[0] + row[-1]) / 2.0) for row in drawn]
     known = [value for value in found if math.isfinite(value)]
     if len(known) < MOST_KNOWN * len(found):
         missing = len(found) - len(known)
         note = f"no EC50: {missing} of {len(found)} dishes of its band have none"
-        return HalfEffect(start, end, level_dose=reached, note=note)
+        return HalfEffect(start, end, level=reached, note=note)
     low, high = np.percentile(known, BAND)
     return HalfEffect(start, end, dose, float(low), float(high), reached)
 
@@ -154,9 +217,7 @@ def half_effect_lines(drawn: Resampled, doses: FloatArray, unit: str) -> list[st
     lines = []
     for name, found in half_effects(drawn, doses).items():
         text = f"{LABELS[name]}: {found.text(unit)}"
-        if math.isfinite(found.level_dose):
-            text += (
-                f"; half of the cells dead at {found.level_dose:.2g} {unit}".rstrip()
-            )
+        if math.isfinite(found.level.dose):
+            text += f"; half of the cells dead at {found.level.text(unit)}"
         lines.append(f"{text}.")
     return lines

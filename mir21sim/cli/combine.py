@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mir21sim.cli.dish import DishOptions
+from mir21sim.cli.dish import DishOptions, print_trust
 from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
@@ -84,6 +84,7 @@ def combine(
     table = combining.combination(resample(result, active, death, since=since), result)
     for name in combining.MEASURES:
         typer.echo(combining.summary(table, name))
+    print_trust(loaded, run, swept, (active[0], death))
     lines = tables.lines_of(tables.text_table(combining.combination_records(table)))
     typer.echo("\n".join(lines))
     write_result(result, loaded, output, saved=True)

@@ -1,10 +1,12 @@
 """Options and output of commands that run dishes of unlike cells."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mir21sim.cli.options import RunOptions
 from mir21sim.cli.parse import name_list
 
 if TYPE_CHECKING:
@@ -64,19 +66,11 @@ class DishOptions:
 
 def _has_dish(model: "CompiledModel", swept: list[str]) -> bool:
     """Return whether doses are swept of a model whose cells differ, act and die."""
-    from mir21sim.analysis.cell_death import death_quantity
-    from mir21sim.analysis.dish import activity_quantities
-    from mir21sim.errors import InputError
     from mir21sim.simulation.varied import varied
 
     if not varied(model) or any(name not in model.info.inputs for name in swept):
         return False
-    try:
-        death_quantity(model)
-        activity_quantities(model)
-    except InputError:
-        return False
-    return True
+    return _fate(model) is not None
 
 
 def print_outcome(result: "xr.Dataset", death: str | None = None) -> None:
@@ -90,3 +84,42 @@ def print_outcome(result: "xr.Dataset", death: str | None = None) -> None:
     death = death or next((name for name in DEATHS if name in result), "")
     for line in outcome_lines(result, death):
         typer.echo(line)
+
+
+def print_trust(
+    model: "CompiledModel",
+    run: RunOptions,
+    over: dict[str, str] | None = None,
+    quantities: tuple[str, str] | None = None,
+) -> None:
+    """Print which share of the width of the fate comes from assumed numbers.
+
+    Nothing for a model whose cells cannot die or act, or a guest's file.
+
+    Parameters
+    ----------
+    quantities : activity and death; by default those that the model has
+    """
+    from mir21sim.analysis.trust import trust
+    from mir21sim.errors import SolverError
+
+    if model.border.is_guest or "parameters" not in model.source:
+        return
+    if quantities is None:
+        quantities = _fate(model)
+    if quantities is None:
+        return
+    with contextlib.suppress(SolverError):  # the run itself says that it has no rest
+        typer.echo(trust(model, *quantities, over=over, **run.arguments()).text())
+
+
+def _fate(model: "CompiledModel") -> tuple[str, str] | None:
+    """Return the quantities of activity and death of a model, None without."""
+    from mir21sim.analysis.cell_death import death_quantity
+    from mir21sim.analysis.dish import activity_quantities
+    from mir21sim.errors import InputError
+
+    try:
+        return activity_quantities(model)[0], death_quantity(model)
+    except InputError:
+        return None

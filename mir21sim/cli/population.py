@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mir21sim.cli.dish import print_trust
 from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
@@ -101,6 +102,7 @@ def population(
     start: str | float = since if since is not None else stimulus_time(result) or 0.0
     typer.echo(result.attrs["summary"])
     typer.echo(tables.death_text(result, dies, since=start))
+    print_trust(loaded, run, swept)
     write_result(result, loaded, files.output)
     files.draw(lambda: _picture(result, dies, start))
     exit_by_status(result)

@@ -2,7 +2,7 @@
 
 import typer
 
-from mir21sim.cli.dish import print_outcome
+from mir21sim.cli.dish import print_outcome, print_trust
 from mir21sim.cli.ensemble import EnsembleOptions, show_bands
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
@@ -47,6 +47,7 @@ def simulate(
         return
     typer.echo(result.attrs["summary"])
     print_outcome(result)
+    print_trust(loaded, run)
     write_result(result, loaded, files.output)
     files.draw(lambda: plot_first(result))
     print_end_values(result)

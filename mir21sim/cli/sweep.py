@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mir21sim.cli.dish import DishOptions, print_outcome
+from mir21sim.cli.dish import DishOptions, print_outcome, print_trust
 from mir21sim.cli.ensemble import EnsembleOptions, show_bands, show_features
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
@@ -31,6 +31,7 @@ from mir21sim.cli.parse import axes, name_list
 if TYPE_CHECKING:
     import xarray as xr
 
+    from mir21sim.analysis.dish import Resampled
     from mir21sim.compiler.model import CompiledModel
 
 
@@ -44,6 +45,12 @@ class ShownOptions:
     width: Annotated[
         str, typer.Option(help="Width of the picture: single or double column.")
     ] = "double"
+    doubling_time: Annotated[
+        str | None,
+        typer.Option(
+            help="Time in which living cells double, e.g. 30h: prints GR50 and GRmax."
+        ),
+    ] = None
     features: FeaturesOption = None
 
 
@@ -116,13 +123,16 @@ def sweep(
         )
     typer.echo(result.attrs["summary"])
     if cells is None:
+        print_outcome(result)
+        print_trust(loaded, run, swept)
         write_result(result, loaded, output, saved=True)
         files.draw(lambda: plot_first(result))
         print_features(result)
     else:
         print_outcome(result, death)
+        print_trust(loaded, run, swept, (active[0], death))
         write_result(result, loaded, output, saved=True)
-        _show_dish(result, loaded, dish, (look.response, look.width), files)
+        _show_dish(result, loaded, dish, look, files)
     exit_by_status(result)
 
 
@@ -130,7 +140,7 @@ def _show_dish(
     result: "xr.Dataset",
     model: "CompiledModel",
     options: DishOptions,
-    look: tuple[str, str],
+    look: ShownOptions,
     files: OutputOptions,
 ) -> None:
     """Print the responses of each dish, and draw the picture."""
@@ -152,4 +162,20 @@ def _show_dish(
         unit = str(swept.attrs.get("units", ""))
         for line in half_effect_lines(drawn, swept.values.astype(float), unit):
             typer.echo(line)
-    files.draw(lambda: plot_dish(found, look[0], width=look[1]))
+        if look.doubling_time is not None:
+            typer.echo(_growth_line(drawn, swept, look.doubling_time))
+    files.draw(lambda: plot_dish(found, look.response, width=look.width))
+
+
+def _growth_line(drawn: "Resampled", swept: "xr.DataArray", doubling: str) -> str:
+    """Return GR50, GRmax and GR AOC of the dead cells at the end."""
+    from mir21sim import units
+    from mir21sim.analysis.growth_inhibition import growth_inhibition
+
+    found = growth_inhibition(
+        swept.values.astype(float),
+        *(values[..., -1] for values in drawn.dead),
+        doubling_h=units.seconds(doubling, "--doubling-time") / units.SECONDS_PER_HOUR,
+        hours=float(drawn.after[-1]),
+    )
+    return f"growth: {found.text(str(swept.attrs.get('units', '')))}."

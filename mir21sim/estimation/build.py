@@ -1,10 +1,8 @@
 """``ms.Problem``: a model, a table of data and names → a FitProblem."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -29,6 +27,7 @@ from mir21sim.estimation.problem import (
 )
 from mir21sim.estimation.terms import Term
 from mir21sim.model import expressions as ex
+from mir21sim.model import ranges
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import doses_or_default
@@ -40,10 +39,6 @@ NOISES = ("additive", "multiplicative", "log-normal")
 
 WIDE = 100.0
 """Factor between the value and each bound of a parameter without a range of its own."""
-
-SIGMAS = 2.0
-"""Standard deviations between the middle and a bound of the parameter table: the range
-holds 95 % of a log-normal prior."""
 
 Bounds: TypeAlias = tuple[float, float]
 
@@ -141,31 +136,9 @@ def _labels(model: CompiledModel, observables: Mapping[str, str]) -> dict[str, s
 
 
 # --------------------------------------------------------------------- parameters
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """Range and prior of a parameter in the table of its model."""
-
-    lower: float
-    upper: float
-    prior: str
-    unit: str
-
-
-def table_of(model: CompiledModel) -> dict[str, TableRow]:
+def table_of(model: CompiledModel) -> dict[str, ranges.TableRow]:
     """Return ranges and priors from the model's parameter table, where it has one."""
-    text = model.source.get("parameters")
-    if text is None:
-        return {}
-    found = {}
-    for row in csv.DictReader(io.StringIO(text), delimiter="\t"):
-        try:
-            lower, upper = float(row["lower"]), float(row["upper"])
-        except (KeyError, TypeError, ValueError):
-            continue
-        found[row["id"]] = TableRow(
-            lower, upper, row.get("prior") or "", row["unit"] or ""
-        )
-    return found
+    return ranges.table_of(model.source)
 
 
 def _parameter(
@@ -212,7 +185,7 @@ def _parameter(
     )
 
 
-def table_prior(row: TableRow, value: float, bounds: Bounds) -> Prior | None:
+def table_prior(row: ranges.TableRow, value: float, bounds: Bounds) -> Prior | None:
     """Return the prior that a row of a parameter table states.
 
     ``log-normal``: the median is the value, and the range is two standard deviations
@@ -220,8 +193,8 @@ def table_prior(row: TableRow, value: float, bounds: Bounds) -> Prior | None:
     """
     if row.prior == "uniform":
         return None  # the bounds say it
-    if row.prior == "log-normal" and 0 < row.lower < row.upper:
-        width = math.log10(row.upper / row.lower) / (2.0 * SIGMAS)
+    width = row.log_width / math.log(10.0)
+    if math.isfinite(width):
         return Prior("normal", (math.log10(value), width), 10.0, *bounds, on_scale=True)
     return None
 

@@ -27,7 +27,8 @@ def test_the_interval_is_that_of_the_members():
     found = half_effect(DOSES, 80 * DOSES / (3.0 + DOSES), members, level=50.0)
     assert found.low == pytest.approx(2.05, rel=0.03)
     assert found.high == pytest.approx(3.95, rel=0.03)
-    assert found.level_dose == pytest.approx(5.0, rel=0.03)
+    assert found.level.dose == pytest.approx(5.0, rel=0.03)
+    assert (found.level.low, found.level.high) == pytest.approx((3.4, 6.6), rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""Shares of the width of a prediction against closed forms and exact derivatives."""
+
+import numpy as np
+import pytest
+
+import mir21sim as ms
+from mir21sim.analysis.trust import Numbers, shares, trust, uncertain_numbers
+from mir21sim.errors import InputError
+
+TWO = Numbers(("a", "b"), np.ones(2), np.array([1.0, 2.0]), ("assumed", "measured"))
+
+
+def test_independent_numbers_share_the_variance():
+    found = shares(np.array([3.0, 1.0]), TWO, "y")
+    assert found.by_status == pytest.approx({"assumed": 9 / 13, "measured": 4 / 13})
+    assert list(found.by_number) == ["a", "b"]
+    assert "69 % of the width of y comes from assumed numbers" in found.text()
+
+
+def test_a_correlation_that_cancels_takes_the_width_away():
+    covariance = np.array([[1.0, -0.9], [-0.9, 1.0]])
+    found = shares(np.array([1.0, 1.0]), TWO, "y", covariance)
+    assert sum(found.by_status.values()) == pytest.approx(1.0)
+    assert found.assumed == pytest.approx(0.5)
+
+
+def test_a_prediction_that_nothing_moves_says_so():
+    assert "no number of the model moves y" in shares(np.zeros(2), TWO, "y").text()
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match=r"got \(3,\) and \(2, 2\)"):
+        shares(np.zeros(3), TWO, "y")
+
+
+def test_the_steps_agree_with_exact_derivatives():
+    model = ms.load("mir21_core")
+    dose = ["TRAIL=50 ng/ml@24h"]
+    found = trust(model, "CASP3_active", "PARP_cleaved_fraction", "48h", doses=dose)
+    numbers = uncertain_numbers(model)
+    exact = ms.sensitivities(
+        model,
+        "area(CASP3_active)",
+        list(numbers.names),
+        end="48h",
+        doses=dose,
+        since="24h",
+    )
+    expected = shares(exact["log_derivative"].values[0], numbers, "y")
+    assert found.assumed == pytest.approx(expected.assumed, abs=0.02)
+    assert next(iter(found.by_number)) == next(iter(expected.by_number))
