@@ -109,8 +109,9 @@ def print_trust(
         quantities = _fate(model)
     if quantities is None:
         return
+    given = {k: v for k, v in run.arguments().items() if k != "points"}
     with contextlib.suppress(SolverError):  # the run itself says that it has no rest
-        typer.echo(trust(model, *quantities, over=over, **run.arguments()).text())
+        typer.echo(trust(model, *quantities, over=over, **given).text())
 
 
 def _fate(model: "CompiledModel") -> tuple[str, str] | None:

@@ -69,7 +69,6 @@ def sweep(
     observe: ObserveOption = None,
 ) -> None:
     """Simulate dishes of unlike cells, or one cell, per value of a dose."""
-    from mir21sim.errors import InputError
     from mir21sim.simulation import sweep as sweeps
     from mir21sim.simulation.axes import axis_values
 
@@ -95,11 +94,7 @@ def sweep(
     if cells is None:
         files.check_axes(swept, most=2)
     else:
-        if files.plot is not None and len(swept) > 1:
-            raise InputError(
-                f"The picture of dishes shows one swept dose, got {', '.join(swept)}: "
-                "use `mir21sim combine` for two drugs, or --cells 1."
-            )
+        _check_picture(files, swept)
         active, death = dish.quantities(loaded)
         kept = list(dict.fromkeys((*active, death, *(kept or ()))))
     n_run = math.prod(axis_values(n, v)[0].size for n, v in swept.items())
@@ -122,18 +117,28 @@ def sweep(
             **run.arguments(),
         )
     typer.echo(result.attrs["summary"])
+    fate = None if cells is None else (active[0], death)
+    print_outcome(result, fate[1] if fate else None)
+    print_trust(loaded, run, swept, fate)
     if cells is None:
-        print_outcome(result)
-        print_trust(loaded, run, swept)
         write_result(result, loaded, output, saved=True)
         files.draw(lambda: plot_first(result))
         print_features(result)
     else:
-        print_outcome(result, death)
-        print_trust(loaded, run, swept, (active[0], death))
         write_result(result, loaded, output, saved=True)
         _show_dish(result, loaded, dish, look, files)
     exit_by_status(result)
+
+
+def _check_picture(files: OutputOptions, swept: dict[str, str]) -> None:
+    """Stop before the work where a picture of dishes could not show the doses."""
+    from mir21sim.errors import InputError
+
+    if files.plot is not None and len(swept) > 1:
+        raise InputError(
+            f"The picture of dishes shows one swept dose, got {', '.join(swept)}: "
+            "use `mir21sim combine` for two drugs, or --cells 1."
+        )
 
 
 def _show_dish(
