@@ -140,8 +140,12 @@ def lane_kernels(network: Network, name: str | None = None) -> "LaneKernels":
     return _load_lanes(_Source(f"l_{name}", make))
 
 
-def sensitivity_kernels(network: Network) -> "SensitivityKernels":
+def sensitivity_kernels(network: Network, name: str = "") -> "SensitivityKernels":
     """Return the vector kernels for the derivatives of a network's batch runs.
+
+    Parameters
+    ----------
+    name : ``key(network)``, where the caller has computed it already
 
     Raises
     ------
@@ -149,7 +153,7 @@ def sensitivity_kernels(network: Network) -> "SensitivityKernels":
         For a function without vector code or without a derivative.
     """
     make = functools.partial(_generate_sensitivities, network)
-    return _load_sensitivities(_Source(f"s2_{key(network)}", make))
+    return _load_sensitivities(_Source(f"s2_{name or key(network)}", make))
 
 
 @functools.lru_cache(maxsize=16)

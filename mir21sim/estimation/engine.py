@@ -85,6 +85,11 @@ class Engine:
         exact = sensitivities.refusal(plain, chosen.name) is None
         return cls(model, settings, exact=exact, n_jobs=n_jobs, plain=plain)
 
+    def with_rtol(self, rtol: float) -> "Engine":
+        """Return the same engine at another relative tolerance."""
+        atol = self.settings.atol * (rtol / self.settings.rtol)
+        return replace(self, settings=replace(self.settings, rtol=rtol, atol=atol))
+
     @property
     def moved(self) -> IntArray:
         """Parameters that events change; int array, shape (n_moved,)."""
@@ -195,10 +200,7 @@ class Engine:
         return States(y[:, np.newaxis, :], None, status, 0)
 
     def _fine(self) -> Settings:
-        factor = DIFFERENCE_RTOL / self.settings.rtol
-        return replace(
-            self.settings, rtol=DIFFERENCE_RTOL, atol=self.settings.atol * factor
-        )
+        return self.with_rtol(DIFFERENCE_RTOL).settings
 
     def _problem(self, batch: Batch, times: FloatArray, keep: IntArray) -> Problem:
         return Problem(

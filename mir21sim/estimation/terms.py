@@ -18,6 +18,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.estimation.conditions import periods
+from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.formulas import parsed
 from mir21sim.estimation.likelihood import Likelihood
 from mir21sim.estimation.problem import (
@@ -29,12 +30,16 @@ from mir21sim.estimation.problem import (
 )
 from mir21sim.estimation.runs import Runs
 from mir21sim.model import expressions as ex
+from mir21sim.simulation.population import RTOL as CELL_RTOL
 from mir21sim.simulation.population import Population, resting_amounts
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.simulation.varied import varied
 
 POINTS = 241
 """Times of a trace."""
+
+SETTLED = 4.0
+"""Widths after a time from which on a death no longer tells of it: Φ(4) = 0.99997."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,15 +234,18 @@ class CellDeathTimes:
     With T_m(z) the time of death of a cell with z times the mean level of ``protein``
     and the other levels of draw m,
 
-    * seen to die at t: L = (1/M) Σ_m φ((t − T_m(z))/h)/h,
-    * alive when it was last seen at t (censored): L = (1/M) Σ_m Φ((T_m(z) − t)/h),
+    * seen to die at t: L = ε/E + (1 − ε) (1/M) Σ_m φ((t − T_m(z))/h)/h,
+    * alive when it was last seen at t (censored):
+      L = ε + (1 − ε) (1/M) Σ_m Φ((T_m(z) − t)/h),
 
-    where a draw that does not die has T = ∞. The M draws are the same at every
-    evaluation (common random numbers). ``width`` h is the resolution of the times.
+    where a draw that does not die by the end E has T = ∞. The M draws are the same at
+    every evaluation (common random numbers). ``width`` h is the resolution of the
+    times. A share ε of cells, ``strays``, may die at any time: without it one cell that
+    no draw explains would make the likelihood 0 and a fit could not begin.
 
     Attributes
     ----------
-    times, levels, censored : one entry per cell
+    times, levels, censored : one entry per cell; times before E by 4 h or more
     """
 
     quantity: str
@@ -251,14 +259,28 @@ class CellDeathTimes:
     draws: int = 16
     seed: int = 0
     end: float = 48.0
+    strays: float = 0.01
 
     def __post_init__(self) -> None:
         _positive(self.width, "width")
+        if not 0.0 <= self.strays < 1.0:
+            raise InputError(
+                f"`strays` is a share from 0 to below 1, got {self.strays:g}."
+            )
         sizes = {len(self.times), len(self.levels), len(self.censored)}
         if len(sizes) != 1 or not self.times:
             raise InputError(
                 "Times, levels and censored must have one entry per cell, got "
                 f"{len(self.times)}, {len(self.levels)} and {len(self.censored)}."
+            )
+        if not all(map(math.isfinite, (*self.times, *self.levels))):
+            raise InputError("Times and levels must be numbers, got NaN or infinity.")
+        last = max(self.times)
+        if not last + SETTLED * self.width <= self.end:
+            raise InputError(
+                f"`end` must be {SETTLED:g} widths after the last time or later "
+                f"({last + SETTLED * self.width:g}), got {self.end:g}: a death just "
+                "after the last look says something too."
             )
 
     def conditions(self, model: CompiledModel) -> Sequence[Condition]:
@@ -310,10 +332,12 @@ class CellDeathTimes:
             else:
                 total += density
                 slope += -u / self.width * density * pair[1]
-        share = total / len(pairs)
+        stray = self.strays if self.censored[cell] else self.strays / self.end
+        share = stray + (1.0 - self.strays) * total / len(pairs)
         if share <= 0.0:
             return math.inf, np.full(n_free, np.nan)
-        return -math.log(share), -slope / total
+        slope *= (1.0 - self.strays) / len(pairs)
+        return -math.log(share), -slope / share
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,8 +496,12 @@ def average_cell(model: CompiledModel) -> dict[str, float]:
 class BoundTerm:
     """A term with the runs it needs, in one problem."""
 
-    def __init__(self, term: Term, problem: FitProblem, engine) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, term: Term, problem: FitProblem, engine: Engine) -> None:
         self.term = term
+        if isinstance(term, (ShareDead, CellDeathTimes)):
+            # As in populations: many runs, whose mean is wanted to a per cent.
+            loose = max(engine.settings.rtol, CELL_RTOL)
+            engine = engine.with_rtol(loose)
         self.time = np.linspace(0.0, term.end, POINTS)
         self.problem = _traced(term, problem, self.time)
         self.runs = Runs(self.problem, engine)

@@ -277,6 +277,13 @@ def leading_eigenvalue(model: CompiledModel, y: FloatArray, p: FloatArray) -> fl
     return largest / model.seconds_per_time
 
 
+_AT_REST = 1e-6
+"""Share of ``DRIFT_PER_S`` below which another Newton step changes nothing of use."""
+
+_ROUNDING = 1e-13
+"""Error of a slope near rest, in shares of the fluxes that nearly cancel in it."""
+
+
 def _refine(
     model: CompiledModel,
     y: FloatArray,
@@ -308,7 +315,11 @@ def _refine(
         if not (system.finite and np.isfinite(f).all()):
             break
         try:
-            step = system.solve(-f[:, np.newaxis], (totals @ missing)[:, np.newaxis])
+            step = system.solve(
+                -f[:, np.newaxis],
+                (totals @ missing)[:, np.newaxis],
+                rounding=_ROUNDING,
+            )
         except scipy.linalg.LinAlgError:
             break
         trial = best + step[:, 0]
@@ -320,6 +331,8 @@ def _refine(
         if worse or np.abs(step[:, 0] / system.scale).max() > largest:
             break
         best, best_drift, missing = trial, new, np.zeros_like(y)
+        if best_drift / model.seconds_per_time < _AT_REST * DRIFT_PER_S:
+            break
     return best
 
 

@@ -144,7 +144,7 @@ def solve_tangents(
 
 def model_kernels(model: CompiledModel) -> "SensitivityKernels":
     """Return the kernels for derivatives of a model."""
-    return cache.sensitivity_kernels(model.network)
+    return cache.sensitivity_kernels(model.network, model.kernel_key)
 
 
 def refusal(model: CompiledModel, method: str) -> str | None:

@@ -105,6 +105,8 @@ def test_cells_with_a_known_level_share_their_draws():
     seen = np.mean([math.exp(-0.5 * ((t - 4) / 0.5) ** 2) for t in (4.2, 5.0)])
     seen /= 0.5 * math.sqrt(2 * math.pi)
     alive = np.mean([0.5 * math.erfc(-(t - 6) / 0.5 / math.sqrt(2)) for t in (5.5, 7)])
+    seen = term.strays / term.end + (1 - term.strays) * seen
+    alive = term.strays + (1 - term.strays) * alive
     assert made.nll == pytest.approx(-math.log(seen) - math.log(alive), rel=1e-4)
     step = 1e-5
     ends = [
@@ -120,9 +122,25 @@ def test_a_draw_that_does_not_die_counts_for_a_censored_cell_alone():
     )
     for censored, wanted in ((True, 0.0), (False, math.inf)):
         term = terms.CellDeathTimes(
-            "B", 0.5, "X", (4.0,), (1.0,), (censored,), 0.5, draws=1
+            "B", 0.5, "X", (4.0,), (1.0,), (censored,), 0.5, draws=1, strays=0.0
         )
         assert term.contribution(never).nll == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"end": 6.0}, "`end` must be 4 widths after the last time"),
+        ({"strays": 1.0}, "share from 0 to below 1, got 1"),
+        ({"times": (math.nan, 6.0)}, "got NaN"),
+        ({"levels": (1.0,)}, "one entry per cell, got 2, 1 and 2"),
+        ({"width": 0.0}, "width of a term must be positive, got 0"),
+    ],
+)
+def test_cells_that_cannot_be_read_are_refused(given, match):
+    cells = {"times": (4.0, 6.0), "levels": (1.0, 2.0), "censored": (False, True)}
+    with pytest.raises(InputError, match=match):
+        terms.CellDeathTimes("B", 0.5, "X", **({"width": 0.5} | cells | given))
 
 
 def test_the_share_of_dead_cells_is_binomial():
