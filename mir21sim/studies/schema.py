@@ -49,6 +49,9 @@ from mir21sim.simulation.treatment import Treatment
 from mir21sim.units import SECONDS_PER_HOUR
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+UNTREATED_NAMES = tuple(f"untreated{'_' * k}" for k in range(100))
+"""Names of the sample that is added where no other is untreated, the first free one."""
+
 NAME = re.compile(r"[^\s/\\:*?\"<>|.][^/\\:*?\"<>|\t\n]*")
 
 
@@ -413,6 +416,19 @@ class Study(Table):
         min_length=1, description="treatments of the cells; the first is the control"
     )
     assays: tuple[_AnyAssay, ...] = Field(min_length=1, description="how they are read")
+    untreated: Switch = Field(
+        default=True,
+        description="add a sample without treatment, last, where none is one",
+    )
+
+    @model_validator(mode="after")
+    def _with_untreated_sample(self) -> Self:
+        if self.untreated and all(map(_is_treated, self.dishes())):
+            taken = {sample.name for sample in self.samples}
+            name = next(n for n in UNTREATED_NAMES if n not in taken)
+            samples = (*self.samples, SampleTable(name=name))
+            object.__setattr__(self, "samples", samples)  # the record is frozen
+        return self
 
     def dishes_each(self) -> int:
         """Return the dishes of each sample: one a replicate, each of other cells."""
@@ -428,6 +444,13 @@ class Study(Table):
             if not names or sample.name in names
             for dish in sample.dishes()
         )
+
+
+def _is_treated(dish: Sample) -> bool:
+    """Return whether anything is done to the cells of a dish."""
+    done = dish.done
+    dosed = any(dose.amount > 0 for dose in done.doses)
+    return dosed or replace(done, doses=()) != Treatment()
 
 
 def json_schema() -> dict[str, Any]:

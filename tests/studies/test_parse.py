@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -322,3 +323,28 @@ def test_the_published_schema_is_that_of_the_code():
 def test_shipped_studies_have_no_mistake(path):
     planned = read.plan(path, backend="numpy")
     assert planned.study.samples
+
+
+@pytest.mark.parametrize(
+    ("samples", "added"),
+    [
+        ('[[samples]]\nname = "a"\ndoses = ["TRAIL=5 ng/ml@1h"]\n', ["a", "untreated"]),
+        ('[[samples]]\nname = "a"\n', ["a"]),
+        ('[[samples]]\nname = "a"\nknockdown = { PTEN = 0.5 }\n', ["a", "untreated"]),
+        (
+            '[[samples]]\nname = "untreated"\ndoses = ["TRAIL=5 ng/ml@1h"]\n',
+            ["untreated", "untreated_"],
+        ),
+        (
+            '[[samples]]\nname = "a"\ndoses = ["TRAIL=5 ng/ml@1h"]\n'
+            'over = "TRAIL=0,10"\n',
+            ["a"],
+        ),
+    ],
+)
+def test_an_untreated_sample_is_added_where_none_is_one(samples, added):
+    text = 'model = "mir21_core"\ntimes = [4]\n[[assays]]\nkind = "caspase"\n' + samples
+    made = schema.Study(**tomllib.loads(text))
+    assert [sample.name for sample in made.samples] == added
+    alone = schema.Study(**tomllib.loads("untreated = false\n" + text))
+    assert [sample.name for sample in alone.samples] == added[:1]
