@@ -17,6 +17,7 @@ from mir21sim.cli.combine import combine
 from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
 from mir21sim.cli.doctor import doctor
+from mir21sim.cli.explore import explore
 from mir21sim.cli.export import export
 from mir21sim.cli.exposure import exposure
 from mir21sim.cli.fit import fit_app
@@ -86,6 +87,7 @@ for _command in (  # in the order in which `--help` lists them
     doctor,
     rerun,
     benchmark,
+    explore,
 ):
     app.command(cls=MethodCommand)(_command)
 app.add_typer(study_app)

@@ -1,0 +1,290 @@
+"""What one view says and draws for a question of the page, also when it fails."""
+
+import base64
+import io
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from dash import dcc, html
+
+from mir21sim.analysis import plots, tables
+from mir21sim.analysis.dish_plot import plot_dish
+from mir21sim.analysis.network_plot import plot_network
+from mir21sim.errors import InputError, Mir21simError
+from mir21sim.simulation.dataset import result_frame
+from mir21sim.web import figures
+from mir21sim.web.explorer import Explorer, Question
+from mir21sim.web.models import Facts
+from mir21sim.web.network_figure import network
+from mir21sim.web.recipes import Recipe, recipe
+from mir21sim.web.work import STOPPED, Job, sentence
+
+POLL = 0.2
+DPI = 150
+SLOW_LOAD = 2.0
+"""Seconds after which the page says what takes long the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer to a question of one view.
+
+    Attributes
+    ----------
+    picture : figure or elements; None to leave the one that is there
+    said : sentences, as elements
+    code : the recipe, None where the settings could not be read
+    waits, doing, share : whether work goes on, in words, and its share in %
+    """
+
+    picture: Any = None
+    said: Any = ()
+    code: Recipe | None = None
+    waits: bool = False
+    doing: str = ""
+    share: str | None = None
+
+
+def answer(
+    explorer: Explorer,
+    view: str,
+    record: Mapping[str, Any],
+    look: Mapping[str, Any] | None = None,
+    *,
+    earlier: Any = (),
+    tab: str = "",
+    stop: bool = False,
+) -> Told:
+    """Return what a view shows: the result, its progress, or one sentence.
+
+    Parameters
+    ----------
+    record : the settings as the page sends them
+    look : the own controls of the view
+    earlier : records of settings before
+    tab : names the tab of the browser, so that tabs do not stop each other
+    stop : whether the work is to end
+    """
+    if stop:
+        explorer.jobs.stop(tab, view)
+        return Told(said=_sentences((STOPPED,)))
+    try:
+        question = Question.of(view, record, look, earlier)
+        facts = explorer.facts(question.settings)
+        code = recipe(view, question.settings, question.look, facts)
+        job = explorer.ask(tab, question)
+        if not job.done.is_set():
+            return _waiting(job, question)
+        if job.error:
+            return Told(said=_failed(job.error), code=code)
+        with explorer.draw:
+            picture, more = _drawn(explorer, question, facts, job.answer)
+    except Exception as error:  # noqa: BLE001 - the page says so and goes on
+        return Told(said=_failed(sentence(error)))
+    return Told(picture, _sentences((*job.answer.lines, *more), job.said), code)
+
+
+def _waiting(job: Job, question: Question) -> Told:
+    """Return the progress of a job."""
+    done, total = job.progress
+    if total:
+        return Told(
+            waits=True,
+            doing=f"{done} of {total} runs",
+            share=f"{100 * done / total:.0f}",
+        )
+    long = time.monotonic() - job.started > SLOW_LOAD
+    words = "Working; a model that is new here is compiled once" if long else "Working"
+    return Told(waits=True, doing=f"{words} …")
+
+
+def _sentences(lines: Any, warnings: tuple[str, ...] = ()) -> list[Any]:
+    """Return sentences as elements: the first one is the outcome; tables keep form."""
+    found = []
+    for k, line in enumerate(line for line in lines if line):
+        if "\n" in line or "  " in line:
+            found.append(html.Pre(line, className="table"))
+        else:
+            found.append(html.P(line, className="outcome" if k == 0 else None))
+    return [*found, *[html.P(text, className="warning") for text in warnings[:4]]]
+
+
+def _failed(text: str) -> list[Any]:
+    return [html.P(text, className="error", role="alert")]
+
+
+# ---------------------------------------------------------------------------- pictures
+def _drawn(
+    explorer: Explorer, question: Question, facts: Facts, shown: Any
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the picture of an answer, and a sentence about it."""
+    data, look = shown.data, question.look
+    if question.view == "curves":
+        now, before = data
+        names = [f"earlier {k + 1}" for k in range(len(before))]
+        labelled = list(zip(names, before, strict=True))
+        wanted = question.settings.observe or tuple(map(str, now.data_vars))[:4]
+        return figures.curves(now, labelled, wanted), ()
+    if question.view == "response":
+        return figures.response(data, look.response), ()
+    if question.view == "population":
+        return figures.population(data), ()
+    if question.view == "network":
+        settings = question.settings
+        model = explorer.models.load(settings.model, settings.context)
+        figure, words = network(model, data, facts.modules, look.module, look.at)
+        return figure, (words,)
+    if question.view == "assay":
+        assay, reading = data
+        return _image(assay.plot(reading), assay.caption), ()
+    return _table(data), ()
+
+
+def _image(figure: Any, words: str) -> html.Figure:
+    """Return a picture of Matplotlib as an element, on white as on paper."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    code = base64.b64encode(buffer.getvalue()).decode()
+    return html.Figure(
+        [
+            html.Img(src=f"data:image/png;base64,{code}", alt=words),
+            html.Figcaption(words),
+        ]
+    )
+
+
+def _table(frame: pd.DataFrame) -> html.Div:
+    """Return the numbers of a model as a table, with bars of their sensitivities."""
+    largest = np.nanmax(np.abs(frame["log_derivative"]), initial=0.0)
+    head = ["number", "value", "unit", "status", "source"]
+    if largest > 0:
+        head.insert(1, "sensitivity")
+    rows = []
+    for row in frame.to_dict("records"):
+        cells = [
+            html.Th(str(row["id"]), scope="row"),
+            *([_bar(float(row["log_derivative"]), largest)] if largest > 0 else []),
+            html.Td(f"{float(row['value']):.6g}", className="figure"),
+            html.Td(str(row["unit"])),
+            html.Td(html.Span(str(row["status"]), className=f"status {row['status']}")),
+            html.Td(str(row["source"]), className="source"),
+        ]
+        rows.append(html.Tr(cells))
+    return html.Div(
+        html.Table(
+            [
+                html.Thead(html.Tr([html.Th(word, scope="col") for word in head])),
+                html.Tbody(rows),
+            ],
+            id="numbers",
+        ),
+        className="scroll",
+        tabIndex="0",
+    )
+
+
+def _bar(value: float, largest: float) -> html.Td:
+    if not np.isfinite(value):
+        return html.Td("–", className="figure")
+    width = f"{100 * abs(value) / largest:.1f}%"
+    return html.Td(
+        [
+            html.Span(
+                className="bar" + (" minus" if value < 0 else ""),
+                style={"width": width},
+            ),
+            html.Span(f"{value:+.3g}"),
+        ],
+        className="sensitivity",
+    )
+
+
+# ------------------------------------------------------------------------------- files
+def saved(
+    explorer: Explorer,
+    view: str,
+    record: Mapping[str, Any],
+    look: Mapping[str, Any],
+    what: str,
+) -> tuple[Any, Any]:
+    """Return a file to download, or a sentence where there is none."""
+    from dash import no_update
+
+    try:
+        question = Question.of(view, record, look)
+        facts = explorer.facts(question.settings)
+        if what == "study":
+            text = recipe(view, question.settings, question.look, facts)
+            if not text.has_study:
+                raise InputError(text.study.replace("# ", "").replace("\n", " "))
+            return dcc.send_string(text.study, "study.toml"), no_update
+        job = explorer.ask("save", question, wait=120.0)
+        if not job.done.is_set() or job.error:
+            raise InputError(job.error or "The result is not there yet; save it later.")
+        with explorer.draw, tempfile.TemporaryDirectory() as folder:
+            path = _file(explorer, question, job.answer, what, Path(folder))
+            return dcc.send_bytes(path.read_bytes(), path.name), no_update
+    except Mir21simError as error:
+        return no_update, _failed(sentence(error))
+
+
+def _file(
+    explorer: Explorer, question: Question, shown: Any, what: str, folder: Path
+) -> Path:
+    """Write the picture or the table of a view."""
+    data = shown.data[0] if question.view == "curves" else shown.data
+    if question.view == "assay":
+        return _assay_file(data, what, folder)
+    if what == "picture":
+        return plots.save(
+            _picture(explorer, question, data), folder / f"{question.view}.svg"
+        )
+    if isinstance(data, pd.DataFrame):
+        frame = data
+    elif question.view in ("curves", "network", "population"):
+        frame = result_frame(data)
+    else:
+        frame = data.to_dataframe().reset_index()
+    note = str(getattr(data, "attrs", {}).get("summary", ""))
+    return tables.write_csv(frame, folder / f"{question.view}.csv", note=note)
+
+
+def _assay_file(data: Any, what: str, folder: Path) -> Path:
+    """Write the picture of an assay, or all of its tables and files as an archive."""
+    assay, reading = data
+    if what == "picture":
+        return plots.save(assay.plot(reading), folder / f"{assay.name}.svg")
+    inside = folder / "files"
+    inside.mkdir()
+    assay.export(reading, inside)
+    path = folder / f"{assay.name}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(inside.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(inside).as_posix())
+    return path
+
+
+def _picture(explorer: Explorer, question: Question, data: Any) -> Any:
+    """Return the picture of a view for print, as the command line draws it."""
+    settings = question.settings
+    if question.view == "curves":
+        first = next((n for n in settings.observe if n in data), None)
+        return plots.plot_sweep(data, first or str(next(iter(data.data_vars))))
+    if question.view == "response":
+        if "dead_end" in data:
+            return plot_dish(data, question.look.response)
+        return plots.plot_dose_response(data)
+    if question.view == "network":
+        model = explorer.models.load(settings.model, settings.context)
+        return plot_network(model.network, model.info)
+    if question.view == "parameters":
+        raise InputError("A table has no picture; save it as CSV.")
+    return plots.plot_population(data, data.attrs["death"], since=data.attrs["since"])
