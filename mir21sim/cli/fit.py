@@ -56,6 +56,14 @@ class FitOptions:
         str | None, typer.Option(help="fides (extra `fit`) or scipy.")
     ] = None
     rtol: Annotated[float, typer.Option(help="Relative tolerance.")] = 1e-5
+    analytic: Annotated[
+        bool,
+        typer.Option(
+            "--analytic/--free",
+            help="Scales, offsets and noise: the best ones at every evaluation, or "
+            "free parameters.",
+        ),
+    ] = False
     profile: Annotated[
         list[str] | None,
         typer.Option(help="Parameter to profile; `all` for all; may be repeated."),
@@ -224,6 +232,7 @@ def _fit(problem: "FitProblem", options: FitOptions) -> None:
                 optimizer=options.optimizer,
                 rtol=options.rtol,
                 n_jobs=options.jobs,
+                analytic=options.analytic,
                 progress=told,
             )
         except KeyboardInterrupt:

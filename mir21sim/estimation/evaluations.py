@@ -13,13 +13,14 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError
 from mir21sim.estimation.objective import Evaluation, Objective
+from mir21sim.estimation.projection import ProjectedObjective
 
 FORMAT = "mir21sim evaluations 1"
 
@@ -167,6 +168,10 @@ class EvaluationLog:
         return x, Evaluation(value, gradient, hessian, reason)
 
 
+Searched: TypeAlias = Objective | ProjectedObjective
+"""An objective that an optimiser may be given."""
+
+
 class LoggedObjective:
     """An objective that looks an evaluation up before it computes it.
 
@@ -176,7 +181,7 @@ class LoggedObjective:
     failures : reason → number of evaluations that failed for it
     """
 
-    def __init__(self, objective: Objective, log: EvaluationLog | None = None) -> None:
+    def __init__(self, objective: Searched, log: EvaluationLog | None = None) -> None:
         self.objective, self.log = objective, log
         self.n_new = self.n_replayed = 0
         self.failures: dict[str, int] = {}
@@ -215,8 +220,9 @@ class LoggedObjective:
         return Evaluation(found.value, found.gradient, whole, found.reason)
 
 
-def run_digest(objective: Objective) -> str:
+def run_digest(objective: Searched) -> str:
     """Return the hash of a problem and of how it is integrated."""
     settings = objective.engine.settings
     way = f"{settings.method} {settings.rtol!r} {objective.engine.exact}"
-    return f"{objective.problem.digest()} {way} priors={objective.priors}"
+    projected = " projected" if isinstance(objective, ProjectedObjective) else ""
+    return f"{objective.problem.digest()} {way} priors={objective.priors}{projected}"

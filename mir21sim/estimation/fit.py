@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -23,10 +23,12 @@ from mir21sim.estimation.engine import DEFAULT_RTOL, Engine
 from mir21sim.estimation.evaluations import (
     EvaluationLog,
     LoggedObjective,
+    Searched,
     run_digest,
 )
 from mir21sim.estimation.objective import Evaluation, Objective
 from mir21sim.estimation.problem import FitProblem
+from mir21sim.estimation.projection import ProjectedObjective, projected
 from mir21sim.solvers.blas_threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -175,6 +177,7 @@ def fit(
     rtol: float = DEFAULT_RTOL,
     iterations: int = MOST_ITERATIONS,
     n_jobs: int = 1,
+    analytic: bool = False,
     progress: Told | None = None,
 ) -> FitResult:
     """Find the parameters under which the data are most likely.
@@ -192,6 +195,9 @@ def fit(
     rtol : relative tolerance of runs and tangents
     iterations : steps that one start may take
     n_jobs : threads over runs
+    analytic : find the best scales, offsets and noise (every parameter that no run
+        depends on) anew at each evaluation, so that the optimiser sees the others
+        only; the optimum is the same
     progress : called after every start
 
     Raises
@@ -206,19 +212,22 @@ def fit(
     engine = Engine.of(problem.model, rtol=rtol, n_jobs=n_jobs)
     objective = Objective(problem, engine)
     check_start(problem)
+    searched: Searched = objective
+    if analytic:
+        searched = projected(objective) or objective
     log = None
     if folder is not None:
-        path = Path(folder) / "evaluations.log"
-        log = EvaluationLog(path, run_digest(objective), objective.n_free)
-    logged = LoggedObjective(objective, log)
+        # Profiles and samplers of the same folder need the objective of everything.
+        name = "evaluations" if searched is objective else "evaluations-analytic"
+        path = Path(folder) / f"{name}.log"
+        log = EvaluationLog(path, run_digest(searched), searched.n_free)
+    logged = LoggedObjective(searched, log)
     began = time.monotonic()
     try:
-        done, interrupted = _all_starts(
-            logged, start_points(problem, starts, seed), chosen, iterations, progress
-        )
-        return _result(
-            logged, done, chosen, interrupted, seconds=time.monotonic() - began
-        )
+        points = start_points(searched.problem, starts, seed)
+        done, interrupted = _all_starts(logged, points, chosen, iterations, progress)
+        found = _Done(tuple(done), chosen, interrupted, time.monotonic() - began)
+        return _result(objective, logged, found)
     finally:
         if log is not None:
             log.close()
@@ -476,27 +485,34 @@ def _by_scipy(
     return logged.whole(x), logged(x).value, str(found.message)
 
 
-def _result(
-    logged: LoggedObjective,
-    done: list[Start],
-    optimizer: str,
-    interrupted: bool,
-    *,
-    seconds: float,
-) -> FitResult:
-    """Return the result of the starts that ended."""
-    objective = logged.objective
-    if not done:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Done:
+    """The starts that ended, and how."""
+
+    starts: tuple[Start, ...]
+    optimizer: str
+    interrupted: bool
+    seconds: float
+
+
+def _result(objective: Objective, logged: LoggedObjective, done: _Done) -> FitResult:
+    """Return the result of the starts that ended, with all estimated parameters."""
+    if not done.starts:
         raise KeyboardInterrupt
-    ordered = sorted(done, key=lambda start: start.value)
+    ordered = sorted(done.starts, key=lambda start: start.value)
     best = ordered[0]
     if not math.isfinite(best.value):
         reason = max(logged.failures, key=lambda r: logged.failures[r], default="")
         raise InputError(
-            f"{objective.problem.id}: none of {len(done)} starts has a likelihood"
+            f"{objective.problem.id}: none of {len(ordered)} starts has a likelihood"
             + (f" ({reason})." if reason else ".")
         )
-    found = logged(best.x)
+    searched = logged.objective
+    if isinstance(searched, ProjectedObjective):
+        ordered = [_completed(start, searched) for start in ordered]
+        found = objective(ordered[0].x)
+    else:
+        found = logged(best.x)
     assert found.gradient is not None
     assert found.hessian is not None
     return FitResult(
@@ -506,10 +522,17 @@ def _result(
         gradient=found.gradient,
         hessian=found.hessian,
         failures=dict(logged.failures),
-        optimizer=optimizer,
+        optimizer=done.optimizer,
         gradient_way=objective.engine.gradient_way,
         n_new=logged.n_new,
         n_replayed=logged.n_replayed,
-        interrupted=interrupted,
-        seconds=seconds,
+        interrupted=done.interrupted,
+        seconds=done.seconds,
+    )
+
+
+def _completed(start: Start, searched: ProjectedObjective) -> Start:
+    """Return a start with the scales, offsets and noise that were projected out."""
+    return replace(
+        start, first=searched.completed(start.first), x=searched.completed(start.x)
     )

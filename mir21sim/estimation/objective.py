@@ -13,7 +13,7 @@ from mir21sim.errors import SolverStatus
 from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.likelihood import Fit, Likelihood
 from mir21sim.estimation.problem import FitProblem
-from mir21sim.estimation.runs import Runs
+from mir21sim.estimation.runs import AtData, Runs
 from mir21sim.estimation.terms import BoundTerm
 
 
@@ -69,14 +69,18 @@ class Objective:
         """Return the likelihood of every row and why a run failed, "" for none."""
         theta = self.problem.natural(np.asarray(x, float))
         at = self.runs.at_data(theta, slopes=slopes)
+        fit = self.likelihood.evaluate(at, theta, slopes=slopes)
+        return fit, self.failure(at)
+
+    def failure(self, at: AtData) -> str:
+        """Return why a run failed, "" where none did."""
         failed = at.status != SolverStatus.OK
-        reason = ""
-        if failed.any():
-            row = int(np.flatnonzero(failed)[0])
-            name = self.problem.experiments[self.problem.data.experiment[row]].id
-            message = SolverStatus(int(at.status[row])).message
-            reason = f"experiment `{name}`: {message}"
-        return self.likelihood.evaluate(at, theta, slopes=slopes), reason
+        if not failed.any():
+            return ""
+        row = int(np.flatnonzero(failed)[0])
+        name = self.problem.experiments[self.problem.data.experiment[row]].id
+        message = SolverStatus(int(at.status[row])).message
+        return f"experiment `{name}`: {message}"
 
     def __call__(self, x: FloatArray, *, slopes: bool = True) -> Evaluation:
         """Return the objective at values on the scales of the parameters."""
@@ -89,18 +93,24 @@ class Objective:
         fit, reason = self.fit(x, slopes=slopes)
         value = float(np.sum(fit.nll))
         if not reason and not np.isfinite(value):
-            reason = self._no_likelihood(fit)
+            reason = self.no_likelihood(fit)
         if reason:
             return self._failed(reason, slopes=slopes)
-        return self._with_priors(x, fit, value, slopes=slopes)
+        return self.with_priors(x, fit, value, slopes=slopes)
 
-    def _with_priors(
-        self, x: FloatArray, fit: Fit, value: float, *, slopes: bool
+    def with_priors(
+        self, x: FloatArray, fit: Fit, value: float, *, slopes: bool, terms: bool = True
     ) -> Evaluation:
-        """Return the likelihood of the data with the other terms and the priors."""
+        """Return the likelihood of the data with the other terms and the priors.
+
+        Parameters
+        ----------
+        terms : False leaves the other terms out
+        """
         prior, slope, bend = self.prior_terms(x)
         theta = self.problem.natural(x)
-        more = [term.contribution(theta) for term in self.terms]
+        used = self.terms if terms else []
+        more = [term.contribution(theta) for term in used]
         value += sum(part.nll for part in more) - prior
         if not np.isfinite(value):
             return self._failed("a likelihood term has no value", slopes=slopes)
@@ -117,7 +127,7 @@ class Objective:
             return self._failed("the gradient is not a number", slopes=True)
         return Evaluation(value, gradient, hessian)
 
-    def _no_likelihood(self, fit: Fit) -> str:
+    def no_likelihood(self, fit: Fit) -> str:
         """Return which row has no likelihood, and why."""
         row = int(np.flatnonzero(~np.isfinite(fit.nll))[0])
         observable = self.problem.observables[self.problem.data.observable[row]]

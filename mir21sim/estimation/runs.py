@@ -5,7 +5,7 @@ and all periods of one depth are integrated in one call of the solver.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -168,6 +168,10 @@ class Stored:
             for name, j in self.place.items()
             if name in names
         }
+
+    def plain(self) -> "Stored":
+        """Return the same quantities without derivatives."""
+        return replace(self, slopes=None)
 
     def _column(self, rows: IntArray, j: int) -> Dual:
         value = self.values[rows, j]

@@ -15,6 +15,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError
 from mir21sim.estimation.evaluations import EvaluationLog, LoggedObjective, run_digest
 from mir21sim.estimation.fit import FitResult, Told
+from mir21sim.estimation.objective import Objective
 from mir21sim.simulation.ensemble import Ensemble
 
 TRIES = 20
@@ -120,7 +121,7 @@ def mcmc(
             Path(folder) / "evaluations.log", run_digest(result.objective), n
         )
     logged = LoggedObjective(result.objective, log)
-    density = _Density(logged)
+    density = _Density(logged, result.objective)
     starts = _walkers(result, count, seed)
     sampler = emcee.EnsembleSampler(count, n, density)
     state = emcee.State(starts, random_state=np.random.RandomState(seed).get_state())
@@ -138,8 +139,8 @@ def mcmc(
 class _Density:
     """Logarithm of the posterior density over the scaled parameters."""
 
-    def __init__(self, logged: LoggedObjective) -> None:
-        self.logged = logged
+    def __init__(self, logged: LoggedObjective, objective: Objective) -> None:
+        self.logged, self.objective = logged, objective
 
     def __call__(self, x: FloatArray) -> float:
         lower, upper = self.logged.bounds
@@ -148,7 +149,7 @@ class _Density:
         found = self.logged(x, slopes=False)
         if not found.ok:
             return -math.inf
-        return -found.value + self.logged.objective.log_jacobian(x)[0]
+        return -found.value + self.objective.log_jacobian(x)[0]
 
 
 def _walkers(result: FitResult, count: int, seed: int) -> FloatArray:
