@@ -166,22 +166,32 @@ class CompiledModel:
 
     def state_index(self, name: str) -> int:
         """Return the row of a species; an unknown name raises UnknownNameError."""
-        if name not in self.state_names:
+        if name not in self.state_places:
             raise UnknownNameError("species", name, self.state_names)
-        return self.state_names.index(name)
+        return self.state_places[name]
+
+    @cached_property
+    def state_places(self) -> Mapping[str, int]:
+        """Column of each species among the states."""
+        return {name: k for k, name in enumerate(self.state_names)}
+
+    @cached_property
+    def param_places(self) -> Mapping[str, int]:
+        """Column of each parameter."""
+        return {name: k for k, name in enumerate(self.param_names)}
 
     def start_values(
         self,
         n_run: int,
-        parameters: Mapping[str, FloatArray],
-        initials: Mapping[str, FloatArray],
+        parameters: Mapping[str, FloatArray | float],
+        initials: Mapping[str, FloatArray | float],
     ) -> tuple[FloatArray, FloatArray]:
         """Return start values and parameters of every run, formulas evaluated.
 
         Parameters
         ----------
-        parameters, initials : names to float arrays, shape (n_run,), in model units;
-            they win over start formulas of the model
+        parameters, initials : names to float arrays, shape (n_run,), or to one number
+            for all runs, in model units; they win over start formulas of the model
 
         Returns
         -------
@@ -198,8 +208,8 @@ class CompiledModel:
         p = np.tile(self.p0, (n_run, 1))
         keep_y = np.zeros(len(self.state_names), dtype=bool)
         keep_p = np.zeros(len(self.param_names), dtype=bool)
-        _fill(p, keep_p, self.param_names, parameters, "parameter")
-        _fill(y, keep_y, self.state_names, initials, "species")
+        _fill(p, keep_p, self.param_places, parameters, "parameter")
+        _fill(y, keep_y, self.state_places, initials, "species")
         for run in range(n_run):
             self.kernels.initial(0.0, y[run], p[run], keep_y, keep_p)
         return y, p
@@ -208,13 +218,16 @@ class CompiledModel:
 def _fill(
     matrix: FloatArray,
     keep: BoolArray,
-    names: tuple[str, ...],
-    values: Mapping[str, FloatArray],
+    places: Mapping[str, int],
+    values: Mapping[str, FloatArray | float],
     kind: str,
 ) -> None:
     """Write named columns into a (run, name) matrix, in place."""
-    for name, column in values.items():
-        if name not in names:
-            raise UnknownNameError(kind, name, names)
-        matrix[:, names.index(name)] = column
-        keep[names.index(name)] = True
+    for name in values:
+        if name not in places:
+            raise UnknownNameError(kind, name, tuple(places))
+    columns = [places[name] for name in values]
+    keep[columns] = True
+    rows = matrix.T  # a view: one row a name
+    for column, value in zip(columns, values.values(), strict=True):
+        rows[column] = value

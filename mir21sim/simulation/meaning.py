@@ -43,16 +43,17 @@ def sizes_of_home(
 def start_amounts(
     model: CompiledModel,
     n_run: int,
-    parameters: Mapping[str, FloatArray],
-    initials: Mapping[str, FloatArray],
+    parameters: Mapping[str, FloatArray | float],
+    initials: Mapping[str, FloatArray | float],
 ) -> tuple[FloatArray, FloatArray]:
     """Return start values and parameters of runs whose initials are in users' meaning.
 
     Sizes of compartments may follow from parameters, so they are evaluated first.
     """
-    pools = {s.id: s for s in model.network.species}
     divided = [
-        n for n in initials if n in pools and model.border.means_concentration(pools[n])
+        s.id
+        for s in model.network.species
+        if s.id in initials and model.border.means_concentration(s)
     ]
     if divided:
         others = {n: v for n, v in initials.items() if n not in divided}

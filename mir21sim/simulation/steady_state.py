@@ -7,6 +7,7 @@ it exact. A cell that does not settle is an error, never a start value.
 import functools
 import hashlib
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,11 @@ def resting_states(
     first: dict[str, int] = {}
     for run, name in enumerate(names):
         first.setdefault(name, run)
+    distinct = list(first)
     rows = together[list(first.values())]
     starts = np.ascontiguousarray(rows[:, : y0.shape[1]])
     parameters = np.ascontiguousarray(rows[:, y0.shape[1] :])
-    folder = cache_folder.folder() / "resting"
-    paths = [folder / f"{name}.state" for name in first]
-    found = [_read(path, y0.shape[1]) for path in paths]
+    found = _kept(distinct, y0.shape[1])
     nowhere = np.full(y0.shape[1], np.nan)
     settled = np.array([nowhere if f is None else f for f in found])
     status = np.where(
@@ -114,9 +114,9 @@ def resting_states(
         for k, y, outcome in zip(missing, made, how, strict=True):
             if outcome == SolverStatus.OK:
                 settled[k] = y
-            if outcome in (SolverStatus.OK, SolverStatus.NO_RESTING_STATE):
-                _write(paths[k], settled[k])
-    place = {name: k for k, name in enumerate(first)}
+        rested = np.isin(how, (SolverStatus.OK, SolverStatus.NO_RESTING_STATE))
+        _keep({distinct[k]: settled[k] for k in missing[rested]})
+    place = {name: k for k, name in enumerate(distinct)}
     which = np.array([place[name] for name in names], dtype=np.int64)
     return settled[which], status[which]
 
@@ -355,32 +355,50 @@ def _name(common: bytes, row: FloatArray) -> str:
     return hashlib.sha256(common + row.tobytes()).hexdigest()[:32]
 
 
-_IN_MEMORY: dict[Path, bytes] = {}
-"""States read or written by this process, little-endian doubles, by their files."""
+_IN_MEMORY: dict[str, bytes] = {}
+"""States read or written by this process, little-endian doubles, by their names."""
 
 _MOST_IN_MEMORY = 1024
 """States kept in memory; those of a large population are read from disk again."""
 
 
-def _read(path: Path, n_state: int) -> FloatArray | None:
-    """Return a state from disk, NaN for no rest; None where missing or damaged."""
-    body = _IN_MEMORY.get(path)
-    if body is None:
-        body = cache_folder.read(path)
-        if body is None or len(body) != 8 * n_state:
-            return None
-        _remember(path, body)
-    return np.frombuffer(body, dtype="<f8").astype(float)
+def _folder() -> Path:
+    return cache_folder.folder() / "resting"
 
 
-def _write(path: Path, y: FloatArray) -> None:
-    """Put a state on disk in one move; a cache that cannot be written is no error."""
-    body = y.astype("<f8").tobytes()
-    cache_folder.write(path, body)
-    _remember(path, body)
+def _kept(names: Sequence[str], n_state: int) -> list[FloatArray | None]:
+    """Return kept states, NaN for no rest; None where missing or damaged."""
+    found = [_IN_MEMORY.get(name) for name in names]
+    if None in found:
+        folder = _folder()
+        for k, name in enumerate(names):
+            if found[k] is None:
+                found[k] = _from_disk(folder / f"{name}.state", name, n_state)
+    return [
+        None if body is None else np.frombuffer(body, dtype="<f8").astype(float)
+        for body in found
+    ]
 
 
-def _remember(path: Path, body: bytes) -> None:
+def _from_disk(path: Path, name: str, n_state: int) -> bytes | None:
+    """Return the doubles of a state on disk; None where missing or damaged."""
+    body = cache_folder.read(path)
+    if body is None or len(body) != 8 * n_state:
+        return None
+    _remember(name, body)
+    return body
+
+
+def _keep(states: Mapping[str, FloatArray]) -> None:
+    """Put states on disk, each in one move; a full or read-only disk is no error."""
+    folder = _folder()
+    for name, y in states.items():
+        body = y.astype("<f8").tobytes()
+        cache_folder.write(folder / f"{name}.state", body)
+        _remember(name, body)
+
+
+def _remember(name: str, body: bytes) -> None:
     if len(_IN_MEMORY) >= _MOST_IN_MEMORY:
         _IN_MEMORY.clear()
-    _IN_MEMORY[path] = body
+    _IN_MEMORY[name] = body

@@ -1,8 +1,9 @@
 """Names, units and hours → the arrays that solvers take."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from mir21sim.simulation.meaning import sizes_of_home, start_amounts, unknown_na
 from mir21sim.simulation.outputs import Output, select_outputs, species_of, start_unit
 from mir21sim.simulation.plan import MAX_RUNS, Axis, Plan
 from mir21sim.solvers.problem import Action, Problem, Schedule
+
+Values: TypeAlias = dict[str, FloatArray | float]
+"""Name → the value of each run, shape (n_run,), or one number for all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +42,7 @@ def translate(model: CompiledModel, plan: Plan) -> Translated:
     if n_run > MAX_RUNS:
         raise InputError(f"The sweep has {n_run} runs; at most {MAX_RUNS} are allowed.")
     columns = _columns(axes)
-    parameters, initials = _values(model, plan, axes, columns, n_run)
+    parameters, initials = _values(model, plan, axes, columns)
     y0, p = start_amounts(model, n_run, parameters, initials)
     swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
     protocol = _with_swept_targets(plan, swept, is_guest=model.border.is_guest)
@@ -82,26 +86,29 @@ def _values(
     plan: Plan,
     axes: tuple[Axis, ...],
     columns: Mapping[str, FloatArray],
-    n_run: int,
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Return the parameters and the initial amounts of each run that are overridden."""
-    by_kind: dict[str, dict[str, FloatArray]] = {"parameter": {}, "initial": {}}
+) -> tuple[Values, Values]:
+    """Return the parameters and the initial amounts that are overridden.
+
+    A number stands for all runs, an array of shape (n_run,) for each of them.
+    """
+    by_kind: dict[str, Values] = {"parameter": {}, "initial": {}}
     done = plan.treatment
     for kind, fixed in (
         ("parameter", done.parameters),
         ("initial", {**plan.rest_from, **done.initials}),
     ):
         for name, value in fixed.items():
-            by_kind[kind][name] = np.full(n_run, _checked(model, kind, name, value))
+            by_kind[kind][name] = _checked(model, kind, name, value)
     for axis in axes:
         if axis.kind in by_kind:
             by_kind[axis.kind][axis.name] = columns[axis.name]
     for name, values in plan.cells.items():
-        kind = "initial" if name in model.state_names else "parameter"
+        kind = "initial" if name in model.state_places else "parameter"
         _checked(model, kind, name, float(values.min()))
         by_kind[kind][name] = values[columns[CELL].astype(int)]
     parameters, initials = by_kind["parameter"], by_kind["initial"]
-    changed = perturb.parameter_columns(model, done.perturbations, parameters)
+    given = {name: np.atleast_1d(values) for name, values in parameters.items()}
+    changed = perturb.parameter_columns(model, done.perturbations, given)
     return parameters | changed, initials
 
 
@@ -139,7 +146,7 @@ def _frozen(
     model: CompiledModel,
     plan: Plan,
     *,
-    swept: Mapping[str, FloatArray],
+    swept: Collection[str],
     doses: IntArray,
 ) -> BoolArray | None:
     """Return which states are clamped; these take no dose and no initial amount."""
@@ -158,10 +165,10 @@ def _frozen(
 
 def _checked(model: CompiledModel, kind: str, name: str, value: float) -> float:
     """Return a fixed override after checking its name and value."""
-    known = model.param_names if kind == "parameter" else model.state_names
+    known = model.param_places if kind == "parameter" else model.state_places
     if name not in known:
         words = "parameter" if kind == "parameter" else "species"
-        raise unknown_name(model, words, name, known)
+        raise unknown_name(model, words, name, tuple(known))
     value = float(value)
     if not math.isfinite(value):
         raise InputError(f"`{name}` must be finite, got {value}.")

@@ -72,6 +72,8 @@ def _to_retry(solution: Solution, settings: Settings) -> IntArray:
     A guest's amount that became negative is among them where a batch method failed: a
     single run finds tolerances of its own and knows how far partners explain it.
     """
+    if (solution.status == SolverStatus.OK).all():
+        return np.empty(0, dtype=np.int64)
     statuses = {int(status) for status in settings.retried}
     if settings.adapts and method_of(settings.method).family == BATCH:
         statuses.add(int(SolverStatus.NEGATIVE))

@@ -102,16 +102,16 @@ def integrate(
 def needed_states(model: CompiledModel, problem: Problem) -> IntArray:
     """Return the states that the selected quantities depend on, one at least."""
     names = {
-        Source.STATE: model.state_names,
-        Source.ASSIGNED: model.assigned_names,
-        Source.RATE: model.rate_names,
-        Source.PARAM: model.param_names,
+        int(Source.STATE): model.state_names,
+        int(Source.ASSIGNED): model.assigned_names,
+        int(Source.RATE): model.rate_names,
+        int(Source.PARAM): model.param_names,
     }
     chosen = problem.selection
     rows = [
-        *zip(chosen.source, chosen.index, strict=True),
-        *zip(chosen.divisor_source, chosen.divisor, strict=True),
+        *zip(chosen.source.tolist(), chosen.index.tolist(), strict=True),
+        *zip(chosen.divisor_source.tolist(), chosen.divisor.tolist(), strict=True),
     ]
-    wanted = [names[Source(kind)][index] for kind, index in rows if index >= 0]
+    wanted = [names[kind][index] for kind, index in rows if index >= 0]
     found = model.needed_states(wanted)
     return found.copy() if len(found) else np.zeros(1, dtype=np.int64)
