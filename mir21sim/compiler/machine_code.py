@@ -132,6 +132,7 @@ SOLVER_SOURCES = (
     "solvers/batch/*.py",
     "solvers/single/reduction_compiled.py",
     "solvers/problem.py",
+    "solvers/step_curve.py",
     "compiler/build_*.py",
     "compiler/kernels.py",
     "compiler/llvm_lanes.py",
