@@ -9,6 +9,15 @@ class Mir21simError(Exception):
     """Base of all errors that mir21sim raises on purpose.
 
     Long values in the text are shortened, see ``shortened``.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> try:
+    ...     ms.load("mir21_apoptosys")
+    ... except ms.Mir21simError as error:
+    ...     print(error)
+    Unknown model `mir21_apoptosys`. Did you mean `mir21_apoptosis`? ...
     """
 
     def __init__(self, text: str = "", *rest: object) -> None:

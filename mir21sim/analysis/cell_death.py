@@ -102,6 +102,22 @@ def death_times(
     -------
     DataArray without ``time``: 0 for a cell that was dead by then, infinite for one
     that lives, NaN where the run stopped before
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"PS_exposed": (cells, 1.0 * (t >= die))}
+    >>> curves["status"] = (cells[:2], np.zeros((3, 2), int))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> ms.death_times(result).values
+    array([[inf, 5.5],
+           [3.5, 2.5],
+           [1.5, 1.5]])
     """
     start = units.seconds(since, "since") / SECONDS_PER_HOUR
     curves = quantity(result, observe).transpose(..., "time")
@@ -133,6 +149,22 @@ def fraction_dead(
     Returns
     -------
     DataArray with the dimension ``at`` in place of ``cell``; NaN where no cell is left
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"PS_exposed": (cells, 1.0 * (t >= die))}
+    >>> curves["status"] = (cells[:2], np.zeros((3, 2), int))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> ms.fraction_dead(result, [3, 8]).values
+    array([[0. , 0.5],
+           [0.5, 1. ],
+           [1. , 1. ]])
     """
     died = death_times(result, observe, since=since)
     known = (died > 0).sum("cell")
@@ -161,6 +193,20 @@ def kill_curve(
     ------
     InputError
         For a result in which nothing differs but the cells.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"PS_exposed": (cells, 1.0 * (t >= die))}
+    >>> curves["status"] = (cells[:2], np.zeros((3, 2), int))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> ms.kill_curve(result, 4).values
+    array([0., 1., 1.])
     """
     share = fraction_dead(result, [at], observe, since=since).isel(at=0)
     if not share.dims:

@@ -199,6 +199,23 @@ def combination(
     InputError
         For other than two swept doses, a dose list without 0, or fewer than three
         doses.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, dims = np.linspace(0, 8, 9), ("a", "b", "cell", "time")
+    >>> need = np.linspace(0.5, 6.0, 40)  # a cell dies where the doses sum to this
+    >>> sums = np.add.outer(np.arange(4.0), np.arange(4.0))
+    >>> dead = (sums[..., None] >= need)[..., None] * (t >= 4)
+    >>> curves = {name: (dims, 1.0 * dead) for name in ("A", "PS_exposed")}
+    >>> doses = {name: (name, np.arange(4.0), {"units": "nM"}) for name in "ab"}
+    >>> result = xr.Dataset(curves, {**doses, "time": t})
+    >>> drawn = ms.resample(result, ["A"], "PS_exposed")
+    >>> table = ms.combination(drawn, result)
+    >>> bool(abs(table["Loewe"].sel(a=1, b=1)) < 2)  # one drug given twice: no excess
+    True
     """
     names, doses = _checked(drawn, result)
     dead, deaths = drawn.dead[0][..., -1], drawn.dead[1][..., -1]

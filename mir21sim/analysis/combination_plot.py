@@ -36,6 +36,23 @@ def plot_combination(
     ------
     UnknownNameError
         For another measure.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, dims = np.linspace(0, 8, 9), ("a", "b", "cell", "time")
+    >>> need = np.linspace(0.5, 6.0, 40)  # a cell dies where the doses sum to this
+    >>> sums = np.add.outer(np.arange(4.0), np.arange(4.0))
+    >>> dead = (sums[..., None] >= need)[..., None] * (t >= 4)
+    >>> curves = {name: (dims, 1.0 * dead) for name in ("A", "PS_exposed")}
+    >>> doses = {name: (name, np.arange(4.0), {"units": "nM"}) for name in "ab"}
+    >>> result = xr.Dataset(curves, {**doses, "time": t})
+    >>> drawn = ms.resample(result, ["A"], "PS_exposed")
+    >>> figure = ms.plot_combination(ms.combination(drawn, result), "Bliss")
+    >>> len(figure.axes) >= 3
+    True
     """
     if measure not in MEASURES:
         raise UnknownNameError("measure", measure, MEASURES)

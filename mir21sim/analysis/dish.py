@@ -94,6 +94,21 @@ def dish(
     ------
     InputError
         For a result without cells or without one of the quantities.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"A": (cells, np.exp(-((t - die) ** 2)), {"units": "molecule"})}
+    >>> curves["PS_exposed"] = (cells, 1.0 * (t >= die))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> found = ms.dish(result, ["A"], "PS_exposed")
+    >>> found["dead_end"].values
+    array([ 50., 100., 100.])
     """
     return dish_of(
         resample(result, activity, death, since=since), result, activity, since
@@ -240,7 +255,24 @@ def resample(
     *,
     since: float | str = 0.0,
 ) -> Resampled:
-    """Return the means of a dish and of resampled dishes; parameters as in ``dish``."""
+    """Return the means of a dish and of resampled dishes; parameters as in ``dish``.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"A": (cells, np.exp(-((t - die) ** 2)), {"units": "molecule"})}
+    >>> curves["PS_exposed"] = (cells, 1.0 * (t >= die))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> drawn = ms.resample(result, ["A"], "PS_exposed")
+    >>> point, dishes = drawn.quantities()["dead_end"]
+    >>> point.shape, dishes.shape
+    ((3,), (400, 3))
+    """
     sums = _activity(result, activity, death)
     dims = tuple(str(d) for d in sums.dims if d not in ("cell", "time"))
     after = result["time"].values - units.seconds(since, "since") / SECONDS_PER_HOUR

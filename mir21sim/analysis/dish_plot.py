@@ -55,6 +55,21 @@ def plot_dish(
         For a result without a swept dose.
     UnknownNameError
         For another response or width.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"A": (cells, np.exp(-((t - die) ** 2)), {"units": "molecule"})}
+    >>> curves["PS_exposed"] = (cells, 1.0 * (t >= die))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> figure = ms.plot_dish(ms.dish(result, ["A"], "PS_exposed"), "dead_end")
+    >>> len(figure.axes) >= 3
+    True
     """
     if response not in RESPONSES:
         raise UnknownNameError("response", response, RESPONSES)

@@ -106,6 +106,18 @@ def export(
     InputError
         For an unknown quantity, a result without curves, several quantities in one
         wide CSV, or a path that cannot be written.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import xarray as xr
+    >>> result = xr.Dataset({"A": ("time", [1.0, 2.0])}, {"time": [0.0, 1.0]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = ms.export(result, Path(folder) / "a.csv")
+    ...     print(path.read_text(encoding="utf-8").split())
+    ['time,A', '0.0,1.0', '1.0,2.0']
     """
     result = _over_time(result)
     path = files.check_writable(path, (".csv", ".xlsx"))

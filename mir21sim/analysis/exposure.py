@@ -149,6 +149,19 @@ def plot_exposure(
     ------
     InputError
         For a quantity that the result lacks.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t = np.linspace(0, 24, 25)
+    >>> medium = ("time", 100 * 0.5 ** (t / 6), {"units": "molecule"})
+    >>> target = ("time", 50 - 40 * 0.5 ** (t / 6), {"units": "molecule"})
+    >>> result = xr.Dataset({"medium": medium, "PTEN": target}, {"time": t})
+    >>> figure = ms.plot_exposure(result, ["medium"], ["PTEN"])
+    >>> len(figure.axes)
+    2
     """
     missing = [name for name in (*pools, *effects) if name not in result]
     if missing:

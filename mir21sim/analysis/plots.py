@@ -73,6 +73,23 @@ def plot_curves(
     ------
     InputError
         For more than one swept dimension: select first, or use ``plot_sweep``.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t = np.linspace(0, 10, 101)
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> rise = np.array([1.0, 2.0, 4.0])[:, None] * (1 - np.exp(-t))
+    >>> result = xr.Dataset(
+    ...     {"A": (("anti_miR21", "time"), rise, {"units": "molecule"})},
+    ...     {"anti_miR21": doses, "time": ("time", t, {"units": "h"})},
+    ... )
+    >>> result["status"] = ("anti_miR21", [0, 0, 0])
+    >>> axes = ms.plot_curves(result, "A")
+    >>> len(axes.lines)
+    3
     """
     ax = ax if ax is not None else new_axes()
     curves = quantity(result, observe)
@@ -141,6 +158,23 @@ def plot_dose_response(
     ----------
     features : from ``compare``
     response : feature to plot; by default that of ``compare``
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t = np.linspace(0, 10, 101)
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> rise = np.array([1.0, 2.0, 4.0])[:, None] * (1 - np.exp(-t))
+    >>> result = xr.Dataset(
+    ...     {"A": (("anti_miR21", "time"), rise, {"units": "molecule"})},
+    ...     {"anti_miR21": doses, "time": ("time", t, {"units": "h"})},
+    ... )
+    >>> result["status"] = ("anti_miR21", [0, 0, 0])
+    >>> axes = ms.plot_dose_response(ms.compare(result, "A"))
+    >>> axes.get_xlabel()
+    'anti_miR21 (nM)'
     """
     ax = ax if ax is not None else new_axes()
     response = response or str(features.attrs["response"])
@@ -214,6 +248,23 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
     ------
     InputError
         For more than two swept names or more than six values of the second.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t = np.linspace(0, 10, 101)
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> rise = np.array([1.0, 2.0, 4.0])[:, None] * (1 - np.exp(-t))
+    >>> result = xr.Dataset(
+    ...     {"A": (("anti_miR21", "time"), rise, {"units": "molecule"})},
+    ...     {"anti_miR21": doses, "time": ("time", t, {"units": "h"})},
+    ... )
+    >>> result["status"] = ("anti_miR21", [0, 0, 0])
+    >>> figure = ms.plot_sweep(result, "A")
+    >>> len(figure.axes) >= 2
+    True
     """
     dims = [str(d) for d in quantity(result, observe).dims if d != "time"]
     if not dims:
@@ -259,6 +310,23 @@ def plot_overlay(
     """Plot one quantity of several results together, and measured points over it.
 
     Each result has a colour; the runs of a sweep within it go from pale to full.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t = np.linspace(0, 10, 101)
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> rise = np.array([1.0, 2.0, 4.0])[:, None] * (1 - np.exp(-t))
+    >>> result = xr.Dataset(
+    ...     {"A": (("anti_miR21", "time"), rise, {"units": "molecule"})},
+    ...     {"anti_miR21": doses, "time": ("time", t, {"units": "h"})},
+    ... )
+    >>> result["status"] = ("anti_miR21", [0, 0, 0])
+    >>> axes = ms.plot_overlay({"low": result.isel(anti_miR21=0)}, "A")
+    >>> axes.get_xlabel()
+    'time (h)'
     """
     ax = ax if ax is not None else new_axes()
     labelled = label_results(results_)
@@ -311,6 +379,21 @@ def plot_population(
     ------
     InputError
         For a result that has more dimensions besides: select first.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"PS_exposed": (cells, 1.0 * (t >= die))}
+    >>> curves["status"] = (cells[:2], np.zeros((3, 2), int))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> figure = ms.plot_population(result.isel(anti_miR21=1, drop=True), "PS_exposed")
+    >>> len(figure.axes) >= 2
+    True
     """
     died = death_times(result, observe, since=since)
     dims = [str(d) for d in died.dims if d != "cell"]

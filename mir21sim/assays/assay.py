@@ -295,6 +295,17 @@ def run_assays(
     Returns
     -------
     Dataset of ``run_experiment``
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> samples = (ms.Sample("control"), ms.Sample("TRAIL", "TRAIL=50 ng/ml@0h"))
+    >>> experiment = ms.Experiment(samples, ms.Population(3), times_h=(8.0,))
+    >>> assay = ms.PlateAssay("caspase", time_h=8.0)
+    >>> cells = ms.run_assays(model, experiment, [assay])
+    >>> sorted(map(str, assay.read(cells, seed=1).summary["sample"].unique()))
+    ['TRAIL', 'control']
     """
     extra = [
         dish for assay in assays for dish in assay.dishes(experiment.samples, model)

@@ -152,6 +152,14 @@ class Experiment:
     InputError
         For no sample, a name given twice, times that do not ascend from 0, or cells
         that cannot be dealt to the replicates.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> samples = (ms.Sample("control"), ms.Sample("TRAIL", "TRAIL=50 ng/ml@0h"))
+    >>> experiment = ms.Experiment(samples, ms.Population(10), times_h=(24.0,))
+    >>> [sample.name for sample in experiment.samples]
+    ['control', 'TRAIL']
     """
 
     samples: tuple[Sample, ...]

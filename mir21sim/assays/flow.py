@@ -52,6 +52,12 @@ class FlowCytometry(Assay[FlowReading]):
     time_h : when cells are harvested; by default at the last time kept
     control : sample that ratios are relative to; by default the first
     gates : in place of those set by the controls
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> ms.FlowCytometry(events=5000, time_h=24.0).name
+    'flow'
     """
 
     kinds: ClassVar[tuple[str, ...]] = (NAME,)

@@ -62,6 +62,12 @@ class LuciferaseAssay(Assay[Reading]):
     transfection_h : h, when the plasmids are given
     times_h : when cells are lysed; by default at the last time kept
     control : treatment that ratios are relative to; by default the first
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> ms.LuciferaseAssay(("PDCD4", "PTEN"), times_h=(24.0,)).name
+    'luciferase'
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("luciferase",)

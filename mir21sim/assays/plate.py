@@ -70,6 +70,12 @@ class PlateAssay(Assay[PlateReading]):
     positive : treatment of the Z′ factor; by default the one farthest from the control
     cells_per_well : cells seeded
     edge : share by which wells on the rim read higher, as their medium dries (0: none)
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> ms.PlateAssay("viability", time_h=48.0).size
+    96
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("caspase", "viability")

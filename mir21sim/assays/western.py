@@ -49,6 +49,13 @@ class WesternBlot(Assay[WesternReading]):
     time_h : when cells are lysed; by default at the last time kept
     control : sample that ratios are relative to; by default the first
     detection : "ecl" (linear up to full scale, then clipped) or "film" (saturates)
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> blot = ms.WesternBlot(("PTEN", "cleaved CASP3"), time_h=24.0)
+    >>> blot.name
+    'western'
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("western",)

@@ -50,6 +50,13 @@ class CompiledModel:
     source : mapping of file name to text, enough to load the model again
     digest : str, SHA-256 of the network with its values
     kernel_key : str, hash of structure, generator and machine, which decide the kernels
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("earm_1_3", backend="numpy")
+    >>> "CASP8_active" in model.info.observables, model.parameters.index.name
+    (True, 'id')
     """
 
     info: ModelInfo

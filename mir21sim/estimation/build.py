@@ -317,12 +317,12 @@ class _Builder:
         self.scale, self.offset = factors
         self.names = tuple(formulas)
         self.noise = {
-            name: noise if isinstance(noise, str) else noise.get(name, "additive")
+            name: noise.get(name, "additive") if isinstance(noise, Mapping) else noise
             for name in self.names
         }
         for kind in self.noise.values():
             if kind not in NOISES:
-                raise UnknownNameError("noise", kind, NOISES)
+                raise UnknownNameError("noise", str(kind), NOISES)
         self.used = {c for c in factors if isinstance(c, str)}
         for column in self.used:
             if column not in rows.columns:

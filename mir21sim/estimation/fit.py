@@ -205,6 +205,22 @@ def fit(
     InputError
         For a start outside the bounds, a parameter without influence, no start with a
         value, or a folder that belongs to another problem.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> times, doses = np.linspace(0, 4, 7), "TRAIL=50 ng/ml@0h"
+    >>> run = ms.simulate(model, times=times, doses=doses, observe="CASP8_active")
+    >>> curve = run["CASP8_active"].values * [1, 1.1, 0.9, 1, 1.1, 0.9, 1]
+    >>> data = pd.DataFrame({"time": times, "CASP8_active": curve})
+    >>> problem = ms.Problem(model, data, ["CASP8_active"], ["k_DISC"], doses=doses)
+    >>> result = ms.fit(problem, starts=1, optimizer="scipy")
+    >>> ratio = result.values["k_DISC"] / model.parameters.loc["k_DISC", "value"]
+    >>> bool(0.9 < ratio < 1.1)
+    True
     """
     if starts < 1:
         raise InputError(f"`starts` must be 1 or more, got {starts}.")

@@ -56,6 +56,25 @@ def compare_fits(results: Mapping[str, FitResult]) -> pd.DataFrame:
     ------
     InputError
         For fewer than two models, or data that are not the same.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> times, doses = np.linspace(0, 4, 7), "TRAIL=50 ng/ml@0h"
+    >>> run = ms.simulate(model, times=times, doses=doses, observe="CASP8_active")
+    >>> curve = run["CASP8_active"].values * [1, 1.1, 0.9, 1, 1.1, 0.9, 1]
+    >>> data = pd.DataFrame({"time": times, "CASP8_active": curve})
+    >>> problem = ms.Problem(model, data, ["CASP8_active"], ["k_DISC"], doses=doses)
+    >>> result = ms.fit(problem, starts=1, optimizer="scipy")
+    >>> other = ms.Problem(model, data, ["CASP8_active"], ["k_CASP8_BID"], doses=doses)
+    >>> table = ms.compare_fits(
+    ...     {"DISC": result, "BID": ms.fit(other, starts=1, optimizer="scipy")}
+    ... )
+    >>> sorted(table["model"])
+    ['BID', 'DISC']
     """
     return criteria({name: record_of(result) for name, result in results.items()})
 
@@ -154,6 +173,23 @@ def part_most(
     quantity : the variable to look at
     floor : least value that can be measured
     number : places to return, each with other swept values
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t = np.linspace(0, 10, 101)
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> rise = np.array([1.0, 2.0, 4.0])[:, None] * (1 - np.exp(-t))
+    >>> result = xr.Dataset(
+    ...     {"A": (("anti_miR21", "time"), rise, {"units": "molecule"})},
+    ...     {"anti_miR21": doses, "time": ("time", t, {"units": "h"})},
+    ... )
+    >>> result["status"] = ("anti_miR21", [0, 0, 0])
+    >>> found = ms.part_most({"slow": result, "fast": 2 * result}, "A", number=1)
+    >>> sorted(found[0].place)
+    ['anti_miR21', 'time']
     """
     if len(predictions) < 2:
         raise InputError("A comparison needs the predictions of two models or more.")

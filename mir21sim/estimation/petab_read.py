@@ -16,6 +16,12 @@ def read_petab(path: str | Path, backend: cache.Backend = "numba") -> FitProblem
     ------
     InputError
         For a missing file or extra, a version other than 1 or 2, or bad tables.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> problem = ms.read_petab("problem.yaml")  # doctest: +SKIP
+    >>> result = ms.fit(problem)  # doctest: +SKIP
     """
     path = Path(path)
     if version(path) == 1:

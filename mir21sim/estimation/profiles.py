@@ -84,6 +84,22 @@ def profiles(
     ------
     UnknownNameError
         For a name that is not estimated.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> times, doses = np.linspace(0, 4, 7), "TRAIL=50 ng/ml@0h"
+    >>> run = ms.simulate(model, times=times, doses=doses, observe="CASP8_active")
+    >>> curve = run["CASP8_active"].values * [1, 1.1, 0.9, 1, 1.1, 0.9, 1]
+    >>> data = pd.DataFrame({"time": times, "CASP8_active": curve})
+    >>> problem = ms.Problem(model, data, ["CASP8_active"], ["k_DISC"], doses=doses)
+    >>> result = ms.fit(problem, starts=1, optimizer="scipy")
+    >>> profile = ms.profiles(result, ["k_DISC"])["k_DISC"]
+    >>> bool(profile.low < result.values["k_DISC"] < profile.high)
+    True
     """
     problem = result.problem
     chosen = tuple(names or problem.names)

@@ -255,9 +255,13 @@ class Runs:
         names: set[str] = set()
         observable = self.problem.observables[o]
         placed = {*observable.placeholders, *observable.noise_placeholders}
-        placed |= {other.id for other in self.problem.observables}
-        for formula in (observable.formula, observable.noise):
-            known = _without(formula, placed)
+        # Only noise may name an observable; an observable may have a quantity's name.
+        values = placed | {other.id for other in self.problem.observables}
+        for formula, without in (
+            (observable.formula, placed),
+            (observable.noise, values),
+        ):
+            known = _without(formula, without)
             names |= self.model.symbols_of(known, self.problem)
         return names
 

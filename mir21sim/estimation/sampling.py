@@ -35,6 +35,22 @@ def laplace(result: FitResult, n: int = 200, *, seed: int = 0) -> Ensemble:
     ----------
     n : number of draws
     seed : of the draws
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> times, doses = np.linspace(0, 4, 7), "TRAIL=50 ng/ml@0h"
+    >>> run = ms.simulate(model, times=times, doses=doses, observe="CASP8_active")
+    >>> curve = run["CASP8_active"].values * [1, 1.1, 0.9, 1, 1.1, 0.9, 1]
+    >>> data = pd.DataFrame({"time": times, "CASP8_active": curve})
+    >>> problem = ms.Problem(model, data, ["CASP8_active"], ["k_DISC"], doses=doses)
+    >>> result = ms.fit(problem, starts=1, optimizer="scipy")
+    >>> draws = ms.laplace(result, 50)
+    >>> len(draws)
+    50
     """
     _check_number(n)
     lower, upper = result.problem.bounds
@@ -105,6 +121,22 @@ def mcmc(
     ------
     InputError
         Without the extra ``bayes``.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> times, doses = np.linspace(0, 4, 7), "TRAIL=50 ng/ml@0h"
+    >>> run = ms.simulate(model, times=times, doses=doses, observe="CASP8_active")
+    >>> curve = run["CASP8_active"].values * [1, 1.1, 0.9, 1, 1.1, 0.9, 1]
+    >>> data = pd.DataFrame({"time": times, "CASP8_active": curve})
+    >>> problem = ms.Problem(model, data, ["CASP8_active"], ["k_DISC"], doses=doses)
+    >>> result = ms.fit(problem, starts=1, optimizer="scipy")
+    >>> chains = ms.mcmc(result, 20, walkers=4)
+    >>> len(chains.ensemble(10))
+    10
     """
     try:
         import emcee

@@ -113,6 +113,13 @@ class DeathTime:
 
     T is the first time at which ``quantity`` rises to ``threshold``. A cell that does
     not reach it has no likelihood.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> term = ms.DeathTime("PS_exposed", 0.5, 3.5, 0.4, "TRAIL=50 ng/ml@0h")
+    >>> term.time
+    3.5
     """
 
     quantity: str
@@ -140,6 +147,15 @@ class NormalisedCurve:
     """A curve over its own value at one time: residuals (g(t)/g(t₀) − m)/s.
 
     ``times`` and ``values`` are the data, ``reference`` is t₀.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> term = ms.NormalisedCurve(
+    ...     "pAKT", times=(0.0, 6.0), values=(1.0, 0.6), sd=0.1, reference=0.0
+    ... )
+    >>> len(term.times)
+    2
     """
 
     quantity: str
@@ -183,6 +199,13 @@ class ShareDead:
     ``quantity`` is above ``threshold`` c, made smooth over ``width`` h. ``dead`` k of
     ``counted`` n cells were dead at ``time``. The cells have common random numbers: the
     same seed gives the same cells at every evaluation.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> term = ms.ShareDead("PS_exposed", 0.5, 0.1, time=24.0, dead=57, counted=100)
+    >>> term.dead / term.counted
+    0.57
     """
 
     quantity: str
@@ -246,6 +269,16 @@ class CellDeathTimes:
     Attributes
     ----------
     times, levels, censored : one entry per cell; times before E by 4 h or more
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> cells = ms.CellDeathTimes(
+    ...     "PS_exposed", 0.5, "BCL2", times=(2.5, 8.0), levels=(1.0, 12.0),
+    ...     censored=(False, True), width=0.1,
+    ... )
+    >>> cells.censored
+    (False, True)
     """
 
     quantity: str
@@ -352,6 +385,15 @@ class ThresholdDose:
     dose : text of a dose with ``{}`` in place of the amount: ``TRAIL={} ng/ml@0h``
     doses : amounts to try, ascending, six or more around the measured one
     measured, sd : the measured dose, and the standard deviation of its logarithm
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> term = ms.ThresholdDose(
+    ...     "PS_exposed", 0.5, "TRAIL", (1.0, 3.0, 10.0, 100.0), measured=20.0, sd=0.3
+    ... )
+    >>> term.measured
+    20.0
     """
 
     quantity: str

@@ -190,6 +190,19 @@ def read(path: str | Path) -> xr.Dataset:
     ------
     InputError
         When the file is missing, truncated, or not a result of this package.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> model = ms.load("earm_1_3", backend="numpy")
+    >>> result = ms.simulate(model, "10 min", points=3, observe="CASP8_active")
+    >>> path = ms.save(result, Path(folder.name) / "run.nc")
+    >>> ms.open(path).identical(result)
+    True
+    >>> folder.cleanup()
     """
     result = _open(path, None)
     if result.attrs.get("Conventions") != CONVENTIONS:

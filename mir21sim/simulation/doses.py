@@ -223,7 +223,15 @@ def _short(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """All doses of one experiment, in the order in which equal times act."""
+    """All doses of one experiment, in the order in which equal times act.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> protocol = ms.Protocol((ms.Dose(24, 50, "TRAIL", "ng/ml"),))
+    >>> len(protocol.doses)
+    1
+    """
 
     doses: tuple[Dose, ...] = ()
 

@@ -48,6 +48,13 @@ class Ensemble:
     provenance : how the draws were made; ``digests`` has the SHA-256 of the model that
         they belong to, by cell line ("" for none)
     relative : whether the values are factors on the numbers of the model
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> draws = ms.Ensemble(("k",), [[0.9], [1.0], [1.1]])
+    >>> len(draws)
+    3
     """
 
     names: tuple[str, ...]
@@ -223,6 +230,15 @@ def bands(result: xr.Dataset, names: Sequence[str] | None = None) -> xr.Dataset:
     Returns
     -------
     Dataset with the dimension ``quantile`` in place of ``draw``
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> draws = xr.Dataset({"A": (("draw", "time"), np.arange(101.0)[:, None])})
+    >>> ms.bands(draws)["A"].sel(quantile=0.5).item()
+    50.0
     """
     if DRAW not in result.dims:
         raise InputError("Bands need the results of an ensemble (dimension `draw`).")
@@ -296,6 +312,15 @@ def carriers(ensemble: Ensemble, prediction: FloatArray) -> dict[str, float]:
     ------
     InputError
         For another number of draws, or fewer than three finite ones.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> values = np.random.default_rng(0).normal(size=(500, 2))
+    >>> shares = ms.carriers(ms.Ensemble(("a", "b"), values), 3 * values[:, 0])
+    >>> round(shares["a"], 3), round(shares["b"], 1)
+    (1.0, 0.0)
     """
     import scipy.stats
 

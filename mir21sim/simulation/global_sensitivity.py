@@ -102,6 +102,18 @@ def global_sensitivities(
     ----------
     Morris MD 1991, Technometrics 33:161; Saltelli A et al. 2010, Comput Phys Commun
     181:259 (as SALib has them)
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> values = model.parameters["value"][["k_DISC", "k_CASP8_BID"]]
+    >>> found = ms.global_sensitivities(
+    ...     model, "peak(CASP8_active)", {k: (v / 2, v * 2) for k, v in values.items()},
+    ...     n=4, doses="TRAIL=50 ng/ml@0h", end="4 h",
+    ... )
+    >>> sorted(map(str, found["number"].values))
+    ['k_CASP8_BID', 'k_DISC']
     """
     features = [parse_feature(text) for text in ([of] if isinstance(of, str) else of)]
     if not features or any(f is None or f.kind == "rest" for f in features):

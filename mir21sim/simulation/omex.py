@@ -65,6 +65,19 @@ def save_archive(result: xr.Dataset, model: CompiledModel, path: str | Path) -> 
         name, or a path that cannot be written.
     ModelError
         When the result was made with another model.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> model = ms.load("earm_1_3", backend="numpy")
+    >>> result = ms.simulate(model, "10 min", points=3, observe="CASP8_active")
+    >>> path = ms.save_archive(result, model, Path(folder.name) / "run.omex")
+    >>> path.stat().st_size > 1000
+    True
+    >>> folder.cleanup()
     """
     path = output_files.check_writable(Path(path), (".omex",))
     files = archive_files(result, model)

@@ -67,6 +67,13 @@ class Options:
     features : find peak, times and area of every quantity by the dense output of the
         solver, so that they do not depend on the output times. None: of few quantities
         where it costs little (``stored_features.wanted``)
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> options = ms.Options(method="LSODA", rtol=1e-8)
+    >>> options.method
+    'LSODA'
     """
 
     method: str | None = None

@@ -292,6 +292,17 @@ def simulate_population(
     Returns
     -------
     Dataset with the dimensions ``cell``, the names of `over`, and ``time`` (h)
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("earm_1_3", backend="numpy")
+    >>> cells = ms.Population(2, seed=1)
+    >>> result = ms.simulate_population(
+    ...     model, cells, times=[0, 1], observe="CASP8_active"
+    ... )
+    >>> dict(result.sizes)
+    {'cell': 2, 'time': 2}
     """
     model = loaded(model)
     axes = {name: axis_values(name, values) for name, values in (over or {}).items()}

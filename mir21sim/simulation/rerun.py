@@ -35,6 +35,20 @@ def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
     InputError
         When the file is missing or damaged, or its provenance is missing or not as
         this package writes it.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> model = ms.load("earm_1_3", backend="numpy")
+    >>> result = ms.simulate(model, "10 min", points=3, observe="CASP8_active")
+    >>> path = ms.save(result, Path(folder.name) / "run.nc")
+    >>> again, difference = ms.rerun(path)
+    >>> bool(difference < 1e-6)
+    True
+    >>> folder.cleanup()
     """
     old = results.read(path)
     record = results.provenance(old)

@@ -131,6 +131,17 @@ def sensitivities(
     ------
     InputError
         For an unknown name, a feature or level that cannot be read, no name at all.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> found = ms.sensitivities(
+    ...     model, of="peak(CASP8_active)", by=["k_DISC"], doses="TRAIL=50 ng/ml@0h",
+    ...     end="4 h",
+    ... )
+    >>> bool(found["log_derivative"] > 0)
+    True
     """
     asked = _asked(of)
     treatment = Treatment.of(

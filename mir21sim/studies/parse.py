@@ -68,7 +68,7 @@ class Planned:
         return {
             "model": f"{self.model.id}, {self.model.context or 'base'}",
             "dishes": ", ".join(dish.name for dish in self.dishes()),
-            "cells": f"{self.population.n} a dish",
+            "cells": f"{self.study.population.cells} in each dish",
             "read at": ", ".join(f"{t:g} h" for t in self.study.times),
             "assays": ", ".join(assay.name for _, assay in self.assays),
         }
@@ -87,7 +87,7 @@ class Planned:
 
 
 def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
-    """Read a study file and check all that can be checked before it runs.
+    r"""Read a study file and check all that can be checked before it runs.
 
     Raises
     ------
@@ -95,6 +95,23 @@ def plan(path: str | Path, *, backend: cache.Backend = "numba") -> Planned:
         When the file does not exist or is no text.
     ModelError
         For the mistakes in the file, by line and near name (``StudyError``).
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name) / "study.toml"
+    >>> _ = path.write_text(
+    ...     'model = "mir21_core"\ntimes = [4]\n[population]\ncells = 2\n'
+    ...     '[[samples]]\nname = "control"\n'
+    ...     '[[assays]]\nkind = "western"\nproteins = ["PTEN"]\n'
+    ... )
+    >>> study = ms.read_study(path)
+    >>> folder.cleanup()
+    >>> study.study.population.cells
+    2
     """
     path = Path(path)
     if path.is_dir():

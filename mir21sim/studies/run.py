@@ -81,12 +81,29 @@ def run(
     progress: Progress | None = None,
     store: PartialDishes | None = None,
 ) -> StudyResult:
-    """Run the cells of a study once and read them by each of its assays.
+    r"""Run the cells of a study once and read them by each of its assays.
 
     Parameters
     ----------
     progress : called with (cells done, cells in all dishes)
     store : keeps each dish as it is done (``unfinished``); those there are not run
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name) / "study.toml"
+    >>> _ = path.write_text(
+    ...     'model = "mir21_core"\ntimes = [4]\n[population]\ncells = 2\n'
+    ...     '[[samples]]\nname = "control"\n'
+    ...     '[[assays]]\nkind = "western"\nproteins = ["PTEN"]\n'
+    ... )
+    >>> study = ms.read_study(path)
+    >>> folder.cleanup()
+    >>> len(ms.run_study(study).reads)
+    1
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -252,6 +252,23 @@ def test_bounds_that_exclude_the_start_are_refused(model):
         ms.Problem(model, fit_cases.data(), {"signal": "B"}, {"k1": (1.0, 2.0)})
 
 
+def test_an_observable_may_have_the_name_of_a_rule(tmp_path):
+    path = tmp_path / "ruled.ant"
+    path.write_text(fit_cases.TEXT.replace("end", "double := 2*B;\nend"))
+    model = ms.load(path, backend="numpy", unit_policy="ignore")
+    frame = fit_cases.data(sd=0).rename(columns={"signal": "double"})
+    frame["double"] *= 2
+    problem = ms.Problem(model, frame, ["double"], BOUNDS)
+    objective = Objective(problem, Engine.of(model, rtol=1e-9))
+    fit, _ = objective.fit(np.log10([0.5, 0.2, 0.1]), slopes=False)
+    assert fit.simulated == pytest.approx(frame["double"].to_numpy(), rel=1e-7)
+
+
+def test_a_noise_that_is_no_name_is_refused(model):
+    with pytest.raises(UnknownNameError, match="noise"):
+        ms.Problem(model, fit_cases.data(), {"signal": "B"}, ["k1"], noise=0.1)
+
+
 def test_a_parameter_without_influence_is_named(model):
     problem = ms.Problem(model, fit_cases.data(), {"signal": "B"}, ["k1", "unused"])
     with pytest.raises(
