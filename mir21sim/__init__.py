@@ -22,11 +22,17 @@ if TYPE_CHECKING:
     from mir21sim.analysis.export import save as save
     from mir21sim.analysis.exposure import exposure as exposure
     from mir21sim.analysis.exposure import plot_exposure as plot_exposure
+    from mir21sim.analysis.growth_inhibition import (
+        growth_inhibition as growth_inhibition,
+    )
     from mir21sim.analysis.plots import plot_curves as plot_curves
     from mir21sim.analysis.plots import plot_dose_response as plot_dose_response
     from mir21sim.analysis.plots import plot_overlay as plot_overlay
     from mir21sim.analysis.plots import plot_population as plot_population
     from mir21sim.analysis.plots import plot_sweep as plot_sweep
+    from mir21sim.analysis.schedule_dishes import scheduled_dishes as scheduled_dishes
+    from mir21sim.analysis.schedule_plot import plot_schedules as plot_schedules
+    from mir21sim.analysis.trust import trust as trust
     from mir21sim.assays.assay import run_assays as run_assays
     from mir21sim.assays.experiment import Experiment as Experiment
     from mir21sim.assays.experiment import Sample as Sample
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from mir21sim.estimation.terms import ThresholdDose as ThresholdDose
     from mir21sim.model.catalogue import contexts as contexts
     from mir21sim.model.catalogue import models as models
+    from mir21sim.model.lines import lines as lines
     from mir21sim.simulation.dataset import read as open  # noqa: A004, F401
     from mir21sim.simulation.doses import Dose as Dose
     from mir21sim.simulation.doses import Protocol as Protocol
@@ -70,6 +77,7 @@ if TYPE_CHECKING:
         simulate_population as simulate_population,
     )
     from mir21sim.simulation.rerun import rerun as rerun
+    from mir21sim.simulation.schedules import sweep_schedules as sweep_schedules
     from mir21sim.simulation.sensitivity import sensitivities as sensitivities
     from mir21sim.simulation.simulate import simulate as simulate
     from mir21sim.simulation.sweep import sweep as sweep
@@ -116,8 +124,10 @@ _HOMES = {
     "fit": "estimation.fit",
     "fraction_dead": "analysis.cell_death",
     "global_sensitivities": "simulation.global_sensitivity",
+    "growth_inhibition": "analysis.growth_inhibition",
     "kill_curve": "analysis.cell_death",
     "laplace": "estimation.sampling",
+    "lines": "model.lines",
     "load": "compiler.load",
     "mcmc": "estimation.sampling",
     "models": "model.catalogue",
@@ -130,6 +140,7 @@ _HOMES = {
     "plot_exposure": "analysis.exposure",
     "plot_overlay": "analysis.plots",
     "plot_population": "analysis.plots",
+    "plot_schedules": "analysis.schedule_plot",
     "plot_sweep": "analysis.plots",
     "profiles": "estimation.profiles",
     "read_petab": "estimation.petab_read",
@@ -140,10 +151,13 @@ _HOMES = {
     "run_study": "studies.run:run",
     "save": "analysis.export",
     "save_archive": "simulation.omex",
+    "scheduled_dishes": "analysis.schedule_dishes",
     "sensitivities": "simulation.sensitivity",
     "simulate": "simulation.simulate",
     "simulate_population": "simulation.population",
     "sweep": "simulation.sweep",
+    "sweep_schedules": "simulation.schedules",
+    "trust": "analysis.trust",
     "verify": "validation.verify",
 }
 """Public name → module, with another name there after a colon.

@@ -388,6 +388,46 @@ def summary(table: xr.Dataset, measure: str = "Bliss") -> str:
     )
 
 
+def order_words(schedule: str, time_h: float, other: str, other_h: float) -> str:
+    """Return when a drug is given relative to another: ``24 h before TRAIL (0 h)``.
+
+    Parameters
+    ----------
+    schedule : its times in words
+    time_h, other_h : first doses of the two, h
+    other : name of the other drug
+    """
+    apart = other_h - time_h
+    if apart == 0:
+        return f"with {other} ({schedule})"
+    side = "before" if apart > 0 else "after"
+    return f"{abs(apart):g} h {side} {other} ({schedule})"
+
+
+def order_summary(
+    tables: Mapping[str, xr.Dataset], drug: str, measure: str = "Bliss"
+) -> str:
+    """Return one sentence on the order of two drugs that is most beyond additivity.
+
+    Orders are compared by the mean excess over all dose pairs of both drugs.
+
+    Parameters
+    ----------
+    tables : order in words → table from ``combination``
+    drug : name of the drug whose times differ, for the sentence
+    """
+    means = {
+        words: float(table[measure].values[1:, 1:].mean())
+        for words, table in tables.items()
+    }
+    order = sorted(means, key=lambda words: -means[words])
+    texts = [f"{words} {means[words]:+.1f}" for words in order]
+    return (
+        f"Order: most beyond additivity ({measure}, mean excess over all dose pairs, "
+        f"percentage points) with {drug} {'; '.join(texts)}."
+    )
+
+
 def _dose_text(coordinate: xr.DataArray, k: int) -> str:
     """Return 'anti-miR-21 10 nM'."""
     label = coordinate.attrs.get("long_name", coordinate.name)

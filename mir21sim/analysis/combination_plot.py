@@ -1,6 +1,7 @@
 """Two drugs as a picture: response surface, excess over a null model, isobologram."""
 
 import textwrap
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -10,12 +11,15 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.combination import MEASURES, Curve
-from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS
+from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS, dose_label
 from mir21sim.analysis.pictures import Picture
-from mir21sim.errors import UnknownNameError
+from mir21sim.errors import InputError, UnknownNameError
 
 LEVELS = (25.0, 50.0, 75.0)
 """Effects of the contours and of the isoboles, % of cells."""
+
+MOST_ORDERS = 4
+"""Orders of two drugs that a picture shows beside each other."""
 
 TICKS = 7
 """Dose labels on one axis at most."""
@@ -79,8 +83,65 @@ def plot_combination(
     return figure
 
 
+def plot_orders(
+    tables: Mapping[str, xr.Dataset], drug: str, measure: str = "Bliss"
+) -> Figure:
+    """Draw the excess of one measure for each order of the drugs, on one scale.
+
+    Parameters
+    ----------
+    tables : order in words → table from ``combination``, at most ``MOST_ORDERS``
+    drug : the swept drug whose times differ
+
+    Raises
+    ------
+    UnknownNameError
+        For another measure.
+    InputError
+        For no order, or more than fit beside each other.
+    """
+    if measure not in MEASURES:
+        raise UnknownNameError("measure", measure, MEASURES)
+    if not 1 <= len(tables) <= MOST_ORDERS:
+        raise InputError(
+            f"The picture shows 1 to {MOST_ORDERS} orders beside each other, got "
+            f"{len(tables)}."
+        )
+    found = list(tables.values())
+    limit = max(10.0, *(float(abs(table[measure]).max()) for table in found))
+    with mpl.rc_context({"font.size": FONT, "axes.titlesize": FONT}):
+        figure = Picture(figsize=(WIDTHS["double"], 2.6), layout="constrained")
+        axes = figure.subplots(1, len(found), squeeze=False)[0]
+        for k, (ax, table, words) in enumerate(zip(axes, found, tables, strict=True)):
+            names = [str(d) for d in table[measure].dims]
+            excess = table[measure].transpose(*names[::-1])
+            last = k == len(found) - 1
+            _heat_map(ax, excess, "RdBu_r", (-limit, limit), bar=last)
+            _mark_clear(ax, table, measure)
+            wide = int(LETTERS * WIDTHS["double"] / len(found)) - 4
+            title = f"{table[drug].attrs.get('long_name', drug)} {words}"
+            ax.set_title(textwrap.fill(title, wide), loc="left")
+            if k:
+                ax.set_ylabel("")
+        headline = _headline(found[0].assign_attrs(treatment=""))
+        figure.suptitle(headline, fontsize=FONT, x=0.01, ha="left")
+        figure.supxlabel(
+            f"Dots: excess with an interval off 0 ({found[0][measure].attrs['band']}).",
+            fontsize=FONT,
+            color="0.35",
+            x=0.99,
+            ha="right",
+        )
+    return figure
+
+
 def _heat_map(
-    ax: Axes, quantity: xr.DataArray, colours: str, limits: tuple[float, float]
+    ax: Axes,
+    quantity: xr.DataArray,
+    colours: str,
+    limits: tuple[float, float],
+    *,
+    bar: bool = True,
 ) -> None:
     """Draw one quantity as a heat map; doses are rows and columns of equal size."""
     image = ax.imshow(
@@ -96,14 +157,15 @@ def _heat_map(
             quantity.values, levels=LEVELS, colors="white", linewidths=0.8
         )
         ax.clabel(lines, fmt="%g %%", fontsize=FONT - 1)
-    label = f"{quantity.attrs['long_name']} ({quantity.attrs['units']})"
-    bar = ax.figure.colorbar(image, ax=ax, fraction=0.06)
-    bar.set_label(textwrap.fill(label, 30))
+    if bar:
+        label = f"{quantity.attrs['long_name']} ({quantity.attrs['units']})"
+        scale = ax.figure.colorbar(image, ax=ax, fraction=0.06)
+        scale.set_label(textwrap.fill(label, 30))
     for axis, name in zip((ax.yaxis, ax.xaxis), quantity.dims, strict=True):
         doses = quantity[name].values
         shown = np.unique(np.linspace(0, len(doses) - 1, TICKS).round().astype(int))
         axis.set_ticks(shown, [f"{doses[k]:.3g}" for k in shown])
-        axis.set_label_text(_dose_label(quantity[name]))
+        axis.set_label_text(dose_label(quantity[name]))
     ax.tick_params(axis="x", rotation=45)
 
 
@@ -153,8 +215,8 @@ def _dose_isobole(ax: Axes, table: xr.Dataset, names: list[str], level: float) -
         axis.set_ticks(decades, [f"{d:g}" for d in decades])
     ax.set_xlim(0, one[-1])
     ax.set_ylim(0, two[-1])
-    ax.set_xlabel(_dose_label(table[names[0]]))
-    ax.set_ylabel(_dose_label(table[names[1]]))
+    ax.set_xlabel(dose_label(table[names[0]]))
+    ax.set_ylabel(dose_label(table[names[1]]))
     text = f"dose pairs that kill {level:g} %"
     if not len(pairs):
         text = f"no dose pair kills {level:g} %"
@@ -180,13 +242,6 @@ def isobole(
         if np.isfinite(needed):
             pairs.append((dose, needed))
     return np.array(pairs).reshape(-1, 2)
-
-
-def _dose_label(coordinate: xr.DataArray) -> str:
-    """Return 'name (unit)' of a dose."""
-    name = str(coordinate.attrs.get("long_name", coordinate.name))
-    unit = str(coordinate.attrs.get("units", ""))
-    return f"{name} ({unit})" if unit and unit != "1" else name
 
 
 def _headline(table: xr.Dataset) -> str:

@@ -161,13 +161,13 @@ def _draw_curves(ax: Axes, found: xr.Dataset, name: str) -> None:
             label=f"{dose:g}" if dose >= 1000 else f"{dose:.3g}",
         )
     unit = str(found[name].attrs["units"])
-    ax.set_ylabel(_axis(found, name))
+    ax.set_ylabel(axis_text(found, name))
     ax.set_xlabel(f"time after {_event(found)} (h)")
     ax.set_xlim(float(after[0]), float(after[-1]))
     ax.set_ylim(0, 102 if unit == "%" else None)
 
 
-def _axis(found: xr.Dataset, name: str) -> str:
+def axis_text(found: xr.Dataset, name: str) -> str:
     """Return a label with its unit."""
     unit = str(found[name].attrs.get("units", ""))
     unit = unit.replace("molecule", "active molecules per cell")
@@ -185,7 +185,7 @@ def _event(found: xr.Dataset) -> str:
 def _name_lines(figure: Figure, ax: Axes, found: xr.Dataset) -> None:
     """Label lines by a legend where they are few, by a colour bar where not."""
     swept = _swept(found)
-    label = _dose_label(swept)
+    label = dose_label(swept)
     if len(swept) <= LABELLED_LINES:
         ax.legend(title=label, frameon=False, fontsize=FONT, title_fontsize=FONT)
         return
@@ -199,7 +199,7 @@ def _name_lines(figure: Figure, ax: Axes, found: xr.Dataset) -> None:
         bar.ax.set_xlabel("0: dashed", fontsize=FONT, color=ZERO)
 
 
-def _dose_label(swept: xr.DataArray) -> str:
+def dose_label(swept: xr.DataArray) -> str:
     """Return 'name (unit)' of the swept dose."""
     name = str(swept.attrs.get("long_name", swept.name))
     unit = str(swept.attrs.get("units", ""))
@@ -216,13 +216,18 @@ def _draw_response(ax: Axes, found: xr.Dataset, response: str) -> None:
     order = positive[np.argsort(doses[positive])]
     ax.fill_between(doses[order], low[order], high[order], color=BLUE, alpha=0.2, lw=0)
     if found[response].attrs["band"] != BAND_TEXT:  # sets, not cells
-        inner = [found[f"{response}_{end}50"].values[order] for end in ("low", "high")]
-        ax.fill_between(doses[order], *inner, color=BLUE, alpha=0.25, lw=0)
+        low, high = (
+            found[f"{response}_low50"].values,
+            found[f"{response}_high50"].values,
+        )
+        ax.fill_between(
+            doses[order], low[order], high[order], color=BLUE, alpha=0.25, lw=0
+        )
     ax.plot(doses[order], point[order], "-o", color=BLUE, lw=1.1, ms=2.5)
     span = doses[order].max() / doses[order].min() if order.size else 1.0
     if span > 10:
         zero = doses[order].min() / span ** (1 / 7)
-        _log_axis(ax, zero, doses)
+        log_axis(ax, zero, doses)
         for k in np.flatnonzero(doses == 0):
             reach = [[point[k] - low[k]], [high[k] - point[k]]]
             ax.errorbar(
@@ -235,11 +240,11 @@ def _draw_response(ax: Axes, found: xr.Dataset, response: str) -> None:
                 color=ZERO,
             )
     ax.set_ylim(0, 102 if found[response].attrs["units"] == "%" else None)
-    ax.set_xlabel(_dose_label(swept))
-    ax.set_ylabel(_axis(found, response))
+    ax.set_xlabel(dose_label(swept))
+    ax.set_ylabel(axis_text(found, response))
 
 
-def _log_axis(ax: Axes, zero: float, doses: FloatArray) -> None:
+def log_axis(ax: Axes, zero: float, doses: FloatArray) -> None:
     """Make the axis of doses logarithmic; dose 0 is at `zero`, at its left end."""
     ax.set_xscale("log")
     positive = doses[doses > 0]

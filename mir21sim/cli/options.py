@@ -51,6 +51,13 @@ OverOption = Annotated[
         "with a dose unit at most at the end; may be repeated."
     ),
 ]
+OptionalOverOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=VALUES, a comma list in which log:A:B:N and lin:A:B:N may stand, "
+        "with a dose unit at most at the end; may be repeated."
+    ),
+]
 MethodOption = Annotated[
     str | None,
     typer.Option(help=f"Method of integration: {METHOD_NAMES}."),

@@ -99,9 +99,11 @@ def print_features(result: "xr.Dataset") -> None:
         typer.echo(export.feature_text(features))
 
 
-def exit_by_status(result: "xr.Dataset") -> None:
+def exit_by_status(*results: "xr.Dataset") -> None:
     """Exit with 1 where a run failed, with 130 where the sweep was interrupted."""
-    status = result["status"].values
+    import numpy as np
+
+    status = np.concatenate([result["status"].values.ravel() for result in results])
     if (status == errors.SolverStatus.NOT_RUN).any():
         raise typer.Exit(EXIT_INTERRUPTED)
     if (status != errors.SolverStatus.OK).any():

@@ -1,7 +1,7 @@
 """``mir21sim sweep``: dishes of unlike cells, or one run, per value of a dose."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +14,8 @@ from mir21sim.cli.options import (
     KeepOptions,
     ModelArgument,
     ObserveOption,
+    OptionalOverOption,
     OutputOptions,
-    OverOption,
     RunOptions,
     WorkOptions,
     with_features,
@@ -27,12 +27,16 @@ from mir21sim.cli.output import (
     write_result,
 )
 from mir21sim.cli.parse import axes, name_list
+from mir21sim.cli.schedule import ScheduleOptions, show_schedules
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from mir21sim.analysis.dish import Resampled
     from mir21sim.compiler.model import CompiledModel
+    from mir21sim.simulation.ensemble import Ensemble
+    from mir21sim.simulation.options import Options
+    from mir21sim.simulation.population import Population
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,12 @@ class ShownOptions:
         ),
     ] = None
     features: FeaturesOption = None
+    plans: ScheduleOptions = field(default_factory=ScheduleOptions)
 
 
 @expanded
 def sweep(
     model: ModelArgument,
-    over: OverOption,
     run: RunOptions,
     files: OutputOptions,
     dish: DishOptions,
@@ -66,49 +70,41 @@ def sweep(
     keep: KeepOptions,
     work: WorkOptions,
     sets: EnsembleOptions,
+    over: OptionalOverOption = None,
     observe: ObserveOption = None,
 ) -> None:
     """Simulate dishes of unlike cells, or one cell, per value of a dose."""
+    from mir21sim.errors import InputError
     from mir21sim.simulation import sweep as sweeps
-    from mir21sim.simulation.axes import axis_values
 
     output = files.output
     files.check()
     swept = axes(over)
     loaded = run.load.load(model)
+    if look.plans.schedule is not None:
+        _sweep_schedules(loaded, swept, run, (files, dish, look, work, sets))
+        return
+    if not swept:
+        raise InputError("Give --over NAME=VALUES, or --schedule NAME=TIMES.")
     cells = dish.population(loaded, list(swept))
     ensemble = sets.given(loaded) if cells is None else sets.of_cells(loaded)
-    if cells is None and ensemble is not None:
-        result = sweeps.sweep(
-            loaded,
-            swept,
-            observe=name_list(observe),
-            options=run.solver.options(work.jobs),
-            ensemble=ensemble,
-            **run.arguments(),
-        )
-        show_bands(result, files, ensemble)
-        show_features(result, str(next(iter(result.data_vars))))
-        return
     kept = name_list(observe)
+    if cells is None and ensemble is not None:
+        _sweep_draws(loaded, swept, run, (files, work), (kept, ensemble))
+        return
     if cells is None:
         files.check_axes(swept, most=2)
     else:
         _check_picture(files, swept)
         active, death = dish.quantities(loaded)
         kept = list(dict.fromkeys((*active, death, *(kept or ()))))
-    n_run = math.prod(axis_values(n, v)[0].size for n, v in swept.items())
     with work.bar() as progress:
         options = run.solver.options(work.jobs, progress)
-        if cells is not None:
-            options = replace(options, features=look.features)
-        else:
-            options = with_features(options, loaded, n_run, look.features)
         result = sweeps.sweep(
             loaded,
             swept,
             observe=kept,
-            options=options,
+            options=_with_features(options, loaded, swept, cells, look.features),
             cells=cells,
             ensemble=ensemble,
             on_failure=keep.on_failure,  # type: ignore[arg-type]  # checked by sweep
@@ -120,14 +116,102 @@ def sweep(
     fate = None if cells is None else (active[0], death)
     print_outcome(result, fate[1] if fate else None)
     print_trust(loaded, run, swept, fate)
+    write_result(result, loaded, output, saved=True)
     if cells is None:
-        write_result(result, loaded, output, saved=True)
         files.draw(lambda: plot_first(result))
         print_features(result)
     else:
-        write_result(result, loaded, output, saved=True)
         _show_dish(result, loaded, dish, look, files)
     exit_by_status(result)
+
+
+def _with_features(
+    options: "Options",
+    model: "CompiledModel",
+    swept: dict[str, str],
+    cells: "Population | None",
+    wanted: bool | None,
+) -> "Options":
+    """Return options with the features of the curves, where they are wanted."""
+    from mir21sim.simulation.axes import axis_values
+
+    if cells is not None:
+        return replace(options, features=wanted)
+    n_run = math.prod(axis_values(n, v)[0].size for n, v in swept.items())
+    return with_features(options, model, n_run, wanted)
+
+
+def _sweep_draws(
+    model: "CompiledModel",
+    swept: dict[str, str],
+    run: RunOptions,
+    groups: tuple[OutputOptions, WorkOptions],
+    asked: "tuple[list[str] | None, Ensemble]",
+) -> None:
+    """Run and show the average cell of each draw of an ensemble.
+
+    Parameters
+    ----------
+    asked : quantities to keep, and the ensemble
+    """
+    from mir21sim.simulation import sweep as sweeps
+
+    files, work = groups
+    kept, ensemble = asked
+    result = sweeps.sweep(
+        model,
+        swept,
+        observe=kept,
+        options=run.solver.options(work.jobs),
+        ensemble=ensemble,
+        **run.arguments(),
+    )
+    show_bands(result, files, ensemble)
+    show_features(result, str(next(iter(result.data_vars))))
+
+
+def _sweep_schedules(
+    model: "CompiledModel",
+    swept: dict[str, str],
+    run: RunOptions,
+    groups: tuple[
+        OutputOptions, DishOptions, ShownOptions, WorkOptions, EnsembleOptions
+    ],
+) -> None:
+    """Run and show dishes on each schedule of one substance."""
+    from mir21sim.errors import InputError
+    from mir21sim.simulation.names import canonical
+    from mir21sim.simulation.schedules import parse_schedules
+
+    files, dish, look, work, sets = groups
+    plans = look.plans
+    target = canonical(model, parse_schedules(plans.schedule or "")[0])
+    cells = dish.population(model, [target])
+    if cells is None:
+        raise InputError(
+            "--schedule compares dishes of unlike cells: give --cells of 2 or more, "
+            "of a model whose cells differ, act and die."
+        )
+    others = [name for name in swept if canonical(model, name) != target]
+    if others:
+        raise InputError(
+            f"--schedule takes one swept dose, that of `{target}`, got "
+            f"{', '.join(others)} too: use `combine` for two drugs."
+        )
+    active, death = dish.quantities(model)
+    with work.bar() as progress:
+        found = plans.runs(
+            model,
+            run,
+            swept,
+            observe=[*active, death],
+            options=run.solver.options(work.jobs, progress),
+            cells=cells,
+            ensemble=sets.of_cells(model),
+        )
+    typer.echo(next(iter(found.values())).attrs["summary"])
+    show_schedules(found, model, dish, files, (look.response, look.width))
+    exit_by_status(*found.values())
 
 
 def _check_picture(files: OutputOptions, swept: dict[str, str]) -> None:

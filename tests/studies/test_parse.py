@@ -336,8 +336,7 @@ def test_shipped_studies_have_no_mistake(path):
             ["untreated", "untreated_"],
         ),
         (
-            '[[samples]]\nname = "a"\ndoses = ["TRAIL=5 ng/ml@1h"]\n'
-            'over = "TRAIL=0,10"\n',
+            '[[samples]]\nname = "a"\ndoses = ["TRAIL=5 ng/ml@1h"]\nover="TRAIL=0,1"\n',
             ["a"],
         ),
     ],
