@@ -91,14 +91,13 @@ def feature_text(features: xr.Dataset) -> str:
         name: f"{name} [{features[sources[name]].attrs.get('units', '')}]"
         for name in (*shown, *keys)
     }
-    body = frame[["result", *keys, *shown]].rename(columns=renamed)
-    text = body.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="–")
+    table = text_table(frame[["result", *keys, *shown]], titles=renamed)
     lines = [
         (
             f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} "
             f"{clock}"
         ),
-        text,
+        *lines_of(table),
     ]
     notes = frame.loc[frame["note"] != "", ["result", *keys, "note"]]
     if len(notes):
@@ -174,15 +173,14 @@ def death_text(
     records = death_records(result, observe, since=start)
     swept = [str(d) for d in quantity(result, observe).dims if d not in _OWN]
     if swept:
-        frame = pd.DataFrame(records).rename(columns={"dead": "dead [%]"})
-        frame["dead [%]"] *= 100.0
-        names = {name: f"{name.removesuffix('_h')} [h]" for name in _TIMES}
+        frame = pd.DataFrame(records)
+        frame["dead"] *= 100.0
+        names = {"dead": "dead [%]"}
+        names |= {name: f"{name.removesuffix('_h')} [h]" for name in _TIMES}
         names |= {d: f"{d} [{result[d].attrs.get('units', '1')}]" for d in swept}
         table = frame.drop(columns=[] if frame["lost"].any() else ["lost"])
-        body = table.rename(columns=names).to_string(
-            index=False, float_format=lambda v: f"{v:.4g}", na_rep="–"
-        )
-        none = f"\n{_NO_DEATHS}" if (frame["dead [%]"] == 0).all() else ""
+        body = "\n".join(lines_of(text_table(table, titles=names)))
+        none = f"\n{_NO_DEATHS}" if (frame["dead"] == 0).all() else ""
         return (
             f"cells that live at {start:g} h, dead of them within {length:g} h, and "
             f"their time of death\n{body}{none}"

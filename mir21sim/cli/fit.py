@@ -196,11 +196,12 @@ def fit_compare(
     ],
 ) -> None:
     """Compare fits of several models to the same data: AIC, BIC and weights."""
+    from mir21sim.analysis import tables
     from mir21sim.estimation import hypotheses
 
     records = {str(folder): hypotheses.read_record(folder) for folder in folders}
     table = hypotheses.criteria(records)
-    typer.echo(table.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
+    typer.echo("\n".join(tables.lines_of(tables.text_table(table))))
 
 
 def _observables(given: list[str]) -> dict[str, str]:
