@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mir21sim.analysis.cell_death import kill_curve as kill_curve
     from mir21sim.analysis.combination import combination as combination
     from mir21sim.analysis.combination_plot import plot_combination as plot_combination
+    from mir21sim.analysis.continuation_plot import (
+        plot_continuation as plot_continuation,
+    )
     from mir21sim.analysis.curves import compare as compare
     from mir21sim.analysis.dish import dish as dish
     from mir21sim.analysis.dish import resample as resample
@@ -80,6 +83,8 @@ if TYPE_CHECKING:
     from mir21sim.simulation.schedules import sweep_schedules as sweep_schedules
     from mir21sim.simulation.sensitivity import sensitivities as sensitivities
     from mir21sim.simulation.simulate import simulate as simulate
+    from mir21sim.simulation.steady import continuation as continuation
+    from mir21sim.simulation.steady import steady_state as steady_state
     from mir21sim.simulation.sweep import sweep as sweep
     from mir21sim.simulation.treatment import Treatment as Treatment
     from mir21sim.studies.parse import plan as read_study  # noqa: F401
@@ -116,6 +121,7 @@ _HOMES = {
     "compare": "analysis.curves",
     "compare_fits": "estimation.hypotheses",
     "contexts": "model.catalogue",
+    "continuation": "simulation.steady",
     "death_times": "analysis.cell_death",
     "dish": "analysis.dish",
     "dose_series": "assays.experiment",
@@ -135,6 +141,7 @@ _HOMES = {
     "part_most": "estimation.hypotheses",
     "plot_combination": "analysis.combination_plot",
     "plot_curves": "analysis.plots",
+    "plot_continuation": "analysis.continuation_plot",
     "plot_dish": "analysis.dish_plot",
     "plot_dose_response": "analysis.plots",
     "plot_exposure": "analysis.exposure",
@@ -155,6 +162,7 @@ _HOMES = {
     "sensitivities": "simulation.sensitivity",
     "simulate": "simulation.simulate",
     "simulate_population": "simulation.population",
+    "steady_state": "simulation.steady",
     "sweep": "simulation.sweep",
     "sweep_schedules": "simulation.schedules",
     "trust": "analysis.trust",

@@ -31,6 +31,7 @@ from mir21sim.cli.rerun import rerun
 from mir21sim.cli.sensitivities import sensitivities
 from mir21sim.cli.simulate import simulate
 from mir21sim.cli.sources import sources
+from mir21sim.cli.steady import steady
 from mir21sim.cli.streams import prepare
 from mir21sim.cli.study import study_app
 from mir21sim.cli.sweep import sweep
@@ -76,6 +77,7 @@ for _command in (  # in the order in which `--help` lists them
     population,
     combine,
     exposure,
+    steady,
     compare,
     export,
     sensitivities,

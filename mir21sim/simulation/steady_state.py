@@ -131,6 +131,7 @@ def settle(
     *,
     n_jobs: int = 1,
     near: FloatArray | None = None,
+    most_steps: int = MOST_STEPS,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs without doses until they rest, then refine by Newton steps.
 
@@ -140,6 +141,7 @@ def settle(
     ----------
     near : float array, shape (n_run, n_state), resting states of similar runs, NaN for
         none: where Newton steps from there reach a rest nearby, nothing is integrated
+    most_steps : steps after which a run counts as one that does not rest
 
     Returns
     -------
@@ -148,7 +150,9 @@ def settle(
         NO_RESTING_STATE
     """
     if near is None:
-        return _settle(model, y0, p, method, frozen, n_jobs=n_jobs)
+        return _settle(
+            model, y0, p, method, frozen, n_jobs=n_jobs, most_steps=most_steps
+        )
     y = np.full_like(y0, np.nan)
     status = np.full(len(y0), int(SolverStatus.OK))
     for run in np.flatnonzero(np.isfinite(near).all(axis=1)):
@@ -190,6 +194,7 @@ def _settle(
     frozen: BoolArray | None,
     *,
     n_jobs: int,
+    most_steps: int = MOST_STEPS,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs until they rest, and refine; see ``settle``."""
     n_run = len(y0)
@@ -207,7 +212,7 @@ def _settle(
         method,
         SETTLE_RTOL,
         np.array(model.atol),
-        max_steps=MOST_STEPS,
+        max_steps=most_steps,
         timeout=120.0,
         allow_negative=True,
         retried=RETRIED - {SolverStatus.MAX_STEPS},

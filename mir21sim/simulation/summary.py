@@ -26,7 +26,7 @@ def summary(
     n_cell = axes["cell"].values.size if "cell" in axes else 1
     times, unit = translated.times_h, model.border.time_unit
     parts = [
-        f"{model.id}, {model.context or BASE}",
+        named_model(model),
         " + ".join(doses) or "no dose",
         *swept,
         *([str(overrides)] if overrides != Treatment() else []),
@@ -35,6 +35,11 @@ def summary(
         f"{settings.method}, rtol {settings.rtol:g}",
     ]
     return "; ".join(parts)
+
+
+def named_model(model: CompiledModel) -> str:
+    """Return the model and its cell line."""
+    return f"{model.id}, {model.context or BASE}"
 
 
 def _dose(dose: Dose, axes: dict[str, Axis]) -> str:
