@@ -131,7 +131,7 @@ def settle(
     *,
     n_jobs: int = 1,
     near: FloatArray | None = None,
-    most_steps: int = MOST_STEPS,
+    most_steps: int | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs without doses until they rest, then refine by Newton steps.
 
@@ -141,7 +141,8 @@ def settle(
     ----------
     near : float array, shape (n_run, n_state), resting states of similar runs, NaN for
         none: where Newton steps from there reach a rest nearby, nothing is integrated
-    most_steps : steps after which a run counts as one that does not rest
+    most_steps : steps after which a run counts as one that does not rest; by default
+        ``MOST_STEPS``
 
     Returns
     -------
@@ -194,7 +195,7 @@ def _settle(
     frozen: BoolArray | None,
     *,
     n_jobs: int,
-    most_steps: int = MOST_STEPS,
+    most_steps: int | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """Integrate runs until they rest, and refine; see ``settle``."""
     n_run = len(y0)
@@ -212,7 +213,7 @@ def _settle(
         method,
         SETTLE_RTOL,
         np.array(model.atol),
-        max_steps=most_steps,
+        max_steps=most_steps or MOST_STEPS,
         timeout=120.0,
         allow_negative=True,
         retried=RETRIED - {SolverStatus.MAX_STEPS},
