@@ -141,6 +141,85 @@ def _note(result: xr.Dataset, of: str) -> str:
     return ""
 
 
+_LEADING = {"morris": "mu_star", "sobol": "ST"}
+"""Measure by which numbers are ranked, of each method over ranges."""
+
+_GLOBAL_LABELS = {
+    "mu_star": "mean absolute elementary effect μ* (Morris)",
+    "sigma": "spread of the effects σ: interactions and bends",
+    "S1": "share of the variance by the number alone (Sobol S1)",
+    "ST": "share of the variance with all interactions (Sobol ST)",
+}
+
+
+def _by_leading(result: xr.Dataset, of: str) -> tuple[pd.DataFrame, str]:
+    """Return the measures of a feature, largest first, and by which one."""
+    leading = _LEADING[str(result.attrs["method"])]
+    measures = [str(n) for n in result.data_vars if "number" in result[n].dims]
+    frame = result[measures].sel(feature=of, drop=True).to_dataframe().reset_index()
+    return frame.sort_values(leading, ascending=False, kind="stable"), leading
+
+
+def global_text(result: xr.Dataset, of: str, shown: int = SHOWN) -> str:
+    """Return the ranked measures of Morris or Sobol as a table of text.
+
+    Parameters
+    ----------
+    result : from ``global_sensitivities``
+    of : one of its features
+    """
+    frame, _ = _by_leading(result, of)
+    row = result.sel(feature=of)
+    head = (
+        f"{of}: {result.attrs['method']}, {int(row['n_used'])} of "
+        f"{result.attrs['n_runs']} runs analysed"
+    )
+    failed = int(row["n_failed"])
+    if failed:
+        head += f"; {failed} failed or have no such feature"
+    rows = [
+        {
+            str(name): value if name == "number" else f"{value:.3g}"
+            for name, value in record.items()
+        }
+        for record in frame.head(shown).to_dict("records")
+    ]
+    lines = [head, *(f"  {line}" for line in lines_of(text_table(rows)))]
+    left = len(frame) - shown
+    return "\n".join([*lines, f"  {left} more numbers"] if left > 0 else lines)
+
+
+def plot_global(result: xr.Dataset, of: str, shown: int = SHOWN) -> Figure:
+    """Draw the measures of Morris or Sobol of the leading numbers as bars."""
+    frame, leading = _by_leading(result, of)
+    other = "sigma" if leading == "mu_star" else "S1"
+    frame = frame.head(shown)[::-1]
+    ax = new_axes(7.6, 1.6 + 0.3 * max(len(frame), 4))
+    place = np.arange(len(frame))
+    for name, shift, colour in ((leading, 0.2, "#0072B2"), (other, -0.2, "#E69F00")):
+        spread = frame.get(f"{name}_conf")
+        ax.barh(
+            place + shift,
+            frame[name],
+            0.38,
+            xerr=None if spread is None else spread.to_numpy(),
+            color=colour,
+            error_kw={"elinewidth": 0.8, "ecolor": "0.3"},
+            label=_GLOBAL_LABELS[name],
+        )
+    ax.set_yticks(place, frame["number"], fontsize=8)
+    ax.axvline(0.0, color="0.3", linewidth=0.8)
+    unit = "" if leading == "ST" else f", in units of {of}"
+    ax.set_xlabel(f"effect on {of} over the ranges{unit}")
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    ax.set_title(
+        f"{result.attrs['n_runs']} runs; lines: 95 % intervals", fontsize=9, loc="left"
+    )
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
 def plot_tornado(result: xr.Dataset, of: str, shown: int = SHOWN) -> Figure:
     """Draw the largest logarithmic derivatives as bars, coloured by status."""
     frame = ranked(result, of).head(shown)

@@ -1,14 +1,13 @@
 """An objective from which scales, offsets and noise are projected out.
 
-The runs do not depend on some estimated parameters c: factors and offsets of data sets,
-standard deviations. For every value of the others θ the best c is found anew,
+The runs do not depend on some estimated parameters c: factors and offsets of data
+sets, standard deviations. For every value of the others θ the best c is found anew,
 
     F(θ) = min_c f(θ, c),
 
 which costs no run. At the minimum ∂f/∂c = 0, so ∇F = ∂f/∂θ (the envelope theorem), and
-the Fisher information is the Schur complement H_θθ − H_θc H_cc⁻¹ H_cθ. With normal noise
-c has a closed form; here Fisher scoring finds it for every noise model, in one step
-where the closed form holds.
+the Fisher information is the Schur complement H_θθ − H_θc H_cc⁻¹ H_cθ. With normal
+noise c has a closed form; here Fisher scoring finds it for every noise model.
 
 References
 ----------

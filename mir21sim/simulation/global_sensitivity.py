@@ -15,15 +15,22 @@ import xarray as xr
 
 from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import InputError, SolverStatus
+from mir21sim.errors import InputError, SolverStatus, UnknownNameError
 from mir21sim.simulation.curve_features import Feature, differentiate, parse_feature
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import select_outputs
-from mir21sim.simulation.plan import Plan, doses_or_default, output_times
+from mir21sim.simulation.perturbations import Perturbations
+from mir21sim.simulation.plan import (
+    Plan,
+    doses_or_default,
+    output_times,
+    reference_time,
+)
 from mir21sim.simulation.run import settled
 from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
+from mir21sim.solvers.problem import FEATURES, FeatureRequest
 from mir21sim.solvers.solve import solve
 from mir21sim.solvers.step_curve import StepCurve, node_times
 
@@ -70,8 +77,13 @@ def global_sensitivities(
     method: str = "morris",
     n: int = 64,
     seed: int = 0,
+    start: float | str = 0.0,
     end: float | str | None = None,
+    since: float | str | None = None,
     doses: DosesLike | None = None,
+    parameters: Mapping[str, float] | None = None,
+    initials: Mapping[str, float] | None = None,
+    perturb: Perturbations | None = None,
     options: Options | None = None,
 ) -> xr.Dataset:
     """Return how features depend on numbers over ranges, by Morris or Sobol.
@@ -85,7 +97,8 @@ def global_sensitivities(
         runs) or "sobol" (``S1``, ``ST``: shares of the variance, n·(d + 2) runs)
     n : trajectories of Morris, or samples of Sobol, for which a power of 2 is best
     seed : the same seed gives the same samples
-    end, doses, options : as in ``simulate``
+    since : h or text, reference time of the features; by default the start
+    start, end, doses, parameters, initials, perturb, options : as in ``simulate``
 
     Returns
     -------
@@ -120,8 +133,14 @@ def global_sensitivities(
         raise InputError("`of` must name features of curves, such as `peak(A)`.")
     kept = [feature for feature in features if feature is not None]
     design = _design(by, method, n, seed)
-    treatment = Treatment.of(doses_or_default(model, doses))
-    ends = output_times(model, 0.0, end, 2)
+    treatment = Treatment.of(
+        doses_or_default(model, doses),
+        parameters={k: v for k, v in (parameters or {}).items() if k not in by},
+        initials={k: v for k, v in (initials or {}).items() if k not in by},
+        perturb=perturb,
+    )
+    ends = output_times(model, start, end, 2)
+    since_h = reference_time(model, ends, since)
     plan = Plan.of(
         model,
         treatment,
@@ -129,7 +148,7 @@ def global_sensitivities(
         observe=list(dict.fromkeys(feature.name for feature in kept)),
         cells=design.cells(by),
     )
-    values = _features(model, kept, plan, options or Options())
+    values = _features(model, kept, plan, since_h, options or Options())
     return _analysed(design, kept, values, seed)
 
 
@@ -179,8 +198,49 @@ def _steps(plan: Plan) -> tuple[FloatArray, FloatArray]:
     return edges[:-1], np.diff(edges)
 
 
+def ranges_of(
+    model: CompiledModel, names: Sequence[str] | None = None, fold: float = 2.0
+) -> dict[str, tuple[float, float]]:
+    """Return a range for each of some numbers: its value over and times a factor.
+
+    Parameters
+    ----------
+    names : parameters or species; None for every parameter that is not 0
+    fold : the factor, above 1
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a number that is 0, or a factor of 1 or less.
+    """
+    if not (np.isfinite(fold) and fold > 1.0):
+        raise InputError(f"The fold of a range must be above 1, got {fold:g}.")
+    own = dict(zip(model.state_names, model.y0.tolist(), strict=True))
+    own |= dict(zip(model.param_names, model.p0.tolist(), strict=True))
+    if names is None:
+        free = {parameter.id for parameter in model.network.parameters}
+        formulas = set(model.equations.starts)
+        names = [n for n in model.param_names if n in free - formulas and own[n]]
+    made = {}
+    for name in names:
+        if name not in own:
+            raise UnknownNameError("parameter or species", name, tuple(own))
+        if not own[name]:
+            raise InputError(f"`{name}` is 0: give its range, {name}=LOW:HIGH.")
+        made[name] = tuple(sorted((own[name] / fold, own[name] * fold)))
+    return made
+
+
+_FROM_SOLVER = ("peak", "peak_time", "area", "lag", "t_half", "switch_time")
+"""Features that the solver finds by its steps; the others are read at many times."""
+
+
 def _features(
-    model: CompiledModel, features: list[Feature], plan: Plan, options: Options
+    model: CompiledModel,
+    features: list[Feature],
+    plan: Plan,
+    since_h: float,
+    options: Options,
 ) -> FloatArray:
     """Return the features of each sample, shape (n_feature, n_sample); NaN for none."""
     start, length = _steps(plan)
@@ -191,7 +251,12 @@ def _features(
     ready = translate(model, plan)
     workers = options.workers(settings, len(ready.problem))
     moved, unrested = settled(model, plan, ready, settings, workers)
-    found, interrupted = solve(model, moved.problem, settings, workers)
+    per_time = model.border.per_time
+    asked = FeatureRequest(
+        np.array([since_h * per_time]), np.zeros(len(plan.observe), np.bool_)
+    )
+    problem = replace(moved.problem, features=asked)
+    found, interrupted = solve(model, problem, settings, workers)
     if interrupted:
         raise KeyboardInterrupt
     good = found.status == SolverStatus.OK
@@ -203,7 +268,13 @@ def _features(
     for run in np.flatnonzero(good):
         values = found.values[run, rows].reshape(len(start), 5, -1)
         for k, feature in enumerate(features):
-            curve = StepCurve(start, length, values[:, :, place[feature.name]])
+            column = place[feature.name]
+            if feature.kind in _FROM_SOLVER:
+                row = FEATURES.index(feature.kind)
+                power = -1.0 if feature.is_time or feature.kind == "area" else 0.0
+                made[k, run] = found.features[run, row, column] * per_time**power
+                continue
+            curve = StepCurve(start, length, values[:, :, column]).after(since_h)
             made[k, run] = differentiate(feature, curve, _no_tangent, 0).value
     return made
 
@@ -228,6 +299,11 @@ def _analysed(
                 f"{int((~np.isfinite(row)).sum())} of {len(row)} runs have no "
                 f"`{features[k].text}`, so that too few are left to analyse; take "
                 "narrower ranges."
+            )
+        if np.ptp(row[whole]) == 0.0:
+            raise InputError(
+                f"`{features[k].text}` is {row[whole][0]:g} in all runs: nothing to "
+                "rank. Does the run reach the dose, and do the ranges matter to it?"
             )
         found = _measures(design, row[whole], design.samples[whole], seed)
         for name in measures:

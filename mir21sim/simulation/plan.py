@@ -138,6 +138,26 @@ def output_times(
     return np.linspace(first, last, points)
 
 
+def reference_time(
+    model: CompiledModel, times_h: FloatArray, since: float | str | None
+) -> float:
+    """Return the reference time of features in the border's unit, within the run.
+
+    Raises
+    ------
+    InputError
+        For a time outside the run.
+    """
+    first, last = float(times_h[0]), float(times_h[-1])
+    since_h = first if since is None else model.border.time(since, "since")
+    if not first <= since_h < last:
+        unit = model.border.time_unit
+        raise InputError(
+            f"`since` must be from {first:g} to below {last:g} {unit}, got {since_h:g}."
+        )
+    return since_h
+
+
 GUEST_END = 100.0
 """End of a run of a guest's file where none is asked for, in its own unit of time."""
 

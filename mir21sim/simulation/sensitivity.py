@@ -24,7 +24,12 @@ from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import Output, start_unit
 from mir21sim.simulation.perturbations import Perturbations, parameter_columns
-from mir21sim.simulation.plan import Plan, doses_or_default, output_times
+from mir21sim.simulation.plan import (
+    Plan,
+    doses_or_default,
+    output_times,
+    reference_time,
+)
 from mir21sim.simulation.provenance import version_of
 from mir21sim.simulation.run import settled
 from mir21sim.simulation.run_curves import RunCurves, collected, run_curves
@@ -151,7 +156,7 @@ def sensitivities(
         perturb=perturb,
     )
     times_h = output_times(model, start, end, points, times)
-    since_h = _since(model, times_h, since)
+    since_h = reference_time(model, times_h, since)
     names = unique(tuple(text if f is None else f.name for text, f in asked))
     plan = Plan.of(model, treatment, times_h, observe=names)
     case = _Case.of(model, plan, options or Options())
@@ -171,20 +176,6 @@ def _asked(of: Sequence[str] | str) -> list[tuple[str, Feature | None]]:
     if not texts:
         raise InputError("`of` must name a quantity or a feature, such as `peak(A)`.")
     return [(text, parse_feature(text)) for text in texts]
-
-
-def _since(
-    model: CompiledModel, times_h: FloatArray, since: float | str | None
-) -> float:
-    """Return the reference time of the features, which must be within the run."""
-    first, last = float(times_h[0]), float(times_h[-1])
-    since_h = first if since is None else model.border.time(since, "since")
-    if not first <= since_h < last:
-        unit = model.border.time_unit
-        raise InputError(
-            f"`since` must be from {first:g} to below {last:g} {unit}, got {since_h:g}."
-        )
-    return since_h
 
 
 def _numbers(case: _Case, by: Sequence[str] | str) -> list[Number]:

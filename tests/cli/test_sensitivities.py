@@ -28,6 +28,19 @@ def test_the_command_prints_a_table_and_writes_files(tmp_path, capsys):
         (("--of", "peek(A)"), "Unknown feature `peek`"),
         (("--of", "final(CASP8_activ)"), "CASP8_active"),
         (("--of", "CASP8_active", "--top", "0"), "--top must be 1 or more, got 0."),
+        (("--of", "peak(CASP8_active)", "--global", "moris"), "morris or sobol"),
+        (
+            ("--of", "peak(CASP8_active)", "--global", "sobol", "--by", "kc1=2"),
+            "A range is NAME=LOW:HIGH with two numbers, got `kc1=2`.",
+        ),
+        (
+            ("--of", "peak(CASP8_active)", "--global", "morris", "--fold", "1"),
+            "fold of a range must be above 1, got 1",
+        ),
+        (
+            ("--of", "CASP8_active", "--global", "morris"),
+            "`of` must name features of curves",
+        ),
         (
             ("--of", "final(CASP8_active)", "--plot-over-time", "x.png"),
             "--plot-over-time draws a quantity",
@@ -39,3 +52,25 @@ def test_bad_input_is_one_sentence(options, sentence, capsys):
     err = capsys.readouterr().err
     assert sentence in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("method", ["morris", "sobol"])
+def test_ranges_are_ranked_by_morris_and_sobol(method, tmp_path, capsys):
+    pytest.importorskip("SALib")
+    file, bars = tmp_path / "s.nc", tmp_path / "bars.png"
+    code = support.run_cli(
+        *RUN[:4], "--rtol", "1e-4", "--of", "peak(CASP8_active)", "--global", method,
+        "--by", "kc1=0.5:2,kf1,kr1", "--samples", "4", "-o", str(file),
+        "--plot", str(bars),
+    )  # fmt: skip
+    assert code == 0
+    out = capsys.readouterr().out
+    assert f"peak(CASP8_active): {method}" in out
+    leading = {"morris": "mu_star", "sobol": "ST"}[method]
+    with xr.open_dataset(file) as result:
+        assert result.sizes["number"] == 3
+        row = result[leading].sel(feature="peak(CASP8_active)")
+        first = str(row["number"].values[int(row.values.argmax())])
+    table = out.splitlines()
+    assert table[2].split()[0] == first  # ranked, the largest first
+    assert bars.stat().st_size > 5000

@@ -6,7 +6,10 @@ import support
 from support import reaction
 
 from mir21sim.errors import InputError
-from mir21sim.simulation.global_sensitivity import global_sensitivities
+from mir21sim.simulation.global_sensitivity import (
+    global_sensitivities,
+    ranges_of,
+)
 from mir21sim.simulation.options import Options
 
 pytest.importorskip("SALib")
@@ -85,3 +88,29 @@ def test_runs_without_the_feature_are_left_out_and_counted(growth):
 def test_bad_input_is_one_sentence(growth, of, ranges, options, message):
     with pytest.raises(InputError, match=message):
         global_sensitivities(growth, of, ranges, end=1.0, **({"n": 4} | options))
+
+
+def test_ranges_are_a_factor_around_the_value(growth):
+    assert ranges_of(growth, ["s"], 4.0) == {"s": (0.5, 8.0)}
+    assert set(ranges_of(growth)) == {"s", "q", "unused"}
+    with pytest.raises(InputError, match="`A` is 0: give its range, A=LOW:HIGH"):
+        ranges_of(growth, ["A"])
+
+
+def test_a_feature_that_never_changes_is_nothing_to_rank(growth):
+    ranges = {"s": (1.0, 4.0), "q": (1.0, 2.0)}
+    with pytest.raises(InputError, match=r"`final\(B\)` is 5 in all runs"):
+        global_sensitivities(growth, "final(B)", ranges, n=4, end=1.0, options=OPTIONS)
+
+
+def test_features_of_the_solver_count_from_the_reference_time(growth):
+    ranges = {"s": (1.0, 4.0), "q": (1.0, 2.0)}
+    # A = (s + q) t, so peak 2 (s + q), and area from 1 to 2 of 1.5 (s + q).
+    made = [
+        global_sensitivities(
+            growth, of, ranges, n=8, end=2.0, since=1.0, options=OPTIONS
+        )["mu_star"].values[0]
+        for of in ("peak(A)", "area(A)")
+    ]
+    assert made[0][0] > made[0][1] > 0
+    np.testing.assert_allclose(made[1], 0.75 * made[0], rtol=1e-4)
