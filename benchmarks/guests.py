@@ -4,9 +4,12 @@
 
 Every file is loaded and run at default options to the same end. A file agrees with a
 tool where every species differs by at most 1e-4 of its value, or of a thousandth of its
-largest value. Times are of one process after the import of all packages; kernels are
-compiled anew in a folder of their own. ``first`` is the time to load, compile and run
-over that of the tool; ``second`` that of the second run alone, the best of three.
+largest value. Times are of the processor, in one process after the import of all
+packages and the compilation of the general solvers; kernels of the models are compiled
+anew in a folder of their own. ``first`` is the time to load, compile and run,
+``second`` that of one more run: the best of five, each beside one of roadrunner's.
+``error`` is the largest difference to roadrunner at rtol 1e-9, over the largest value
+of a species, of the run that is timed.
 """
 
 import argparse
@@ -26,7 +29,7 @@ LEAST = 1e-15  # species below this share of the largest are rounding in some to
 RTOL = 1e-6
 FIELDS = (
     "file", "loads", "runs", "events", "roadrunner", "copasi", "worst", "first_s",
-    "second_s", "rr_first_s", "rr_second_s", "note",
+    "second_s", "rr_first_s", "rr_second_s", "error", "rr_error", "note",
 )  # fmt: skip
 
 
@@ -41,41 +44,52 @@ def sbml_files(folder):
     return found
 
 
-def best_of(work, times):
-    """Return the result of the last call and the shortest time."""
-    best = float("inf")
+def timed(work):
+    """Return the result of a call and its time of the processor, s."""
+    start = time.process_time()
+    made = work()
+    return made, time.process_time() - start
+
+
+def interleaved(works, times=5):
+    """Return the last results of some calls, in turn, and the shortest time of each."""
+    best = [float("inf")] * len(works)
+    made = [None] * len(works)
     for _ in range(times):
-        start = time.perf_counter()
-        made = work()
-        best = min(best, time.perf_counter() - start)
+        for k, work in enumerate(works):
+            made[k], took = timed(work)
+            best[k] = min(best[k], took)
     return made, best
 
 
 def with_roadrunner(path, end, points):
-    """Return {species: curve in the file's meaning} and the two times."""
+    """Return the names, a run as a function, exact curves, and the first time."""
     import roadrunner
 
     roadrunner.Logger.disableLogging()
-    start = time.perf_counter()
-    runner = roadrunner.RoadRunner(str(path))
-    runner.integrator.relative_tolerance = RTOL
-    names = runner.model.getFloatingSpeciesIds() + runner.model.getBoundarySpeciesIds()
-    runner.timeCourseSelections = ["time", *names]
-    runner.simulate(0, end, points)
-    first = time.perf_counter() - start
+
+    def first():
+        runner = roadrunner.RoadRunner(str(path))
+        runner.integrator.relative_tolerance = RTOL
+        model = runner.model
+        names = [*model.getFloatingSpeciesIds(), *model.getBoundarySpeciesIds()]
+        runner.timeCourseSelections = ["time", *names]
+        runner.simulate(0, end, points)
+        return runner, names
+
+    (runner, names), first_s = timed(first)
 
     def again():
         runner.reset(roadrunner.SelectionRecord.ALL)
-        return runner.simulate(0, end, points)
+        return runner.simulate(0, end, points).copy()
 
-    table, second = best_of(again, 3)
-    # For the comparison, with tolerances that fit any unit.
-    runner.reset(roadrunner.SelectionRecord.ALL)
-    runner.integrator.relative_tolerance = 1e-9
-    runner.integrator.absolute_tolerance = 1e-30
-    table = runner.simulate(0, end, points)
-    columns = {name: table[:, k + 1].copy() for k, name in enumerate(names)}
-    return columns, first, second
+    def exact():
+        # For the comparison, with tolerances that fit any unit.
+        runner.integrator.relative_tolerance = 1e-9
+        runner.integrator.absolute_tolerance = 1e-30
+        return again()
+
+    return names, again, exact, first_s
 
 
 def with_copasi(path, end, points):
@@ -128,46 +142,80 @@ def amounts(result, model, species):
 
 
 def own(path, end, points, row):
-    """Load and run a file; return its amounts, filling in the row."""
+    """Load and run a file; return the model and a run of it, filling in the row."""
     import mir21sim as ms
 
-    start = time.perf_counter()
-    model = ms.load(path)
-    row["loads"], row["events"] = 1, len(model.network.events)
-    species = model.network.species
-    sized = {*model.param_names, *model.state_names, *model.assigned_names}
-    homes = {s.compartment for s in species} & sized
-    kept = [*(s.id for s in species), *sorted(homes)] or None
-    last = end / model.border.per_time
+    def first():
+        model = ms.load(path)
+        species = model.network.species
+        sized = {*model.param_names, *model.state_names, *model.assigned_names}
+        homes = {s.compartment for s in species} & sized
+        kept = [*(s.id for s in species), *sorted(homes)] or None
+        last = end / model.border.per_time
 
-    def run():
-        return ms.simulate(model, last, points=points, observe=kept, doses=[])
+        def run():
+            return ms.simulate(model, last, points=points, observe=kept, doses=[])
 
-    result = run()
-    row["first_s"], row["runs"] = time.perf_counter() - start, 1
-    result, row["second_s"] = best_of(run, 3)
-    return amounts(result, model, species)
+        row["loads"], row["events"] = 1, len(model.network.events)
+        run()
+        return model, run
+
+    (model, run), row["first_s"] = timed(first)
+    row["runs"] = 1
+    return model, run
+
+
+def against_roadrunner(found, row, model, run):
+    """Fill in the row; return the exact curves of roadrunner.
+
+    Parameters
+    ----------
+    found : of ``with_roadrunner``
+    """
+    names, again, exact, row["rr_first_s"] = found
+    (mine, theirs), (row["second_s"], row["rr_second_s"]) = interleaved([run, again])
+    right = columns(exact(), names)
+    curves = amounts(mine, model, model.network.species)
+    row["error"] = largest_error(curves, right)
+    row["rr_error"] = largest_error(columns(theirs, names), right)
+    return right
+
+
+def columns(table, names):
+    """Return {species: curve} of a table of roadrunner."""
+    return {name: table[:, k + 1].copy() for k, name in enumerate(names)}
+
+
+def largest_error(mine, right):
+    """Return the largest difference over the largest value of each species."""
+    found = 0.0
+    for name in right:
+        size = abs(right[name]).max(initial=0.0)
+        if name in mine and size > 0:
+            found = max(found, abs(mine[name] - right[name]).max() / size)
+    return float(found)
 
 
 def one(path, end, points, tools):
     """Return the row of one file."""
     row = dict.fromkeys(FIELDS, "") | {"file": path.name, "loads": 0, "runs": 0}
     try:
-        mine = own(path, end, points, row)
+        model, run = own(path, end, points, row)
     except Exception as error:  # noqa: BLE001  one row a file, whatever happens
         row["note"] = f"{type(error).__name__}: {error}"[:300]
         return row
     for tool in tools:
         try:
             if tool == "roadrunner":
-                theirs, *seconds = with_roadrunner(path, end, points)
-                row["rr_first_s"], row["rr_second_s"] = seconds
+                found = with_roadrunner(path, end, points)
+                theirs = against_roadrunner(found, row, model, run)
             else:
                 theirs = with_copasi(path, end, points)
         except Exception as error:  # noqa: BLE001  the tools raise many kinds
             row[tool] = "cannot"
             row["note"] += f" {tool}: {error}"[:150]
             continue
+        mine = amounts(run(), model, model.network.species)
         row[tool], worst = judged(mine, theirs)
         if row[tool] == "differs":
             row["worst"] += f"{tool} {worst[1]} {worst[0]:.2g} "
@@ -184,6 +232,12 @@ def ratio(rows, mine, theirs, events):
     return statistics.median(found) if found else float("nan")
 
 
+def median_error(rows, name):
+    """Return the median of the errors of the files that were run by both."""
+    found = [row[name] for row in rows if row[name] != ""]
+    return statistics.median(found) if found else float("nan")
+
+
 def report(rows, tools):
     """Print the sums."""
     n = len(rows)
@@ -197,11 +251,17 @@ def report(rows, tools):
         )
         print(f"{tool}: {words}")
     for events in (False, True):
+        kind = "with" if events else "without"
         print(
-            f"median time over roadrunner's, {'with' if events else 'without'} events: "
+            f"median CPU time over roadrunner's, {kind} events: "
             f"second run {ratio(rows, 'second_s', 'rr_second_s', events):.2f}, load, "
             f"compile and first run {ratio(rows, 'first_s', 'rr_first_s', events):.2f}"
         )
+    mine, theirs = median_error(rows, "error"), median_error(rows, "rr_error")
+    print(
+        "median error over the largest value, of the runs that were timed: "
+        f"{mine:.1e}, roadrunner {theirs:.1e}"
+    )
 
 
 def main():
@@ -217,7 +277,10 @@ def main():
     os.environ["MIR21SIM_CACHE"] = tempfile.mkdtemp(prefix="guests-")
     import mir21sim as ms
 
-    ms.simulate(ms.load("earm_1_3"), 1, points=2)  # imports and general kernels
+    # Imports and general solvers, which are compiled once on a machine.
+    ms.simulate(ms.load("earm_1_3"), 1, points=2)
+    one_run = ms.Options(method="Rodas5P-one")
+    ms.simulate(ms.load("earm_1_3"), 1, points=2, options=one_run)
     rows = []
     for path in sbml_files(given.folder):
         if given.match not in path.name:

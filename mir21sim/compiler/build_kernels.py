@@ -19,6 +19,8 @@ from mir21sim.compiler.kernels import EventKernels, Kernels
 FILL = "void(f8, f8[::1], f8[::1], f8[::1])"
 """Signature of rhs, jac, dfdt, rates, assigned and roots."""
 
+BY_ADDRESS = "_by_address"
+
 SUMMED = {"rhs": "rates", "jac": "rates_dy", "dfdt": "rates_dt"}
 """Kernels that are sparse sums over the array that a generated function fills."""
 
@@ -29,11 +31,13 @@ def compile_kernel(module: ModuleType, text: str, name: str) -> Kernel:
     Parameters
     ----------
     module, text : the generated module and its text
-    name : "rhs", "jac", "dfdt", "rates", "assigned" or "roots"
+    name : "rhs", "jac", "dfdt", "rates", "assigned" or "roots"; with ``BY_ADDRESS``
+        behind it, of addresses of arrays
     """
     from mir21sim.compiler import llvm_scalar as scalar
     from mir21sim.compiler import machine_code  # Numba takes 0.5 s, NumPy needs none
 
+    name, by_address = name.removesuffix(BY_ADDRESS), name.endswith(BY_ADDRESS)
     sums = None
     if name in SUMMED:
         n_out, n_value, *terms = _terms(module, name)
@@ -44,7 +48,8 @@ def compile_kernel(module: ModuleType, text: str, name: str) -> Kernel:
     # Not nogil: SciPy calls these from Python for half a microsecond each, and
     # giving the lock away every time makes two threads slower than one.
     function = getattr(module, f"compiled_{name}")
-    return machine_code.kernel(FILL, function, text, error_model="numpy")
+    signature = "void(f8, i8, i8, i8)" if by_address else FILL
+    return machine_code.kernel(signature, function, text, error_model="numpy")
 
 
 def _terms(

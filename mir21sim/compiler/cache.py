@@ -25,6 +25,7 @@ from mir21sim.model.network import Network
 
 if TYPE_CHECKING:
     from mir21sim.compiler.build_lane_kernels import LaneKernels
+    from mir21sim.compiler.build_one_kernels import OneKernels
     from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
 
 Backend: TypeAlias = Literal["numba", "numpy"]
@@ -172,6 +173,21 @@ def _generate_sensitivities(network: Network) -> str:
     species = frozenset(s.id for s in network.species)
     made = sensitivity_programs.sensitivity_programs(system, species)
     return sensitivity_programs.module_text(made, system, network.id, key(network))
+
+
+def one_kernels(network: Network, name: str | None = None) -> "OneKernels":
+    """Return the scalar kernels of a network for one run, of the same programs.
+
+    Raises
+    ------
+    CodegenError
+        For a function without such code; such a model runs by SciPy.
+    """
+    from mir21sim.compiler import build_one_kernels  # Numba takes half a second
+
+    name = name or key(network)
+    source = _Source(f"l_{name}", functools.partial(_generate_lanes, network, name))
+    return build_one_kernels.compile_one(source.module("one"), source.text)
 
 
 @functools.lru_cache(maxsize=16)

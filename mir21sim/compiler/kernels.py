@@ -64,6 +64,16 @@ class EventKernels:
         """The root functions of the relations."""
         return self.make("roots")
 
+    @cached_property
+    def roots_by_address(self) -> Kernel:
+        """The root functions, of the addresses of their arrays; not for NumPy."""
+        return self.make("roots_by_address")
+
+    @property
+    def watched(self) -> BoolArray:
+        """Relations that may turn at a time not known before, shape (n_relation,)."""
+        return self.moving & ~self.timed
+
 
 @dataclass(frozen=True, eq=False)
 class Kernels:

@@ -30,6 +30,7 @@ class LanePrograms:
     solve : ``(w, out)``: out = W⁻¹ out, in place
     time : ``(t, y, p, a, out)``: out = df/dt; empty where time does not appear
     assigned : ``(t, y, p, a)``: the rule variables
+    w_row, w_column : the element of W that each row of w holds
     n_w, n_a : rows of w and a; after ``matrix`` the last row of a is the least share
         of a pivot that its diagonal element of W is, 1 or less: small where elements
         grew in the elimination and drowned the digits of others
@@ -40,6 +41,8 @@ class LanePrograms:
     solve: tuple[Statement, ...]
     time: tuple[Statement, ...]
     assigned: tuple[Statement, ...]
+    w_row: tuple[int, ...]
+    w_column: tuple[int, ...]
     n_w: int
     n_a: int
 
@@ -91,6 +94,8 @@ class _Planner:
                 ("a", i, "=", self.tree(expr))
                 for i, expr in enumerate(self.system.assigned)
             ),
+            w_row=tuple(row for row, _ in pattern.place),
+            w_column=tuple(column for _, column in pattern.place),
             n_w=len(pattern.place),
             n_a=pattern.growth + 1,
         )
@@ -371,6 +376,9 @@ ARRAYS = {
 }
 """Arguments of each lane kernel, in order."""
 
+ONE_ARRAYS = {"fill": ARRAYS["matrix"], "factor": ("a", "w")}
+"""Arguments of the kernels that one run has in place of ``matrix``."""
+
 PIECE = 400
 """Statements per compiled function."""
 
@@ -386,8 +394,11 @@ def module_text(
         f"N_RATE = {max(1, len(system.rates))}",
         f"N_W = {made.n_w}",
         f"N_A = {made.n_a}",
+        f"W_ROW = {made.w_row!r}",
+        f"W_COLUMN = {made.w_column!r}",
         f"PIECE = {PIECE}",
         f"ARRAYS = {ARRAYS!r}",
+        f"ONE_ARRAYS = {ONE_ARRAYS!r}",
         f"HAS_TIME = {bool(made.time)}",
         "PROGRAMS = {",
     ]
@@ -396,7 +407,7 @@ def module_text(
         f'    {name!r}: """\n{text(getattr(made, name))}\n""",' for name in ARRAYS
     )
     parts.append("}")
-    for name, arguments in ARRAYS.items():
+    for name, arguments in (ARRAYS | ONE_ARRAYS).items():
         call = ", ".join(arguments)
         parts.append(f"\n\ndef {name}({call}):\n    emit_{name}({call})")
     return "\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""Eight runs side by side: straight-line programs → vector instructions.
+"""Eight runs side by side, or one: straight-line programs → machine instructions.
 
 Rows are (row, lane) with eight lanes, contiguous in the lane, so that one operation on
 eight runs is one instruction. A program is a list of statements over rows, written by
@@ -22,7 +22,6 @@ Statement: TypeAlias = tuple[str, int, str, Any]
 
 _F8 = ll.DoubleType()
 _I64 = ll.IntType(64)
-_VEC = ll.VectorType(_F8, LANES)
 _FUSE = ("contract",)  # a product and a sum may be one rounding, as on every lane
 
 INTRINSICS = {
@@ -53,15 +52,16 @@ def _as_tuples(node: Any) -> Any:
     return tuple(map(_as_tuples, node)) if isinstance(node, list) else node
 
 
-def emitter(arrays: Sequence[str], text: str, piece: int) -> Any:
+def emitter(arrays: Sequence[str], text: str, piece: int, lanes: int = LANES) -> Any:
     """Return a Numba intrinsic that runs a program on the arrays it is called with.
 
     Parameters
     ----------
-    arrays : names of the intrinsic's arguments, all float arrays, shape (n_row, 8)
+    arrays : names of the intrinsic's arguments, all float arrays, shape (n_row, lanes)
     text : the program, read when it is compiled (``statements``)
     piece : statements per LLVM function; long straight-line code compiles in more than
         linear time, so it is cut
+    lanes : runs side by side; one of them is plain scalar code
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -69,16 +69,19 @@ def emitter(arrays: Sequence[str], text: str, piece: int) -> Any:
         program = statements(text)
         for start in range(0, len(program), piece):
             part = program[start : start + piece]
-            builder.call(_function(builder.module, arrays, part), pointers)
+            called = _function(builder.module, arrays, part, lanes)
+            builder.call(called, pointers)
         return context.get_dummy_value()
 
     return intrinsic(_TYPERS[len(arrays)](codegen))
 
 
 def data_pointers(context: Any, builder: Any, kinds: Any, args: Any) -> list[Any]:
-    """Return the data pointer of each array argument."""
+    """Return the data pointer of each argument, an array or the address of numbers."""
     return [
-        cgutils.create_struct_proxy(kind)(context, builder, value).data
+        builder.inttoptr(value, _F8.as_pointer())
+        if kind == types.intp
+        else cgutils.create_struct_proxy(kind)(context, builder, value).data
         for kind, value in zip(kinds, args, strict=True)
     ]
 
@@ -105,7 +108,9 @@ _TYPERS: dict[int, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _function(module: Any, arrays: Sequence[str], part: Sequence[Statement]) -> Any:
+def _function(
+    module: Any, arrays: Sequence[str], part: Sequence[Statement], lanes: int
+) -> Any:
     """Return an LLVM function of its own for a part of a program."""
     kind = ll.FunctionType(ll.VoidType(), [_F8.as_pointer()] * len(arrays))
     function = ll.Function(module, kind, module.get_unique_name("lanes"))
@@ -113,7 +118,8 @@ def _function(module: Any, arrays: Sequence[str], part: Sequence[Statement]) -> 
     function.linkage = "internal"
     function.attributes.add("noinline")
     builder = ll.IRBuilder(function.append_basic_block())
-    _Emitter(builder, dict(zip(arrays, function.args, strict=True))).run(part)
+    pointers = dict(zip(arrays, function.args, strict=True))
+    _Emitter(builder, pointers, lanes).run(part)
     builder.ret_void()
     return function
 
@@ -121,8 +127,9 @@ def _function(module: Any, arrays: Sequence[str], part: Sequence[Statement]) -> 
 class _Emitter:
     """Writes statements; a row is loaded once and an expression computed once."""
 
-    def __init__(self, builder: Any, pointers: dict[str, Any]) -> None:
-        self.builder, self.pointers = builder, pointers
+    def __init__(self, builder: Any, pointers: dict[str, Any], lanes: int) -> None:
+        self.builder, self.pointers, self.lanes = builder, pointers, lanes
+        self.kind = _F8 if lanes == 1 else ll.VectorType(_F8, lanes)
         self.volatile = frozenset({"w", "out"})  # written more than once
         self.rows: dict[tuple[str, int], Any] = {}
         self.known: dict[Any, Any] = {}
@@ -137,11 +144,11 @@ class _Emitter:
             self.rows[array, row] = value
 
     def place(self, array: str, row: int) -> Any:
-        # Row r begins at the number 8·r of a C-ordered (rows, 8) array.
+        # Row r begins at the number lanes·r of a C-ordered (rows, lanes) array.
         pointer = self.builder.gep(
-            self.pointers[array], [ll.Constant(_I64, row * LANES)], inbounds=True
+            self.pointers[array], [ll.Constant(_I64, row * self.lanes)], inbounds=True
         )
-        return self.builder.bitcast(pointer, _VEC.as_pointer())
+        return self.builder.bitcast(pointer, self.kind.as_pointer())
 
     def row(self, array: str, row: int) -> Any:
         if (array, row) not in self.rows:
@@ -153,7 +160,13 @@ class _Emitter:
         return self.builder.fadd(a, b, flags=_FUSE)
 
     def constant(self, value: float) -> Any:
-        return ll.Constant(_VEC, [value] * LANES)
+        return self.repeated(_F8, value)
+
+    def repeated(self, number: Any, value: Any) -> Any:
+        """Return a constant that is the same in every lane."""
+        if self.lanes == 1:
+            return ll.Constant(number, value)
+        return ll.Constant(ll.VectorType(number, self.lanes), [value] * self.lanes)
 
     def value(self, node: Any) -> Any:
         """Return the vector of an expression."""
@@ -200,7 +213,7 @@ class _Emitter:
         return self.call(op, [self.value(argument) for argument in node[1:]])
 
     def truth(self, node: Any) -> Any:
-        """Return the eight truth values of a condition."""
+        """Return the truth value of a condition in each lane."""
         op = node[0]
         if op in {"<", "<=", ">", ">=", "==", "!="}:
             a, b = self.value(node[1]), self.value(node[2])
@@ -212,8 +225,7 @@ class _Emitter:
         if op == "not":
             return self.builder.not_(self.truth(node[1]))
         if op == "true" or op == "false":
-            bits = ll.VectorType(ll.IntType(1), LANES)
-            return ll.Constant(bits, [int(op == "true")] * LANES)
+            return self.repeated(ll.IntType(1), int(op == "true"))
         combine: Callable[..., Any] = {
             "and": self.builder.and_,
             "or": self.builder.or_,
@@ -227,15 +239,18 @@ class _Emitter:
     def call(self, name: str, arguments: list[Any]) -> Any:
         module = self.builder.module
         if name in INTRINSICS:
-            kind = ll.FunctionType(_VEC, [_VEC] * len(arguments))
-            full = f"{INTRINSICS[name]}.v{LANES}f64"
+            kind = ll.FunctionType(self.kind, [self.kind] * len(arguments))
+            size = "f64" if self.lanes == 1 else f"v{self.lanes}f64"
+            full = f"{INTRINSICS[name]}.{size}"
             function = cgutils.get_or_insert_function(module, kind, full)
             return self.builder.call(function, arguments)
         # A library function has no vector form here: one call a lane.
         kind = ll.FunctionType(_F8, [_F8])
         function = cgutils.get_or_insert_function(module, kind, name)
-        result = ll.Constant(_VEC, ll.Undefined)
-        for lane in range(LANES):
+        if self.lanes == 1:
+            return self.builder.call(function, arguments)
+        result = ll.Constant(self.kind, ll.Undefined)
+        for lane in range(self.lanes):
             index = ll.Constant(ll.IntType(32), lane)
             scalar = self.builder.extract_element(arguments[0], index)
             value = self.builder.call(function, [scalar])

@@ -110,6 +110,13 @@ def solver(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Ker
     return decorate
 
 
+def address(function: Any) -> int:
+    """Return the address of a function that has been compiled for one signature."""
+    (found,) = function.overloads.values()
+    name = found.fndesc.llvm_cfunc_wrapper_name
+    return int(found.library.get_pointer_to_function(name))
+
+
 def _compiled(
     signature: Any,
     function: Callable[..., Any],
@@ -130,6 +137,9 @@ def _compiled(
 
 SOLVER_SOURCES = (
     "solvers/batch/*.py",
+    "solvers/single/one_crossing.py",
+    "solvers/single/one_driver.py",
+    "solvers/single/one_memory.py",
     "solvers/single/reduction_compiled.py",
     "solvers/problem.py",
     "solvers/step_curve.py",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mir21sim.compiler.build_lane_kernels import LaneKernels
+    from mir21sim.compiler.build_one_kernels import OneKernels
 
 
 # No slots: cached properties need a __dict__.
@@ -126,6 +127,23 @@ class CompiledModel:
     def lane_refusal(self) -> str:
         """Reason why there are no vector kernels; empty where there are."""
         return self._lanes[1]
+
+    @cached_property
+    def _one(self) -> "tuple[OneKernels | None, str]":
+        try:
+            return cache.one_kernels(self.network, self.kernel_key), ""
+        except CodegenError as error:
+            return None, str(error)
+
+    @property
+    def one_kernels(self) -> "OneKernels | None":
+        """Scalar kernels of one run by our own method; None where one has no code."""
+        return self._one[0]
+
+    @property
+    def one_refusal(self) -> str:
+        """Reason why there are no scalar kernels; empty where there are."""
+        return self._one[1]
 
     @cached_property
     def totals(self) -> FloatArray:

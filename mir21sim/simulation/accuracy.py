@@ -36,12 +36,12 @@ def fitted(model: CompiledModel, problem: Problem, settings: Settings) -> Settin
     """
     if not settings.adapts or not is_batch(settings.method):
         return settings
-    from mir21sim.solvers.single import scale  # imports SciPy
+    from mir21sim.solvers.single.integrate import scipy_run  # imports SciPy
 
     runs = sorted({0, len(problem) // 2, len(problem) - 1})
     atol = np.full(len(model.state_names), np.inf)
     for run in runs:
-        ended = scale.integrate(
+        ended = scipy_run(
             model.kernels, problem, run, settings, "LSODA", threading.Event()
         )
         atol = np.minimum(atol, ended.atol)

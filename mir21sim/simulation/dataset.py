@@ -90,9 +90,36 @@ def dataset(
     form = _form(dims, times_h.tobytes(), time_unit, tuple(outputs))
     stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     root = {"Conventions": CONVENTIONS, "created": stamp, **attributes}
-    made = form.copy(data=data)
-    made.attrs = root
-    return made
+    return _filled(form, data, root)
+
+
+def _filled(
+    form: xr.Dataset, data: Mapping[str, Any], attributes: dict[str, Any]
+) -> xr.Dataset:
+    """Return a Dataset of the labels of a form with other numbers and attributes.
+
+    ``Dataset.copy`` does the same; it looks at all arrays again, for which a run of a
+    small model must wait as long as for its integration.
+    """
+    construct = getattr(xr.Dataset, "_construct_direct", None)
+    if construct is None:
+        made = form.copy(data=data)
+        made.attrs = attributes
+        return made
+    variables: dict[Any, Any] = {
+        name: xr.Variable(old.dims, data[str(name)], dict(old.attrs), fastpath=True)
+        if name in data
+        else old.copy(deep=False)
+        for name, old in form.variables.items()
+    }
+    whole: xr.Dataset = construct(
+        variables,
+        coord_names=set(form.coords),
+        dims=dict(form.sizes),
+        attrs=attributes,
+        indexes=dict(form.xindexes),
+    )
+    return whole
 
 
 @functools.lru_cache(maxsize=8)

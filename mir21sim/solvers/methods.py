@@ -4,7 +4,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import UnknownNameError
 from mir21sim.solvers.batch import rodas4, rodas5p
 from mir21sim.solvers.method import BATCH, Method
-from mir21sim.solvers.single import scipy_methods
+from mir21sim.solvers.single import one_rodas, scipy_methods
 
 METHODS: tuple[Method, ...] = (
     rodas5p.METHOD,
@@ -12,17 +12,21 @@ METHODS: tuple[Method, ...] = (
     scipy_methods.LSODA,
     scipy_methods.BDF,
     scipy_methods.RADAU,
+    one_rodas.METHOD,
 )
 """In the order of their numbers in ``Solution.method``: new ones come last."""
 
-ONE, MANY = scipy_methods.LSODA, rodas5p.METHOD
+ONE, MANY = one_rodas.METHOD, rodas5p.METHOD
 """Default methods of one run and of many."""
 
-FALLBACK = scipy_methods.LSODA
-"""Takes the place of a method that does not support a model."""
+FALLBACKS = (ONE, scipy_methods.LSODA)
+"""The first that supports a model takes the place of a method that does not."""
 
 SECOND_TRY = scipy_methods.RADAU
 """A run that failed by another method is tried once more by this one."""
+
+SECOND_TRIES = {ONE.name: scipy_methods.LSODA}
+"""Methods whose failed runs are tried by another one first."""
 
 NAMES = tuple(method.name for method in METHODS)
 
@@ -48,8 +52,15 @@ def method_of(name: str) -> Method:
 
 
 def usable(model: CompiledModel, method: Method) -> Method:
-    """Return the method, or LSODA where it does not support the model."""
-    return FALLBACK if method.supports(model) is not None else method
+    """Return the method, or the first of ``FALLBACKS`` where it does not fit."""
+    return next(m for m in (method, *FALLBACKS) if m.supports(model) is None)
+
+
+def second_try(method: Method) -> Method | None:
+    """Return the method that tries a failed run once more, None for no other try."""
+    if method is SECOND_TRY:
+        return None
+    return SECOND_TRIES.get(method.name, SECOND_TRY)
 
 
 def is_batch(name: str) -> bool:

@@ -8,7 +8,7 @@ from mir21sim._typing import IntArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.method import BATCH
-from mir21sim.solvers.methods import NAMES, SECOND_TRY, method_of
+from mir21sim.solvers.methods import NAMES, method_of, second_try
 from mir21sim.solvers.panels import fill_features
 from mir21sim.solvers.problem import PER_RUN, Problem, Schedule, Solution
 from mir21sim.solvers.settings import Settings, Workers
@@ -23,7 +23,7 @@ def solve(
     """Integrate every run by ``settings.method``, which must support the model.
 
     A run that fails with one of the statuses ``settings.retried`` is tried once more by
-    Radau; the other runs are not touched by it.
+    Radau, a run of our own method by LSODA first; the other runs are not touched by it.
 
     Returns
     -------
@@ -34,9 +34,10 @@ def solve(
     solution, interrupted = method.integrate(model, problem, settings, workers)
     solution.method[solution.status != SolverStatus.NOT_RUN] = NAMES.index(method.name)
     again = _to_retry(solution, settings)
-    if again.size and not interrupted and method is not SECOND_TRY:
+    other = second_try(method)
+    if again.size and not interrupted and other is not None:
         second, interrupted = solve(
-            model, subset(problem, again), replace(settings, method=SECOND_TRY.name)
+            model, subset(problem, again), replace(settings, method=other.name)
         )
         for name in PER_RUN:
             getattr(solution, name)[again] = getattr(second, name)

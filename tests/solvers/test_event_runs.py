@@ -34,15 +34,22 @@ def test_numba_and_plain_python_execute_the_same_events():
         events=[event("refill", "half < 1 and k > 0", "A = 8; n = n + 1", delay=0.5)],
     )  # fmt: skip
     curves = [
-        ms.simulate(compiled(net, backend=backend), 30.0, doses=[], observe=["A", "n"])
-        for backend in ("numpy", "numba")
-    ]
+        ms.simulate(
+            compiled(net, backend=backend), 30.0, doses=[], observe=["A", "n"],
+            options=ms.Options(method=method, rtol=1e-7),
+        )
+        for backend, method in (
+            ("numpy", "LSODA"), ("numba", "LSODA"), ("numba", "Rodas5P-one"),
+        )
+    ]  # fmt: skip
+    assert [c.attrs["method"] for c in curves] == ["LSODA", "LSODA", "Rodas5P-one"]
     assert float(curves[0]["n"][-1]) > 2
     for name in ("A", "n"):
         np.testing.assert_allclose(curves[0][name], curves[1][name], rtol=1e-9)
+        np.testing.assert_allclose(curves[0][name], curves[2][name], rtol=2e-5)
 
 
-def test_a_sweep_with_events_runs_by_lsoda_and_says_so():
+def test_a_sweep_with_events_runs_one_by_one_and_says_so():
     net = support.network(
         {"A": 8.0}, {"k": 0.3, "when": 0.0}, DECAY,
         events=[event("low", "A < 1", "when = time")],
@@ -51,8 +58,8 @@ def test_a_sweep_with_events_runs_by_lsoda_and_says_so():
     got = ms.sweep(
         model, over={"k": [0.25, 0.5, 1.0, 0.1]}, end=10.0, observe=["when"], doses=[]
     )
-    assert got.attrs["method"] == "LSODA"
-    assert set(got["method"].values) == {"LSODA"}
+    assert got.attrs["method"] == "Rodas5P-one"
+    assert set(got["method"].values) == {"Rodas5P-one"}
     assert got["n_events"].values.tolist() == [1, 1, 1, 0]
     expected = np.log(8) / np.array([0.25, 0.5, 1.0])
     assert np.allclose(got["when"].values[:3, -1], expected, rtol=1e-5)

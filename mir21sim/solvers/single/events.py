@@ -393,10 +393,10 @@ class EventQueue:
                 below = self._follow(k, low, around, states, p)
                 if below is not None:
                     return self._bisect(low, below, np.array([k]), codes[i], states, p)
-        self._note_undefined(g[-1])
+        self.note_undefined(g[-1])
         return None
 
-    def _note_undefined(self, g: FloatArray) -> None:
+    def note_undefined(self, g: FloatArray) -> None:
         """Note an event whose trigger has a root function that is not a number."""
         found = np.flatnonzero(np.isnan(g) & (self.kernels.user >= 0))
         if found.size:

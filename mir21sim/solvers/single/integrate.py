@@ -5,9 +5,9 @@ The reference path; ``run`` integrates one run.
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import scipy.integrate
@@ -22,14 +22,50 @@ from mir21sim.solvers.single import scale
 from mir21sim.solvers.single.run import SingleRun
 
 
-def integrate_runs(
+def integrate_by_scipy(
     kernels: Kernels,
     problem: Problem,
     settings: Settings,
     solver: str,
     workers: Workers,
 ) -> tuple[Solution, bool]:
-    """Integrate every run by a class of ``scipy.integrate``.
+    """Integrate every run by a class of ``scipy.integrate``; see ``integrate_runs``."""
+
+    def work(run: int, stop: threading.Event) -> scale.Ended:
+        return scipy_run(kernels, problem, run, settings, solver, stop)
+
+    return integrate_runs(problem, workers, work)
+
+
+def scipy_run(
+    kernels: Kernels,
+    problem: Problem,
+    run: int,
+    settings: Settings,
+    solver: str,
+    stop: threading.Event,
+) -> scale.Ended:
+    """Integrate one run by a class of ``scipy.integrate``."""
+
+    def make(chosen: Settings, _growth: float) -> SingleRun:
+        return SingleRun(kernels, problem, run, chosen, solver, stop)
+
+    return scale.integrate(make, problem, run, settings)
+
+
+def integrate_runs(
+    problem: Problem,
+    workers: Workers,
+    integrate: Callable[[int, threading.Event], scale.Ended],
+    *,
+    by_scipy: bool = True,
+) -> tuple[Solution, bool]:
+    """Integrate every run by a function of its number and a flag that stops it.
+
+    Parameters
+    ----------
+    by_scipy : False where nothing of SciPy runs, whose warnings and threads take longer
+        to hold back than a run of a small model
 
     Returns
     -------
@@ -39,17 +75,25 @@ def integrate_runs(
     solution, stop = Solution.empty(problem), threading.Event()
 
     def work(run: int) -> None:
-        ended = scale.integrate(kernels, problem, run, settings, solver, stop)
+        ended = integrate(run, stop)
         if ended.status != SolverStatus.INTERRUPTED:
             write_run(ended.one, ended.status, solution, run)
 
-    with _quiet(), one_blas_thread(), ctrl_c_sets(stop):
+    calm = _calm() if by_scipy else nullcontext()
+    with calm, ctrl_c_sets(stop):
         if workers.n_jobs == 1:
             interrupted = _in_turn(work, len(problem), workers.progress, stop)
         else:
             interrupted = _in_threads(work, len(problem), workers, stop)
         interrupted |= stop.is_set()
     return solution, interrupted
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Keep SciPy to one thread and its warnings off stderr."""
+    with _quiet(), one_blas_thread():
+        yield
 
 
 @contextmanager

@@ -16,13 +16,15 @@ class Outputs:
         self.kernels, self.scale = kernels, selection.scale
         self.n_select = len(selection.source)
         divides = selection.divisor >= 0
+        self.divides = bool(divides.any())
+        kinds = {*selection.source.tolist(), *selection.divisor_source.tolist()}
         self.parts = []
-        for kind in Source:
+        for kind in sorted(kinds):
             above = np.flatnonzero(selection.source == kind)
             below = np.flatnonzero(divides & (selection.divisor_source == kind))
             if above.size or below.size:
                 places = selection.index[above], selection.divisor[below]
-                self.parts.append((kind, above, below, *places))
+                self.parts.append((Source(kind), above, below, *places))
 
     def rows(
         self,
@@ -53,13 +55,15 @@ class Outputs:
 
     def _rows(self, times: FloatArray, states: FloatArray, p: FloatArray) -> FloatArray:
         out = np.empty((len(times), self.n_select))
-        divisor = np.ones_like(out)
+        divisor = np.ones_like(out) if self.divides else out
         for kind, above, below, index, divisor_index in self.parts:
             pool = self._pool(kind, times, states, p)
             out[:, above] = pool[:, index]
-            divisor[:, below] = pool[:, divisor_index]
+            if self.divides:
+                divisor[:, below] = pool[:, divisor_index]
         out *= self.scale
-        out /= divisor
+        if self.divides:
+            out /= divisor
         return out
 
     def _pool(

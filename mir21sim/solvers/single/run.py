@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.integrate
 
-from mir21sim._typing import FloatArray
+from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.problem import Action, Problem, negative_slack
@@ -74,7 +74,7 @@ class SingleRun:
         self.y = problem.y0[run].copy()
         self.times, self.schedule = problem.times, problem.schedule
         self.dose_values = problem.schedule.value[run]
-        self.outputs = Outputs(kernels, problem.selection)
+        self.outputs = self._outputs(problem)
         self.never_negative, self.frozen = problem.amounts, problem.frozen
         self.out = np.full((len(self.times), self.outputs.n_select), np.nan)
         self.input = np.zeros_like(self.y)
@@ -101,6 +101,10 @@ class SingleRun:
         self.events = None
         if kernels.events is not None:
             self.events = EventQueue.of(kernels.events, self.y, self.p, self._clipped)
+
+    def _outputs(self, problem: Problem) -> Outputs:
+        """Return the quantities that are kept."""
+        return Outputs(self.kernels, problem.selection)
 
     def integrate(self) -> SolverStatus:
         """Go from the first to the last output time; return how it ended."""
@@ -201,11 +205,15 @@ class SingleRun:
         order = np.argsort(times[::every], kind="stable")
         return times[::every][order], states[::every][order]
 
+    def tolerances(self, states: FloatArray) -> FloatArray:
+        """Return the tolerances at the states seen, shape (n_time, n_state)."""
+        return np.broadcast_to(self.settings.atol, states.shape)
+
     def _clipped(self, y: FloatArray) -> FloatArray:
         """Return states without amounts below zero."""
         return clipped(y, self.never_negative)
 
-    def _slope(self) -> FloatArray:
+    def slope(self) -> FloatArray:
         """Return dy/dt of all states where the run is."""
         out: FloatArray = np.empty_like(self.y)
         t = min(self.t, self.latest)
@@ -217,8 +225,17 @@ class SingleRun:
             out[self.frozen] = 0.0
         return out
 
+    def jacobian(
+        self, t: float, y: FloatArray
+    ) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return rows, columns and values of d(dy/dt)/dy, shape (n_nonzero,) each."""
+        k = self.kernels
+        data = np.zeros(len(k.j_row))
+        k.jac(float(t), np.array(y), self.p, data)
+        return k.j_row, k.j_col, data
+
     def _finite_start(self) -> bool:
-        return bool(np.isfinite(self.y).all() and np.isfinite(self._slope()).all())
+        return bool(np.isfinite(self.y).all() and np.isfinite(self.slope()).all())
 
     def _integrate_to(self, end: float) -> SolverStatus:
         """Integrate up to a stop, or to an event before it, and write outputs."""
@@ -364,7 +381,7 @@ class SingleRun:
     def _advance_without_solver(self, end: float) -> SolverStatus:
         """Cross a gap that is rounding alone, too short for any integrator."""
         self.n_steps += 1
-        self.y = self.y + (end - self.t) * self._slope()
+        self.y = self.y + (end - self.t) * self.slope()
         self.t = end
         return self._verdict()
 
@@ -470,9 +487,13 @@ class SingleRun:
             return SolverStatus.MAX_STEPS
         if self.stop.is_set():
             return SolverStatus.INTERRUPTED
-        if self.n_steps % _LOOK_EVERY == 0 and time.monotonic() > self.deadline:
+        if self.n_steps % _LOOK_EVERY == 0 and self._late():
             return SolverStatus.TIMEOUT
         return SolverStatus.OK
+
+    def _late(self) -> bool:
+        """Say whether the time that the run may take is over."""
+        return time.monotonic() > self.deadline
 
     def _negative(self) -> bool:
         """Say whether an amount is negative by more than numerical error explains."""

@@ -6,13 +6,13 @@ run is made again with a smaller one. Nothing of it depends on other runs.
 """
 
 import math
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray
-from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.problem import Action, Problem
 from mir21sim.solvers.settings import Settings
@@ -43,36 +43,31 @@ NOISE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ended:
-    """A run that has ended, and the tolerances with which it was made."""
+    """A run that has ended, the tolerances it began with, and their growth."""
 
     one: SingleRun
     status: SolverStatus
     atol: FloatArray
+    growth: float
 
 
-def integrate(
-    kernels: Kernels,
-    problem: Problem,
-    run: int,
-    settings: Settings,
-    solver: str,
-    stop: threading.Event,
-) -> Ended:
+Make: TypeAlias = Callable[[Settings, float], SingleRun]
+"""Returns a new run, at its start, of given settings, and of the share of its largest
+value to which the absolute tolerance of a state may grow; 0 where it may not."""
+
+
+def integrate(make: Make, problem: Problem, run: int, settings: Settings) -> Ended:
     """Integrate a run, again with smaller tolerances while they do not fit its sizes.
 
     A repeated run that fails is dropped and the last good one counts, unless that one
     is wrong for errors that grew.
     """
-
-    def attempt(atol: FloatArray, max_steps: int) -> Ended:
-        chosen = replace(settings, atol=atol, max_steps=max_steps)
-        one = SingleRun(kernels, problem, run, chosen, solver, stop)
-        with np.errstate(all="ignore"):  # non-finite numbers are checked explicitly
-            return Ended(one, one.integrate(), atol)
-
     if not settings.adapts:
-        return attempt(settings.atol, settings.max_steps)
-    first = attempt(_first(kernels, problem, run, settings), settings.max_steps)
+        return attempt(make, settings, settings.atol, 0.0)
+    growth = SHARE * settings.rtol
+    with np.errstate(all="ignore"):
+        start = _first(make(settings, 0.0), problem, run, settings.rtol)
+    first = attempt(make, settings, start, growth)
     last, limit = first, settings.max_steps
     for _ in range(ROUNDS):
         if last.status == SolverStatus.INTERRUPTED:
@@ -82,7 +77,9 @@ def integrate(
             break
         if first.status == SolverStatus.OK and not needed:
             limit = min(limit, PATIENCE * (first.one.n_steps + 100))
-        again = attempt(atol, limit)
+        # Tolerances that a trough asks for must not grow.
+        growth = 0.0 if needed else growth
+        again = attempt(make, replace(settings, max_steps=limit), atol, growth)
         failed = again.status != SolverStatus.OK and last.status == SolverStatus.OK
         if failed and not needed:
             break
@@ -90,12 +87,16 @@ def integrate(
     return last
 
 
-def _first(
-    kernels: Kernels, problem: Problem, run: int, settings: Settings
-) -> FloatArray:
+def attempt(make: Make, settings: Settings, atol: FloatArray, growth: float) -> Ended:
+    """Integrate a run once, with tolerances that are given."""
+    one = make(replace(settings, atol=atol), growth)
+    with np.errstate(all="ignore"):  # non-finite numbers are checked explicitly
+        return Ended(one, one.integrate(), atol, growth)
+
+
+def _first(one: SingleRun, problem: Problem, run: int, rtol: float) -> FloatArray:
     """Return tolerances from the sizes that starts, doses and inflows let expect."""
-    y, p = problem.y0[run], problem.p[run]
-    size = np.abs(y)
+    size = np.abs(problem.y0[run])
     schedule, span = problem.schedule, float(problem.times[-1] - problem.times[0])
     for state, kind, value in zip(
         schedule.state, schedule.kind, schedule.value[run], strict=True
@@ -103,22 +104,20 @@ def _first(
         # RATE: at most rate · span flows in.
         dosed = abs(value) * (span if kind == Action.RATE else 1.0)
         size[state] = max(size[state], dosed)
-    slope, data = np.zeros(len(y)), np.zeros(len(kernels.j_row))
-    with np.errstate(all="ignore"):
-        kernels.rhs(float(problem.times[0]), np.array(y), np.array(p), slope)
-        kernels.jac(float(problem.times[0]), np.array(y), np.array(p), data)
+    slope = one.slope()
+    row, column, data = one.jacobian(float(problem.times[0]), problem.y0[run])
     # Turnover of a state = 1/span + |J_ii|, the rate at which it is lost (1/time).
-    turnover = np.full(len(y), 1.0 / span)
-    own = kernels.j_row == kernels.j_col
+    turnover = np.full(len(size), 1.0 / span)
+    own = row == column
     lost = np.nan_to_num(np.abs(data[own]), nan=0.0, posinf=0.0)
-    np.add.at(turnover, kernels.j_row[own], lost)
+    np.add.at(turnover, row[own], lost)
     # Size of a state that begins at 0: |dy/dt|/turnover, where both balance.
     fed = np.nan_to_num(np.abs(slope), nan=0.0, posinf=0.0) / turnover
     size = np.where(size > 0, size, fed)
     known = np.isfinite(size) & (size > 0)
     # A state of unknown size gets the smallest known one, the careful choice.
     least = float(size[known].min()) if known.any() else 1.0
-    return _of_sizes(np.where(known, size, least), settings.rtol)
+    return _of_sizes(np.where(known, size, least), rtol)
 
 
 def _of_sizes(size: FloatArray, rtol: float) -> FloatArray:
@@ -140,7 +139,10 @@ def _smaller(ended: Ended, rtol: float) -> tuple[FloatArray, bool]:
     # SHARE·rtol·peak; inf leaves the tolerance of a state that is always 0.
     fitting = np.where(np.isfinite(peak) & (peak > 0), _of_sizes(peak, rtol), np.inf)
     atol = np.where(ended.atol > LOOSE * fitting, fitting, ended.atol)
-    amplified = _amplified(ended.one, times, states, LOOSE * ended.atol / rtol)
+    used = ended.one.tolerances(states)
+    amplified = _amplified(ended.one, times, states, LOOSE * used / rtol)
+    if amplified:
+        atol = np.where(ended.atol > LOOSE * fitting, fitting, used[-1])
     for state, trough in amplified:
         # A tenth of rtol·trough: the small values are accurate too.
         atol[state] = min(atol[state], max(0.1 * rtol * trough, 1e-300))
@@ -155,6 +157,10 @@ def _amplified(
     Below `low` a state has no relative accuracy. That matters where the small states
     grow by themselves, as after a trough: then the Jacobian among them has eigenvalues
     above 0, and their integral is the logarithm by which errors grow.
+
+    Parameters
+    ----------
+    states, low : float arrays, shape (n_time, n_state)
     """
     sizes = np.abs(states)
     below = (sizes < low) & (sizes.max(axis=0) > 0)
@@ -176,7 +182,7 @@ def _amplified(
     for state in map(int, np.flatnonzero(which)):
         small = sizes[below[:, state], state]
         positive = small[small > 0]
-        least = float(positive.min(initial=low[state]))
+        least = float(positive.min(initial=low[:, state].max()))
         if (states[below[:, state], state] < 0).any():
             least *= NOISE  # how small it was is not known
         found.append((state, least))
@@ -185,16 +191,18 @@ def _amplified(
 
 def _fastest_growth(one: SingleRun, t: float, y: FloatArray, which: BoolArray) -> float:
     """Return the largest real part of the Jacobian's eigenvalues among some states."""
-    kernels, place = one.kernels, np.flatnonzero(which)
-    data = np.zeros(len(kernels.j_row))
     with np.errstate(all="ignore"):
-        kernels.jac(float(t), np.array(y), one.p, data)
+        row, column, data = one.jacobian(float(t), y)
     # J restricted to the chosen states, from its sparse entries (row, column, value).
-    inside = which[kernels.j_row] & which[kernels.j_col]
-    rank = np.cumsum(which) - 1
-    matrix = np.zeros((len(place), len(place)))
-    rows, columns = rank[kernels.j_row[inside]], rank[kernels.j_col[inside]]
-    np.add.at(matrix, (rows, columns), data[inside])
+    inside = which[row] & which[column]
+    place = np.cumsum(which) - 1
+    n = int(which.sum())
+    matrix = np.zeros((n, n))
+    np.add.at(matrix, (place[row[inside]], place[column[inside]]), data[inside])
     if not np.isfinite(matrix).all():
+        return 0.0
+    # No eigenvalue is above the largest row sum of J_ii and the sizes beside it.
+    beside = np.abs(matrix).sum(axis=1) - np.abs(matrix.diagonal())
+    if (matrix.diagonal() + beside).max(initial=0.0) <= 0.0:
         return 0.0
     return float(np.linalg.eigvals(matrix).real.max(initial=0.0))

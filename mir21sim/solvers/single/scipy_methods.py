@@ -15,9 +15,9 @@ def _integrate(
     settings: Settings,
     workers: Workers,
 ) -> tuple[Solution, bool]:
-    from mir21sim.solvers.single.integrate import integrate_runs  # imports SciPy
+    from mir21sim.solvers.single.integrate import integrate_by_scipy  # imports SciPy
 
-    return integrate_runs(model.kernels, problem, settings, solver, workers)
+    return integrate_by_scipy(model.kernels, problem, settings, solver, workers)
 
 
 def _scipy_method(name: str, kisao: str) -> Method:
