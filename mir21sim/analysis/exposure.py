@@ -6,6 +6,7 @@ linear-up logarithmic-down rule, terminal half-life by regression.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,14 +15,19 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dish_plot import FONT, WIDTHS
+from mir21sim.analysis.dish import treatment_text
+from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS
 from mir21sim.analysis.pictures import Picture
-from mir21sim.errors import InputError
+from mir21sim.errors import InputError, UnknownNameError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito 2008."""
+
+NAME_WIDTH = 36
+"""Letters in one line of a quantity's name."""
 
 LEAST_POINTS = 3
 """Points of a terminal regression at least."""
@@ -135,7 +141,13 @@ def exposure_records(
 
 
 def plot_exposure(
-    result: xr.Dataset, pools: Sequence[str], effects: Sequence[str]
+    result: xr.Dataset,
+    pools: Sequence[str],
+    effects: Sequence[str],
+    *,
+    targets: Sequence[str] = (),
+    width: str = "double",
+    way: str = "",
 ) -> Figure:
     """Draw the pools of an inhibitor over time, and its effects beside them.
 
@@ -143,51 +155,81 @@ def plot_exposure(
     ----------
     result : of one run that starts at its resting state
     pools : quantities of the inhibitor, on a logarithmic axis
-    effects : quantities that it changes, as multiples of their first value
+    effects : what it binds, as multiples of the first value
+    targets : what that represses, as multiples of the first value, in a third panel
+    width : "single" (below each other) or "double" (side by side)
+    way : chemistry and way in, for the headline
 
     Raises
     ------
     InputError
         For a quantity that the result lacks.
-
-    Examples
-    --------
-    >>> import mir21sim as ms
-    >>> import numpy as np
-    >>> import xarray as xr
-    >>> t = np.linspace(0, 24, 25)
-    >>> medium = ("time", 100 * 0.5 ** (t / 6), {"units": "molecule"})
-    >>> target = ("time", 50 - 40 * 0.5 ** (t / 6), {"units": "molecule"})
-    >>> result = xr.Dataset({"medium": medium, "PTEN": target}, {"time": t})
-    >>> figure = ms.plot_exposure(result, ["medium"], ["PTEN"])
-    >>> len(figure.axes)
-    2
+    UnknownNameError
+        For another width.
     """
-    missing = [name for name in (*pools, *effects) if name not in result]
+    if width not in WIDTHS:
+        raise UnknownNameError("width", width, tuple(WIDTHS))
+    missing = [name for name in (*pools, *effects, *targets) if name not in result]
     if missing:
         raise InputError(
             f"The result lacks {', '.join(missing)}: run it with them in `observe`."
         )
+    groups = [group for group in (effects, targets) if group]
+    n = 1 + len(groups)
+    single = width == "single"
+    size = (WIDTHS[width], 2.8 * n + 0.2 if single else 3.3)
     with mpl.rc_context({"font.size": FONT}):
-        figure = Picture(figsize=(WIDTHS["double"], 2.7), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        top = max(float(result[name].max()) for name in pools)
-        for k, name in enumerate(pools):
-            _line(left, result, name, COLOURS[k % len(COLOURS)])
-        left.set_yscale("log")
-        left.set_ylim(max(top * 1e-7, 0.5), top * 2)
-        left.set_ylabel("molecules per cell")
-        for k, name in enumerate(effects):
-            _line(right, result, name, COLOURS[k % len(COLOURS)], relative=True)
-        right.set_ylim(0, None)
-        right.set_ylabel("multiple of the resting state")
-        for letter, ax in zip("ab", (left, right), strict=True):
+        figure = Picture(figsize=size, layout="constrained")
+        grid = figure.subplots(n if single else 1, 1 if single else n, squeeze=False)
+        axes = list(grid.ravel())
+        _draw_pools(axes[0], result, pools)
+        for ax, group in zip(axes[1:], groups, strict=True):
+            _draw_effects(ax, result, group)
+        for letter, ax in zip("abc", axes, strict=False):
             ax.set_title(letter, loc="left", weight="bold", fontsize=FONT)
             ax.set_xlabel("time (h)")
             ax.set_xlim(float(result["time"][0]), float(result["time"][-1]))
             ax.spines[["top", "right"]].set_visible(False)
-            ax.legend(frameon=False, fontsize=FONT)
+        line = " · ".join(
+            filter(None, (result.attrs.get("context"), treatment_text(result), way))
+        )
+        headline = textwrap.fill(line, int(LETTERS * WIDTHS[width]))
+        figure.suptitle(headline, fontsize=FONT, x=0.01, ha="left")
     return figure
+
+
+def _draw_pools(ax: Axes, result: xr.Dataset, pools: Sequence[str]) -> None:
+    """Draw the pools on a logarithmic axis, named above it."""
+    top = max(float(result[name].max()) for name in pools)
+    for k, name in enumerate(pools):
+        _line(ax, result, name, COLOURS[k % len(COLOURS)])
+    ax.set_yscale("log")
+    ax.set_ylim(max(top * 1e-7, 0.5), top * 3)
+    ax.yaxis.set_major_locator(LogLocator(numticks=7))
+    ax.minorticks_off()
+    ax.set_ylabel("molecules per cell")
+    _name_below(ax)
+
+
+def _draw_effects(ax: Axes, result: xr.Dataset, names: Sequence[str]) -> None:
+    """Draw quantities as multiples of their resting state."""
+    for k, name in enumerate(names):
+        _line(ax, result, name, COLOURS[k % len(COLOURS)], relative=True)
+    ax.set_ylim(0, None)
+    ax.set_ylabel("multiple of the resting state")
+    _name_below(ax)
+
+
+def _name_below(ax: Axes) -> None:
+    """Name the lines below the axis of time, where no line is."""
+    ax.legend(
+        frameon=False,
+        fontsize=FONT,
+        loc="upper left",
+        bbox_to_anchor=(-0.05, -0.2),
+        handlelength=1.2,
+        borderaxespad=0.0,
+    )
 
 
 def _line(
@@ -197,5 +239,5 @@ def _line(
     values = result[name].values
     if relative:
         values = values / values[0] if values[0] else np.full(len(values), np.nan)
-    label = str(result[name].attrs.get("long_name", name))
+    label = textwrap.fill(str(result[name].attrs.get("long_name", name)), NAME_WIDTH)
     ax.plot(result["time"].values, values, color=colour, lw=1.1, label=label)

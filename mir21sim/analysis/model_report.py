@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from mir21sim.analysis.oligonucleotide import pharmacokinetic_lines
 from mir21sim.analysis.text_tables import TextTable, lines_of
 from mir21sim.compiler import conservation
 from mir21sim.model import files as model_files
@@ -58,6 +59,7 @@ def model_text(files: model_files.ModelFiles) -> str:
             stated = per and entry.unit != "molecule"
             words = f"; 1 {entry.unit} = {per:g} molecules per cell" if stated else ""
             lines.append(f"  {entry.species:24s} {entry.label} [{entry.unit}]{words}")
+    lines += _kinetics(network, info.cell_compartment)
     if info.observables:
         lines += ["", "observables (--observe):"]
         lines += [f"  {o.id:24s} {o.label}" for o in info.observables.values()]
@@ -71,6 +73,13 @@ def model_text(files: model_files.ModelFiles) -> str:
             for citation, doi in info.references
         ]
     return "\n".join(piece for line in lines for piece in _fitting(line))
+
+
+def _kinetics(network: "Network", cell: str) -> list[str]:
+    """Return the way of an anti-miR through the dish, nothing for other models."""
+    volume = next((c.size for c in network.compartments if c.id == cell), None)
+    lines = pharmacokinetic_lines(network, volume) if volume else []
+    return ["", *lines] if lines else []
 
 
 def _event_text(event: Event) -> str:

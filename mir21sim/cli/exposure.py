@@ -1,5 +1,6 @@
 """``mir21sim exposure``: where a dosed molecule is, for how long, with what effect."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -9,8 +10,11 @@ from mir21sim.cli.options import ModelArgument, OutputOptions, RunOptions
 from mir21sim.cli.output import check_outputs, write_table
 from mir21sim.cli.parse import name_list
 
-EFFECTS = ("miR21_RISC", "PTEN", "PDCD4")
-"""Quantities that an inhibitor of miR-21 changes first, those that a model has."""
+EFFECTS = ("miR21_active", "miR21")
+"""Loaded and free miR-21, those that a model has."""
+
+TARGETS = ("PTEN_total", "PDCD4_total", "BCL2_total", "PTEN", "PDCD4")
+"""What miR-21 represses, those that a model has; a total before its free form."""
 
 
 @expanded
@@ -26,13 +30,17 @@ def exposure(
         list[str] | None,
         typer.Option(
             help="Quantity that it changes; may be repeated or a comma list. Default: "
-            f"{', '.join(EFFECTS)}, where the model has them."
+            "miR-21 free of it, and the targets PTEN, PDCD4 and Bcl-2."
         ),
     ] = None,
+    width: Annotated[
+        str, typer.Option(help="Width of the picture: single or double column.")
+    ] = "double",
 ) -> None:
     """Print C_max, AUC and half-life of each pool of an input; draw its effects."""
     from mir21sim.analysis import exposure as exposures
     from mir21sim.analysis import tables
+    from mir21sim.analysis.oligonucleotide import way_in
     from mir21sim.errors import InputError
     from mir21sim.simulation.simulate import simulate
 
@@ -43,16 +51,36 @@ def exposure(
     loaded.state_index(of)  # names the near ones of an unknown input
     if not run.treatment.dose:
         raise InputError(f'Give a dose of `{of}`, for example --dose "{of}=50 nM@0h".')
-    effects = name_list(effect) or [n for n in EFFECTS if n in known]
+    given = name_list(effect)
+    effects = given or [n for n in EFFECTS if n in known]
+    targets = [] if given else _targets(known)
     result = simulate(
         loaded,
-        observe=[*pools, *(n for n in effects if n not in pools)],
+        observe=list(dict.fromkeys((*pools, *effects, *targets))),
         options=run.solver.options(),
         **run.arguments(),
     )
     typer.echo(result.attrs["summary"])
+    way = way_in(
+        {
+            **dict(zip(loaded.param_names, loaded.p0.tolist(), strict=True)),
+            **run.treatment.treatment().parameters,
+        }
+    )
+    if way:
+        typer.echo(f"{of}: {way}")
     records = exposures.exposure_records(result, pools)
     typer.echo("\n".join(tables.lines_of(tables.text_table(records))))
     if files.output is not None:
         write_table(records, files.output)
-    files.draw(lambda: exposures.plot_exposure(result, pools, effects))
+    files.draw(
+        lambda: exposures.plot_exposure(
+            result, pools, effects, targets=targets, width=width, way=way
+        )
+    )
+
+
+def _targets(known: Collection[str]) -> list[str]:
+    """Return the targets of a model, each by its total where it has one."""
+    found = [name for name in TARGETS if name in known]
+    return [name for name in found if f"{name}_total" not in found]
