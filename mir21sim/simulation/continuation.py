@@ -27,6 +27,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.simulation.stationary import (
     Start,
     Stationary,
+    Steady,
     amounts_of,
     find,
     solved,
@@ -174,7 +175,7 @@ class Continuation:
         for mu in places:
             start = self.start_at(self.value(mu))
             steady = find(self.model, start)
-            if steady is not None:
+            if isinstance(steady, Steady):
                 seeds.append((float(mu), steady.y))
         for order in (places, places[::-1]):  # from either end: hysteresis
             seeds += self._followed(order)
@@ -190,7 +191,7 @@ class Continuation:
                 near = self._within_totals(before, start)
                 start = start if near is None else start._replace(y0=near)
             steady = find(self.model, start)
-            before = None if steady is None else steady.y
+            before = steady.y if isinstance(steady, Steady) else None
             if before is not None:
                 seeds.append((float(mu), before))
         return seeds

@@ -35,6 +35,9 @@ NEWTON_STEPS = 100
 MOST_STEPS = 4000
 """Steps of a run that settles; one that still moves after them is on a cycle."""
 
+GONE = 1e-9
+"""Share of the largest amount below which one that falls for ever counts as zero."""
+
 RESIDUAL = 1e-9
 """Largest |dy/dt| of a steady state, over the sum of the fluxes through the state."""
 
@@ -267,31 +270,56 @@ class Steady(NamedTuple):
     reached: bool
 
 
-def find(model: CompiledModel, start: Start) -> Steady | None:
+class Restless(NamedTuple):
+    """No steady state was found; ``name`` is the state that moved most at the end."""
+
+    name: str
+
+
+def find(model: CompiledModel, start: Start) -> Steady | Restless:
     """Return the steady state that a run from the start reaches, or one that it leaves.
 
-    None where neither the integration nor Newton's method finds one.
+    Where neither the integration nor Newton's method finds one, the state that still
+    moved is returned.
     """
     equations = Stationary.at(model, start)
     frozen = start.frozen if start.frozen.any() else None
-    y, status = settle(
+    found, status = settle(
         model,
         start.y0[np.newaxis],
         start.p[np.newaxis],
         frozen=frozen,
         most_steps=MOST_STEPS,
     )
+    y = found[0]
     if status[0] == SolverStatus.OK:
-        exact = equations.newton(y[0])
-        near = exact is not None and np.allclose(exact, y[0], rtol=1e-3, atol=0.0)
-        found = exact if exact is not None and near else y[0]
-        return Steady(found, equations.eigenvalues(found), reached=True)
-    for guess in (y[0], start.y0, np.abs(start.y0) + equations.scale(start.y0)):
-        if np.isfinite(guess).all():
-            other = equations.newton(guess)
-            if other is not None:
-                return Steady(other, equations.eigenvalues(other), reached=False)
-    return None
+        exact = equations.newton(y)
+        near = exact is not None and np.allclose(exact, y, rtol=1e-3, atol=0.0)
+        reached = exact if exact is not None and near else y
+        return Steady(reached, equations.eigenvalues(reached), reached=True)
+    if not np.isfinite(y).all():
+        y = start.y0
+    ended = _ended(equations, y)
+    if ended is not None:
+        return Steady(ended, equations.eigenvalues(ended), reached=True)
+    for guess in (y, start.y0, np.abs(start.y0) + equations.scale(start.y0)):
+        other = equations.newton(guess)
+        if other is not None:
+            return Steady(other, equations.eigenvalues(other), reached=False)
+    moved = np.abs(equations.slope(y)) / equations.scale(y)
+    return Restless(model.state_names[int(np.argmax(moved))])
+
+
+def _ended(equations: Stationary, y: FloatArray) -> FloatArray | None:
+    """Return the steady state of a run in which amounts fall to zero for ever.
+
+    Relative changes of such amounts never end. They count as zero below a share of the
+    largest amount, if all fluxes end with them.
+    """
+    largest = np.abs(y).max(initial=0.0)
+    gone = amounts_of(equations.model) & (np.abs(y) <= GONE * largest)
+    state = np.where(gone, 0.0, y)
+    return state if gone.any() and equations.solved(state) else None
 
 
 def varied(treatment: Treatment, name: str, value: float, how: str) -> Treatment:

@@ -23,6 +23,7 @@ from mir21sim.simulation.outputs import (
 )
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.stationary import (
+    Restless,
     Start,
     Stationary,
     check_autonomous,
@@ -85,10 +86,11 @@ def steady_state(
     treatment = _treatment(model, parameters, initials, perturb)
     start = start_of(model, treatment)
     steady = find(model, start)
-    if steady is None:
+    if isinstance(steady, Restless):
         raise SolverError(
-            f"{model.id} has no steady state that was found: from its start something "
-            "grows or oscillates without end, and Newton's method finds none.",
+            f"{model.id} has no steady state that was found: from its start "
+            f"`{steady.name}` grows, falls or oscillates without end, and Newton's "
+            "method finds none.",
             SolverStatus.NO_RESTING_STATE,
         )
     outputs, rows = _quantities(model, observe, [steady.y], [start])
@@ -177,7 +179,7 @@ def continuation(
     if not branches:
         raise SolverError(
             f"{model.id} has no steady state for `{name}` from {low:g} to {high:g} "
-            "that a run reaches: something grows or oscillates without end.",
+            "that a run reaches: something grows, falls or oscillates without end.",
             SolverStatus.NO_RESTING_STATE,
         )
     result = _curves(model, name, branches, start_at, observe)

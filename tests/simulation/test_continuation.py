@@ -102,8 +102,15 @@ def test_an_input_is_held_in_the_unit_of_its_doses():
 
 def test_a_model_without_a_steady_state_is_refused(load):
     model = load("A = 1; J1: -> A; 1", "A")
-    with pytest.raises(SolverError, match="grows or oscillates"):
+    with pytest.raises(SolverError, match="`A` grows, falls or oscillates"):
         ms.steady_state(model)
+
+
+def test_amounts_that_end_are_zero(load):
+    """A → B → nothing: relative changes never end."""
+    found = ms.steady_state(load("A = 5; B = 0; J1: A -> B; A; J2: B -> ; B", "AB"))
+    assert (float(found["A"]), float(found["B"])) == (0.0, 0.0)
+    assert found.attrs["reached"] == 1
 
 
 def test_a_model_that_depends_on_time_is_refused(load):
