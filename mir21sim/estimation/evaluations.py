@@ -11,6 +11,7 @@ its CRC-32, then x, value, gradient and the upper triangle of the Hessian as dou
 import json
 import os
 import struct
+import threading
 import zlib
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -45,6 +46,7 @@ class EvaluationLog:
 
     def __init__(self, path: Path, problem: str, n_free: int) -> None:
         self.path, self.n_free = path, n_free
+        self.lock = threading.Lock()  # starts may run at the same time
         self.places: dict[tuple[bytes, bool], int] = {}
         header = json.dumps({"format": FORMAT, "problem": problem, "n_free": n_free})
         try:
@@ -78,10 +80,11 @@ class EvaluationLog:
 
     def find(self, x: FloatArray, *, slopes: bool) -> Evaluation | None:
         """Return a logged evaluation at exactly this point, None for none."""
-        for kind in (True,) if slopes else (False, True):
-            place = self.places.get((x.tobytes(), kind))
-            if place is not None:
-                return self._read(place)
+        with self.lock:
+            for kind in (True,) if slopes else (False, True):
+                place = self.places.get((x.tobytes(), kind))
+                if place is not None:
+                    return self._read(place)
         return None
 
     def add(self, x: FloatArray, found: Evaluation) -> None:
@@ -100,9 +103,10 @@ class EvaluationLog:
         reason = found.reason.encode()
         payload = bytes([slopes]) + _HEAD.pack(len(reason), len(numbers))
         payload += reason + numbers
-        place = self.file.seek(0, os.SEEK_END)
-        self._append(_HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
-        self.places[x.tobytes(), slopes] = place
+        with self.lock:
+            place = self.file.seek(0, os.SEEK_END)
+            self._append(_HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
+            self.places[x.tobytes(), slopes] = place
 
     def _append(self, data: bytes) -> None:
         start = self.file.seek(0, os.SEEK_END)
@@ -200,6 +204,13 @@ class LoggedObjective:
         if found.reason:
             self.failures[found.reason] = self.failures.get(found.reason, 0) + 1
         return found
+
+    def count(self, other: "LoggedObjective") -> None:
+        """Add the evaluations of another objective over the same log."""
+        self.n_new += other.n_new
+        self.n_replayed += other.n_replayed
+        for reason, n in other.failures.items():
+            self.failures[reason] = self.failures.get(reason, 0) + n
 
     @property
     def bounds(self) -> tuple[FloatArray, FloatArray]:

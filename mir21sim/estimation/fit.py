@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -29,6 +30,7 @@ from mir21sim.estimation.evaluations import (
 from mir21sim.estimation.objective import Evaluation, Objective
 from mir21sim.estimation.problem import FitProblem
 from mir21sim.estimation.projection import ProjectedObjective, projected
+from mir21sim.estimation.together import SharedEngine, run_together
 from mir21sim.solvers.blas_threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -225,7 +227,7 @@ def fit(
     if starts < 1:
         raise InputError(f"`starts` must be 1 or more, got {starts}.")
     chosen = _optimizer(optimizer)
-    engine = Engine.of(problem.model, rtol=rtol, n_jobs=n_jobs)
+    engine = SharedEngine.sharing(Engine.of(problem.model, rtol=rtol, n_jobs=n_jobs))
     objective = Objective(problem, engine)
     check_start(problem)
     searched: Searched = objective
@@ -241,7 +243,8 @@ def fit(
     began = time.monotonic()
     try:
         points = start_points(searched.problem, starts, seed)
-        done, interrupted = _all_starts(logged, points, chosen, iterations, progress)
+        way = _Way(chosen, iterations, engine if engine.shares else None)
+        done, interrupted = _all_starts(logged, points, way, progress)
         found = _Done(tuple(done), chosen, interrupted, time.monotonic() - began)
         return _result(objective, logged, found)
     finally:
@@ -327,31 +330,52 @@ def _between(share: float, low: float, high: float, middle: float) -> float:
     return low + share * (high - low)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Way:
+    """How starts are minimised: optimiser, steps at most, and where their runs meet."""
+
+    optimizer: str
+    iterations: int
+    shared: SharedEngine | None
+
+
 def _all_starts(
-    logged: LoggedObjective,
-    points: FloatArray,
-    optimizer: str,
-    iterations: int,
-    progress: Told | None,
+    logged: LoggedObjective, points: FloatArray, way: _Way, progress: Told | None
 ) -> tuple[list[Start], bool]:
     """Run every start; return those that ended and whether the fit was interrupted."""
-    done: list[Start] = []
     try:
         _check_influence(logged, points[:2])
     except KeyboardInterrupt:
-        return done, True
-    for k, first in enumerate(points):
-        before = (logged.n_new + logged.n_replayed, sum(logged.failures.values()))
-        try:
-            x, value, message = minimize(logged, first, iterations, optimizer=optimizer)
-        except KeyboardInterrupt:
-            return done, True
-        calls = logged.n_new + logged.n_replayed - before[0]
-        failed = sum(logged.failures.values()) - before[1]
-        done.append(Start(first, x, value, calls, failed, message))
+        return [], True
+    own = [LoggedObjective(logged.objective, logged.log) for _ in points]
+    found: dict[int, Start] = {}
+
+    def job(k: int) -> None:
+        x, value, message = minimize(
+            own[k], points[k], way.iterations, optimizer=way.optimizer
+        )
+        calls, failed = own[k].n_new + own[k].n_replayed, sum(own[k].failures.values())
+        found[k] = Start(points[k], x, value, calls, failed, message)
+
+    def ended(_: int) -> None:
         if progress:
-            progress(k + 1, len(points), min(s.value for s in done))
-    return done, False
+            best = min(start.value for start in found.values())
+            progress(len(found), len(points), best)
+
+    interrupted = False
+    try:
+        jobs = [partial(job, k) for k in range(len(points))]
+        if way.shared is None or len(points) == 1:
+            for k, work in enumerate(jobs):
+                work()
+                ended(k)
+        else:
+            run_together(way.shared.meeting, jobs, ended)
+    except KeyboardInterrupt:
+        interrupted = True
+    for one in own:
+        logged.count(one)
+    return [found[k] for k in sorted(found)], interrupted
 
 
 def _check_influence(logged: LoggedObjective, points: FloatArray) -> None:

@@ -29,8 +29,14 @@ from mir21sim.estimation.runs import AtData
 ROUNDS = 200
 """Steps of Fisher scoring at most."""
 
-LONGEST = 2.0
-"""Longest step in one parameter, in units of its scale (decades, on ``log10``)."""
+LONGEST, SHORTEST = 2.0, 1e-12
+"""Longest and shortest step, in units of the scales (decades, on ``log10``)."""
+
+LEAST = 1e-14
+"""Least eigenvalue of the information over the largest."""
+
+DAMPINGS = 40
+"""Halvings of the damping that keeps a step within its radius."""
 
 CLOSE = 1e-13
 """Decrease that a step promises, over the size of the objective, at which c is found:
@@ -133,23 +139,26 @@ class ProjectedObjective:
         here = self._at(x, inner, at)
         if not here.ok:
             return here.reason
+        radius = LONGEST
         for _ in range(ROUNDS):
             assert here.gradient is not None
             assert here.hessian is not None
-            free = self._free(inner, here.gradient)
-            step, promised = _step(here.gradient, here.hessian, free)
-            if promised <= CLOSE * max(1.0, abs(here.value)):
+            model = _Quadratic.of(
+                here.gradient, here.hessian, self._free(inner, here.gradient)
+            )
+            if model.promised <= CLOSE * max(1.0, abs(here.value)):
                 return inner
-            there = None
-            for halving in range(40):
-                trial = np.clip(inner + 0.5**halving * step, self.lower, self.upper)
+            better = None
+            while radius > SHORTEST:
+                trial = np.clip(inner + model.step(radius), self.lower, self.upper)
                 there = self._at(x, trial, at)
                 if there.ok and there.value < here.value:
+                    better = there
                     break
-            else:
-                # Rounding: nothing nearby is better.
+                radius /= 4.0
+            if better is None:  # rounding: nothing nearby is better
                 return inner
-            inner, here = trial, there
+            inner, here, radius = trial, better, min(2.0 * radius, LONGEST)
         return "no best scales, offsets and noise were found in 200 steps"
 
     def _at(self, x: FloatArray, inner: FloatArray, at: AtData) -> Evaluation:
@@ -187,18 +196,59 @@ class _Found:
     at: AtData
 
 
-def _step(
-    gradient: FloatArray, hessian: FloatArray, free: BoolArray
-) -> tuple[FloatArray, float]:
-    """Return a step of Fisher scoring, and the decrease that it promises."""
-    step = np.zeros_like(gradient)
-    if not free.any():
-        return step, 0.0
-    block, slope = hessian[np.ix_(free, free)], gradient[free]
-    step[free] = -np.linalg.lstsq(block, slope, rcond=1e-14)[0]
-    promised = -float(step[free] @ slope)
-    largest = np.abs(step).max()
-    return step * min(1.0, LONGEST / max(largest, LONGEST)), promised
+@dataclass(frozen=True, slots=True, eq=False)
+class _Quadratic:
+    """The objective near a point, by its gradient and its Fisher information.
+
+    Attributes
+    ----------
+    free : bool array, shape (n_inner,), the parameters that no bound holds
+    values, vectors : eigenvalues ≥ 0 of the information of these, and eigenvectors
+    slope : gradient along the eigenvectors
+    promised : decrease of the full step
+    """
+
+    free: BoolArray
+    values: FloatArray
+    vectors: FloatArray
+    slope: FloatArray
+    promised: float
+
+    @classmethod
+    def of(
+        cls, gradient: FloatArray, hessian: FloatArray, free: BoolArray
+    ) -> "_Quadratic":
+        """Return the quadratic in the free parameters."""
+        values, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+        least = LEAST * values.max(initial=1e-300)
+        values = np.maximum(values, least)
+        slope = vectors.T @ gradient[free]
+        return cls(free, values, vectors, slope, float(np.sum(slope**2 / values)))
+
+    def step(self, radius: float) -> FloatArray:
+        """Return the best step whose largest change is no longer than a radius.
+
+        Of (H + λ) s = −g with the least λ ≥ 0 that is enough: directions without
+        information are cut, the others are not.
+        """
+        whole = np.zeros(len(self.free))
+        low, high = 0.0, 0.0
+        made = self._damped(0.0)
+        if np.abs(made).max(initial=0.0) > radius:
+            high = float(np.linalg.norm(self.slope)) / radius
+            for _ in range(DAMPINGS):
+                middle = 0.5 * (low + high)
+                if np.abs(self._damped(middle)).max() > radius:
+                    low = middle
+                else:
+                    high = middle
+            made = self._damped(high)
+        whole[self.free] = made
+        return whole
+
+    def _damped(self, damping: float) -> FloatArray:
+        found: FloatArray = -self.vectors @ (self.slope / (self.values + damping))
+        return found
 
 
 def _parts(whole: Objective) -> tuple[IntArray, IntArray]:
