@@ -88,7 +88,8 @@ def answer(
             picture, more = _drawn(explorer, question, facts, job.answer)
     except Exception as error:  # noqa: BLE001 - the page says so and goes on
         return Told(said=_failed(sentence(error)))
-    return Told(picture, _sentences((*job.answer.lines, *more), job.said), code)
+    lines = (*more, *job.answer.lines)
+    return Told(picture, _sentences(lines, job.said), code)
 
 
 def _waiting(job: Job, question: Question) -> Told:
@@ -143,7 +144,8 @@ def _drawn(
         return figure, (words,)
     if question.view == "assay":
         assay, reading = data
-        return _image(assay.plot(reading), assay.caption), ()
+        shown = [_image(assay.plot(reading), assay.caption), _summary(reading.summary)]
+        return html.Div(shown), ()
     return _table(data), ()
 
 
@@ -160,9 +162,41 @@ def _image(figure: Any, words: str) -> html.Figure:
     )
 
 
+def _summary(frame: pd.DataFrame) -> html.Div:
+    """Return the summary of an assay as a table: mean, SD, ratio, p of each group."""
+    keys = [name for name in ("protein", "quadrant", "sample") if name in frame]
+    numbers = [n for n in ("mean", "sd", "relative", "p") if n in frame]
+    titles = {"sd": "SD", "relative": "times the control"}
+    head = [titles.get(name, name) for name in (*keys, *numbers)]
+    rows = []
+    for row in frame.to_dict("records"):
+        cells: list[Any] = [html.Td(str(row[name])) for name in keys]
+        for name in numbers:
+            value = float(row[name])
+            text = f"{value:.3g}" if np.isfinite(value) else "–"
+            cells.append(html.Td(text, className="figure"))
+        rows.append(html.Tr(cells))
+    tests = sorted({str(text) for text in frame.get("test", ()) if str(text)})
+    note = f"Test: {'; '.join(tests)}." if tests else ""
+    return html.Div(
+        [
+            html.Table(
+                [
+                    html.Thead(html.Tr([html.Th(word, scope="col") for word in head])),
+                    html.Tbody(rows),
+                ],
+                className="plain",
+            ),
+            html.P(note, className="hint"),
+        ],
+        className="summary",
+    )
+
+
 def _table(frame: pd.DataFrame) -> html.Div:
     """Return the numbers of a model as a table, with bars of their sensitivities."""
-    largest = np.nanmax(np.abs(frame["log_derivative"]), initial=0.0)
+    sizes = frame["log_derivative"].abs()
+    largest = 0.0 if sizes.isna().all() else float(sizes.max())
     head = ["number", "value", "unit", "status", "source"]
     if largest > 0:
         head.insert(1, "sensitivity")
@@ -184,6 +218,7 @@ def _table(frame: pd.DataFrame) -> html.Div:
                 html.Tbody(rows),
             ],
             id="numbers",
+            className="plain",
         ),
         className="scroll",
         tabIndex="0",

@@ -1,5 +1,6 @@
 """The Dash app: the page, and the functions that answer its controls."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -184,7 +185,7 @@ def _of_model(facts: Any) -> dict[str, Any]:
         "target_options": [{"value": t, "label": t} for t in targets],
         "target": last,
         "protein_options": [{"value": p, "label": p} for p in facts.proteins],
-        "proteins": list(facts.proteins[:4]),
+        "proteins": list(facts.blot),
         "module_options": [{"value": m, "label": m} for m in facts.modules],
         "module": None,
         "of_options": features,
@@ -276,29 +277,34 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
             "waits": Output(f"{name}-wait", "hidden"),
             "doing": Output(f"{name}-doing", "children"),
             "bar": Output(f"{name}-bar", "value"),
-            "tick": Output(f"{name}-tick", "disabled"),
+            "again": Output(f"{name}-again", "data"),
         },
         inputs={
-            "record": Input("settings", "data"),
-            "view": Input("view", "data"),
+            "record": Input(f"{name}-settings", "data"),
             "look": look,
-            "tick": Input(f"{name}-tick", "n_intervals"),
+            "tick": Input(f"{name}-tick", "data"),
             "stop": Input(f"{name}-stop", "n_clicks"),
         },
-        state={"tab": State("tab-id", "data"), "earlier": State("earlier", "data")},
+        state={
+            "tab": State("tab-id", "data"),
+            "earlier": State("earlier", "data"),
+            "view": State("view", "data"),
+            "model": State("model", "value"),
+        },
         prevent_initial_call=True,
     )
     def show(
         *,
         record: Any,
-        view: str,
         look: Any,
         tick: Any,
         stop: Any,
         tab: Any,
         earlier: Any,
+        view: str,
+        model: str,
     ) -> dict[str, Any]:
-        if view != name or not record:
+        if view != name or not record or record.get("model") != model:
             raise PreventUpdate
         stopped = ctx.triggered_id == f"{name}-stop"
         told = answer(
@@ -311,6 +317,12 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
             stop=stopped,
         )
         return _outputs(told)
+
+    app.clientside_callback(
+        ClientsideFunction("explorer", "again"),
+        Input(f"{name}-again", "data"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(
         Output(f"{name}-file", "data"),
@@ -350,7 +362,7 @@ def _outputs(told: Told) -> dict[str, Any]:
             "waits": False,
             "doing": told.doing,
             "bar": told.share,
-            "tick": False,
+            "again": time.monotonic(),
         }
     return {
         "picture": no_update if told.picture is None else told.picture,
@@ -362,7 +374,7 @@ def _outputs(told: Told) -> dict[str, Any]:
         "waits": True,
         "doing": "",
         "bar": no_update,
-        "tick": True,
+        "again": no_update,
     }
 
 

@@ -79,9 +79,7 @@ class Explorer:
     def _work(self, question: Question) -> Callable[[Job], Any]:
         """Return the work that answers a question."""
         facts = self.facts(question.settings)
-        function = views.WORKS.get(question.view) or views.assay(
-            self.cache, facts.proteins[:4]
-        )
+        function = views.WORKS.get(question.view) or views.assay(self.cache, facts.blot)
         settings = question.settings
 
         def work(job: Job) -> Any:

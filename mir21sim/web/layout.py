@@ -72,12 +72,12 @@ def _stores() -> html.Div:
     return html.Div(
         [
             dcc.Store(id="settings"),
+            *[dcc.Store(id=f"{name}-settings") for name in VIEWS],
             dcc.Store(id="earlier", data=[]),
             dcc.Store(id="tab-id"),
             dcc.Store(id="view", data="curves"),
             dcc.Store(id="form-of"),
             dcc.Store(id="upload"),
-            dcc.Store(id="chosen-module"),
         ]
     )
 
@@ -174,7 +174,7 @@ def _tabs() -> html.Div:
                 words,
                 id=f"tab-{name}",
                 role="tab",
-                className="tab",
+                className="view-tab",
                 **{
                     "aria-controls": f"panel-{name}",
                     "aria-selected": "true" if name == "curves" else "false",
@@ -216,7 +216,8 @@ def _view(name: str) -> html.Section:
             html.Div(picture, className="card", id=f"{name}-card"),
             _saving(name),
             _code(name),
-            dcc.Interval(id=f"{name}-tick", interval=250, disabled=True),
+            dcc.Store(id=f"{name}-again"),
+            dcc.Store(id=f"{name}-tick"),
             dcc.Download(id=f"{name}-file"),
         ],
         id=f"panel-{name}",

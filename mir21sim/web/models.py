@@ -49,7 +49,7 @@ class Facts:
     quantities : name to label, of all that can be drawn
     shown : those drawn at first
     modules : module to its species
-    proteins : antibodies of a blot
+    proteins, blot : antibodies of a model, and those of its first blot
     death : quantity of death, "" for none
     end : end of the run at first, as text with its unit
     time_unit : "h", or that of the file
@@ -69,6 +69,7 @@ class Facts:
     shown: tuple[str, ...]
     modules: Mapping[str, tuple[str, ...]]
     proteins: tuple[str, ...]
+    blot: tuple[str, ...]
     death: str
     end: str
     time_unit: str
@@ -180,6 +181,7 @@ class Models:
         network, info = understand(found)
         border = Border.of(network)
         quantities = _quantities(network, info)
+        proteins = _proteins(network, info)
         death = next((name for name in DEATHS if name in quantities), "")
         return Facts(
             key=key,
@@ -194,7 +196,8 @@ class Models:
             quantities=quantities,
             shown=_shown(info, quantities, death),
             modules=modules_of(network, info),
-            proteins=_proteins(network, info),
+            proteins=proteins,
+            blot=_blot(proteins),
             death=death,
             end=f"{info.end_h:g} h" if not border.is_guest else f"{info.end_h:g}",
             time_unit=border.time_unit,
@@ -280,12 +283,21 @@ def _shown(
 
 
 def _proteins(network: Network, info: ModelInfo) -> tuple[str, ...]:
-    """Return the antibodies of a model, those of the usual blot first."""
+    """Return the antibodies of a model."""
     from mir21sim.assays.antibodies import antibodies_against
 
     known = {s.id for s in network.species} | {r.variable for r in network.rules}
     genes = {name: gene.protein for name, gene in info.genes.items()}
     return tuple(antibodies_against(known, genes))
+
+
+def _blot(known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the proteins of the first blot: targets of miR-21, Akt, death."""
+    wanted = [name for name in FIRST_BLOT if name in known]
+    return tuple(wanted or known[:FIRST_QUANTITIES])
+
+
+FIRST_BLOT = ("PTEN", "PDCD4", "BCL2", "p-AKT", "cleaved PARP")
 
 
 def _first_doses(info: ModelInfo) -> dict[str, tuple[str, str]]:

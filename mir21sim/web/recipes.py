@@ -266,7 +266,7 @@ def _treatment_text(done: Treatment) -> str:
 
 def _assay_text(look: Look, facts: Facts) -> str:
     if look.assay == "western":
-        return f"ms.WesternBlot(proteins={look.proteins or facts.proteins[:4]!r})"
+        return f"ms.WesternBlot(proteins={look.proteins or facts.blot!r})"
     if look.assay == "flow":
         return "ms.FlowCytometry()"
     return f"ms.PlateAssay(kind={look.assay!r})"
@@ -364,7 +364,7 @@ def _study_assays(settings: Settings, look: Look, facts: Facts) -> list[str]:
     known = facts.quantities
     found: list[str] = []
     if facts.proteins:
-        chosen = look.proteins or facts.proteins[:4]
+        chosen = look.proteins or facts.blot
         names = ", ".join(_toml(p) for p in chosen)
         found += ["[[assays]]", 'kind = "western"', f"proteins = [{names}]"]
         found += [f"time = {at}", ""]

@@ -294,12 +294,17 @@ def assay(
         reading: Reading = chosen.read(
             cells, noise=True, seed=settings.seed, replicates=REPLICATES
         )
-        return Shown((chosen, reading), (*reading.notes, *_fates(cells, when)))
+        head = (
+            f"{chosen.heading} at {when:g} h: {REPLICATES} {chosen.replicate_word}, "
+            f"{count} cells a dish."
+        )
+        lines = (head, *reading.notes, *_fates(cells))
+        return Shown((chosen, reading), lines)
 
     return work
 
 
-def _fates(cells: xr.Dataset, when: float) -> list[str]:
+def _fates(cells: xr.Dataset) -> list[str]:
     failed = int((cells["status"].values != 0).sum())
     return (
         [f"{failed} cells could not be run to the end and are left out."]

@@ -10,7 +10,8 @@
     "nM": [0.1, 1000], "ng/ml": [0.1, 1000], "uM": [0.01, 100], "µM": [0.01, 100],
     "pM": [1, 1e5], "molecule": [10, 1e6],
   };
-  const state = { timer: 0, sent: "", record: null, since: 0, earlier: [], forgotten: 0 };
+  const state = { timer: 0, sent: "", record: null, since: 0, earlier: [], forgotten: 0,
+                  view: "curves" };
 
   function set(id, props) { window.dash_clientside.set_props(id, props); }
 
@@ -104,7 +105,8 @@
       state.sent = "";
     }
     window.clearTimeout(state.timer);
-    state.timer = window.setTimeout(() => send(record), DEBOUNCE);
+    const rested = performance.now() - state.since > 3 * DEBOUNCE;
+    state.timer = window.setTimeout(() => send(record), rested ? 5 : DEBOUNCE);
   }
 
   function send(record) {
@@ -122,6 +124,7 @@
     state.since = now;
     set("earlier", { data: state.earlier.slice() });
     set("settings", { data: record });
+    set(state.view + "-settings", { data: record });
   }
 
   /* ------------------------------------------------------------------- tabs */
@@ -131,7 +134,11 @@
     const triggered = window.dash_clientside.callback_context.triggered;
     const id = triggered.length ? triggered[0].prop_id.split(".")[0] : "tab-curves";
     const chosen = VIEWS.includes(id.slice(4)) ? id.slice(4) : "curves";
-    window.setTimeout(() => window.dispatchEvent(new Event("resize")), 30);
+    state.view = chosen;
+    window.setTimeout(() => {
+      window.dispatchEvent(new Event("resize"));
+      if (state.record) { set(chosen + "-settings", { data: state.record }); }
+    }, 0);
     return [chosen, ...VIEWS.map((v) => v !== chosen),
             ...VIEWS.map((v) => (v === chosen ? "true" : "false"))];
   }
@@ -146,6 +153,14 @@
     next.click();
     event.preventDefault();
   });
+
+  /* A view that waits asks again, but only when its last answer is there: a page that
+     asks in a fixed beat would throw away the answers that come later than the next. */
+  function again(asked) {
+    const input = window.dash_clientside.callback_context.triggered[0].prop_id;
+    const view = input.split(".")[0].replace("-again", "");
+    window.setTimeout(() => set(view + "-tick", { data: asked }), 150);
+  }
 
   /* ---------------------------------------------------------------- copying */
   document.addEventListener("click", (event) => {
@@ -264,6 +279,6 @@
   }, 30);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    explorer: { gather: gather, move: move, show: show, uploaded: uploaded },
+    explorer: { gather: gather, move: move, show: show, again: again, uploaded: uploaded },
   });
 })();
