@@ -94,9 +94,9 @@ class Models:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mir21sim-explore-")
-        self._own = "" if self.first in model_files.shipped() else self.first
         model_files.find(self.first, self.first_context or None)
+        self._own = "" if self.first in model_files.shipped() else self.first
+        self._folder = tempfile.TemporaryDirectory(prefix="mir21sim-explore-")
 
     def close(self) -> None:
         """Remove the uploaded files."""

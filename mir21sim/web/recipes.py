@@ -34,7 +34,7 @@ class Recipe:
 
 def recipe(view: str, settings: Settings, look: Look, facts: Facts) -> Recipe:
     """Return the code of a view."""
-    done = settings if view == "response" else settings.without_empty_doses()
+    done = settings.without_empty_doses(look.target if view == "response" else "")
     command, python = _WRITERS[view](done, look, facts)
     kept, study = _study(done, look, facts)
     return Recipe(command, _HEAD + python, study, kept)
@@ -173,7 +173,7 @@ def _population_view(settings: Settings, look: Look, facts: Facts) -> tuple[str,
     return command, (
         f"{_load(settings, facts)}result = {run}\n"
         f"died = ms.death_times(result, {death!r}, since={since:g})\n"
-        f"print(died.to_series().describe())\n"
+        f"print(died.to_series())\n"
         f"ms.plot_population(result, {death!r}, since={since:g})\n"
     )
 
@@ -192,9 +192,7 @@ def _response(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:
             "          if n in (*model.state_names, *model.assigned_names)]\n"
         )
         named["observe"] = f"[*active, {facts.death!r}]"
-        doses = [d for d in settings.treatment.doses if d.amount or d.mode == "set"]
-        doses += [d for d in settings.treatment.doses if d.target == look.target]
-        since = max((t for d in doses for t in d.times()), default=0.0)
+        since = settings.treatment.last_dose_h
         ending = (
             f"dishes = ms.dish(result, active, {facts.death!r}, since={since:g})\n"
             f"ms.plot_dish(dishes, {look.response!r})\n"

@@ -103,17 +103,19 @@ class Settings:
         )
 
     def untreated(self) -> "Settings":
-        """Return the settings of the same cells without doses and perturbations."""
-        return replace(
-            self,
-            treatment=Treatment(
-                parameters=self.treatment.parameters, initials=self.treatment.initials
-            ),
-        )
+        """Return the settings of the same cells with nothing done to them."""
+        return replace(self, treatment=Treatment())
 
-    def without_empty_doses(self) -> "Settings":
-        """Return the settings without the doses whose amount is 0."""
-        kept = tuple(d for d in self.treatment.doses if d.amount > 0 or d.mode == "set")
+    def without_empty_doses(self, target: str = "") -> "Settings":
+        """Return the settings without the doses whose amount is 0.
+
+        The dose of `target`, whose amount is varied, stays.
+        """
+        kept = tuple(
+            d
+            for d in self.treatment.doses
+            if d.amount > 0 or d.mode == "set" or d.target == target
+        )
         return replace(self, treatment=replace(self.treatment, doses=kept))
 
 

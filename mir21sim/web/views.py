@@ -6,7 +6,7 @@ numbers and sentences are those of the functions that the command line calls.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -148,12 +148,7 @@ def response(model: CompiledModel, settings: Settings, look: Look, job: Job) -> 
     """Return a dose–response: of dishes of unlike cells, or of the average cell."""
     if not look.target:
         raise InputError("Choose the substance whose dose is varied.")
-    kept = tuple(
-        d
-        for d in settings.treatment.doses
-        if d.amount > 0 or d.mode == "set" or d.target == look.target
-    )
-    settings = replace(settings, treatment=replace(settings.treatment, doses=kept))
+    settings = settings.without_empty_doses(look.target)
     death = death_of(model)
     if settings.cells > 1 and death:
         return _dishes(model, settings, look, death, job)
@@ -287,7 +282,7 @@ def assay(
             model,
             Experiment(samples, people, (when,), replicates=REPLICATES),
             observe,
-            options=_options(job),
+            options=_options(None, features=False),
             progress=job.tell,
             store=store,
         )
