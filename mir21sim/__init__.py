@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mir21sim.assays.luciferase import LuciferaseAssay as LuciferaseAssay
     from mir21sim.assays.plate import PlateAssay as PlateAssay
     from mir21sim.assays.western import WesternBlot as WesternBlot
+    from mir21sim.assays.which_measurement import experiments as experiments
     from mir21sim.compiler.load import load as load
     from mir21sim.compiler.model import CompiledModel as CompiledModel
     from mir21sim.errors import Mir21simError as Mir21simError
@@ -125,6 +126,7 @@ _HOMES = {
     "death_times": "analysis.cell_death",
     "dish": "analysis.dish",
     "dose_series": "assays.experiment",
+    "experiments": "assays.which_measurement",
     "export": "analysis.export",
     "exposure": "analysis.exposure",
     "fit": "estimation.fit",

@@ -17,6 +17,7 @@ from mir21sim.cli.combine import combine
 from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
 from mir21sim.cli.doctor import doctor
+from mir21sim.cli.experiments import experiments
 from mir21sim.cli.explore import explore
 from mir21sim.cli.export import export
 from mir21sim.cli.exposure import exposure
@@ -81,6 +82,7 @@ for _command in (  # in the order in which `--help` lists them
     compare,
     export,
     sensitivities,
+    experiments,
     lint,
     validate,
     sources,

@@ -74,3 +74,19 @@ def test_ranges_are_ranked_by_morris_and_sobol(method, tmp_path, capsys):
     table = out.splitlines()
     assert table[2].split()[0] == first  # ranked, the largest first
     assert bars.stat().st_size > 5000
+
+
+def test_experiments_are_ranked_and_written(tmp_path, capsys):
+    table = tmp_path / "e.csv"
+    code = run(
+        *["experiments", "mir21_core", "--predict", "final(CASP8_active)"],
+        *["--dose", "TRAIL=50 ng/ml@0h", "--end", "4h", "--measure", "PTEN,XIAP"],
+        *["--times", "2h,4h", "--no-ensemble", "-o", str(table)],
+    )
+    assert code == 0
+    out = capsys.readouterr().out
+    assert "Most would tell" in out
+    assert "comes from assumed numbers" in out
+    assert table.read_text().count("\n") >= 5
+    assert run("experiments", "mir21_core", "--predict", "CASP3_active") == 2
+    assert "such as `peak(CASP3_active)`" in capsys.readouterr().err

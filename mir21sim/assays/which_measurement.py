@@ -1,0 +1,484 @@
+"""Which experiment would tell: measurements ranked by how they narrow a prediction.
+
+Candidates are quantity × time × dose, with the noise of the assay that reads them. A
+blot reads a protein relative to the untreated cells on the same blot; a plate reads
+caspase activity; a quantity with a CV of its own may be named. The linear algebra is in
+``analysis.design``, the derivatives are those of ``simulation.sensitivity``.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mir21sim._typing import FloatArray
+from mir21sim.analysis.cell_death import crossing_times
+from mir21sim.analysis.design import (
+    Candidate,
+    best_set,
+    removed_by_weighting,
+    variance_removed,
+)
+from mir21sim.analysis.trust import Numbers, Trust, shares, uncertain_numbers
+from mir21sim.assays.antibodies import antibodies
+from mir21sim.assays.noise import PlateNoise, WesternNoise
+from mir21sim.compiler.model import CompiledModel
+from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.simulation.axes import SweptValues, axis_values
+from mir21sim.simulation.curve_features import Feature, parse_feature
+from mir21sim.simulation.doses import Dose, DosesLike, Protocol
+from mir21sim.simulation.ensemble import Ensemble
+from mir21sim.simulation.names import canonical
+from mir21sim.simulation.plan import output_times
+from mir21sim.simulation.population import simulate_population
+from mir21sim.simulation.sensitivity import sensitivities
+
+TRACE = 1e-3
+"""Share of a quantity's largest value below which it is taken as not measurable."""
+
+TIMES = 9
+"""Times at which candidates are measured by default, evenly from start to end."""
+
+MOST_DOSES = 8
+"""Doses of candidates at most: each is one run with all derivatives."""
+
+CHECKED = 5
+"""Candidates at the top that are checked by weights of draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """A quantity that an assay reads.
+
+    Attributes
+    ----------
+    name : as the assay calls it
+    assay : ``western``, ``caspase`` or ``given``
+    binds : quantities of the model whose sum it is
+    cv : of one replicate, of the signal or, where `relative`, of the ratio
+    relative : whether it is read relative to the untreated cells at the start
+    """
+
+    name: str
+    assay: str
+    binds: tuple[str, ...]
+    cv: float
+    relative: bool = False
+
+
+def readouts(model: CompiledModel) -> dict[str, Readout]:
+    """Return what the virtual assays read of a model, by name.
+
+    Blots of whole proteins and their forms, and caspase-3/7 activity of a plate. Noise
+    that both lanes of one blot share cancels in their ratio.
+    """
+    blot, plate = WesternNoise(), PlateNoise()
+    ratio = math.sqrt(2.0 * (blot.loading_cv**2 + blot.transfer_cv**2))
+    found = {
+        name: Readout(name, "western", antibody.binds, ratio, relative=True)
+        for name, antibody in antibodies(model).items()
+    }
+    known = {*model.state_names, *model.assigned_names}
+    active = tuple(n for n in ("CASP3_active", "CASP7_active") if n in known)
+    if active:
+        parts = (plate.seeding_cv, plate.pipetting_cv, plate.reader_cv)
+        cv = math.sqrt(sum(part**2 for part in parts))
+        found["caspase-3/7 activity"] = Readout(
+            "caspase-3/7 activity", "caspase", active, cv
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Experiments:
+    """Measurements ranked by the share of a prediction's variance that they remove.
+
+    Attributes
+    ----------
+    predict : the prediction, as it was asked for
+    value : its value
+    log_sd : standard deviation of its logarithm before any measurement, to first order
+    records : name, assay, quantity, time_h, dose, removed (share), by_weighting (NaN
+        where it was not checked), the best first
+    together : names, and share removed by all up to each, one after the other
+    carried_by : the numbers that carry the width
+    """
+
+    predict: str
+    value: float
+    log_sd: float
+    records: tuple[Mapping[str, Any], ...]
+    together: tuple[tuple[str, float], ...]
+    carried_by: Trust
+
+    def text(self) -> list[str]:
+        """Return the finding as sentences."""
+        if not self.records:
+            return [f"No candidate says anything about {self.predict}."]
+        best = self.records[0]
+        factor = math.exp(min(1.96 * self.log_sd, 700.0))
+        width = (
+            f"its numbers leave a factor of {factor:.3g} to each side (95 %, linear)"
+        )
+        share = f"it removes {100 * best['removed']:.0f} % of the variance"
+        lines = [
+            f"{self.predict} = {self.value:.4g}; {width}.",
+            f"Most would tell {best['name']}: {share}{_checked_words(best)}.",
+        ]
+        if len(self.together) > 1:
+            steps = "; then ".join(
+                f"{name} ({100 * share:.0f} %)" for name, share in self.together
+            )
+            lines.append(f"Together: {steps}.")
+        return lines
+
+
+def _checked_words(record: Mapping[str, Any]) -> str:
+    share = record["by_weighting"]
+    return "" if math.isnan(share) else f", {100 * share:.0f} % by weights of draws"
+
+
+def experiments(
+    model: CompiledModel,
+    predict: str,
+    *,
+    end: float | str | None = None,
+    doses: DosesLike | None = None,
+    since: float | str | None = None,
+    measure: Sequence[str] | Mapping[str, float] = (),
+    over: Mapping[str, SweptValues] | None = None,
+    times: Sequence[float] | None = None,
+    replicates: int = 3,
+    draws: Ensemble | int = 0,
+) -> Experiments:
+    """Rank measurements by how much of a prediction's variance each removes.
+
+    Parameters
+    ----------
+    predict : a feature, ``peak(CASP3_active)``, ``crossing(PS_exposed, 0.5)``
+    doses : of the prediction, and of the candidates but for `over`
+    since : h or text, reference time of the feature
+    measure : names of ``readouts``, by default all; or quantities of the model with
+        the CV of one replicate
+    over : one dose with the amounts at which candidates are measured; by default the
+        doses of the prediction, and no dose at all
+    times : h, when candidates are measured; by default ``TIMES`` of them
+    replicates : of each candidate
+    draws : an ensemble, whose covariance is that of the numbers; or how many draws to
+        take from the ranges of the parameter table. With them the best ``CHECKED`` are
+        checked by weights; by default nothing is checked
+
+    Raises
+    ------
+    InputError
+        For a prediction that is no feature, a model without numbers that have ranges,
+        too many doses, …
+    UnknownNameError
+        For a readout that the model does not have.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> found = ms.experiments(
+    ...     model, "peak(CASP8_active)", doses="TRAIL=50 ng/ml@0h", end="4 h",
+    ...     measure=["XIAP", "caspase-3/7 activity"], times=[1, 4],
+    ... )
+    >>> 0 <= found.records[0]["removed"] <= 1
+    True
+    """
+    feature = parse_feature(predict)
+    if feature is None:
+        raise InputError(
+            f"`{predict}` is a curve; name a feature of it, such as `peak({predict})`."
+        )
+    if replicates < 1:
+        raise InputError(f"`replicates` must be 1 or more, got {replicates}.")
+    numbers = uncertain_numbers(model)
+    if not numbers.names:
+        raise InputError(f"{model.id} has no number with a status and a range.")
+    protocol = Protocol.of(model.info.doses if doses is None else doses)
+    wanted = _wanted(model, measure)
+    settings = _Run(model, numbers, output_times(model, 0.0, end, 121), since)
+    covariance = _covariance(model, numbers, draws)
+    slopes, value = settings.prediction(predict, protocol)
+    at = _moments(settings.times_h, times)
+    candidates, about = settings.candidates(
+        wanted, _treatments(model, protocol, over), at, replicates
+    )
+    removed = variance_removed(slopes, candidates, covariance)
+    order = np.argsort(-removed, kind="stable")
+    checked = _checked(
+        (model, settings, feature, protocol),
+        [about[k] | {"noise": candidates[k].noise} for k in order[:CHECKED]],
+        draws,
+    )
+    records = [
+        {
+            **{key: value for key, value in about[k].items() if key in _COLUMNS},
+            "removed": float(removed[k]),
+            "by_weighting": checked[place] if place < len(checked) else math.nan,
+        }
+        for place, k in enumerate(order)
+    ]
+    steps = best_set(slopes, candidates, covariance) if candidates else []
+    return Experiments(
+        predict,
+        value,
+        math.sqrt(float(slopes @ covariance @ slopes)),
+        tuple(records),
+        tuple((candidates[k].name, share) for k, share in steps),
+        shares(slopes, numbers, predict, covariance),
+    )
+
+
+_COLUMNS = ("name", "assay", "quantity", "time_h", "dose")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """The runs of which derivatives are taken."""
+
+    model: CompiledModel
+    numbers: Numbers
+    times_h: FloatArray
+    since: float | str | None
+
+    def prediction(self, predict: str, doses: Protocol) -> tuple[FloatArray, float]:
+        """Return the log derivatives of the prediction, and its value."""
+        found = sensitivities(
+            self.model,
+            [predict],
+            list(self.numbers.names),
+            times=self.times_h,
+            since=self.since,
+            doses=doses,
+        )
+        row = found.sel(feature=predict)
+        slopes = row["log_derivative"].values.astype(float)
+        if not np.isfinite(slopes).any():
+            note = str(row["note"].item()) or "its value is 0"
+            raise InputError(f"`{predict}` has no derivative: {note}")
+        return np.where(np.isfinite(slopes), slopes, 0.0), float(row["value"])
+
+    def candidates(
+        self,
+        wanted: Sequence[Readout],
+        treatments: Mapping[str, Protocol],
+        moments: Sequence[int],
+        replicates: int,
+    ) -> tuple[list[Candidate], list[dict[str, Any]]]:
+        """Return the candidates with their log derivatives, and what each is."""
+        names = list(dict.fromkeys(n for readout in wanted for n in readout.binds))
+        made: list[Candidate] = []
+        about: list[dict[str, Any]] = []
+        for words, protocol in treatments.items():
+            found = sensitivities(
+                self.model,
+                names,
+                list(self.numbers.names),
+                times=self.times_h,
+                doses=protocol,
+            )
+            for readout in wanted:
+                for k in moments:
+                    slopes = _slopes(found, readout, k, self.numbers.values)
+                    if slopes is None:
+                        continue
+                    time = float(self.times_h[k])
+                    label = f"{readout.name} at {time:g} h, {words} ({readout.assay})"
+                    noise = readout.cv / math.sqrt(replicates)
+                    made.append(Candidate(label, slopes, noise))
+                    about.append(
+                        {
+                            "name": label,
+                            "assay": readout.assay,
+                            "quantity": readout.name,
+                            "time_h": time,
+                            "dose": words,
+                            "readout": readout,
+                            "moment": k,
+                            "protocol": protocol,
+                        }
+                    )
+        return made, about
+
+
+def _slopes(
+    found: xr.Dataset, readout: Readout, k: int, values: FloatArray
+) -> FloatArray | None:
+    """Return d ln z/d ln p of a readout at one time; None where there is no signal."""
+    total = sum(found[name].values for name in readout.binds)
+    change = sum(found[f"d_{name}"].values for name in readout.binds)
+    curve, tangents = np.asarray(total), np.asarray(change) * values[:, np.newaxis]
+    if not curve[k] > TRACE * curve.max():
+        return None
+    slopes = tangents[:, k] / curve[k]
+    if readout.relative:
+        if k == 0 or not curve[0] > TRACE * curve.max():
+            return None  # no untreated lane to compare with, or nothing on it
+        slopes = slopes - tangents[:, 0] / curve[0]
+    return np.where(np.isfinite(slopes), slopes, 0.0)
+
+
+def _wanted(
+    model: CompiledModel, measure: Sequence[str] | Mapping[str, float]
+) -> list[Readout]:
+    """Return the readouts that are asked for."""
+    known = readouts(model)
+    if isinstance(measure, Mapping):
+        quantities = {*model.state_names, *model.assigned_names}
+        for name in measure:
+            if name not in quantities:
+                raise UnknownNameError("quantity", name, sorted(quantities))
+        return [Readout(n, "given", (n,), float(cv)) for n, cv in measure.items()]
+    for name in measure:
+        if name not in known:
+            raise UnknownNameError("readout", name, tuple(known))
+    return [known[name] for name in measure] if measure else list(known.values())
+
+
+def _moments(times_h: FloatArray, wanted: Sequence[float] | None) -> list[int]:
+    """Return the places of the times at which candidates are measured."""
+    if wanted is None:
+        places = np.linspace(0, len(times_h) - 1, TIMES).round()
+        return [int(place) for place in places]
+    if not wanted or min(wanted) < times_h[0] or max(wanted) > times_h[-1]:
+        raise InputError(
+            f"Times of measurement must lie in the run, {times_h[0]:g} to "
+            f"{times_h[-1]:g} h, got {', '.join(f'{t:g}' for t in wanted) or 'none'}."
+        )
+    return sorted({int(np.abs(times_h - time).argmin()) for time in wanted})
+
+
+def _treatments(
+    model: CompiledModel, protocol: Protocol, over: Mapping[str, SweptValues] | None
+) -> dict[str, Protocol]:
+    """Return the treatments under which candidates are measured, by their words."""
+    if not over:
+        if not protocol.doses:
+            return {"untreated": protocol}
+        return {"same doses": protocol, "untreated": Protocol()}
+    if len(over) != 1:
+        raise InputError(f"Candidates take one swept dose, got {', '.join(over)}.")
+    ((name, values),) = over.items()
+    target = canonical(model, name)
+    amounts, unit = axis_values(target, values)
+    if len(amounts) > MOST_DOSES:
+        raise InputError(
+            f"Candidates take {MOST_DOSES} doses at most, got {len(amounts)}."
+        )
+    own = [d for d in protocol.doses if canonical(model, d.target) == target]
+    others = tuple(d for d in protocol.doses if d not in own)
+    pattern = own[0] if own else Dose(0.0, 0.0, target)
+    made = {}
+    for amount in amounts.tolist():
+        dose = Dose(
+            pattern.time,
+            amount,
+            target,
+            unit or pattern.unit,
+            pattern.interval,
+            pattern.additional,
+            pattern.duration,
+            pattern.mode,
+        )
+        shown = unit or pattern.unit or model.info.inputs[target].unit
+        words = f"{target} {amount:g} {shown}"
+        made[words] = Protocol((*others, dose))
+    return made
+
+
+def _covariance(
+    model: CompiledModel, numbers: Numbers, draws: Ensemble | int
+) -> FloatArray:
+    """Return the covariance of the logarithms: of the ranges, or of the draws."""
+    widths = np.diag(numbers.widths**2)
+    if not isinstance(draws, Ensemble):
+        return widths
+    drawn = draws.cells(model)
+    known = [k for k, name in enumerate(numbers.names) if name in drawn]
+    logs = np.log(np.array([drawn[numbers.names[k]] for k in known]))
+    found = np.zeros_like(widths)  # what the ensemble does not draw is known
+    found[np.ix_(known, known)] = np.cov(logs)
+    return found
+
+
+def _checked(
+    case: tuple[CompiledModel, _Run, Feature, Protocol],
+    about: Sequence[Mapping[str, Any]],
+    draws: Ensemble | int,
+) -> list[float]:
+    """Return the shares that weights of draws give for some candidates."""
+    model, settings, feature, protocol = case
+    if draws == 0:
+        return []
+    cells = (
+        draws.cells(model)
+        if isinstance(draws, Ensemble)
+        else _drawn(settings.numbers, draws)
+    )
+    run = _simulated(model, cells, settings, protocol, (feature.name,))
+    predictions = np.log(_feature(run, feature, settings.since))
+    found = []
+    for one in about:
+        readout: Readout = one["readout"]
+        curves = _simulated(model, cells, settings, one["protocol"], readout.binds)
+        total = np.asarray(sum(curves[name].values for name in readout.binds))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.log(total[:, one["moment"]])
+            if readout.relative:
+                z = z - np.log(total[:, 0])
+        found.append(removed_by_weighting(predictions, z, one["noise"]))
+    return found
+
+
+def _drawn(numbers: Numbers, draws: int) -> dict[str, FloatArray]:
+    """Return draws of the numbers from their ranges."""
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((draws, len(numbers.names)))
+    values = numbers.values * np.exp(numbers.widths * normal)
+    return {name: values[:, k] for k, name in enumerate(numbers.names)}
+
+
+def _simulated(
+    model: CompiledModel,
+    cells: Mapping[str, FloatArray],
+    settings: _Run,
+    protocol: Protocol,
+    observe: Sequence[str],
+) -> xr.Dataset:
+    """Return the average cell of each draw."""
+    return simulate_population(
+        model, cells, times=settings.times_h, doses=protocol, observe=list(observe)
+    )
+
+
+def _feature(
+    run: xr.Dataset, feature: Feature, since: float | str | None
+) -> FloatArray:
+    """Return a feature of each curve, on the output times."""
+    from mir21sim import units
+
+    start = 0.0
+    if since is not None:
+        start = units.seconds(since, "since") / units.SECONDS_PER_HOUR
+    times = run["time"].values
+    curves = run[feature.name].values
+    late = curves[:, times >= start - 1e-9]
+    if feature.kind == "peak":
+        return np.asarray(late.max(axis=1))
+    if feature.kind == "final":
+        return np.asarray(late[:, -1])
+    if feature.kind == "area":
+        return np.asarray(np.trapezoid(late, times[times >= start - 1e-9], axis=1))
+    if feature.kind == "crossing":
+        found = crossing_times(times, curves, feature.level, start)
+        return np.where(np.isfinite(found), found, math.nan)
+    raise InputError(
+        f"`{feature.text}` cannot be checked by draws; peak, final, area and crossing "
+        "can."
+    )
