@@ -3,6 +3,7 @@
 import pytest
 import support
 import xarray as xr
+from commands import run
 
 RUN = ("sensitivities", "earm_1_3", "--end", "1h", "--by", "kc1,kf1", "--rtol", "1e-4")
 
