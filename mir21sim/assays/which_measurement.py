@@ -39,6 +39,9 @@ from mir21sim.simulation.sensitivity import sensitivities
 TRACE = 1e-3
 """Share of a quantity's largest value below which it is taken as not measurable."""
 
+POINTS = 121
+"""Output times of the runs, besides those of the measurements."""
+
 TIMES = 9
 """Times at which candidates are measured by default, evenly from start to end."""
 
@@ -202,7 +205,7 @@ def experiments(
         raise InputError(f"{model.id} has no number with a status and a range.")
     protocol = Protocol.of(model.info.doses if doses is None else doses)
     wanted = _wanted(model, measure)
-    settings = _Run(model, numbers, output_times(model, 0.0, end, 121), since)
+    settings = _Run(model, numbers, _grid(model, end, times), since)
     covariance = _covariance(model, numbers, draws)
     slopes, value = settings.prediction(predict, protocol)
     at = _moments(settings.times_h, times)
@@ -339,6 +342,15 @@ def _wanted(
         if name not in known:
             raise UnknownNameError("readout", name, tuple(known))
     return [known[name] for name in measure] if measure else list(known.values())
+
+
+def _grid(
+    model: CompiledModel, end: float | str | None, wanted: Sequence[float] | None
+) -> FloatArray:
+    """Return the output times of the runs, with those of the measurements."""
+    times = output_times(model, 0.0, end, POINTS)
+    inside = [t for t in wanted or () if times[0] <= t <= times[-1]]
+    return np.union1d(times, inside)
 
 
 def _moments(times_h: FloatArray, wanted: Sequence[float] | None) -> list[int]:
