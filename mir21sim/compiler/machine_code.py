@@ -2,6 +2,11 @@
 
 Numba's own cache trusts its files: one flipped bit gives wrong numbers or ends the
 process. It also writes beside the Python source, which may be read-only.
+
+Numba imports `function_type` where a function is first passed to another one, and adds
+types to a registry by it. That would be in the threads of a sweep, of which one may
+read the registry at that moment ("dictionary changed size during iteration"). So it is
+imported here.
 """
 
 import functools
@@ -16,6 +21,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
+from numba.experimental import function_type  # noqa: F401
 
 from mir21sim._typing import Kernel
 from mir21sim.compiler import cache_folder

@@ -3,6 +3,8 @@
 import ast
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,3 +207,29 @@ def test_changed_sources_have_machine_code_of_their_own(tmp_path):
     first = machine_code.digest_of([path])
     path.write_text("GROWN = 1e-13")
     assert machine_code.digest_of([path]) != first
+
+
+REGISTRY = """
+import sys
+
+import numpy as np
+from numba.core.typing.typeof import typeof_impl
+
+import mir21sim as ms
+
+model = ms.load(sys.argv[1])
+assert model.lane_kernels is not None
+known = len(typeof_impl.registry)
+ms.sweep(model, {"k_bind": np.linspace(1e-6, 9e-6, 16)}, end=1, points=3)
+print(known, len(typeof_impl.registry))
+"""
+
+
+def test_threads_of_a_sweep_add_no_types_to_the_registry_of_numba():
+    """Another thread may go through the registry at that moment, and fail."""
+    model = Path(__file__).parents[2] / "examples" / "caspase_switch.xml"
+    command = [sys.executable, "-c", REGISTRY, str(model)]
+    subprocess.run(command, check=True, capture_output=True)  # fills the cache
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    before, after = done.stdout.split()
+    assert before == after
