@@ -17,7 +17,7 @@ from mir21sim.simulation import dataset, omex
 from mir21sim.simulation.translate import CELL
 
 Layout: TypeAlias = Literal["wide", "long"]
-KINDS = (".nc", ".csv", ".xlsx", ".omex")
+KINDS = (".nc", ".zarr", ".csv", ".xlsx", ".omex")
 
 _SHEET_LENGTH = 31
 """Longest name of a sheet that Excel takes."""
@@ -209,8 +209,8 @@ def save(
 
     Parameters
     ----------
-    path : ``.nc`` (everything, can be run again), ``.csv`` (long table), ``.xlsx``
-        (a sheet for each quantity) or ``.omex`` (COMBINE archive of one run)
+    path : ``.nc`` or ``.zarr`` (everything, can be run again), ``.csv`` (long table),
+        ``.xlsx`` (a sheet for each quantity) or ``.omex`` (COMBINE archive of one run)
     model : that the result was made with; by default it is loaded again by its name
 
     Raises
@@ -228,7 +228,7 @@ def save(
     >>> save(result, Path(tempfile.mkdtemp()) / "run.nc", model).name
     'run.nc'
     """
-    path = files.check_writable(path, KINDS)
+    path = dataset.check_place(path, KINDS)
     kind = path.suffix.lower()
     if kind in (".csv", ".xlsx"):
         return export(result, path, layout="long" if kind == ".csv" else "wide")

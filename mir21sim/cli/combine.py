@@ -67,7 +67,7 @@ def combine(
         "ensemble": sets.of_cells(loaded),
     }
     with work.bar() as progress:
-        shared["options"] = run.solver.options(work.jobs, progress)
+        shared["options"] = run.solver.options(work.jobs, progress, work.executor())
         if plans.schedule is not None:
             _check_schedule(loaded, plans.schedule, swept)
             found = plans.runs(loaded, run, swept, **shared)
@@ -75,9 +75,7 @@ def combine(
             result = sweeps.sweep(
                 loaded,
                 swept,
-                output=output
-                if output is not None and output.suffix == ".nc"
-                else None,
+                output=files.rerunnable,
                 resume=resume,
                 **shared,
                 **run.arguments(),

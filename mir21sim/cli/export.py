@@ -10,7 +10,7 @@ from mir21sim.cli.parse import name_list
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="A result file (.nc).")],
+    file: Annotated[Path, typer.Argument(help="A result (.nc or .zarr).")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write (.csv or .xlsx).")
     ],

@@ -14,6 +14,8 @@ from mir21sim.cli.output import check_outputs, progress_bar
 from mir21sim.cli.parse import figure_size
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from mir21sim.compiler.load import UnitPolicy
     from mir21sim.compiler.model import CompiledModel
     from mir21sim.simulation.options import Options
@@ -228,6 +230,7 @@ class SolverOptions:
         self,
         jobs: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        executor: "Executor | None" = None,
     ) -> "Options":
         """Return the options of the library."""
         from mir21sim.simulation.options import Options
@@ -241,6 +244,7 @@ class SolverOptions:
             equilibrate=self.equilibrate,
             n_jobs=jobs,
             progress=progress,
+            executor=executor,
         )
 
 
@@ -263,7 +267,8 @@ class OutputOptions:
     """Result file and picture."""
 
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Result file (.nc or .csv).")
+        Path | None,
+        typer.Option("--output", "-o", help="Result (.nc, .csv, or a .zarr folder)."),
     ] = None
     plot: Annotated[
         Path | None,
@@ -274,7 +279,15 @@ class OutputOptions:
     ] = None
     dpi: Annotated[float, typer.Option(help="Dots per inch of a .png.")] = 300.0
 
-    def check(self, kinds: tuple[str, ...] = (".nc", ".csv")) -> None:
+    @property
+    def rerunnable(self) -> Path | None:
+        """The output where it is a result that can be run again, else None."""
+        from mir21sim.simulation.dataset import RESULT_KINDS
+
+        path = self.output
+        return path if path is not None and path.suffix in RESULT_KINDS else None
+
+    def check(self, kinds: tuple[str, ...] = (".nc", ".zarr", ".csv")) -> None:
         """Stop before the work where a file could not be written after it."""
         check_outputs(self.output, self.plot, kinds=kinds)
         figure_size(self.size)
@@ -317,6 +330,16 @@ class WorkOptions:
 
     jobs: JobsOption = None
     quiet: QuietOption = False
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Address of a dask scheduler that runs it: tcp://HOST:8786."),
+    ] = None
+
+    def executor(self) -> "Executor | None":
+        """Return what runs parts on the cluster that was asked for."""
+        from mir21sim.cli import cluster
+
+        return None if self.cluster is None else cluster.executor(self.cluster)
 
     def bar(self) -> AbstractContextManager[Callable[[int, int], None] | None]:
         """Return the progress bar as a context manager."""

@@ -22,13 +22,15 @@ EXIT_INTERRUPTED = 130
 
 
 def check_outputs(
-    output: Path | None, *plots: Path | None, kinds: tuple[str, ...] = (".nc", ".csv")
+    output: Path | None,
+    *plots: Path | None,
+    kinds: tuple[str, ...] = (".nc", ".zarr", ".csv"),
 ) -> None:
     """Stop before the work where a file cannot be written after it."""
     from mir21sim.simulation import dataset as results
 
     if output is not None:
-        files.check_writable(output, kinds)
+        results.check_place(output, kinds)
     for path in plots:
         if path is not None:
             files.check_writable(path, results.PICTURE_KINDS)

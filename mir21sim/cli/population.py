@@ -96,7 +96,7 @@ def population(
             observe=[dies, *(n for n in name_list(observe) or () if n != dies)],
             over=swept,
             times=times,
-            options=run.solver.options(work.jobs, progress),
+            options=run.solver.options(work.jobs, progress, work.executor()),
             **arguments,
         )
     start: str | float = since if since is not None else stimulus_time(result) or 0.0

@@ -9,9 +9,9 @@ from mir21sim.cli.output import EXIT_FAILED_RUN, check_outputs
 
 
 def rerun(
-    file: Annotated[Path, typer.Argument(help="A result file (.nc).")],
+    file: Annotated[Path, typer.Argument(help="A result (.nc or .zarr).")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Result file (.nc).")
+        Path | None, typer.Option("--output", "-o", help="Result (.nc or .zarr).")
     ] = None,
     rtol: Annotated[
         float, typer.Option(help="Largest relative difference that counts as equal.")
@@ -21,7 +21,7 @@ def rerun(
     from mir21sim.simulation import dataset as results
     from mir21sim.simulation import rerun as runs
 
-    check_outputs(output, kinds=(".nc",))
+    check_outputs(output, kinds=(".nc", ".zarr"))
     new, difference = runs.rerun(file)
     if output is not None:
         typer.echo(f"result: {results.save(new, output, results.read_source(file))}")

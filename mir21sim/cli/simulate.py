@@ -30,7 +30,7 @@ def simulate(
     """Simulate one run; print the end values, write a file, draw a picture."""
     from mir21sim.simulation import simulate as runs
 
-    files.check(kinds=(".nc", ".csv", ".omex"))
+    files.check(kinds=(".nc", ".zarr", ".csv", ".omex"))
     loaded = run.load.load(model)
     ensemble = sets.given(loaded)
     if features is None and observe is None:

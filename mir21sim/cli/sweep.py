@@ -99,7 +99,7 @@ def sweep(
         active, death = dish.quantities(loaded)
         kept = list(dict.fromkeys((*active, death, *(kept or ()))))
     with work.bar() as progress:
-        options = run.solver.options(work.jobs, progress)
+        options = run.solver.options(work.jobs, progress, work.executor())
         result = sweeps.sweep(
             loaded,
             swept,
@@ -108,7 +108,7 @@ def sweep(
             cells=cells,
             ensemble=ensemble,
             on_failure=keep.on_failure,  # type: ignore[arg-type]  # checked by sweep
-            output=output if output is not None and output.suffix == ".nc" else None,
+            output=files.rerunnable,
             resume=keep.resume,
             **run.arguments(),
         )
@@ -205,7 +205,7 @@ def _sweep_schedules(
             run,
             swept,
             observe=[*active, death],
-            options=run.solver.options(work.jobs, progress),
+            options=run.solver.options(work.jobs, progress, work.executor()),
             cells=cells,
             ensemble=sets.of_cells(model),
         )

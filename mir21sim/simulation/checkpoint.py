@@ -194,6 +194,7 @@ class PartialResults:
     problem : gives the shapes
     part_size : runs per part from now on; parts of another size are used as they are
     resume : go on with the parts that are there
+    on_disk : whether the numbers lie in files of the folder and not in memory
 
     Attributes
     ----------
@@ -215,12 +216,15 @@ class PartialResults:
         *,
         part_size: int,
         resume: bool,
+        on_disk: bool = False,
     ) -> None:
         self.part_size = part_size
-        self.results = Solution.empty(problem)
         self.done: BoolArray = np.zeros(len(problem), dtype=np.bool_)
         self._parts = PartFolder(folder, plan, "sweep", resume=resume)
         try:
+            self.results = (
+                _mapped(problem, folder) if on_disk else Solution.empty(problem)
+            )
             for name in self._parts.names():
                 self._take(name)
             self._room = sum(
@@ -352,6 +356,25 @@ def refuse_to_lose(output: Path, kind: str) -> None:
             f"`{folder}` holds an unfinished {kind}; go on with it by resume=True (on "
             "the command line --resume), or delete the folder to start anew."
         )
+
+
+def _mapped(problem: Problem, folder: Path) -> Solution:
+    """Return results in which no run has run, in files that are mapped to memory.
+
+    The files go with the folder; the parts beside them are what is resumed.
+    """
+
+    def make(
+        name: str, shape: tuple[int, ...], kind: type[np.generic], fill: float
+    ) -> NDArray[Any]:
+        if not np.prod(shape):
+            return np.full(shape, fill, kind)
+        path = folder / f".{name}.{files.unique()}.part"
+        made = np.memmap(path, dtype=kind, mode="w+", shape=shape)
+        made[...] = fill
+        return made
+
+    return Solution.allocated(problem, make)
 
 
 def _reserve(path: Path, size: int) -> None:

@@ -18,6 +18,7 @@ import xarray as xr
 from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.files import check_writable, writing
+from mir21sim.simulation import zarr_store
 from mir21sim.simulation.netcdf import write_netcdf
 from mir21sim.solvers.methods import NAMES
 from mir21sim.solvers.problem import Solution
@@ -190,15 +191,38 @@ def status_attributes() -> dict[str, Any]:
     }
 
 
+RESULT_KINDS = (".nc", zarr_store.SUFFIX)
+"""Endings of results that can be run again: one netCDF file, or a zarr folder."""
+
+
+def check_place(path: str | Path, kinds: Sequence[str] = RESULT_KINDS) -> Path:
+    """Return the path of an output after checking that it can be made there.
+
+    Raises
+    ------
+    InputError
+        For another ending, or a place that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() == zarr_store.SUFFIX and zarr_store.SUFFIX in kinds:
+        return zarr_store.check_place(path)
+    return check_writable(path, kinds)
+
+
 def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Path:
-    """Write a result and its model's texts to one netCDF file, in one move.
+    """Write a result and its model's texts to one netCDF file or zarr folder.
+
+    The file or folder takes its name in one move.
 
     Raises
     ------
     InputError
         When the path cannot be written.
     """
-    path = check_writable(path, (".nc",))
+    path = Path(path)
+    if path.suffix.lower() == zarr_store.SUFFIX:
+        return zarr_store.save(result, path, source)
+    path = check_writable(path, RESULT_KINDS)
     encoding = {
         str(name): {"compression": "gzip", "compression_opts": 4}
         for name, variable in result.data_vars.items()
@@ -211,7 +235,7 @@ def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Pat
 
 
 def read(path: str | Path) -> xr.Dataset:
-    """Read a result file whole into memory.
+    """Read a result: a file whole into memory, of a zarr folder what is used.
 
     Raises
     ------
@@ -231,7 +255,8 @@ def read(path: str | Path) -> xr.Dataset:
     True
     >>> folder.cleanup()
     """
-    result = _open(path, None)
+    folder = Path(path).suffix.lower() == zarr_store.SUFFIX
+    result = zarr_store.read(Path(path)) if folder else _open(path, None)
     if result.attrs.get("Conventions") != CONVENTIONS:
         raise InputError(
             f"`{path}` is not a mir21sim result (Conventions "
@@ -243,6 +268,8 @@ def read(path: str | Path) -> xr.Dataset:
 
 def read_source(path: str | Path) -> dict[str, str]:
     """Return the model texts kept in a result file."""
+    if Path(path).suffix.lower() == zarr_store.SUFFIX:
+        return zarr_store.read_source(Path(path))
     group = _open(path, SOURCE_GROUP)
     return {str(role): str(text.item()) for role, text in group.data_vars.items()}
 

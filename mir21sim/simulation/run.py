@@ -25,6 +25,7 @@ from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.stored_features import request, wanted, with_features
 from mir21sim.simulation.summary import summary
 from mir21sim.simulation.translate import Translated, translate
+from mir21sim.simulation.zarr_store import SUFFIX
 from mir21sim.solvers.settings import Settings, Workers
 
 
@@ -74,6 +75,7 @@ def execute(
             ready.problem,
             part_size=part_size(settings.method, workers.n_jobs),
             resume=resume,
+            on_disk=output.suffix.lower() == SUFFIX,
         )
     try:
         found, interrupted = integrate_in_parts(

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from mir21sim import files
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.load import loaded
 from mir21sim.compiler.model import CompiledModel
@@ -21,6 +20,7 @@ from mir21sim.errors import (
     UnknownNameError,
 )
 from mir21sim.simulation import dataset as results
+from mir21sim.simulation import zarr_store
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.checkpoint import refuse_to_lose
 from mir21sim.simulation.doses import DosesLike
@@ -71,8 +71,9 @@ def sweep(
     cells : unlike cells to run at every grid point, the same ones at each, as in
         ``simulate_population``; None for the average cell alone
     on_failure : "mask" to keep the good runs and warn once, or "raise"
-    output : netCDF file to save the result in; while the sweep runs its numbers lie in
-        a folder beside it, so that a sweep that was stopped can go on
+    output : netCDF file, or zarr folder, to save the result in; while the sweep runs
+        its numbers lie in a folder beside it, so that a sweep that was stopped can go
+        on. With a zarr folder (extra `zarr`) they are not held in memory
     resume : go on with the sweep that was stopped, losing at most the part it was at
     ensemble : draws of parameters, or their file: the sweep is run for each draw; with
         `cells` of a population, these are spread over the draws (``parameter_set``)
@@ -126,6 +127,8 @@ def sweep(
     try:
         if output is not None:
             results.save(found, output, model.source)
+            if output.suffix.lower() == zarr_store.SUFFIX:
+                found = results.read(output)  # not what lies in the parts
         if done.store is not None and not done.interrupted:
             done.store.remove()
     finally:
@@ -141,7 +144,7 @@ def _checked_output(output: str | Path | None, resume: bool) -> Path | None:
         if resume:
             raise InputError("`resume` needs the `output` of the sweep to go on with.")
         return None
-    path = files.check_writable(output, (".nc",))
+    path = results.check_place(output)
     if not resume:
         refuse_to_lose(path, "sweep")
     return path
