@@ -6,7 +6,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from mir21sim.analysis.dish_plot import plot_dish
 from mir21sim.analysis.network_plot import plot_network
 from mir21sim.errors import InputError, Mir21simError
 from mir21sim.simulation.dataset import result_frame
-from mir21sim.web import figures
+from mir21sim.web import figures, views
 from mir21sim.web.explorer import Explorer, Question
 from mir21sim.web.models import Facts
 from mir21sim.web.network_figure import network
 from mir21sim.web.recipes import Recipe, recipe
+from mir21sim.web.settings import Settings
 from mir21sim.web.work import STOPPED, Job, sentence
 
 POLL = 0.2
@@ -42,14 +43,16 @@ class Told:
     said : sentences, as elements
     code : the recipe, None where the settings could not be read
     waits, doing, share : whether work goes on, in words, and its share in %
+    later : whether there is more to come, for which the page asks again
     """
 
     picture: Any = None
-    said: Any = ()
+    said: Any = None
     code: Recipe | None = None
     waits: bool = False
     doing: str = ""
     share: str | None = None
+    later: bool = False
 
 
 def answer(
@@ -61,6 +64,7 @@ def answer(
     earlier: Any = (),
     tab: str = "",
     stop: bool = False,
+    again: bool = False,
 ) -> Told:
     """Return what a view shows: the result, its progress, or one sentence.
 
@@ -71,6 +75,7 @@ def answer(
     earlier : records of settings before
     tab : names the tab of the browser, so that tabs do not stop each other
     stop : whether the work is to end
+    again : whether the page asks for what follows an answer that it has
     """
     if stop:
         explorer.jobs.stop(tab, view)
@@ -84,12 +89,34 @@ def answer(
             return _waiting(job, question)
         if job.error:
             return Told(said=_failed(job.error), code=code)
+        follow, later = _following(explorer, question, tab, again=again)
+        if later and again:
+            return Told(later=True)
         with explorer.draw:
-            picture, more = _drawn(explorer, question, facts, job.answer)
+            picture, more = _drawn(explorer, question, facts, job.answer, follow)
     except Exception as error:  # noqa: BLE001 - the page says so and goes on
         return Told(said=_failed(sentence(error)))
-    lines = (*more, *job.answer.lines)
-    return Told(picture, _sentences(lines, job.said), code)
+    lines = (*more, *job.answer.lines, *(follow.lines if follow else ()))
+    return Told(picture, _sentences(lines, job.said), code, later=later)
+
+
+def _following(
+    explorer: Explorer, question: Question, tab: str, *, again: bool
+) -> tuple[Any, bool]:
+    """Return what follows the curves, and whether it is still to come."""
+    if question.view != "curves":
+        return None, False
+    more = Question("more", question.settings, question.look)
+    known = explorer.cache.get(more.key())
+    if known is not None:
+        return known, False
+    if not again:  # the work for settings before is not wanted any more
+        explorer.jobs.stop(tab, "more")
+        return None, True
+    job = explorer.ask(tab, more, POLL)
+    if job.error:
+        return views.Shown(None, (job.error,)), False
+    return job.answer, not job.done.is_set()
 
 
 def _waiting(job: Job, question: Question) -> Told:
@@ -123,16 +150,21 @@ def _failed(text: str) -> list[Any]:
 
 # ---------------------------------------------------------------------------- pictures
 def _drawn(
-    explorer: Explorer, question: Question, facts: Facts, shown: Any
+    explorer: Explorer,
+    question: Question,
+    facts: Facts,
+    shown: Any,
+    follow: Any = None,
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the picture of an answer, and a sentence about it."""
     data, look = shown.data, question.look
     if question.view == "curves":
         now, before = data
-        names = [f"earlier {k + 1}" for k in range(len(before))]
+        names = _names_of(question)
         labelled = list(zip(names, before, strict=True))
         wanted = question.settings.observe or tuple(map(str, now.data_vars))[:4]
-        return figures.curves(now, labelled, wanted), ()
+        bands = None if follow is None else follow.data
+        return figures.curves(now, labelled, wanted, bands), ()
     if question.view == "response":
         return figures.response(data, look.response), ()
     if question.view == "population":
@@ -147,6 +179,30 @@ def _drawn(
         shown = [_image(assay.plot(reading), assay.caption), _summary(reading.summary)]
         return html.Div(shown), ()
     return _table(data), ()
+
+
+def _names_of(question: Question) -> list[str]:
+    """Return what was set otherwise in each of the earlier settings."""
+    now = set(_told_apart(question.settings))
+    found = []
+    for old in question.earlier:
+        other = [text for text in _told_apart(old) if text not in now]
+        found.append(", ".join(other)[:60] or "before")
+    return found
+
+
+def _told_apart(settings: Settings) -> list[str]:
+    """Return the treatment in words, cell line and end."""
+    done = settings.treatment
+    kept = [
+        str(dose).replace("=", " ").replace("@", " at ")
+        if dose.amount > 0 or dose.mode == "set"
+        else f"no {dose.target}"
+        for dose in done.doses
+    ]
+    rest = str(replace(done, doses=())).replace("--", "")
+    more = [] if rest == "untreated" else [rest]
+    return [*kept, *more, settings.context, f"to {settings.end}"]
 
 
 def _image(figure: Any, words: str) -> html.Figure:

@@ -82,6 +82,7 @@ def _form(app: Dash, explorer: Explorer) -> None:
             "of": Output("parameters-of", "value"),
             "form_of": Output("form-of", "data"),
             "said": Output("upload-said", "children"),
+            "sets_hidden": Output("sets-box", "hidden"),
         },
         inputs={
             "model": Input("model", "value"),
@@ -153,13 +154,14 @@ def filled(
         form.number_rows(facts, [n for n in chosen[2] if n in facts.numbers], kept[2]),
     ]
     found["form_of"] = [model, facts.context]
+    found["sets_hidden"] = not facts.has_sets
     return found
 
 
 _SINGLE = (
     "title", "context_options", "context", "observe_options", "observe", "end",
     "target_options", "target", "protein_options", "proteins", "module_options",
-    "module", "of_options", "of", "form_of", "said",
+    "module", "of_options", "of", "form_of", "said", "sets_hidden",
 )  # fmt: skip
 
 
@@ -217,6 +219,7 @@ def _gather(app: Dash) -> None:
                 for n in ("model", "context", "end", "cells", "cv", "seed")
             ],
             Input("extra", "value"),
+            Input("sets", "value"),
             Input("observe", "value"),
             Input("form-of", "data"),
             *[
@@ -307,6 +310,7 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
         if view != name or not record or record.get("model") != model:
             raise PreventUpdate
         stopped = ctx.triggered_id == f"{name}-stop"
+        again = ctx.triggered_id == f"{name}-tick"
         told = answer(
             explorer,
             name,
@@ -314,6 +318,7 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
             look,
             earlier=earlier,
             tab=str(tab)[:64],
+            again=again,
             stop=stopped,
         )
         return _outputs(told)
@@ -366,7 +371,7 @@ def _outputs(told: Told) -> dict[str, Any]:
         }
     return {
         "picture": no_update if told.picture is None else told.picture,
-        "said": told.said,
+        "said": no_update if told.said is None else told.said,
         "style": _height(told.picture),
         "command": told.code.command if told.code else no_update,
         "python": told.code.python if told.code else no_update,
@@ -374,7 +379,7 @@ def _outputs(told: Told) -> dict[str, Any]:
         "waits": True,
         "doing": "",
         "bar": no_update,
-        "again": no_update,
+        "again": time.monotonic() if told.later else no_update,
     }
 
 

@@ -88,9 +88,7 @@ class Explorer:
             if question.view != "curves":
                 return now
             before = [self._earlier(old, job) for old in question.earlier]
-            return views.Shown(
-                (now.data, [found for found in before if found is not None]), now.lines
-            )
+            return views.Shown((now.data, before), now.lines)
 
         return work
 

@@ -115,7 +115,7 @@ def _rows(count: int, height: int) -> list[tuple[float, float]]:
 # ------------------------------------------------------------------------------ curves
 def curves(
     now: xr.Dataset,
-    earlier: Sequence[tuple[str, xr.Dataset]],
+    earlier: Sequence[tuple[str, xr.Dataset | None]],
     names: Sequence[str],
     bands: xr.Dataset | None = None,
 ) -> Figure:
@@ -123,7 +123,7 @@ def curves(
 
     Parameters
     ----------
-    earlier : label and result of earlier settings, the newest last
+    earlier : label and result of earlier settings, None where they had no curves
     bands : quantiles of an ensemble under the same settings, see ``bands``
     """
     shown = [name for name in names if name in now]
@@ -138,7 +138,7 @@ def curves(
     ):
         own = "" if k == 0 else str(k + 1)
         for label, result in earlier:
-            if name in result:
+            if result is not None and name in result:
                 data.append(_line(result, name, own, label=label, earlier=True))
         if bands is not None and name in bands:
             data += _bands(bands, name, own)

@@ -7,7 +7,9 @@ was turned to 127.0.0.1 (DNS rebinding).
 """
 
 import hmac
+import ipaddress
 import secrets
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,12 +35,26 @@ class Door:
     ----------
     token : of this server, in the address that is printed
     hosts : values of the header Host that are accepted
+    port : where the server listens on all addresses, its port; then any address in
+        numbers is accepted as host: no name of another site can be turned to one
     cookie : name of the cookie, one for each port: cookies do not tell ports apart
     """
 
     hosts: tuple[str, ...]
     cookie: str = COOKIE
+    port: int | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    def lets(self, host: str) -> bool:
+        """Say whether a server is asked under a name that is its own."""
+        if host in self.hosts or self.port is None:
+            return host in self.hosts
+        name, _, port = host.rpartition(":")
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return port == str(self.port)
 
     def knows(self, given: str | None) -> bool:
         """Say whether a token is the one of this server."""
@@ -49,9 +65,15 @@ def hosts_of(host: str, port: int) -> tuple[str, ...]:
     """Return the values of the header Host under which a server is asked."""
     own = f"[{host}]" if ":" in host else host
     names = {own}
-    if host in ("127.0.0.1", "localhost", "::1"):
+    if host in (*EVERYWHERE, "127.0.0.1", "localhost", "::1"):
         names |= {"127.0.0.1", "localhost", "[::1]"}
+    if host in EVERYWHERE:
+        names.add(socket.gethostname())
     return tuple(f"{name}:{port}" for name in sorted(names))
+
+
+EVERYWHERE = ("0.0.0.0", "::")
+"""Hosts that stand for all addresses of this computer."""
 
 
 def policy(hashes: Iterable[str]) -> str:
@@ -79,10 +101,10 @@ def guard(server: Flask, door: Door, rules: str) -> None:
     """Put the checks before every request, and the headers on every answer."""
 
     def check() -> Any:
-        if request.host not in door.hosts:
+        if not door.lets(request.host):
             return _refused(f"The host `{request.host[:80]}` is not this explorer.")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc not in door.hosts:
+        if origin is not None and urlsplit(origin).netloc != request.host:
             return _refused("Another site may not ask this explorer.")
         if request.headers.get("Sec-Fetch-Site") == "cross-site" and (
             request.method != "GET" or request.path != "/"

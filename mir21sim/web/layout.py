@@ -138,6 +138,26 @@ def _settings(models: list[tuple[str, str]], first: str) -> html.Aside:
                         ],
                         className="pair",
                     ),
+                    html.Div(
+                        [
+                            label("Bands", "sets"),
+                            dcc.Dropdown(
+                                id="sets",
+                                options=[
+                                    {
+                                        "value": "sets",
+                                        "label": "the parameter sets",
+                                    },
+                                    {"value": "none", "label": "its own numbers alone"},
+                                ],
+                                value="sets",
+                                clearable=False,
+                            ),
+                        ],
+                        id="sets-box",
+                        className="field",
+                        hidden=True,
+                    ),
                     field("More, as on the command line", "extra", ""),
                     html.P(
                         'For example --dose "TRAIL=9 ng/ml@24h/6hx3" --clamp PTEN=0.1x',
@@ -213,7 +233,13 @@ def _view(name: str) -> html.Section:
             html.Div(_CONTROLS[name](), className="view-controls"),
             html.Div(id=f"{name}-said", className="said", **{"aria-live": "polite"}),
             _waiting(name),
-            html.Div(picture, className="card", id=f"{name}-card"),
+            html.Div(
+                picture,
+                className="card",
+                id=f"{name}-card",
+                role="group",
+                **{"aria-label": f"{VIEWS[name]}: picture"},
+            ),
             _saving(name),
             _code(name),
             dcc.Store(id=f"{name}-again"),

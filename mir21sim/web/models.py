@@ -24,6 +24,7 @@ from mir21sim.model.formats.guard import MAX_BYTES
 from mir21sim.model.info import Input, ModelInfo
 from mir21sim.model.network import Network
 from mir21sim.model.read import understand
+from mir21sim.simulation.ensemble import shipped_path
 from mir21sim.web.work import Cache, Shelf
 
 UPLOAD = "upload:"
@@ -54,6 +55,7 @@ class Facts:
     end : end of the run at first, as text with its unit
     time_unit : "h", or that of the file
     doses : doses at first: substance to (amount, time)
+    has_sets : whether parameter sets of the model are shipped
     """
 
     key: str
@@ -74,6 +76,7 @@ class Facts:
     end: str
     time_unit: str
     doses: Mapping[str, tuple[str, str]]
+    has_sets: bool
 
 
 @dataclass(eq=False)
@@ -202,6 +205,7 @@ class Models:
             end=f"{info.end_h:g} h" if not border.is_guest else f"{info.end_h:g}",
             time_unit=border.time_unit,
             doses=_first_doses(info),
+            has_sets=shipped and shipped_path(str(path)).is_file(),
         )
 
 

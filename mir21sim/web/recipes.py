@@ -37,10 +37,10 @@ def recipe(view: str, settings: Settings, look: Look, facts: Facts) -> Recipe:
     done = settings.without_empty_doses(look.target if view == "response" else "")
     command, python = _WRITERS[view](done, look, facts)
     kept, study = _study(done, look, facts)
-    return Recipe(command, _HEAD + python, study, kept)
-
-
-_HEAD = "import mir21sim as ms\n\n"
+    head = "import mir21sim as ms\n"
+    if "shipped(model)" in python:
+        head += "from mir21sim.simulation.ensemble import shipped\n"
+    return Recipe(command, f"{head}\n{python}", study, kept)
 
 
 # ---------------------------------------------------------------------------- commands
@@ -86,7 +86,17 @@ def _cells(settings: Settings) -> list[str]:
     ]
 
 
+def _no_sets(settings: Settings, facts: Facts) -> list[str]:
+    """Return the option that leaves the parameter sets of a model aside."""
+    return ["--no-ensemble"] if facts.has_sets and not settings.sets else []
+
+
 # ------------------------------------------------------------------------------ Python
+def _sets(settings: Settings, facts: Facts) -> dict[str, str]:
+    """Return the argument that spreads cells over the parameter sets of a model."""
+    return {"ensemble": "shipped(model)"} if facts.has_sets and settings.sets else {}
+
+
 def _call(name: str, first: list[str], named: Mapping[str, str]) -> str:
     """Return a call with one argument a line."""
     lines = [f"    {text}," for text in first]
@@ -147,11 +157,19 @@ def _curves(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:
         {**named, **_treatment_arguments(settings.treatment)},
     )
     drawn = f"\nms.plot_curves(result, {names[0]!r})" if names else ""
-    return command, (
+    lines = (
         f"{_load(settings, facts)}result = {run}\n"
         f"print(result.attrs['summary'])\n"
         f"ms.save(result, 'curves.csv'){drawn}\n"
     )
+    if facts.has_sets and settings.sets:
+        more = _command("simulate", settings, facts, "--ensemble shipped -o bands.csv")
+        command += f"\n{more}"
+        treated = _treatment_arguments(settings.treatment)
+        named = {"ensemble": "shipped(model)", **named, **treated}
+        spread = _call("simulate", ["model", repr(settings.end)], named)
+        lines += f"bands = ms.bands({spread})\n"
+    return command, lines
 
 
 def _population_view(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:
@@ -161,13 +179,18 @@ def _population_view(settings: Settings, look: Look, facts: Facts) -> tuple[str,
         settings,
         facts,
         *_cells(settings),
+        *_no_sets(settings, facts),
         f"--death {death}",
         "-o cells.csv",
     )
     run = _call(
         "simulate_population",
         ["model", _population(settings), repr(settings.end)],
-        {"observe": repr(death), **_treatment_arguments(settings.treatment)},
+        {
+            "observe": repr(death),
+            **_treatment_arguments(settings.treatment),
+            **_sets(settings, facts),
+        },
     )
     since = settings.treatment.last_dose_h
     return command, (
@@ -186,6 +209,8 @@ def _response(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:
     named = {"points": str(POINTS)}
     if dishes:
         more += [*_cells(settings), f"--response {look.response}"]
+        more += _no_sets(settings, facts)
+        named |= _sets(settings, facts)
         named["cells"] = _population(settings)
         shown = (
             "active = [n for n in ('CASP3_active', 'CASP7_active')\n"

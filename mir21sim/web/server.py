@@ -12,7 +12,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from mir21sim.errors import InputError
 from mir21sim.web.app import make_app
 from mir21sim.web.explorer import Explorer
-from mir21sim.web.guard import COOKIE, Door, guard, hosts_of, policy
+from mir21sim.web.guard import COOKIE, EVERYWHERE, Door, guard, hosts_of, policy
 from mir21sim.web.models import Models
 from mir21sim.web.work import hear_warnings
 
@@ -78,7 +78,11 @@ def listen(
         models.close()
         raise
     bound = door_socket.getsockname()[1]
-    door = Door(hosts_of(host, bound), cookie=f"{COOKIE}_{bound}")
+    door = Door(
+        hosts_of(host, bound),
+        cookie=f"{COOKIE}_{bound}",
+        port=bound if host in EVERYWHERE else None,
+    )
     app = make_app(Explorer(models))
     guard(app.server, door, policy(app.csp_hashes()))
     hear_warnings()
@@ -92,7 +96,8 @@ def listen(
         fd=door_socket.detach(),
     )
     server.daemon_threads = True
-    name = f"[{host}]" if ":" in host else host
+    shown = socket.gethostname() if host in EVERYWHERE else host
+    name = f"[{shown}]" if ":" in shown else shown
     return Running(f"http://{name}:{bound}/?token={door.token}", note, server, models)
 
 

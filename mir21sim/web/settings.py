@@ -48,6 +48,7 @@ class Settings:
     end : end of the run, as typed
     observe : quantities to draw
     cells, cv, seed : the population of the views that have one
+    sets : whether the parameter sets of a model that has some give bands
     """
 
     model: str
@@ -58,6 +59,7 @@ class Settings:
     cells: int = 300
     cv: float = 0.28
     seed: int = 0
+    sets: bool = True
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Settings":
@@ -85,6 +87,7 @@ class Settings:
             cells=int(_number(record.get("cells", 300), "cells", 1, MOST_CELLS)),
             cv=_number(record.get("cv", 0.28), "CV between cells", 0.0, 5.0),
             seed=int(_number(record.get("seed", 0), "seed", 0, 2**31)),
+            sets=bool(record.get("sets", True)),
         )
 
     def key(self) -> str:
@@ -99,6 +102,7 @@ class Settings:
                 self.cells,
                 self.cv,
                 self.seed,
+                self.sets,
             ]
         )
 

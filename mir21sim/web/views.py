@@ -4,7 +4,9 @@ Every function takes a model, settings and a look, and returns what the view dra
 numbers and sentences are those of the functions that the command line calls.
 """
 
+import contextlib
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +16,21 @@ import pandas as pd
 import xarray as xr
 
 from mir21sim.analysis import ranking
-from mir21sim.analysis.cell_death import death_times
+from mir21sim.analysis.cell_death import death_quantity, death_times
 from mir21sim.analysis.curves import compare, stimulus_time
 from mir21sim.analysis.dish import activity_quantities, dish_of, resample
 from mir21sim.analysis.dish_response import half_effect_lines
 from mir21sim.analysis.outcome import outcome_lines
 from mir21sim.analysis.tables import death_text, feature_text
+from mir21sim.analysis.trust import trust
 from mir21sim.assays.assay import Assay, Reading
 from mir21sim.assays.experiment import Experiment, Sample, run_experiment
 from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.assays.western import WesternBlot
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.errors import InputError, SolverError, UnknownNameError
+from mir21sim.simulation.ensemble import Ensemble, bands, shipped
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.population import Population, simulate_population
 from mir21sim.simulation.sensitivity import sensitivities
@@ -121,6 +125,43 @@ def network(model: CompiledModel, settings: Settings, look: Look, job: Job) -> S
     return Shown(result, (result.attrs["summary"],))
 
 
+def more(model: CompiledModel, settings: Settings, look: Look, job: Job) -> Shown:
+    """Return what follows the curves: bands of the parameter sets, and the trust."""
+    settings = settings.without_empty_doses()
+    done, lines = _treated(settings), []
+    with contextlib.suppress(SolverError, InputError):  # as on the command line
+        if not model.border.is_guest and "parameters" in model.source:
+            active, death = activity_quantities(model)[0], death_quantity(model)
+            options = _options(job)
+            found = trust(model, active, death, settings.end, options=options, **done)
+            lines.append(found.text())
+    sets = parameter_sets(model, settings)
+    if sets is None or not settings.observe:
+        return Shown(None, tuple(lines))
+    result = simulate(
+        model,
+        settings.end,
+        points=POINTS,
+        observe=list(settings.observe),
+        options=_options(job),
+        ensemble=sets,
+        **done,
+    )
+    lines.append(f"Bands: 50 and 95 % of {len(sets)} parameter sets of the model.")
+    return Shown(bands(result, list(settings.observe)), tuple(lines))
+
+
+def parameter_sets(model: CompiledModel, settings: Settings) -> Ensemble | None:
+    """Return the parameter sets of a shipped model, where they are wanted and fit."""
+    if not settings.sets:
+        return None
+    try:
+        return shipped(model)
+    except InputError as error:  # of another version of the model
+        warnings.warn(f"Bands are of resampled cells. {error}", stacklevel=2)
+        return None
+
+
 # -------------------------------------------------------------------------- many cells
 def population(model: CompiledModel, settings: Settings, look: Look, job: Job) -> Shown:
     """Return who dies, and when: death times of unlike cells under one treatment."""
@@ -133,6 +174,7 @@ def population(model: CompiledModel, settings: Settings, look: Look, job: Job) -
         settings.end,
         observe=[death],
         options=_options(job),
+        ensemble=parameter_sets(model, settings),
         **_treated(settings),
     )
     since = stimulus_time(result) or 0.0
@@ -181,6 +223,7 @@ def _dishes(
         observe=list(dict.fromkeys([*active, death])),
         options=_options(job),
         cells=Population(settings.cells, settings.cv, seed=settings.seed),
+        ensemble=parameter_sets(model, settings),
         **_treated(settings),
     )
     if (result["status"].values < 0).any():
@@ -340,6 +383,7 @@ def parameters(model: CompiledModel, settings: Settings, look: Look, job: Job) -
 
 WORKS: dict[str, Callable[[CompiledModel, Settings, Look, Job], Shown]] = {
     "curves": curves,
+    "more": more,
     "response": response,
     "population": population,
     "network": network,

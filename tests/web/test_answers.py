@@ -9,6 +9,8 @@ from commands import run
 from web_pages import LOOKS, MODEL, ran, record, told, words
 
 import mir21sim as ms
+from mir21sim.web import views
+from mir21sim.web.answers import answer
 from mir21sim.web.explorer import Explorer, Question
 from mir21sim.web.layout import VIEWS
 from mir21sim.web.models import Models
@@ -62,7 +64,7 @@ def test_earlier_settings_are_ghosts_behind_the_curve_of_now(explorer):
     old = [record(doses=[]), record(doses=[["TRAIL", "5 ng/ml", "1 h"]])]
     found = told(explorer, "curves", earlier=old)
     names = [t["name"] for t in found.picture["data"] if t["yaxis"] == "y"]
-    assert names == ["earlier 1", "earlier 2", "now"]
+    assert names == ["before", "TRAIL 5 ng/ml at 1h", "now"]
 
 
 def test_population_and_its_sentence_are_those_of_the_library(explorer, model):
@@ -176,6 +178,22 @@ def test_a_model_that_fails_at_a_setting_says_so_and_goes_on(explorer, tmp_path)
     assert "has no quantity" in again.code.study
     with_cells = told(explorer, "population", bare | {"numbers": []})
     assert "No quantity of explodes" in words(with_cells.said)
+
+
+def test_bands_of_parameter_sets_follow_the_curves(explorer, monkeypatch):
+    sets = ms.Ensemble(("K_sites",), np.linspace(50, 150, 9)[:, np.newaxis])
+    monkeypatch.setattr(views, "shipped", lambda model: sets)
+    given = record(numbers=[])
+    first = told(explorer, "curves", given)
+    assert first.later
+    for _ in range(600):
+        found = answer(explorer, "curves", given, {}, again=True)
+        if not found.later:
+            break
+    filled = [t for t in found.picture["data"] if t.get("fill") == "toself"]
+    assert len(filled) == 4, words(found.said)  # two bands in each of two panels
+    assert "9 parameter sets" in words(found.said)
+    assert "trust" in words(found.said)
 
 
 def test_equal_settings_have_one_key_and_other_ones_another():

@@ -146,7 +146,7 @@ def test_a_slider_moves_a_curve_and_the_old_one_stays_as_a_ghost(tab):
         "() => document.querySelector('#curves-picture .js-plotly-plot').data"
         ".map((t) => t.name)"
     )
-    assert "earlier 1" in names
+    assert "no anti_miR21" in names
 
 
 def test_the_code_that_is_shown_gives_the_numbers_that_are_drawn(tab, tmp_path):

@@ -12,6 +12,7 @@ from web_pages import MODEL, record, told, words
 from mir21sim.errors import InputError
 from mir21sim.model.formats.guard import MAX_BYTES
 from mir21sim.web import app as apps
+from mir21sim.web import work
 from mir21sim.web.explorer import Explorer
 from mir21sim.web.guard import Door, guard, hosts_of, policy
 from mir21sim.web.models import Models
@@ -114,6 +115,23 @@ def test_a_large_question_is_refused(client, door):
     entered(client, door)
     answer = client.post("/_dash-update-component", data=b" " * 2_000_001, headers=HOST)
     assert answer.status_code == 413
+
+
+def test_a_server_on_all_addresses_takes_numbers_for_hosts_but_no_names():
+    door = Door(hosts_of("0.0.0.0", 80), port=80)
+    for host in ("192.168.1.7:80", "[fe80::1]:80", "localhost:80", "127.0.0.1:80"):
+        assert door.lets(host)
+    for host in ("192.168.1.7:81", "evil.example:80", "192.168.1.7.evil.example:80"):
+        assert not door.lets(host)
+    assert not Door(hosts_of("127.0.0.1", 80)).lets("192.168.1.7:80")
+
+
+def test_what_is_kept_too_long_is_dropped(monkeypatch):
+    cache = Cache()
+    cache.put("a", 1)
+    assert cache.get("a") == 1
+    monkeypatch.setattr(work, "MOST_AGE", -1.0)  # a day later
+    assert cache.get("a") is None
 
 
 # ----------------------------------------------------------------------------- uploads

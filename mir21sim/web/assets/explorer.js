@@ -82,7 +82,7 @@
     return found;
   }
 
-  function gather(model, context, end, cells, cv, seed, extra, observe, formOf,
+  function gather(model, context, end, cells, cv, seed, extra, sets, observe, formOf,
                   values, times, actions, options, forget,
                   valueIds, timeIds, actionIds, optionIds) {
     if (!formOf || formOf[0] !== model || formOf[1] !== context) { return; }
@@ -94,7 +94,8 @@
     const option = rows(options, optionIds, "number");
     const record = {
       model: model, context: context === "base" ? "base" : context, end: end || "",
-      cells: cells, cv: cv, seed: seed, extra: extra || "", observe: observe || [],
+      cells: cells, cv: cv, seed: seed, extra: extra || "",
+      sets: sets !== "none", observe: observe || [],
       doses: Object.keys(dose).map((n) => [n, dose[n] || "0", at[n] || "0"]),
       genes: Object.keys(gene).map((n) => [n, done[n], gene[n] || ""]),
       numbers: Object.keys(number).map((n) => [n, option[n], number[n] || ""]),
