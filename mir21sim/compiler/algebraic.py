@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from mir21sim.errors import ModelError, UnsupportedFeatureError
+from mir21sim.model import delays
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Network
 
@@ -58,7 +59,11 @@ def _plain_symbols(expr: ex.Expr) -> Iterator[str]:
 def _free(network: Network) -> frozenset[str]:
     """Return the ids that may vary and that nothing else sets."""
     varying = {c.id for c in network.compartments if not c.constant}
-    varying |= {p.id for p in network.parameters if not p.constant}
+    varying |= {
+        p.id
+        for p in network.parameters
+        if not p.constant and not p.id.startswith(delays.PREFIX)
+    }
     changed = {name for r in network.reactions for name, _ in r.changes()}
     varying |= {
         s.id

@@ -19,7 +19,7 @@ from mir21sim.compiler import cache, reading_cache
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, ModelWarning, hint
-from mir21sim.model import lint, sources, unit_check
+from mir21sim.model import delays, lint, sources, unit_check
 from mir21sim.model.files import BASE as BASE
 from mir21sim.model.files import ModelFiles as ModelFiles
 from mir21sim.model.files import contexts as contexts
@@ -112,11 +112,12 @@ def assemble(
 ) -> CompiledModel:
     """Turn the texts of a model into a CompiledModel."""
     network, info = _understood(files)
-    key = cache.key(network)
+    expanded, _ = delays.expanded(network)
+    key = cache.key(expanded)
     if unit_policy != "ignore":
         strict = unit_policy == "strict" or is_shipped(files)
         _check_units(files, network, key, strict=strict)
-    return _compiled(files, network, info, cache.kernels(network, backend, key))
+    return _compiled(files, network, info, cache.kernels(expanded, backend, key))
 
 
 def _understood(files: ModelFiles) -> tuple[Network, ModelInfo]:
@@ -194,7 +195,8 @@ def _compiled(
     """Label the kernels of a checked network and evaluate its nominal start values."""
     amounts = {s.id: s.initial for s in network.species}
     constants = {c.id: c.size for c in network.compartments}
-    constants |= {p.id: p.value for p in network.parameters}
+    expanded, _ = delays.expanded(network)
+    constants |= {p.id: p.value for p in expanded.parameters}
     y0 = np.array([_start(amounts, constants, n) for n in module.state_names], float)
     p0 = np.array([_start(constants, amounts, n) for n in module.param_names], float)
     keep_y, keep_p = np.zeros(len(y0), dtype=bool), np.zeros(len(p0), dtype=bool)
@@ -240,7 +242,7 @@ def _compiled(
 
 def _stop_on_needed(network: Network, unknown: list[str], name: str) -> None:
     """Raise for a start value that is not a number and that any change depends on."""
-    model = equations(network)
+    model = equations(delays.expanded(network)[0])
     needed = model.needs([*model.states, *(rate.name for rate in model.rates)])
     for entry in unknown:
         if entry in needed:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from mir21sim.compiler.card import html_card, text_card
 from mir21sim.compiler.equations import Equations, equations
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import CodegenError, InputError, UnknownNameError
+from mir21sim.model import delays
 from mir21sim.model.border import Border
 from mir21sim.model.files import ModelFiles
 from mir21sim.model.info import ModelInfo
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 
 
 # No slots: cached properties need a __dict__.
+class DelayPlaces(NamedTuple):
+    """Places of delayed values; int arrays, shape (n_delay,), inner ones first.
+
+    value : among the parameters; past, before, lag : among the assigned quantities.
+    """
+
+    value: IntArray
+    past: IntArray
+    before: IntArray
+    lag: IntArray
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CompiledModel:
     """One reaction network with its kernels, ready to integrate.
@@ -109,7 +122,7 @@ class CompiledModel:
     @cached_property
     def equations(self) -> Equations:
         """The network as differential and explicit equations."""
-        return equations(self.network)
+        return equations(delays.expanded(self.network)[0])
 
     @cached_property
     def _lanes(self) -> "tuple[LaneKernels | None, str]":
@@ -134,6 +147,19 @@ class CompiledModel:
             return cache.one_kernels(self.network, self.kernel_key), ""
         except CodegenError as error:
             return None, str(error)
+
+    @cached_property
+    def delays(self) -> DelayPlaces | None:
+        """Where delayed values are; None for a model without delay()."""
+        _, found = delays.expanded(self.network)
+        if not found:
+            return None
+        return DelayPlaces(
+            np.array([self.param_names.index(d.value) for d in found], np.int64),
+            np.array([self.assigned_names.index(d.past) for d in found], np.int64),
+            np.array([self.assigned_names.index(d.before) for d in found], np.int64),
+            np.array([self.assigned_names.index(d.lag) for d in found], np.int64),
+        )
 
     @property
     def one_kernels(self) -> "OneKernels | None":

@@ -17,6 +17,7 @@ import sympy
 from mir21sim.compiler.equations import Equations
 from mir21sim.compiler.kernels import RELATIONS
 from mir21sim.compiler.symbolic import SymbolicSystem, Translator, truth
+from mir21sim.model import delays
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Event
 
@@ -74,6 +75,9 @@ def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
         if timed or relation in windows:
             users[relation] = -1
     relations = tuple(users)
+    named = zip(system.p, system.param_names, strict=True)
+    delayed = {symbol for symbol, name in named if name.startswith(delays.PREFIX)}
+    changing = {system.t, *system.y, *delayed}
     r = tuple(sympy.Symbol(f"r{k}") for k in range(len(relations)))
     truths = dict(zip(relations, r, strict=True))
     return SymbolicEvents(
@@ -82,7 +86,7 @@ def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
         kinds=tuple(RELATIONS.index(relation.rel_op) for relation in relations),
         moments=tuple(_moment(relation, system) for relation in relations),
         moving=tuple(
-            bool(_root(relation, system).free_symbols & {system.t, *system.y})
+            bool(_root(relation, system).free_symbols & changing)
             for relation in relations
         ),
         users=tuple(users.values()),

@@ -42,6 +42,10 @@ RATE_OF = "rateOf"
 """Operator for the rate of change of the id that is its argument."""
 
 
+DELAY = "delay"
+"""Operator for its first argument at an earlier time: by how much is the second."""
+
+
 INFIX = {"plus": " + ", "minus": " - ", "times": "*", "divide": "/", "power": "^"}
 
 
@@ -62,7 +66,7 @@ LOGIC = frozenset({"and", "or", "not", "xor", "implies", "true", "false"})
 
 
 OPERATORS = (
-    frozenset(INFIX) | frozenset(RELATIONS) | FUNCTIONS | LOGIC | {TIME, RATE_OF}
+    frozenset(INFIX) | frozenset(RELATIONS) | FUNCTIONS | LOGIC | {TIME, RATE_OF, DELAY}
 )
 
 
@@ -78,12 +82,12 @@ def symbols(expr: Expr) -> Iterator[str]:
 
 
 def uses_time(expr: Expr) -> bool:
-    """Say whether the simulation time stands in an expression."""
+    """Say whether the simulation time, or a delayed value, stands in an expression."""
     stack = [expr]
     while stack:
         node = stack.pop()
         if isinstance(node, Call):
-            if node.op == TIME:
+            if node.op in (TIME, DELAY):
                 return True
             stack.extend(node.args)
     return False

@@ -162,6 +162,10 @@ class _UnitChecker:
         unit = self.of(expr.args[0])
         return None if unit is None or self.time is None else unit / self.time
 
+    def earlier(self, expr: ex.Call) -> Unit:
+        """Return the unit of a delayed value."""
+        return self.of(expr.args[0])
+
     def product(self, expr: ex.Call) -> Unit:
         """Return the unit of a product or quotient."""
         result: Unit = self.one
@@ -221,6 +225,7 @@ class _UnitChecker:
 _UNITS_OF: dict[str, Callable[[_UnitChecker, ex.Call], Unit]] = {
     ex.TIME: _UnitChecker.now,
     ex.RATE_OF: _UnitChecker.slope,
+    ex.DELAY: _UnitChecker.earlier,
     "piecewise": _UnitChecker.chosen,
     **dict.fromkeys(("power", "root"), _UnitChecker.power),
     **dict.fromkeys(("times", "divide", "quotient"), _UnitChecker.product),

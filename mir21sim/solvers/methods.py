@@ -4,7 +4,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import UnknownNameError
 from mir21sim.solvers.batch import rodas4, rodas5p
 from mir21sim.solvers.method import BATCH, Method
-from mir21sim.solvers.single import one_rodas, scipy_methods
+from mir21sim.solvers.single import delayed, one_rodas, scipy_methods
 
 METHODS: tuple[Method, ...] = (
     rodas5p.METHOD,
@@ -13,13 +13,14 @@ METHODS: tuple[Method, ...] = (
     scipy_methods.BDF,
     scipy_methods.RADAU,
     one_rodas.METHOD,
+    delayed.METHOD,
 )
 """In the order of their numbers in ``Solution.method``: new ones come last."""
 
 ONE, MANY = one_rodas.METHOD, rodas5p.METHOD
 """Default methods of one run and of many."""
 
-FALLBACKS = (ONE, scipy_methods.LSODA)
+FALLBACKS = (ONE, scipy_methods.LSODA, delayed.METHOD)
 """The first that supports a model takes the place of a method that does not."""
 
 SECOND_TRY = scipy_methods.RADAU
@@ -58,7 +59,7 @@ def usable(model: CompiledModel, method: Method) -> Method:
 
 def second_try(method: Method) -> Method | None:
     """Return the method that tries a failed run once more, None for no other try."""
-    if method is SECOND_TRY:
+    if method in (SECOND_TRY, delayed.METHOD):
         return None
     return SECOND_TRIES.get(method.name, SECOND_TRY)
 

@@ -74,6 +74,7 @@ _OPS = {
     libsbml.AST_CONSTANT_FALSE: "false",
     libsbml.AST_NAME_TIME: ex.TIME,
     libsbml.AST_FUNCTION_RATE_OF: ex.RATE_OF,
+    libsbml.AST_FUNCTION_DELAY: ex.DELAY,
 }
 
 _CONSTANTS = {
@@ -88,8 +89,6 @@ _NUMBERS = {
     libsbml.AST_REAL_E,
     libsbml.AST_RATIONAL,
 }
-
-_REFUSED_SYMBOLS = {libsbml.AST_FUNCTION_DELAY: "delay()"}
 
 
 def unit_of(model: Any, name: str) -> UnitParts | None:
@@ -181,11 +180,6 @@ class Formulas:
             return self._name(node.getName(), arguments)
         if kind == libsbml.AST_FUNCTION:
             return self._call(node.getName(), children, where)
-        if kind in _REFUSED_SYMBOLS:
-            raise UnsupportedFeatureError(
-                f"{self.name} uses what mir21sim does not support: "
-                f"{_REFUSED_SYMBOLS[kind]} in {where}."
-            )
         if kind not in _OPS:
             raise UnsupportedFeatureError(
                 f"{self.name}: {where} uses `{node.getName() or kind}`, which is not "

@@ -300,7 +300,7 @@ class _Formulas:
             self._apply(ET.SubElement(parent, "apply"), expr, names)
 
     def _apply(self, item: ET.Element, expr: ex.Call, names: dict[str, str]) -> None:
-        if expr.op == ex.RATE_OF:
+        if expr.op in (ex.RATE_OF, ex.DELAY):
             _csymbol(item, expr.op)
         else:
             ET.SubElement(item, expr.op)

@@ -25,6 +25,8 @@ def supports(model: CompiledModel) -> str | None:
         return f"the backend {model.kernels.backend} has no compiled kernels"
     if not model.state_names:
         return "the model has no state"
+    if model.delays is not None:
+        return "the model has delay()"
     return None if model.one_kernels is not None else model.one_refusal
 
 

@@ -20,9 +20,14 @@ def _integrate(
     return integrate_by_scipy(model.kernels, problem, settings, solver, workers)
 
 
+def supports(model: CompiledModel) -> str | None:
+    """Return why SciPy cannot run a model, None where it can."""
+    return None if model.delays is None else "the model has delay()"
+
+
 def _scipy_method(name: str, kisao: str) -> Method:
     """Return the method of a class of ``scipy.integrate``."""
-    return Method(name, kisao, SINGLE, lambda _: None, partial(_integrate, name))
+    return Method(name, kisao, SINGLE, supports, partial(_integrate, name))
 
 
 LSODA = _scipy_method("LSODA", "KISAO:0000088")
