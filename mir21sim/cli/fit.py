@@ -55,7 +55,7 @@ class FitOptions:
     optimizer: Annotated[
         str | None, typer.Option(help="fides (extra `fit`) or scipy.")
     ] = None
-    rtol: Annotated[float, typer.Option(help="Relative tolerance.")] = 1e-5
+    rtol: Annotated[float, typer.Option(help="Relative tolerance.")] = 3e-6
     analytic: Annotated[
         bool,
         typer.Option(

@@ -188,10 +188,11 @@ def _numbers(frame: pd.DataFrame, name: str, *, missing: bool = False) -> FloatA
     found = pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
     blank = frame[name].isna().to_numpy() | (frame[name].astype(str) == "").to_numpy()
     bad = np.isnan(found) & ~(blank if missing else np.zeros(len(found), bool))
+    bad |= np.isinf(found)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"Data row {row + 1}: {name} must be a number, got "
+            f"Data row {row + 1}: {name} must be a finite number, got "
             f"`{frame[name].iloc[row]}`."
         )
     return np.asarray(found, float)

@@ -289,13 +289,27 @@ class Runs:
         values = Values.of(self.problem, theta, slopes=slopes)
         collect = _Rows(self, len(self.problem.data), len(theta), slopes=slopes)
         if slopes:
-            collect.sizes = _step_sizes(theta[self.dynamic])
+            collect.sizes = self._step_sizes(theta)
         previous: _Level | None = None
         steps = 0
         for depth, level in enumerate(self.levels):
             previous, used = self._level(depth, level, previous, values, collect)
             steps += used
         return collect.finished(steps)
+
+    def _step_sizes(self, theta: FloatArray) -> FloatArray:
+        """Return the natural size of a step in each parameter, for differences.
+
+        It is the size of the parameter. One on a linear scale may be next to 0 by
+        chance, far below the width of its bounds, and then the width counts.
+        """
+        lower, upper = self.problem.bounds
+        linear = np.array([p.scale == "lin" for p in self.problem.free], bool)
+        width = np.where(linear, np.minimum(upper - lower, 1.0), 0.0)
+        sizes = np.abs(theta)
+        sizes = np.where(sizes > 1e-3 * width, sizes, 0.1 * width)
+        found: FloatArray = np.where(sizes > 0.0, sizes, 1e-3)[self.dynamic]
+        return found
 
     def _level(
         self,
@@ -631,12 +645,6 @@ class _Rows:
 
 def _among(names: tuple[str, ...], wanted: set[str]) -> IntArray:
     return np.array([i for i, name in enumerate(names) if name in wanted], np.int64)
-
-
-def _step_sizes(theta: FloatArray) -> FloatArray:
-    """Return the natural size of a step in each parameter, for differences."""
-    sizes = np.abs(theta)
-    return np.where(sizes > 0.0, sizes, 1e-3)
 
 
 def _without(formula: ex.Expr, names: set[str]) -> ex.Expr:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import fit_cases
@@ -283,3 +284,27 @@ def test_a_missing_extra_is_said(problem, monkeypatch):
     with pytest.raises(InputError, match=r"mir21sim\[fit\]"):
         ms.fit(problem, 1, optimizer="fides")
     assert ms.fit(problem, 1, iterations=2).optimizer == "scipy"
+
+
+def test_a_tolerance_that_is_none_is_refused(problem):
+    with pytest.raises(InputError, match="`rtol` must be from 1e-14 to below 1, got 5"):
+        ms.fit(problem, 1, rtol=5.0)
+
+
+def test_a_parameter_next_to_zero_has_steps_of_the_width_of_its_bounds(problem):
+    """By chance a shift on a linear scale is 1e-22: differences need a longer step."""
+    shift = replace(problem.parameters[0], value=1e-22, lower=-3.0, scale="lin")
+    moved = replace(problem, parameters=(shift, *problem.parameters[1:]))
+    runs = Objective(moved, Engine.of(moved.model)).runs
+    sizes = runs._step_sizes(moved.natural(moved.nominal))
+    assert sizes[0] == pytest.approx(0.1)
+    assert sizes[1] == pytest.approx(moved.parameters[1].value)
+
+
+@pytest.mark.parametrize("column", ["time", "value"])
+def test_an_infinite_number_in_the_data_is_refused(tmp_path, column):
+    model = fit_cases.load(tmp_path)
+    data = pd.DataFrame({"time": [1.0, 2.0], "value": [1.0, 2.0], "observable": "B"})
+    data.loc[1, column] = np.inf
+    with pytest.raises(InputError, match=f"Data row 2: {column} must be a finite"):
+        ms.Problem(model, data, ["B"], ["k1"], equilibrate=False)
