@@ -35,6 +35,7 @@ from mir21sim.model import files as model_files
 from mir21sim.solvers.problem import Problem
 from mir21sim.solvers.solve import subset
 from mir21sim.validation import benchmark
+from mir21sim.validation.simulators import kept_locale
 
 MAX_STEPS = 1_000_000
 COLOURS = {  # Okabe and Ito 2008
@@ -227,7 +228,8 @@ class RoadRunner(Peer):
 class Copasi(Peer):
     def __init__(self, given):
         super().__init__(given)
-        import COPASI
+        with kept_locale():
+            import COPASI
 
         self.version = version("python-copasi")
         self.data = COPASI.CRootContainer.addDatamodel()

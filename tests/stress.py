@@ -64,7 +64,7 @@ def swept(path, n_jobs, *, resume):
     return ""
 
 
-N_RUN = 3000
+N_RUN = 12_000
 
 
 def _child(record, function, arguments, named):

@@ -158,6 +158,13 @@ class PartFolder:
             return
         old, new = _identity(json.loads(body)), _identity(plan)
         different = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+        if different == [_VERSION]:
+            raise InputError(
+                f"`{self.folder}` was begun by mir21sim {old[_VERSION]}, and this is "
+                f"{new[_VERSION]}: every version may give other last digits, so parts "
+                f"of two are not mixed. Go on with mir21sim {old[_VERSION]}, or delete "
+                "the folder to start anew."
+            )
         if different:
             raise InputError(
                 f"`{self.folder}` holds another {self._kind} (other "
@@ -172,6 +179,9 @@ class PartFolder:
         )
 
 
+_VERSION = "version of mir21sim"
+
+
 def _identity(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return a plan without the versions of Python and its libraries.
 
@@ -180,7 +190,7 @@ def _identity(plan: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = dict(plan)
     if isinstance(versions := kept.pop("versions", None), Mapping):
-        kept["version of mir21sim"] = versions.get("mir21sim")
+        kept[_VERSION] = versions.get("mir21sim")
     return kept
 
 

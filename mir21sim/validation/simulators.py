@@ -102,7 +102,7 @@ def _roadrunner(
 
 
 @contextlib.contextmanager
-def _kept_locale() -> Iterator[None]:
+def kept_locale() -> Iterator[None]:
     """Restore the locale of the process: COPASI sets it to C as it is imported."""
     before = locale.setlocale(locale.LC_ALL)
     try:
@@ -137,7 +137,7 @@ def _copasi(
     atol: float,
 ) -> FloatArray:
     """Run COPASI (LSODA)."""
-    with _kept_locale():
+    with kept_locale():
         import COPASI
 
     data = COPASI.CRootContainer.addDatamodel()

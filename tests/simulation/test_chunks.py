@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,6 +157,18 @@ def test_a_sweep_is_resumed_where_libraries_differ(model, stopped, whole, monkey
     again, seen = resume(model, stopped, n_jobs=1)
     assert seen[0] == 128
     assert same(again, whole)
+
+
+def test_parts_of_another_version_are_not_mixed(model, stopped, monkeypatch):
+    from mir21sim.simulation import provenance
+
+    real = provenance.version_of
+    monkeypatch.setattr(
+        provenance, "version_of", lambda p: "9" if p == "mir21sim" else real(p)
+    )
+    own = re.escape(real("mir21sim"))
+    with pytest.raises(InputError, match=f"begun by mir21sim {own}, and this is 9"):
+        resume(model, stopped, n_jobs=1)
 
 
 def test_only_the_gaps_are_run(model, stopped, whole, tmp_path):

@@ -171,7 +171,7 @@ def test_copasi_leaves_the_locale_of_the_process():
     script = (
         "import locale; locale.setlocale(locale.LC_ALL, 'C.UTF-8')\n"
         "from mir21sim.validation import simulators\n"
-        "with simulators._kept_locale():\n"
+        "with simulators.kept_locale():\n"
         "    import COPASI\n"
         "    inside = locale.setlocale(locale.LC_ALL)\n"
         "print(inside, locale.setlocale(locale.LC_ALL))"
