@@ -140,11 +140,11 @@ class History:
         for k in range(count):
             self.kernels.assigned(t, y, p, values)
             lag = values[self.places.lag[k]]
-            past = t - lag if lag > 0 else t
-            if not math.isfinite(lag):
+            past = t - lag
+            if not (math.isfinite(lag) and lag >= 0):  # a delay is 0 or more
                 p[self.places.value[k]] = math.nan
                 continue
-            states, numbers = (y, p) if lag <= 0 else self.at(past, (t, y, p))
+            states, numbers = (y, p) if lag == 0 else self.at(past, (t, y, p))
             numbers = numbers.copy()
             self.fill(past, states, numbers, k)
             self.kernels.assigned(past, np.array(states), numbers, values)
