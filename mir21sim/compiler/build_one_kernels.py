@@ -5,43 +5,43 @@ matrix is filled and factorised by two kernels, so that elements that are not fi
 be mended between them, and so that J can be had without its factors.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numba import types
 
-from mir21sim._typing import IntArray
+from mir21sim._typing import IntArray, Kernel
 
-ARITY = {"rates": 6, "fill": 6, "factor": 2, "solve": 2, "time": 5, "assigned": 4}
-"""Arrays that each kernel takes."""
+RATES, FILL, FACTOR, SOLVE, TIME, ASSIGNED = range(6)
+"""Numbers of the programs in the kernel of a network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OneKernels:
-    """Scalar kernels of one network, as addresses of functions of array addresses.
+    """The scalar programs of one network, in one kernel that is called by its address.
 
     Numba looks a function up each time it is passed to compiled code, which takes as
-    long as a run of a small model; an address is a number. The kernels are
+    long as a run of a small model; an address is a number. The kernel takes the number
+    of a program and the addresses of its arrays. The programs are
 
-    * rates ``(t, y, p, v, a, out)``: out += dy/dt; rates in v, rule variables in a;
-    * fill ``(t, y, p, a, w, hg)``: W = diag(hg) − J;
-    * factor ``(a, w)``: the LU factors of W in place; the last of a is the least share
+    * RATES ``(t, y, p, v, a, out)``: out += dy/dt; rates in v, rule variables in a;
+    * FILL ``(t, y, p, a, w, hg)``: W = diag(hg) − J;
+    * FACTOR ``(a, w)``: the LU factors of W in place; the last of a is the least share
       of a pivot that its element of W is;
-    * solve ``(w, out)``: out = W⁻¹ out;
-    * time ``(t, y, p, a, out)``: out = ∂f/∂t; nothing where ``has_time`` is False;
-    * assigned ``(t, y, p, a)``: the rule variables.
+    * SOLVE ``(w, out)``: out = W⁻¹ out;
+    * TIME ``(t, y, p, a, out)``: out = ∂f/∂t; nothing where ``has_time`` is False;
+    * ASSIGNED ``(t, y, p, a)``: the rule variables.
 
     Attributes
     ----------
-    address : of each kernel by its name
-    kept : the compiled functions, which live as long as their addresses are used
+    address : of the kernel
+    kernel : the compiled function, which lives as long as its address is used
     w_row, w_column : int arrays, shape (n_w,), the element of W at each place of w
     """
 
-    address: Mapping[str, int]
-    kept: tuple[object, ...]
+    address: int
+    kernel: Kernel
     has_time: bool
     w_row: IntArray
     w_column: IntArray
@@ -55,19 +55,22 @@ def compile_one(module: Any, text: str) -> OneKernels:
     from mir21sim.compiler import llvm_lanes, machine_code
 
     fill, factor = _halves(module)
-    programs = module.PROGRAMS | {"fill": fill, "factor": factor}
-    arrays = module.ARRAYS | module.ONE_ARRAYS
-    made = {}
-    for name, count in ARITY.items():
-        emit = llvm_lanes.emitter(arrays[name], programs[name], module.PIECE, lanes=1)
-        setattr(module, f"emit_{name}", emit)
-        signature = types.void(*[types.intp] * count)
-        made[name] = machine_code.kernel(
-            signature, getattr(module, name), text, error_model="numpy"
-        )
+    arrays, made = module.ARRAYS, module.PROGRAMS
+    programs = (
+        (arrays["rates"], made["rates"]),
+        (arrays["matrix"], fill),
+        (("a", "w"), factor),
+        (arrays["solve"], made["solve"]),
+        (arrays["time"], made["time"]),
+        (arrays["assigned"], made["assigned"]),
+    )
+    module.emit_one = llvm_lanes.chooser(programs, module.PIECE)
+    kernel = machine_code.kernel(
+        types.void(*[types.intp] * 7), module.one, text, error_model="numpy"
+    )
     return OneKernels(
-        address={name: machine_code.address(kernel) for name, kernel in made.items()},
-        kept=tuple(made.values()),
+        address=machine_code.address(kernel),
+        kernel=kernel,
         has_time=module.HAS_TIME,
         w_row=np.array(module.W_ROW, dtype=np.int64),
         w_column=np.array(module.W_COLUMN, dtype=np.int64),

@@ -19,6 +19,7 @@ from mir21sim.compiler import version as emit_version
 from mir21sim.compiler.cache_folder import clear as clear
 from mir21sim.compiler.cache_folder import folder as folder
 from mir21sim.compiler.equations import equations
+from mir21sim.compiler.garbage import rare_collections
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import InputError
 from mir21sim.model.network import Network
@@ -187,7 +188,8 @@ def one_kernels(network: Network, name: str | None = None) -> "OneKernels":
 
     name = name or key(network)
     source = _Source(f"l_{name}", functools.partial(_generate_lanes, network, name))
-    return build_one_kernels.compile_one(source.module("one"), source.text)
+    with rare_collections():
+        return build_one_kernels.compile_one(source.module("one"), source.text)
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
 
 RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
@@ -69,10 +71,20 @@ class EventKernels:
         """The root functions, of the addresses of their arrays; not for NumPy."""
         return self.make("roots_by_address")
 
-    @property
+    @cached_property
     def watched(self) -> BoolArray:
         """Relations that may turn at a time not known before, shape (n_relation,)."""
         return self.moving & ~self.timed
+
+    @cached_property
+    def either(self) -> BoolArray:
+        """Relations ``==`` and ``!=``, which turn at zero only, shape (n_relation,)."""
+        return np.isin(self.kind, [RELATIONS.index("=="), RELATIONS.index("!=")])
+
+    @cached_property
+    def holds_at_zero(self) -> BoolArray:
+        """Relations that at zero are as above zero, shape (n_relation,)."""
+        return np.isin(self.kind, [RELATIONS.index("<"), RELATIONS.index(">=")])
 
 
 @dataclass(frozen=True, eq=False)

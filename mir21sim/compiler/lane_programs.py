@@ -376,8 +376,8 @@ ARRAYS = {
 }
 """Arguments of each lane kernel, in order."""
 
-ONE_ARRAYS = {"fill": ARRAYS["matrix"], "factor": ("a", "w")}
-"""Arguments of the kernels that one run has in place of ``matrix``."""
+ONE = ("which", "a", "b", "c", "d", "e", "f")
+"""Arguments of the kernel of one run: the number of a program and its arrays."""
 
 PIECE = 400
 """Statements per compiled function."""
@@ -398,7 +398,6 @@ def module_text(
         f"W_COLUMN = {made.w_column!r}",
         f"PIECE = {PIECE}",
         f"ARRAYS = {ARRAYS!r}",
-        f"ONE_ARRAYS = {ONE_ARRAYS!r}",
         f"HAS_TIME = {bool(made.time)}",
         "PROGRAMS = {",
     ]
@@ -407,7 +406,7 @@ def module_text(
         f'    {name!r}: """\n{text(getattr(made, name))}\n""",' for name in ARRAYS
     )
     parts.append("}")
-    for name, arguments in (ARRAYS | ONE_ARRAYS).items():
+    for name, arguments in (ARRAYS | {"one": ONE}).items():
         call = ", ".join(arguments)
         parts.append(f"\n\ndef {name}({call}):\n    emit_{name}({call})")
     return "\n".join(parts) + "\n"

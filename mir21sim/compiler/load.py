@@ -17,6 +17,7 @@ from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.compiler import cache, reading_cache
 from mir21sim.compiler.equations import equations
+from mir21sim.compiler.garbage import rare_collections
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, ModelError, ModelWarning, hint
 from mir21sim.model import delays, lint, sources, unit_check
@@ -111,6 +112,13 @@ def assemble(
     unit_policy: UnitPolicy = "check",
 ) -> CompiledModel:
     """Turn the texts of a model into a CompiledModel."""
+    with rare_collections():
+        return _assembled(files, backend, unit_policy)
+
+
+def _assembled(
+    files: ModelFiles, backend: cache.Backend, unit_policy: UnitPolicy
+) -> CompiledModel:
     network, info = _understood(files)
     expanded, _ = delays.expanded(network)
     key = cache.key(expanded)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
-from mir21sim.compiler.kernels import RELATIONS, EventKernels
+from mir21sim.compiler.kernels import EventKernels
 from mir21sim.errors import SolverStatus
 
 SAME_TIME = 1e-12
@@ -83,7 +83,7 @@ class EventQueue:
     ----------
     kernels : events and relations of the network
     clipped : returns a state without amounts that rounding took below zero
-    random : decides between equal priorities; its seed is the run's start values, so
+    start : the run's start values, the seed by which equal priorities are decided, so
         that a run is the same wherever and however often it is made
     state : bool array, shape (n_event,), the triggers as last seen
     is_watched : bool array, shape (n_relation,), may turn at a time not known before
@@ -96,11 +96,13 @@ class EventQueue:
     moment : that moment
     n_executed : events executed so far
     culprit : the event at which the run failed, -1 for none
+    random : made when a lot is first drawn
+    roots : the root functions where they are not those of ``kernels``
     """
 
     kernels: EventKernels
     clipped: Callable[[FloatArray], FloatArray]
-    random: np.random.Generator
+    start: bytes
     state: BoolArray
     is_watched: BoolArray
     is_either: BoolArray
@@ -112,6 +114,8 @@ class EventQueue:
     moment: float = math.inf
     n_executed: int = 0
     culprit: int = -1
+    random: np.random.Generator | None = None
+    roots: Kernel | None = None
 
     @classmethod
     def of(
@@ -122,16 +126,22 @@ class EventQueue:
         clipped: Callable[[FloatArray], FloatArray],
     ) -> "EventQueue":
         """Return the queue of a run that starts from `y` with parameters `p`."""
-        seed = hashlib.sha256(y.tobytes() + p.tobytes()).digest()
         return cls(
             kernels,
             clipped,
-            np.random.default_rng(list(seed)),
+            y.tobytes() + p.tobytes(),
             kernels.initial.copy(),
-            kernels.moving & ~kernels.timed,
-            np.isin(kernels.kind, [RELATIONS.index("=="), RELATIONS.index("!=")]),
-            np.isin(kernels.kind, [RELATIONS.index("<"), RELATIONS.index(">=")]),
+            kernels.watched,
+            kernels.either,
+            kernels.holds_at_zero,
         )
+
+    def _by_lot(self, count: int) -> int:
+        """Return one of `count` numbers by lot."""
+        if self.random is None:
+            seed = hashlib.sha256(self.start).digest()
+            self.random = np.random.default_rng(list(seed))
+        return int(self.random.integers(count))
 
     @property
     def watches(self) -> bool:
@@ -161,6 +171,9 @@ class EventQueue:
             return SolverStatus.EVENT_UNDEFINED
 
     def _settle(self, t: float, y: FloatArray, p: FloatArray) -> SolverStatus:
+        if not self.kernels.names:
+            self.turns.clear()  # relations of rates alone
+            return SolverStatus.OK
         last = self.n_executed + MAX_AT_ONCE
         self.touched = self._touched(t, y, p)
         self.turns.clear()
@@ -235,7 +248,7 @@ class EventQueue:
                     raise _UndefinedError(q.event)
             highest = max(ranks[q.event] for q in ranked)
             best = [q for q in ranked if ranks[q.event] == highest]
-            return best[self.random.integers(len(best)) if len(best) > 1 else 0]
+            return best[self._by_lot(len(best)) if len(best) > 1 else 0]
         return next(iter(ranked or due), None)
 
     def _perform(self, due: _Pending, t: float, y: FloatArray, p: FloatArray) -> None:
@@ -298,6 +311,8 @@ class EventQueue:
         if not timed.size:
             return soonest
         moments = self._filled(self.kernels.moments, t, y, p, len(self.kernels.kind))
+        if not (np.isfinite(moments) & (moments >= t - _ROUGHLY * abs(t)))[timed].any():
+            return soonest
         now = self._codes(self._roots(t, y, p))
         for k in map(int, timed[np.argsort(moments[timed])]):
             about = float(moments[k])
@@ -330,7 +345,7 @@ class EventQueue:
         time, found = max(about, first), None
         for _ in range(_NEIGHBOURS):
             g = self._roots(time, y, p)
-            if self._codes(g)[k] != now[k]:
+            if self._code(g, k) != now[k]:
                 found, g_found = time, g
                 time = math.nextafter(time, -math.inf)
                 if time < first:
@@ -360,7 +375,7 @@ class EventQueue:
             return np.broadcast_to(y, (len(times), len(y)))
 
         high = about + _ROUGHLY * abs(about)
-        if high <= t or self._codes(self._roots(high, y, p))[k] == now[k]:
+        if high <= t or self._code(self._roots(high, y, p), k) == now[k]:
             return math.inf
         return self._bisect(t, high, np.array([k]), now, states, p)
 
@@ -497,9 +512,17 @@ class EventQueue:
             self.is_either, np.sign(g), np.where(self.holds_at_zero, g >= 0, g > 0)
         )
 
+    def _code(self, g: FloatArray, k: int) -> float:
+        """Return the number of ``_codes`` of one relation."""
+        value = float(g[k])
+        if self.is_either[k]:
+            return value if math.isnan(value) else float((value > 0) - (value < 0))
+        return float(value >= 0 if self.holds_at_zero[k] else value > 0)
+
     def _roots(self, t: float, y: FloatArray, p: FloatArray) -> FloatArray:
         """Return the root functions, shape (n_relation,)."""
-        return self._filled(self.kernels.roots, t, y, p, len(self.kernels.kind))
+        kernel = self.roots or self.kernels.roots
+        return self._filled(kernel, t, y, p, len(self.kernels.kind))
 
     def _filled(
         self, kernel: Kernel, t: float, y: FloatArray, p: FloatArray, n: int

@@ -13,6 +13,14 @@ import numpy as np
 from numba import from_dtype, types
 
 from mir21sim.compiler import machine_code
+from mir21sim.compiler.build_one_kernels import (
+    ASSIGNED,
+    FACTOR,
+    FILL,
+    RATES,
+    SOLVE,
+    TIME,
+)
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch import stages as rows
 from mir21sim.solvers.batch.control import GROWN, accept_step, reject_step
@@ -36,6 +44,7 @@ from mir21sim.solvers.single.one_memory import (
     call4,
     call5,
     call6,
+    call_roots,
     unpacked,
 )
 
@@ -52,7 +61,7 @@ _REFUSED = 1e9  # error of a step whose factorisation is refused
 
 
 @numba.njit(**OPTIONS)
-def _first_step(rates, c, where, bounds, work):
+def _first_step(kernel, c, where, bounds, work):
     """Return a first step size: a hundredth of the time that the slope allows.
 
     d0 and d1 are the squared norms of y and f in the weights of the error test (Hairer,
@@ -61,7 +70,7 @@ def _first_step(rates, c, where, bounds, work):
     f, y, atol, rtol = work.ft, where.y, where.atol, bounds.relative[0]
     f[:] = 0.0
     work.ts[0] = min(c.t, c.latest)
-    call6(rates, work.ts, y, where.p, work.v, work.a, f, 0)
+    call6(kernel, RATES, work.ts, y, where.p, work.v, work.a, f, 0)
     for i in range(bounds.floor.shape[0]):
         f[i] += where.inflow[i]
     for k in range(bounds.held.shape[0]):
@@ -79,7 +88,7 @@ def _first_step(rates, c, where, bounds, work):
 
 
 @numba.njit(**INLINED)
-def _factorise(fill, factor, c, where, bounds, work):
+def _factorise(kernel, c, where, bounds, work):
     """Leave the factors of W in w; say whether its pivots are sound.
 
     Derivatives that are not finite, as those of ``X^0.5`` at zero, count as zero.
@@ -89,7 +98,7 @@ def _factorise(fill, factor, c, where, bounds, work):
     for k in range(bounds.held.shape[0]):
         hg[bounds.held[k]] = HELD
     work.ts[0] = min(c.t, c.latest)
-    call6(fill, work.ts, where.y, where.p, work.a, w, hg, 0)
+    call6(kernel, FILL, work.ts, where.y, where.p, work.a, w, hg, 0)
     total = 0.0
     for k in range(w.shape[0]):
         total += w[k]
@@ -98,12 +107,12 @@ def _factorise(fill, factor, c, where, bounds, work):
             if not math.isfinite(w[k]):
                 i = bounds.diagonal[k]
                 w[k] = hg[i] if i >= 0 else 0.0
-    call2(factor, work.a, w, 0)
+    call2(kernel, FACTOR, work.a, w, 0)
     return work.a[work.a.shape[0] - 1] >= GROWN
 
 
 @numba.njit(**INLINED)
-def _take_step(rates, solve, time, has_time, c, where, bounds, work):
+def _take_step(kernel, has_time, c, where, bounds, work):
     """Compute all stages of a step; ys is left at its end, the last of u the error."""
     u, flat, ys, end, n = work.u, work.flat, work.ys, work.end, bounds.floor.shape[0]
     y, p, inflow, held = where.y, where.p, where.inflow, bounds.held
@@ -112,15 +121,15 @@ def _take_step(rates, solve, time, has_time, c, where, bounds, work):
     per_h[:] = 1.0 / h
     ts[0] = min(t, latest)
     if has_time:
-        call5(time, ts, y, p, a, ft, 0)
+        call5(kernel, TIME, ts, y, p, a, ft, 0)
     for i in range(STAGES):
         if i == 0:
             flat[0, :] = 0.0
-            call6(rates, ts, y, p, v, a, flat, 0)
+            call6(kernel, RATES, ts, y, p, v, a, flat, 0)
         else:
             prepare_stage(i, _CHAINED[i] != 0, where.lanes, u, _A, _C, per_h, ys, m)
             ts[0] = min(t + _ALPHA[i] * h, latest)
-            call6(rates, ts, end, p, v, a, flat, i * size)
+            call6(kernel, RATES, ts, end, p, v, a, flat, i * size)
         if has_time and _D[i] != 0.0:
             for r in range(n):
                 flat[i, r] += _D[i] * h * ft[r]
@@ -128,7 +137,7 @@ def _take_step(rates, solve, time, has_time, c, where, bounds, work):
             flat[i, r] += inflow[r]
         for k in range(held.shape[0]):
             flat[i, held[k]] = 0.0
-        call2(solve, w, flat, i * size)
+        call2(kernel, SOLVE, w, flat, i * size)
     for r in range(n):
         end[r] += flat[STAGES - 1, r]
 
@@ -247,11 +256,10 @@ def advance(cursor, numbers, whole, p, times, states, seen_t, seen_y):
     c = cursor[0]
     where, bounds, work, watch = unpacked(numbers, whole, p)
     has_time, watches = whole[N_SIZES - 2] != 0, whole[N_SIZES - 1] != 0
-    rates, fill, factor = whole[N_SIZES], whole[N_SIZES + 1], whole[N_SIZES + 2]
-    solve, time, roots = whole[N_SIZES + 3], whole[N_SIZES + 4], whole[N_SIZES + 5]
+    kernel, roots = whole[N_SIZES], whole[N_SIZES + 1]
     m = work.rows.shape[0]
     if c.fresh:
-        c.h_next = _first_step(rates, c, where, bounds, work)
+        c.h_next = _first_step(kernel, c, where, bounds, work)
         c.after_reject = c.began = c.fresh = False
     while True:
         if c.left <= 0:
@@ -259,8 +267,8 @@ def advance(cursor, numbers, whole, p, times, states, seen_t, seen_y):
         _choose(c)
         c.left -= 1
         c.n_steps += 1
-        sound = _factorise(fill, factor, c, where, bounds, work)
-        _take_step(rates, solve, time, has_time, c, where, bounds, work)
+        sound = _factorise(kernel, c, where, bounds, work)
+        _take_step(kernel, has_time, c, where, bounds, work)
         e, low = _error_of(where, bounds, work)
         if not sound:
             e = max(e, _REFUSED)
@@ -303,21 +311,27 @@ def along(kernel, of_rates, times, states, p, out, v, a):
 
     Parameters
     ----------
-    kernel : address of ``rates`` where they are wanted, else of ``assigned``
+    kernel : address of the kernel of a network
     v, a : work arrays, shapes (n_rate,) and (n_a,)
     """
     t, slope = np.zeros(1), np.zeros(states.shape[1])
     for i in range(times.shape[0]):
         t[0] = times[i]
         if of_rates:
-            call6(kernel, t, states[i], p, v, a, slope, 0)
+            call6(kernel, RATES, t, states[i], p, v, a, slope, 0)
             out[i, :] = v[: out.shape[1]]
         else:
-            call4(kernel, t, states[i], p, a, 0)
+            call4(kernel, ASSIGNED, t, states[i], p, a, 0)
             out[i, :] = a[: out.shape[1]]
 
 
-@machine_code.solver(types.void(types.int64, *[_F1] * 6), **OPTIONS)
-def call_six(kernel, t, y, p, a, b, out):
-    """Call a kernel of six arrays from Python."""
-    call6(kernel, t, y, p, a, b, out, 0)
+@machine_code.solver(types.void(*[types.int64] * 2, *[_F1] * 6), **OPTIONS)
+def call_six(kernel, which, t, y, p, a, b, out):
+    """Call a program of six arrays from Python."""
+    call6(kernel, which, t, y, p, a, b, out, 0)
+
+
+@machine_code.solver(types.void(types.int64, types.float64, *[_F1] * 3), **OPTIONS)
+def roots_at(address, t, y, p, g):
+    """Call root functions by their address from Python."""
+    call_roots(address, t, y, p, g)

@@ -30,7 +30,7 @@ STAGES = 8
 KEPT = 512
 """Accepted steps of a run that are kept; of longer runs every second, fourth, …"""
 
-FUNCTIONS = ("rates", "fill", "factor", "solve", "time", "roots")
+FUNCTIONS = ("kernel", "roots")
 """Functions of a model in the order of their addresses."""
 
 
@@ -235,46 +235,44 @@ def _after(_ctx, array, start):
     return kind(array, types.intp), codegen
 
 
-def _call(count):
-    """Return a function of an address and of arrays, the last from an element on."""
-
-    def codegen(context, builder, signature, args):
-        word = ir.IntType(64)
-        pointers = [
-            cgutils.create_struct_proxy(kind)(context, builder, value).data
-            for kind, value in zip(signature.args[1:-1], args[1:-1], strict=True)
-        ]
-        pointers[-1] = builder.gep(pointers[-1], [args[-1]])
-        numbers = [builder.ptrtoint(pointer, word) for pointer in pointers]
-        kind = ir.FunctionType(ir.VoidType(), [word] * count).as_pointer()
-        builder.call(builder.inttoptr(args[0], kind), numbers)
-        return context.get_dummy_value()
-
-    return codegen
+def _call(context, builder, signature, args):
+    """Call a program by address and number, its last array from an element on."""
+    word = ir.IntType(64)
+    kinds, arrays = signature.args[2:-1], args[2:-1]
+    pointers = [
+        cgutils.create_struct_proxy(kind)(context, builder, value).data
+        for kind, value in zip(kinds, arrays, strict=True)
+    ]
+    pointers[-1] = builder.gep(pointers[-1], [args[-1]])
+    numbers = [builder.ptrtoint(pointer, word) for pointer in pointers]
+    none = [ir.Constant(word, 0)] * (6 - len(numbers))
+    kind = ir.FunctionType(ir.VoidType(), [word] * 7).as_pointer()
+    builder.call(builder.inttoptr(args[0], kind), [args[1], *numbers, *none])
+    return context.get_dummy_value()
 
 
 @intrinsic
-def call2(_ctx, address, a, b, start):
-    """Call a kernel of two arrays, the last one from an element on."""
-    return types.void(address, a, b, start), _call(2)
+def call2(_ctx, address, which, a, b, start):
+    """Call a program of two arrays, the last one from an element on."""
+    return types.void(address, types.int64, a, b, start), _call
 
 
 @intrinsic
-def call4(_ctx, address, a, b, c, d, start):
-    """Call a kernel of four arrays, the last one from an element on."""
-    return types.void(address, a, b, c, d, start), _call(4)
+def call4(_ctx, address, which, a, b, c, d, start):
+    """Call a program of four arrays, the last one from an element on."""
+    return types.void(address, types.int64, a, b, c, d, start), _call
 
 
 @intrinsic
-def call5(_ctx, address, a, b, c, d, e, start):
-    """Call a kernel of five arrays, the last one from an element on."""
-    return types.void(address, a, b, c, d, e, start), _call(5)
+def call5(_ctx, address, which, a, b, c, d, e, start):
+    """Call a program of five arrays, the last one from an element on."""
+    return types.void(address, types.int64, a, b, c, d, e, start), _call
 
 
 @intrinsic
-def call6(_ctx, address, a, b, c, d, e, f, start):
-    """Call a kernel of six arrays, the last one from an element on."""
-    return types.void(address, a, b, c, d, e, f, start), _call(6)
+def call6(_ctx, address, which, a, b, c, d, e, f, start):
+    """Call a program of six arrays, the last one from an element on."""
+    return types.void(address, types.int64, a, b, c, d, e, f, start), _call
 
 
 @intrinsic

@@ -6,13 +6,13 @@ steps, watches relations and writes the outputs.
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
-from mir21sim.compiler.build_one_kernels import OneKernels
+from mir21sim.compiler.build_one_kernels import FILL, RATES, OneKernels
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.compiler.machine_code import address
@@ -22,7 +22,7 @@ from mir21sim.solvers.problem import Problem, Selection, Source
 from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.single import one_memory as memory
 from mir21sim.solvers.single.events import SAME_TIME
-from mir21sim.solvers.single.one_driver import advance, along, call_six
+from mir21sim.solvers.single.one_driver import advance, along, call_six, roots_at
 from mir21sim.solvers.single.outputs import Outputs
 from mir21sim.solvers.single.run import SingleRun
 
@@ -36,14 +36,15 @@ class Functions:
 
     Attributes
     ----------
-    one, kernels : the functions, which live as long as their addresses are used
+    one : the programs of the model
+    roots : root functions that are watched, as compiled and as Python calls them
     numbers, whole : where each array is in the memory of a run
     filled : int array, the whole numbers of a run in which no state is held
     amounts : where the marks of amounts are in them
     """
 
     one: OneKernels
-    kernels: tuple[Any, ...]
+    roots: tuple[Any, Any]
     sizes: memory.Sizes
     numbers: dict[str, slice]
     filled: IntArray
@@ -70,12 +71,13 @@ class Functions:
         places = memory.places_of_whole(sizes)
         filled = np.zeros(places["rows"].stop, dtype=np.int64)
         filled[: len(sizes)] = sizes
-        addresses = [one.address[name] for name in memory.FUNCTIONS[:-1]]
-        filled[places["address"]] = [*addresses, 0 if roots is None else address(roots)]
+        at = 0 if roots is None else address(roots)
+        filled[places["address"]] = one.address, at
         filled[places["diagonal"]] = np.where(one.w_row == one.w_column, one.w_row, -1)
         filled[places["rows"]] = np.arange(sizes.padded // LANES)
         numbers = memory.places_of_numbers(sizes)
-        return cls(one, (one, roots), sizes, numbers, filled, places["amount"])
+        called = partial(roots_at, at) if at else None
+        return cls(one, (roots, called), sizes, numbers, filled, places["amount"])
 
     def whole(self, run: SingleRun) -> IntArray:
         """Return the whole numbers of a run."""
@@ -114,10 +116,9 @@ class OneOutputs(Outputs):
         rates, one = kind == Source.RATE, self.one
         n = self.kernels.n_rate if rates else self.kernels.n_assigned
         pool = np.empty((len(times), n))
-        kernel = one.address["rates" if rates else "assigned"]
         work = np.zeros(one.n_rate), np.zeros(one.n_a)
         rows = np.ascontiguousarray(states)
-        along(kernel, rates, times, rows, p, pool, *work)
+        along(one.address, rates, times, rows, p, pool, *work)
         return pool
 
 
@@ -147,6 +148,8 @@ class OneRun(SingleRun):
         self.functions, self.growth = functions, growth
         super().__init__(kernels, problem, run, settings, "Rodas5P", stop)
         n, places = len(self.y), functions.numbers
+        if self.events is not None:
+            self.events.roots = functions.roots[1]
         self.numbers = np.zeros(places["relative"].stop)
         self.cursor = memory.new_cursor()
         self.whole_numbers = functions.whole(self)
@@ -165,6 +168,10 @@ class OneRun(SingleRun):
         room = memory.KEPT if keeps else 0
         self.states = np.full((len(self.times), n), np.nan)
         self.kept = np.zeros(room), np.zeros((room, n))
+        # Outputs can be computed at the end where no event sets a parameter.
+        self.writes_last = self.events is None or bool(
+            self.events.kernels.is_state.all()
+        )
         self._begin(keeps=keeps)
 
     def _outputs(self, problem: Problem) -> OneOutputs:
@@ -205,8 +212,8 @@ class OneRun(SingleRun):
         """Return dy/dt of all states where the run is."""
         time, v, a, out = self._scratch
         time[0], out[:] = min(self.t, self.latest), 0.0
-        kernel = self.functions.one.address["rates"]
-        call_six(kernel, time, self.y, self.p, v, a, out)
+        kernel = self.functions.one.address
+        call_six(kernel, RATES, time, self.y, self.p, v, a, out)
         slope: FloatArray = out + self.input
         if self.frozen is not None:
             slope[self.frozen] = 0.0
@@ -221,7 +228,7 @@ class OneRun(SingleRun):
         time[0] = t
         # W = diag(hg) − J with hg = 0.
         rows = np.zeros(one.n_state)
-        call_six(one.address["fill"], time, np.array(y), self.p, a, w, rows)
+        call_six(one.address, FILL, time, np.array(y), self.p, a, w, rows)
         return one.w_row, one.w_column, -w
 
     def _note_now(self) -> None:
@@ -277,18 +284,18 @@ class OneRun(SingleRun):
     def integrate(self) -> SolverStatus:
         """Go from the first to the last output time; return how it ended."""
         status = super().integrate()
-        if self.events is None:
+        if self.writes_last:
             super()._write(slice(0, self.next_output), self.states[: self.next_output])
         return status
 
     def _write(self, rows: slice, states: FloatArray) -> None:
-        """Write the outputs of some times; all at the end where no event sets a number.
+        """Write the outputs of some times, or note the states until the end.
 
         Parameters
         ----------
         states : float array, shape (n_time, n_state)
         """
-        if self.events is None:
+        if self.writes_last:
             self.states[rows] = states
         else:
             super()._write(rows, states)
