@@ -50,7 +50,7 @@ def how_to(model, method, rtol=RTOL, atol=ATOL, **limits):
 
 
 def solve(model, problem, *, method="Rodas5P", n_jobs=1, **accuracy):
-    """Return the results as a user gets them: what was selected, failures retried."""
+    """Return the results as a user gets them: selected, failures retried."""
     results, _ = solving.solve(
         model, problem, how_to(model, method, **accuracy), Workers(n_jobs)
     )

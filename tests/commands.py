@@ -13,7 +13,7 @@ def run(*arguments):
 
 
 def sentence(capsys):
-    """Return what came on stderr after checking that it is one line."""
+    """Return the text on stderr after checking that it is one line."""
     err = capsys.readouterr().err.strip()
     assert len(err.splitlines()) == 1
     assert "Traceback" not in err

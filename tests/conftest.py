@@ -1,4 +1,4 @@
-"""What every test shares: a cache of its own and a few models with closed forms."""
+"""Fixtures of all tests: a private cache and a few models with closed forms."""
 
 import contextlib
 import os

@@ -197,7 +197,7 @@ def networks(draw):
 
 
 def as_read(network):
-    """Return a network with what SBML fills in: named modifiers, units of the model."""
+    """Return a network with the defaults of SBML: modifiers, units of the model."""
     reactions = []
     for item in network.reactions:
         changed = {name for name, _ in (*item.reactants, *item.products)}

@@ -16,7 +16,7 @@ MAX_STEPS = 10_000_000
 
 
 def load(path):
-    """Return the model of a file; what is not supported raises NotImplementedError."""
+    """Return the model of a file; NotImplementedError where it is unsupported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ModelWarning)
         return ms.load(path, backend="numpy", unit_policy="ignore")

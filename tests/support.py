@@ -231,7 +231,7 @@ def binding_closed_form(t, a0, b0, kf, kr):
 # ------------------------------------------------------------------------ integration
 @dataclass(frozen=True, slots=True, eq=False)
 class Solved:
-    """Values (run, time, species) with what the solver says about its work."""
+    """Values (run, time, species) with the solver's counts of its work."""
 
     values: np.ndarray
     results: object

@@ -1,4 +1,4 @@
-"""What the README says works, word for word."""
+"""The commands of the README work, word for word."""
 
 import re
 import shlex
@@ -60,7 +60,7 @@ def test_first_command_sweeps_and_says_where_the_picture_is(tmp_path):
 
 @pytest.mark.slow
 def test_commands_work_in_their_order(tmp_path, monkeypatch, capfd):
-    """In this process: twenty starts of Python take longer than what they start."""
+    """In this process: twenty starts of Python take longer than the commands."""
     monkeypatch.chdir(tmp_path)
     assert len(COMMANDS) >= 8
     for command in COMMANDS:

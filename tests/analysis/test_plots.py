@@ -1,4 +1,4 @@
-"""Pictures say what they show: labels, units, legend, reasons."""
+"""Pictures carry labels, units, a legend and reasons."""
 
 import json
 import re

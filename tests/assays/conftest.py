@@ -1,4 +1,4 @@
-"""Cells made up for the tests, so that what an assay must read is known."""
+"""Cells made up for the tests, so that the right reading of an assay is known."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The virtual bench: the same cells in every dish, and only what was asked for."""
+"""The virtual bench: the same cells in every dish, and the doses asked for."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""FCS files: what others read from ours, what we read from others, what is refused."""
+"""FCS files: ours in other readers, theirs in ours, and refusals."""
 
 import struct
 

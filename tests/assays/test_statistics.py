@@ -1,4 +1,4 @@
-"""Tests of groups: against the textbook's formulas, and what cannot be tested."""
+"""Tests of groups: against textbook formulas; groups that cannot be tested."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The option --schedule of sweep and combine, and what cannot be done with it."""
+"""The option --schedule of sweep and combine, and its refusals."""
 
 import pytest
 from commands import run, sentence

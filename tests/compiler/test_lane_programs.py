@@ -98,7 +98,7 @@ def test_the_same_network_gives_the_same_text():
 
 # ------------------------------------------------------------ compiled, eight cells
 def scalar(kernel, n, t, y, p):
-    """Return what a scalar kernel fills, for each of eight cells, shape (n, 8)."""
+    """Return the output of a scalar kernel for each of eight cells, shape (n, 8)."""
     out = np.full((LANES, n), np.nan)
     for lane in range(LANES):
         kernel(t[0, lane], y[:, lane].copy(), p[:, lane].copy(), out[lane])

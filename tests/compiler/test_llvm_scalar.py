@@ -1,4 +1,4 @@
-"""Machine code of one run against what Numba makes of the same text."""
+"""Machine code of one run against that of Numba from the same text."""
 
 import importlib.util
 
@@ -38,7 +38,7 @@ NAMES = ("rates", "rhs", "jac", "dfdt", "assigned")
 
 
 def sizes(kernels):
-    """Return the length of what each kernel fills."""
+    """Return the length of the output of each kernel."""
     n = kernels.n_state
     lengths = (kernels.n_rate, n, len(kernels.j_row), n, kernels.n_assigned)
     return dict(zip(NAMES, lengths, strict=True))
@@ -59,7 +59,7 @@ def filled(kernel, n, at):
 
 
 def by_numba(net):
-    """Return what Numba makes of the generated text; sums are done here, in order."""
+    """Return the numbers of Numba for the generated text; sums are done here."""
     cache.kernels(net, "numpy")  # writes the text
     path = cache.folder() / f"m_{cache.key(net)}.py"
     spec = importlib.util.spec_from_file_location("plain", path)

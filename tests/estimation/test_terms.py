@@ -28,7 +28,7 @@ def objective(model, *given):
 
 
 def added(model, term, x):
-    """Return what a term adds to the objective."""
+    """Return the value that a term adds to the objective."""
     return (
         objective(model, term)(x, slopes=False).value
         - objective(model)(x, slopes=False).value

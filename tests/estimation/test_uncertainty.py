@@ -141,8 +141,8 @@ def test_a_value_that_is_set_holds_for_all_draws(result):
     for draw, k2 in enumerate(draws.values[:, 1]):
         own = ms.simulate(model, 1, parameters={"k1": 1.0, "k2": k2})
         assert found["B"].values[draw, -1] == pytest.approx(own["B"].values[-1], 1e-4)
+    both = {"k1": 1.0, "k2": 1.0}
     with pytest.raises(InputError, match="All that the ensemble draws is also set"):
-        both = {"k1": 1.0, "k2": 1.0}
         ms.simulate(model, 1, parameters=both, ensemble=draws)
 
 

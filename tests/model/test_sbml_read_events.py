@@ -1,4 +1,4 @@
-"""Events of SBML → Network: their meaning by level, and what they leave out."""
+"""Events of SBML → Network: their meaning by level, and their defaults."""
 
 import pytest
 import support

@@ -1,4 +1,4 @@
-"""SBML → Network: what is read is what is written, and what is refused is named."""
+"""SBML → Network: everything written is read, and a refusal names its element."""
 
 import os
 import subprocess
@@ -144,7 +144,7 @@ def test_function_definitions_are_inlined_with_their_arguments():
 
 
 def test_nesting_that_would_overflow_the_parser_is_refused():
-    """libSBML recurses in C++: what it cannot take ends the whole process."""
+    """libSBML recurses in C++: too deep a formula ends the whole process."""
     code = "import test_sbml_reader as t; t.rate(t.nested(20_000))"
     folders = [Path(__file__).parent, *Path(__file__).parents[1:3]]
     path = os.pathsep.join(map(str, folders))

@@ -1,4 +1,4 @@
-"""What SBML says about volumes, counts and rates, against closed forms."""
+"""Volumes, counts and rates as SBML defines them, against closed forms."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Network → SBML: what is written is read back equal, to the last digit."""
+"""Network → SBML: written and read back it is equal, to the last digit."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Files of other tools: what may stop a load, and what libSBML's messages look like."""
+"""Files of other tools: which faults stop a load, and libSBML's messages."""
 
 import warnings
 

@@ -45,7 +45,7 @@ def files(model, result, tmp_path_factory):
 
 
 def told(files, folder):
-    """Return what libSEDML reads in the experiment of an archive."""
+    """Return the experiment of an archive as libSEDML reads it."""
     if importlib.util.find_spec("libsedml") is None:
         pytest.skip("libSEDML reads SED-ML; extra `dev`")
     path = folder / "simulation.sedml"
@@ -111,7 +111,7 @@ def run_as_told(sedml, files):
 
 
 def reports(sedml, columns):
-    """Return what the data generators make of the columns, by label of the report."""
+    """Return the values of the data generators, by label of the report."""
     found = {}
     for label, key in sedml["report"].items():
         formula = support.expr(sedml["generators"][key]["formula"])

@@ -74,7 +74,7 @@ def test_every_method_holds_a_clamp_through_the_whole_run(cascade, method):
 
 
 def test_batch_and_scipy_agree_on_a_clamped_cell():
-    """Held in the middle of a chain, with an infusion into what follows."""
+    """Held in the middle of a chain, with an infusion into the next species."""
     cascade = support.compiled(support.CASCADE, toml=TOML, backend="numba")
     found = {}
     for method in ("Rodas5P", "Rodas4", "Radau"):

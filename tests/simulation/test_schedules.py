@@ -1,4 +1,4 @@
-"""Schedules: their words, the doses they make, and what cannot be read."""
+"""Schedules: their words, the doses they make, and refusals."""
 
 import numpy as np
 import pytest

@@ -24,7 +24,7 @@ def switch():
 
 
 def machine():
-    """Return what the last bits of a result depend on besides the code."""
+    """Return the versions on which last bits depend besides the code."""
     return [platform.machine(), numba.__version__, scipy.__version__, np.__version__]
 
 

@@ -169,7 +169,7 @@ def test_periodic_events_are_periodic_doses():
 
 
 def test_doses_come_before_events_at_the_same_time():
-    """The event doubles what the dose has put there, and one at a start counts too."""
+    """An event doubles the amount dosed before it; a dose at the start counts too."""
     net = support.network(
         {"A": 0.0}, {"n": 0.0}, [],
         events=[

@@ -1,4 +1,4 @@
-"""What is left out of an integration: exact, awake when it must be, never missed."""
+"""States left out of an integration are exact, or integrated after all."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def moving(model, y=None, *, inflow=None, frozen=None):
 
 
 def states(model, times, **how):
-    """Return what integrate does with all states, shape (time, state)."""
+    """Return the states of an integration of all of them, shape (time, state)."""
     return integrate(model, times, rtol=RTOL, atol=ATOL, **how).values[0]
 
 
@@ -268,7 +268,7 @@ def test_a_stretch_too_long_for_one_call_is_stepped(binding, monkeypatch):
 
 
 def test_a_failure_in_one_call_is_told_as_by_steps(by_steps):
-    """What fails is stepped anyway, so that nothing of the tale can differ."""
+    """A run that fails is stepped anyway, so that its message cannot differ."""
     net = network({"A": 10.0}, {"K": 5.0}, [reaction("loss", "A ->", "K")])
     done = integrate(support.compiled(net), np.linspace(0.0, 5.0, 11))
     assert done.results.status[0] == SolverStatus.NEGATIVE

@@ -146,7 +146,7 @@ def test_the_last_stages_are_at_the_end_of_the_step(name):
 
 
 def amplification(tableau, z):
-    """Return R(z), what one step makes of y' = λ·y, y = 1, for z = h·λ."""
+    """Return R(z), the result of one step of y' = λ·y, y = 1, for z = h·λ."""
     beta = alphas(tableau) + gammas(tableau)
     one = np.ones(len(beta))
     return 1 + z * weights(tableau) @ np.linalg.solve(np.eye(len(beta)) - z * beta, one)

@@ -19,7 +19,7 @@ from mir21sim.studies import run, schema
 
 
 class Page(html.parser.HTMLParser):
-    """What a page holds: its tags, where its links go, and its text."""
+    """The content of a page: tags, targets of links, text."""
 
     def __init__(self, text):
         super().__init__()

@@ -49,7 +49,7 @@ def test_overwriting_replaces_the_whole_folder(done, tmp_path):
 
 
 class Stopping:
-    """A solver of dishes that counts them and stops at one, by what was asked."""
+    """A solver of dishes that counts them and stops at one, as asked."""
 
     def __init__(self, monkeypatch, at=None, error=KeyboardInterrupt):
         self.seen, self.at, self.error = [], at, error

@@ -1,4 +1,4 @@
-"""Claims through assays: what a row may ask, and how replicates give a verdict."""
+"""Claims through assays: the questions of a row, and verdicts from replicates."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""The benchmark command and the peer benchmark: what they print, not how fast."""
+"""The benchmark command and the peer benchmark: their output, not their speed."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The packs of SBML cases, judged: nothing wrong, and what is refused is listed.
+"""The packs of SBML cases, judged: none is wrong, and each refusal is listed.
 
 The packs are no part of this repository: they are looked for in the folder that
 ``$MIR21SIM_SUITES`` names, or in ``../shared/suites``. By default every tenth case of
@@ -87,7 +87,7 @@ def verdicts(pack, cases, folder, timeout):
 
 
 def failures(found, known=()):
-    """Return what neither passed nor was refused as the list says."""
+    """Return the cases that neither passed nor were refused as listed."""
     return {
         name: f"{verdict['status']}: {verdict['detail']}"
         for name, verdict in found.items()

@@ -1,4 +1,4 @@
-"""What must hold of every model in the collection, in each of its contexts."""
+"""Properties of every model in the collection, in each of its contexts."""
 
 import functools
 import tomllib

@@ -1,4 +1,4 @@
-"""Claims and measurements: what is asked, how it is judged, how mistakes are named."""
+"""Claims and measurements: questions, verdicts, and messages of mistakes."""
 
 import csv
 import math

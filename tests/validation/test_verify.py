@@ -1,4 +1,4 @@
-"""A second opinion finds what parts, names it, and does not find what agrees."""
+"""A second opinion finds and names differences, and none where results agree."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Every view: what it draws, the code it shows, and a sentence where it fails."""
+"""Every view: its picture, the code it shows, and a sentence where it fails."""
 
 import shlex
 

@@ -76,7 +76,7 @@ class Tab:
         return np.array(traces[0], dtype=float)
 
     def changed(self, selector, read, before):
-        """Wait until what is read is not what it was."""
+        """Wait until the text read has changed."""
         for _ in range(600):
             now = read()
             if now != before:

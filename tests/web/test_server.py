@@ -1,4 +1,4 @@
-"""Who may ask the explorer, what it takes from the line, and work that is stopped."""
+"""Who may ask the explorer, the requests that it takes, and work that is stopped."""
 
 import json
 import socket
