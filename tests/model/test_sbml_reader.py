@@ -253,10 +253,6 @@ def test_level_2_units_may_be_redefined():
 
 
 # ------------------------------------------------------------------------- refusals
-def _csymbol(name, *arguments):
-    address = f"http://www.sbml.org/sbml/symbols/{name}"
-    head = f'<csymbol encoding="text" definitionURL="{address}">{name}</csymbol>'
-    return f"<apply>{head}{''.join(arguments)}</apply>"
 
 
 def _reaction(attributes='id="r1"', inside="", law=f"{MATH}<ci>k</ci></math>"):
@@ -267,14 +263,6 @@ def _reaction(attributes='id="r1"', inside="", law=f"{MATH}<ci>k</ci></math>"):
 
 
 REFUSED = {
-    "delay": (
-        {
-            "reactions": _reaction(
-                law=f"{MATH}{_csymbol('delay', '<ci>k</ci>', '<cn>1</cn>')}</math>"
-            )
-        },
-        r"delay\(\) in reaction `r1`",
-    ),
     "no rate law": (
         {"reactions": '<listOfReactions><reaction id="r1" reversible="false"/>'
          "</listOfReactions>"},

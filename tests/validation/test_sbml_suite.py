@@ -25,7 +25,7 @@ SUITES = Path(
 )
 JUDGE = SUITES / "sbml_judge.py"
 PACKS = ("sbml_open", "biomodels_open")
-TRAPS = {"BIOMD0000000424": "fast reaction", "BIOMD0000000841": "delay"}
+TRAPS = {"BIOMD0000000424": "fast reaction"}
 EVERY = 10
 
 pytestmark = [
