@@ -178,15 +178,22 @@ _NEAR = 0.6
 
 def nearest(name: str, known: Iterable[str], n: int = 10) -> list[str]:
     """Return the most similar names, the nearest first."""
-    wanted = _shortened(name)
+    wanted = as_symbol(name)
 
     def distance(candidate: str) -> tuple[float, int]:
-        return -_similarity(wanted, _shortened(candidate)), len(candidate)
+        return -_similarity(wanted, as_symbol(candidate)), len(candidate)
 
     return sorted(known, key=distance)[:n]
 
 
-def _shortened(name: str) -> str:
+def as_symbol(name: str) -> str:
+    """Return a plain name with words of the field as gene symbols have them.
+
+    Examples
+    --------
+    >>> as_symbol("Caspase 3"), as_symbol("procaspase-8")
+    ('casp3', 'casp8')
+    """
     short = plain(name[:100])
     for long, brief in _SHORT.items():
         short = short.replace(long, brief)
@@ -206,7 +213,7 @@ def _similarity(a: str, b: str) -> float:
 def likely(name: str, known: Sequence[str]) -> str:
     """Return the name that is likely to be meant, "" where none is near enough."""
     near = nearest(name, known, 1)
-    if not near or _similarity(_shortened(name), _shortened(near[0])) < _NEAR:
+    if not near or _similarity(as_symbol(name), as_symbol(near[0])) < _NEAR:
         return ""
     return near[0]
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import plain
+from mir21sim.errors import as_symbol, plain
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.treatment import Treatment
 
@@ -19,8 +19,8 @@ def canonical(model: CompiledModel, name: str) -> str:
     """Return the id that a name stands for; an unknown name as it is.
 
     Case, spaces and signs are free where only one id is meant: ``bcl-2`` for BCL2. The
-    labels and aliases of inputs and observables are names too: ``5-FU``. Square
-    brackets, for a concentration, are kept.
+    labels and aliases of inputs and observables are names too: ``5-FU``; ``caspase-3``
+    is CASP3. Square brackets, for a concentration, are kept.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def canonical(model: CompiledModel, name: str) -> str:
 def _canonical(ids: Mapping[str, str], name: str) -> str:
     if name.startswith("[") and name.endswith("]"):
         return f"[{_canonical(ids, name[1:-1])}]"
-    return ids.get(name) or ids.get(plain(name), name)
+    return ids.get(name) or ids.get(plain(name)) or ids.get(as_symbol(name), name)
 
 
 def canonical_treatment(model: CompiledModel, treatment: Treatment) -> Treatment:

@@ -111,17 +111,50 @@ def write_netcdf(
         When the disk did not take all of it.
     """
     with ForgivingFile(path) as target:
-        # netCDF asks for the order of creation; it also allows long attributes.
-        with h5py.File(target, "w", track_order=True) as file:
+        with _created(target) as file:
             for group, content in groups.items():
                 if group is None:
                     _write_group(file, content, encoding)
                 else:
-                    place = file.create_group(group, track_order=True)
-                    _write_group(place, content, {})
+                    made = h5py.h5g.create(
+                        file.id, group.encode(), gcpl=_timeless(h5py.h5p.GROUP_CREATE)
+                    )
+                    _write_group(h5py.Group(made), content, {})
             _write_attribute(file, "_NCProperties", _properties())
         if target.error is not None:
             raise target.error
+
+
+def _created(target: ForgivingFile) -> h5py.File:
+    """Return an open HDF5 file, as ``h5py.File(target, "w", track_order=True)`` does.
+
+    Before HDF5 2.0 that one holds the time of its creation, and two files of one result
+    would differ.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_LATEST)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, target)
+    made = h5py.h5f.create(
+        repr(target).encode(),
+        h5py.h5f.ACC_TRUNC,
+        fcpl=_timeless(h5py.h5p.FILE_CREATE),
+        fapl=access,
+    )
+    return h5py.File(made)
+
+
+def _timeless(kind: Any) -> Any:
+    """Return properties of a new file or group: order of creation, but no time of it.
+
+    netCDF asks for the order; it also allows long attributes.
+    """
+    found = h5py.h5p.create(kind)
+    order = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
+    found.set_link_creation_order(order)
+    found.set_attr_creation_order(order)
+    found.set_obj_track_times(False)
+    return found
 
 
 def _properties() -> np.ndarray[Any, Any]:

@@ -23,6 +23,8 @@ def model():
         ("[pten]", "[PTEN]"),
         ("CASP3", "CASP3"),
         ("no such thing", "no such thing"),
+        ("caspase3", "CASP3"),
+        ("Procaspase-8", "CASP8"),
     ],
 )
 def test_case_signs_and_aliases_do_not_matter(model, typed, meant):
@@ -46,7 +48,7 @@ def test_names_as_typed_work_in_every_argument(model):
 
 @pytest.mark.parametrize(
     ("typed", "listed"),
-    [("caspase3active", "`CASP3_active`"), ("caspase-8", "CASP8_active")],
+    [("caspase3activ", "`CASP3_active`"), ("caspase-88", "CASP8_active")],
 )
 def test_of_many_names_the_nearest_ten_are_listed(model, typed, listed):
     with pytest.raises(InputError, match="Nearest of") as caught:
