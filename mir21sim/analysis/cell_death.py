@@ -8,11 +8,10 @@ import xarray as xr
 
 from mir21sim import units
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.curves import quantity
+from mir21sim.analysis.curves import quantity, time_unit
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.stored_features import CROSSING, stored_feature
-from mir21sim.units import SECONDS_PER_HOUR
 
 DEAD = 0.5
 """A cell is dead when the quantity that commits it crosses one half."""
@@ -89,7 +88,9 @@ def death_times(
     since: float | str = 0.0,
     level: float = DEAD,
 ) -> xr.DataArray:
-    """Return when each cell dies: the quantity first crosses a level, h after `since`.
+    """Return when each cell dies: the quantity first crosses a level, after `since`.
+
+    Times are in the unit of the result's times: h but for files of others.
 
     Parameters
     ----------
@@ -119,7 +120,8 @@ def death_times(
            [3.5, 2.5],
            [1.5, 1.5]])
     """
-    start = units.seconds(since, "since") / SECONDS_PER_HOUR
+    clock = time_unit(result)
+    start = units.time_in(since, clock, "since")
     curves = quantity(result, observe).transpose(..., "time")
     found = crossing_times(result["time"].values, curves.values, level, start)
     exact = stored_feature(result, observe, CROSSING, start) if level == DEAD else None
@@ -127,7 +129,7 @@ def death_times(
         known = exact.transpose(*(d for d in curves.dims if d != "time")).values
         found = np.where(np.isnan(known), found, known)
     times = curves.isel(time=0, drop=True).copy(data=found).rename("death_time")
-    return times.assign_attrs(units="h", long_name="time of death")
+    return times.assign_attrs(units=clock, long_name="time of death")
 
 
 def fraction_dead(
@@ -169,7 +171,7 @@ def fraction_dead(
     died = death_times(result, observe, since=since)
     known = (died > 0).sum("cell")
     by = xr.DataArray(np.atleast_1d(np.asarray(at, dtype=float)), dims="at")
-    by = by.assign_coords(at=("at", by.values, {"units": "h"}))
+    by = by.assign_coords(at=("at", by.values, {"units": time_unit(result)}))
     share = ((died > 0) & (died <= by)).sum("cell") / known.where(known > 0)
     return share.rename("fraction_dead").assign_attrs(units="1", long_name="dead cells")
 

@@ -88,7 +88,7 @@ def compare(
         "observe": observe,
         "response": response,
         "since_h": _since(next(iter(labelled.values())), since),
-        "time_unit": _time_unit(next(iter(labelled.values()))),
+        "time_unit": time_unit(next(iter(labelled.values()))),
         "resolution_h": max(t.attrs["resolution_h"] for t in tables),
     }
     return merged
@@ -175,7 +175,7 @@ def stimulus_time(result: xr.Dataset) -> float | None:
     return max((dose["time"] for dose in fixed or doses), default=None)
 
 
-def _time_unit(result: xr.Dataset) -> str:
+def time_unit(result: xr.Dataset) -> str:
     """Return the unit of the times of a result: h but for files of others."""
     return str(result["time"].attrs.get("units", "h"))
 
@@ -184,7 +184,7 @@ def _since(result: xr.Dataset, since: float | str | None) -> float:
     """Return the reference time in the unit of the result's times."""
     if since is None:
         return float(result["time"][0])
-    return units.time_in(since, _time_unit(result), "since")
+    return units.time_in(since, time_unit(result), "since")
 
 
 def _features(
@@ -197,7 +197,7 @@ def _features(
     """
     values = quantity(result, observe)
     times = result["time"].values
-    reference, clock = _since(result, since), _time_unit(result)
+    reference, clock = _since(result, since), time_unit(result)
     if not times[0] <= reference < times[-1]:
         raise InputError(
             f"`since` must lie in the run, {times[0]:g} {clock} to below "

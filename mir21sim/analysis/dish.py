@@ -17,12 +17,11 @@ import xarray as xr
 from mir21sim import units
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import death_times
-from mir21sim.analysis.curves import dose_records
+from mir21sim.analysis.curves import dose_records, time_unit
 from mir21sim.analysis.set_bands import percentiles, set_means
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
-from mir21sim.units import SECONDS_PER_HOUR
 
 RESAMPLES = 400
 """Number of resampled dishes behind a band."""
@@ -120,8 +119,9 @@ def dish_of(
 ) -> xr.Dataset:
     """Return the Dataset of ``dish`` from the means of resampled dishes or sets."""
     unit = str(result[activity[0]].attrs.get("units", ""))
-    units_of = {"activity": unit, "peak": unit, "integrated": f"{unit} h"}
-    table = xr.Dataset(coords={"after": ("after", drawn.after, {"units": "h"})})
+    clock = time_unit(result)
+    units_of = {"activity": unit, "peak": unit, "integrated": f"{unit} {clock}"}
+    table = xr.Dataset(coords={"after": ("after", drawn.after, {"units": clock})})
     for name, (point, dishes) in drawn.quantities().items():
         ends = percentiles(dishes, (*BAND, *INNER))
         dims = (*drawn.dims, "after") if name in ("activity", "dead") else drawn.dims
@@ -189,7 +189,7 @@ def activity_quantities(model: CompiledModel) -> tuple[str, ...]:
 
 def counted_from(result: xr.Dataset, since: float | str) -> str:
     """Return the names of the doses at a time, or 'the start' for none."""
-    hours = units.seconds(since, "since") / SECONDS_PER_HOUR
+    hours = units.time_in(since, time_unit(result), "since")
     found = [
         str(dose["target"])
         for dose in dose_records(result)
@@ -207,7 +207,7 @@ def treatment_text(result: xr.Dataset) -> str:
             name, amount = str(result[name].attrs.get("long_name", name)), ""
         if dose["mode"] == "set":
             amount = " washed out" if dose["amount"] == 0 else f" held at{amount}"
-        texts.append(f"{name}{amount} at {dose['time']:g} h")
+        texts.append(f"{name}{amount} at {dose['time']:g} {time_unit(result)}")
     return ", ".join(texts)
 
 
@@ -275,7 +275,7 @@ def resample(
     """
     sums = _activity(result, activity, death)
     dims = tuple(str(d) for d in sums.dims if d not in ("cell", "time"))
-    after = result["time"].values - units.seconds(since, "since") / SECONDS_PER_HOUR
+    after = result["time"].values - units.time_in(since, time_unit(result), "since")
     keep = after >= -1e-9
     shape = tuple(result.sizes[name] for name in dims)
     values = sums.transpose(*dims, "cell", "time").values[..., keep]

@@ -27,6 +27,7 @@ from mir21sim.analysis.curves import (
     quantity,
     responses_of,
     stimulus_time,
+    time_unit,
 )
 from mir21sim.analysis.estimates import DoseResponse
 from mir21sim.analysis.measured import Measured
@@ -47,7 +48,7 @@ from mir21sim.analysis.plot_style import (
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
 from mir21sim.simulation.stored_features import FEATURES
-from mir21sim.units import SECONDS_PER_HOUR, seconds
+from mir21sim.units import time_in
 
 MAX_PANELS = 6
 MAX_LEGEND = 16
@@ -402,23 +403,24 @@ def plot_population(
             "The picture shows one swept dose of a population, got the dimensions "
             f"{', '.join(dims)}: select a value first."
         )
-    start = seconds(since, "since") / SECONDS_PER_HOUR
+    clock = time_unit(result)
+    start = time_in(since, clock, "since")
     length = float(result["time"][-1]) - start
     at = np.linspace(0.0, length, 201)
     share = 100 * fraction_dead(result, at, observe, since=since)
-    after = f" after {start:g} h" if start else ""
+    after = f" after {start:g} {clock}" if start else ""
     figure = Picture(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     if dims:
         _plot_kill_curve(left, result[dims[0]], share.isel(at=-1).values)
-        left.set(ylabel=f"dead cells {length:g} h{after} (%)", ylim=(0, 102))
+        left.set(ylabel=f"dead cells {length:g} {clock}{after} (%)", ylim=(0, 102))
         _plot_family(right, share.rename(at="time"), dims[0], legend=True)
     else:
         _plot_times_of_death(left, died.values, length)
-        left.set(xlabel=f"time{after} (h)", xlim=(0, length))
+        left.set(xlabel=f"time{after} ({clock})", xlim=(0, length))
         right.plot(at, share.values, color=OVERLAY_COLOURS[0], lw=1.8)
     right.set(ylabel="dead cells (%)", ylim=(0, 102))
-    right.set(xlabel=f"time{after} (h)", xlim=(0, length))
+    right.set(xlabel=f"time{after} ({clock})", xlim=(0, length))
     for ax in (left, right):
         clean(ax)
     whose = " · ".join(filter(None, map(result.attrs.get, ("model_id", "context"))))

@@ -10,11 +10,10 @@ import xarray as xr
 
 from mir21sim import files, units
 from mir21sim.analysis.cell_death import EXPOSED, death_records
-from mir21sim.analysis.curves import RESPONSE_NAMES, quantity
+from mir21sim.analysis.curves import RESPONSE_NAMES, quantity, time_unit
 from mir21sim.analysis.text_tables import TextTable as TextTable
 from mir21sim.analysis.text_tables import lines_of as lines_of
 from mir21sim.simulation.stored_features import FEATURES
-from mir21sim.units import SECONDS_PER_HOUR
 
 #: Dimensions of every population.
 _OWN = ("cell", "time")
@@ -168,7 +167,8 @@ def death_text(
     result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
 ) -> str:
     """Return who dies, and when, as lines to read; a table where a dose is swept."""
-    start = units.seconds(since, "since") / SECONDS_PER_HOUR
+    clock = time_unit(result)
+    start = units.time_in(since, clock, "since")
     length = float(result["time"][-1]) - start
     records = death_records(result, observe, since=start)
     swept = [str(d) for d in quantity(result, observe).dims if d not in _OWN]
@@ -176,27 +176,33 @@ def death_text(
         frame = pd.DataFrame(records)
         frame["dead"] *= 100.0
         names = {"dead": "dead [%]"}
-        names |= {name: f"{name.removesuffix('_h')} [h]" for name in _TIMES}
+        names |= {name: f"{name.removesuffix('_h')} [{clock}]" for name in _TIMES}
         names |= {d: f"{d} [{result[d].attrs.get('units', '1')}]" for d in swept}
         table = frame.drop(columns=[] if frame["lost"].any() else ["lost"])
         body = "\n".join(lines_of(text_table(table, titles=names)))
         none = f"\n{_NO_DEATHS}" if (frame["dead"] == 0).all() else ""
         return (
-            f"cells that live at {start:g} h, dead of them within {length:g} h, and "
+            f"cells that live at {start:g} {clock}, dead of them within "
+            f"{length:g} {clock}, and "
             f"their time of death\n{body}{none}"
         )
     (found,) = records
     n_dead = round(found["dead"] * found["cells"]) if found["cells"] else 0
-    lines = [f"{found['cells']} of {result.sizes['cell']} cells live at {start:g} h"]
+    alive = f"{found['cells']} of {result.sizes['cell']} cells live"
+    lines = [f"{alive} at {start:g} {clock}"]
     if found["cells"]:
-        lines.append(f"{n_dead} of them ({found['dead']:.1%}) die within {length:g} h")
+        lines.append(
+            f"{n_dead} of them ({found['dead']:.1%}) die within {length:g} {clock}"
+        )
     if found["cells"] and not n_dead:
-        lines[-1] = f"no cell dies within {length:g} h"
+        lines[-1] = f"no cell dies within {length:g} {clock}"
     if n_dead > 1:
         lines.append(
-            f"time of death: mean {found['mean_h']:.3g} h, CV {found['CV']:.2f}; 10 % "
-            f"by {found['p10_h']:.3g} h, half by {found['half_h']:.3g} h, 90 % by "
-            f"{found['p90_h']:.3g} h"
+            f"time of death: mean {found['mean_h']:.3g} {clock}, CV {found['CV']:.2f}; "
+            f"10 % "
+            f"by {found['p10_h']:.3g} {clock}, half by "
+            f"{found['half_h']:.3g} {clock}, 90 % by "
+            f"{found['p90_h']:.3g} {clock}"
         )
     if found["lost"]:
         lines.append(f"{found['lost']} cells could not be followed to the end")

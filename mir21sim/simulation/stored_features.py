@@ -7,7 +7,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.simulation.dataset import variable_name
 from mir21sim.simulation.translate import Translated
-from mir21sim.solvers.methods import is_batch
+from mir21sim.solvers.methods import ONE, is_batch
 from mir21sim.solvers.problem import FeatureRequest
 from mir21sim.solvers.settings import Settings
 
@@ -66,7 +66,8 @@ def wanted(
     """Return whether the features of some runs are to be found.
 
     Where nobody says: of few quantities, and where the method keeps its steps, which
-    makes them cheap, or where the runs of a model of our own are few.
+    makes them cheap, or where the runs of a model in our units are few. A run of a
+    stranger's model by its default method would take ten times as long.
     """
     if asked is not None:
         return asked
@@ -74,7 +75,8 @@ def wanted(
         return False
     if is_batch(settings.method) and model.kernels.events is None:
         return True
-    return not model.border.is_guest and len(runs.problem) <= MOST_SINGLE
+    few = len(runs.problem) <= MOST_SINGLE
+    return few and not model.border.is_guest and settings.method != ONE.name
 
 
 def request(model: CompiledModel, runs: Translated) -> FeatureRequest:
