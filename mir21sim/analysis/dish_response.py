@@ -2,17 +2,22 @@
 
 A dish of n cells answers in steps of 1/n, so that plateaus cannot be extrapolated as in
 ``dose_response``. The effect is the change from dose 0 (or the lowest dose) to the
-highest dose, and its half is interpolated on the monotone curve through the doses.
+highest dose, and its half is interpolated on the monotone curve through the doses. It
+is given where the error of this is smaller than the interval. A response without
+scatter, where all resampled dishes agree, is read as in ``dose_response``.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.special
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.combination import Curve
 from mir21sim.analysis.dish import BAND, LABELS, RESPONSES, Resampled
+from mir21sim.analysis.dose_response import dose_response
+from mir21sim.analysis.estimates import DoseResponse
 
 UNSETTLED = 0.1
 """Share of the effect that may come in the last tenfold of dose before a plateau."""
@@ -22,6 +27,15 @@ REVERSAL = 0.15
 
 MOST_KNOWN = 0.95
 """Share of resampled dishes that must have a half effect for an interval of it."""
+
+AGREEMENT = 1e-3
+"""Share of the effect by which dishes may differ that count as one curve."""
+
+LEAST_SHARE = 0.01
+"""Share of the effect below which, or above one minus it, a logit says nothing."""
+
+EXACT = 0.01
+"""Error of a dose, as a natural logarithm, that is small even beside no interval."""
 
 FLOOR = 1.0
 """Least effect, in percentage points or molecules: less is no effect."""
@@ -140,11 +154,12 @@ def half_effect(
     -------
     HalfEffect; without a dose, and with a note, for fewer than three doses, a change
     below ``FLOOR``, a response that rises and falls, one that is not settled at the
-    highest dose, or a change whose interval over the members holds 0
+    highest dose, doses too far apart around the half, or a change whose interval over
+    the members holds 0
     """
-    order = np.argsort(doses)
-    d, v = doses[order], response[order]
-    drawn = members[:, order]
+    d, v, drawn = _averaged(doses, response, members)
+    if (np.abs(drawn - v) <= AGREEMENT * np.ptp(v)).all():
+        return _smooth(d, v, level)
     start, end = float(v[0]), float(v[-1])
     note = _refusal(d, v) or _unclear(drawn)
     reached = Crossing() if level is None else crossing(d, v, drawn, level)
@@ -157,8 +172,94 @@ def half_effect(
         missing = len(found) - len(known)
         note = f"no EC50: {missing} of {len(found)} dishes of its band have none"
         return HalfEffect(start, end, level=reached, note=note)
-    low, high = np.percentile(known, BAND)
-    return HalfEffect(start, end, dose, float(low), float(high), reached)
+    low, high = (float(x) for x in np.percentile(known, BAND))
+    note = _inexact(d, v, dose, math.log(high / low) / 2.0)
+    if note:
+        return HalfEffect(start, end, level=reached, note=note)
+    return HalfEffect(start, end, dose, low, high, reached)
+
+
+def _averaged(
+    doses: FloatArray, response: FloatArray, members: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return doses in ascending order, equal ones averaged, with their responses."""
+    unlike, place = np.unique(doses, return_inverse=True)
+    share = np.zeros((len(doses), len(unlike)))
+    share[np.arange(len(doses)), place] = 1.0 / np.bincount(place)[place]
+    return unlike, response @ share, members @ share
+
+
+def _smooth(d: FloatArray, v: FloatArray, level: float | None) -> HalfEffect:
+    """Return the half effect of a response without scatter."""
+    start, end = float(v[0]), float(v[-1])
+    found = dose_response(d, v, floor=FLOOR, level=level)
+    reached = Crossing()
+    if level is not None:
+        at = found.absolute
+        reached = Crossing(at.value, at.value, at.value, note=at.text())
+    if found.ec50.relation == "equal" and found.shape == "sigmoid":
+        dose = found.ec50.value
+        return HalfEffect(start, end, dose, dose, dose, reached)
+    notes = {
+        "flat": "no effect",
+        "too few doses": "no EC50 from fewer than three doses",
+        "irregular": "the response rises and falls with dose: no single EC50",
+        "bell": "the response rises and falls with dose: no single EC50; "
+        f"{found.summary('{unit}').replace(' {unit}', '{unit}')}",
+    }
+    if len(d) < 3:
+        return HalfEffect(start, end, level=reached, note=notes["too few doses"])
+    note = notes.get(found.shape, "")
+    return HalfEffect(start, end, level=reached, note=note or _smooth_bound(d, found))
+
+
+def _smooth_bound(d: FloatArray, found: DoseResponse) -> str:
+    """Return why a response in one direction has no EC50."""
+    if found.ec50.relation == "between":
+        low, high = found.ec50.low, found.ec50.high
+        return _between(low, high)
+    bound = found.ec50.text()
+    words = f"EC50 {bound}{{unit}}" if bound != "none" else "no EC50"
+    if not math.isfinite(found.emax):
+        return f"still changing at {d[-1]:.3g}{{unit}}: {words} in the tested range"
+    return f"{words}: test lower doses"
+
+
+def _between(low: float, high: float) -> str:
+    return (
+        f"half of the change between {low:.3g} and {high:.3g}{{unit}}: test doses "
+        "between them"
+    )
+
+
+def _inexact(d: FloatArray, v: FloatArray, dose: float, half_width: float) -> str:
+    """Return a note where the dose is less exact than its interval says, else "".
+
+    The error of the interpolation is the difference from a straight line and from a
+    Hill curve through the same two doses; that of the plateau is twice the share of the
+    effect in the last tenfold of dose (a Hill curve of slope 1/2 has 1.85 times, a
+    steeper one less).
+    """
+    allowed = max(EXACT, half_width)
+    k = int(np.searchsorted(d, dose))
+    low, high = float(d[k - 1]), float(d[k])
+    if low == 0:
+        return f"half of the change below {high:.3g}{{unit}}: test lower doses"
+    share = np.maximum.accumulate((v - v[0]) / (v[-1] - v[0]))[[k - 1, k]]
+    logit = scipy.special.logit(np.clip(share, LEAST_SHARE, 1.0 - LEAST_SHARE))
+    parts = ((0.5 - share[0]) / np.ptp(share), -logit[0] / np.ptp(logit))
+    others = [math.log(low) + part * math.log(high / low) for part in parts]
+    if max(abs(other - math.log(dose)) for other in others) > allowed:
+        return _between(low, high)
+    if 2.0 * _unsettled(d, v) > allowed:
+        return f"still changing at {d[-1]:.3g}{{unit}}: no EC50 in the tested range"
+    return ""
+
+
+def _unsettled(d: FloatArray, v: FloatArray) -> float:
+    """Return the share of the change that comes in the last tenfold of dose."""
+    before = np.interp(np.log(d[-1] / 10.0), np.log(np.maximum(d, 1e-300)), v)
+    return abs(float(v[-1] - before) / float(v[-1] - v[0]))
 
 
 def _unclear(drawn: FloatArray) -> str:
@@ -181,8 +282,7 @@ def _refusal(d: FloatArray, v: FloatArray) -> str:
     back = float((np.maximum.accumulate(rising) - rising).max())
     if back > REVERSAL * span:
         return "the response rises and falls with dose: no single EC50"
-    settled = np.interp(np.log(d[-1] / 10.0), np.log(np.maximum(d, 1e-300)), v)
-    if abs(float(v[-1] - settled)) > UNSETTLED * abs(change):
+    if not change or _unsettled(d, v) > UNSETTLED:
         return f"still changing at {d[-1]:.3g}{{unit}}: no EC50 in the tested range"
     return ""
 
