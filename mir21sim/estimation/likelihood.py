@@ -16,9 +16,10 @@ import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.errors import InputError
+from mir21sim.estimation.at_data import AtData
 from mir21sim.estimation.duals import Dual, evaluate
 from mir21sim.estimation.problem import FitProblem, Observable
-from mir21sim.estimation.runs import AtData, Runs
+from mir21sim.estimation.runs import Runs
 from mir21sim.estimation.starts import (
     Cells,
     Formulas,

@@ -10,11 +10,12 @@ import numpy as np
 
 from mir21sim._typing import FloatArray
 from mir21sim.errors import SolverStatus
+from mir21sim.estimation.at_data import AtData
+from mir21sim.estimation.bound_terms import BoundTerm
 from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.likelihood import Fit, Likelihood
 from mir21sim.estimation.problem import FitProblem
-from mir21sim.estimation.runs import AtData, Runs
-from mir21sim.estimation.terms import BoundTerm
+from mir21sim.estimation.runs import Runs
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,8 @@ import scipy.stats
 from mir21sim._typing import FloatArray
 from mir21sim.errors import UnknownNameError
 from mir21sim.estimation.evaluations import EvaluationLog, LoggedObjective, run_digest
-from mir21sim.estimation.fit import FitResult, Told, minimize
+from mir21sim.estimation.fit import FitResult, Told
+from mir21sim.estimation.optimizers import minimize
 from mir21sim.estimation.problem import natural
 
 MOST_POINTS = 30

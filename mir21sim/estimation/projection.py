@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.estimation.at_data import AtData
 from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.likelihood import Fit
 from mir21sim.estimation.objective import Evaluation, Objective
 from mir21sim.estimation.problem import FitProblem
-from mir21sim.estimation.runs import AtData
 
 ROUNDS = 200
 """Steps of Fisher scoring at most."""

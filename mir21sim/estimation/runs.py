@@ -5,16 +5,18 @@ and all periods of one depth are integrated in one call of the solver.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
-from mir21sim.errors import InputError, SolverStatus
+from mir21sim.errors import SolverStatus
+from mir21sim.estimation.at_data import AtData, Rows, Taken
 from mir21sim.estimation.batches import Batch, Seeds, States
 from mir21sim.estimation.duals import Dual
 from mir21sim.estimation.engine import Engine, triggers
-from mir21sim.estimation.problem import REST, Carry, FitProblem, Period
+from mir21sim.estimation.period_tree import Node, tree
+from mir21sim.estimation.problem import REST, Carry, FitProblem
 from mir21sim.estimation.starts import Cells, Formulas, ModelValues, Values, formulas_of
 from mir21sim.model import expressions as ex
 
@@ -24,101 +26,7 @@ events of that moment act after the change."""
 
 
 @dataclass(slots=True, eq=False)
-class Node:
-    """One period of one experiment or of several that are alike so far.
-
-    Attributes
-    ----------
-    depth : number of periods before it
-    parent : index of the node before it at the depth above, −1 for none
-    period : the period
-    end : model time at which it ends
-    times : model times of data rows within it
-    rows : data rows within it
-    has_next : whether another period follows
-    """
-
-    depth: int
-    parent: int
-    period: Period
-    end: float
-    times: set[float] = field(default_factory=set)
-    rows: list[int] = field(default_factory=list)
-    has_next: bool = False
-
-
-def tree(problem: FitProblem) -> list[list[Node]]:
-    """Return the periods of all experiments by depth, equal beginnings shared.
-
-    Raises
-    ------
-    InputError
-        For a data row outside the time of its experiment.
-    """
-    data = problem.data
-    levels: list[list[Node]] = []
-    known: dict[tuple[int, int, Period, float], int] = {}
-    for e, experiment in enumerate(problem.experiments):
-        rows = np.flatnonzero(data.experiment == e)
-        if not len(rows):
-            continue
-        finite = data.time[rows][np.isfinite(data.time[rows])]
-        starts = [p.start for p in experiment.periods]
-        _check_rows(problem, rows, starts)
-        last = float(finite.max(initial=starts[-1] if starts[-1] != REST else 0.0))
-        ends = [
-            b if a != REST else REST
-            for a, b in zip(starts, [*starts[1:], max(last, starts[-1])], strict=True)
-        ]
-        parent = -1
-        for depth, (period, end) in enumerate(
-            zip(experiment.periods, ends, strict=True)
-        ):
-            if depth == len(levels):
-                levels.append([])
-            final = depth == len(starts) - 1
-            # Runs without a following period may be longer for one than for another.
-            key = (depth, parent, period, np.inf if final else end)
-            if key not in known:
-                known[key] = len(levels[depth])
-                levels[depth].append(Node(depth, parent, period, end))
-            node = levels[depth][known[key]]
-            node.end = max(node.end, end)
-            node.has_next |= not final
-            _place_rows(node, data.time, rows, final=final, end=end)
-            parent = known[key]
-    return levels
-
-
-def _check_rows(problem: FitProblem, rows: IntArray, starts: list[float]) -> None:
-    """Raise for data before the start of the experiment."""
-    first = next((s for s in starts if s != REST), REST)
-    early = rows[problem.data.time[rows] < first] if first != REST else rows[:0]
-    if len(early):
-        row = int(early[0])
-        name = problem.experiments[problem.data.experiment[row]].id
-        raise InputError(
-            f"Data row {row + 1} is at time {problem.data.time[row]:g}, before the "
-            f"start of the experiment `{name}` at {first:g}: move the row or the start."
-        )
-
-
-def _place_rows(
-    node: Node, time: FloatArray, rows: IntArray, *, final: bool, end: float
-) -> None:
-    at = time[rows]
-    if node.period.start == REST:
-        inside = np.ones(len(rows), bool) if final else np.zeros(len(rows), bool)
-    elif final:
-        inside = at >= node.period.start
-    else:
-        inside = (at >= node.period.start) & (at < end)
-    node.rows += rows[inside].tolist()
-    node.times |= {float(t) for t in at[inside]}
-
-
-@dataclass(slots=True, eq=False)
-class _Level:
+class Level:
     """Results for the nodes of one depth.
 
     Attributes
@@ -137,69 +45,6 @@ class _Level:
     end_p_slope: FloatArray | None
     truths: list[BoolArray | None]
     status: IntArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stored:
-    """Stored quantities of the model at data rows, read by id.
-
-    Attributes
-    ----------
-    place : id → column
-    values : float array, shape (n_row, n_column)
-    slopes : float array, shape (n_row, n_column, n_direction), or None
-    dynamic : int array, shape (n_direction,), the estimated parameter of each direction
-    n_free : number of estimated parameters
-    """
-
-    place: Mapping[str, int]
-    values: FloatArray
-    slopes: FloatArray | None
-    dynamic: IntArray
-    n_free: int
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.place
-
-    def at(self, rows: IntArray, names: set[str]) -> dict[str, Dual]:
-        """Return some quantities at some rows."""
-        return {
-            name: self._column(rows, j)
-            for name, j in self.place.items()
-            if name in names
-        }
-
-    def plain(self) -> "Stored":
-        """Return the same quantities without derivatives."""
-        return replace(self, slopes=None)
-
-    def _column(self, rows: IntArray, j: int) -> Dual:
-        value = self.values[rows, j]
-        if self.slopes is None:
-            return Dual(value)
-        slope = self.slopes[rows, j]
-        if not slope.any():
-            return Dual(value)
-        wide = np.zeros((len(rows), self.n_free))
-        wide[:, self.dynamic] = slope
-        return Dual(value, wide)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AtData:
-    """Quantities of the model at the data rows.
-
-    Attributes
-    ----------
-    y, p : states and parameters that observables depend on
-    status : int array, shape (n_row,), of the run that each row is in
-    n_steps : steps of all runs
-    """
-
-    y: Stored
-    p: Stored
-    status: IntArray
-    n_steps: int
 
 
 class Runs:
@@ -287,10 +132,10 @@ class Runs:
         slopes : with derivatives by the estimated parameters
         """
         values = Values.of(self.problem, theta, slopes=slopes)
-        collect = _Rows(self, len(self.problem.data), len(theta), slopes=slopes)
+        collect = Rows(self, len(self.problem.data), len(theta), slopes=slopes)
         if slopes:
             collect.sizes = self._step_sizes(theta)
-        previous: _Level | None = None
+        previous: Level | None = None
         steps = 0
         for depth, level in enumerate(self.levels):
             previous, used = self._level(depth, level, previous, values, collect)
@@ -315,10 +160,10 @@ class Runs:
         self,
         depth: int,
         nodes: list[Node],
-        before: _Level | None,
+        before: Level | None,
         values: Values,
-        collect: "_Rows",
-    ) -> tuple[_Level, int]:
+        collect: "Rows",
+    ) -> tuple[Level, int]:
         cells, truths, status = self._begin(depth, nodes, before, values)
         level = self._blank(nodes, cells, truths, status, collect.slopes)
         steps = 0
@@ -327,7 +172,7 @@ class Runs:
         return level, steps
 
     def _begin(
-        self, depth: int, nodes: list[Node], before: _Level | None, values: Values
+        self, depth: int, nodes: list[Node], before: Level | None, values: Values
     ) -> tuple[Cells, list[BoolArray | None], IntArray]:
         """Return the start values of all nodes of a depth."""
         n = len(nodes)
@@ -362,7 +207,7 @@ class Runs:
                 y[name] = _merged(rows, fresh.y[name], carried.y[name])
         return Cells(y, fresh.p)
 
-    def _carried(self, before: _Level, parents: IntArray, n_free: int) -> Cells:
+    def _carried(self, before: Level, parents: IntArray, n_free: int) -> Cells:
         model = self.problem.model
         y = {
             name: Dual(
@@ -397,12 +242,12 @@ class Runs:
         truths: list[BoolArray | None],
         status: IntArray,
         slopes: bool,
-    ) -> _Level:
+    ) -> Level:
         n = len(nodes)
         y = _matrix(cells.y, n)
         p = _matrix(cells.p, n)
         m = self.dynamic
-        return _Level(
+        return Level(
             cells,
             y,
             p,
@@ -431,9 +276,9 @@ class Runs:
         self,
         members: IntArray,
         nodes: list[Node],
-        level: _Level,
+        level: Level,
         n_free: int,
-        collect: "_Rows",
+        collect: "Rows",
     ) -> int:
         """Integrate some nodes that start and end together."""
         alive = members[level.status[members] == SolverStatus.OK]
@@ -459,7 +304,7 @@ class Runs:
         states = self.engine.run(batch, times, keep)
         level.status[alive] = states.status
         for position, k in enumerate(alive):
-            taken = _Taken(times, states, position, keep)
+            taken = Taken(times, states, position, keep)
             collect.take(nodes[k], taken, level, int(k))
         if inner:
             self._finish(alive, level, states, float(times[-1]))
@@ -476,7 +321,7 @@ class Runs:
         return np.array(sorted({first.period.start, end, *inside}))
 
     def _finish(
-        self, members: IntArray, level: _Level, states: States, end: float
+        self, members: IntArray, level: Level, states: States, end: float
     ) -> None:
         """Write the states at the end of a period, where the next one starts."""
         n = level.end_y.shape[1]
@@ -499,16 +344,16 @@ class Runs:
         self,
         members: IntArray,
         nodes: list[Node],
-        level: _Level,
+        level: Level,
         batch: Batch,
-        collect: "_Rows",
+        collect: "Rows",
     ) -> int:
         states = self.engine.rest(batch, self._near(members))
         level.status[members] = states.status
         self._finish(members, level, states, 0.0)
         keep = np.arange(batch.y0.shape[1])
         for position, k in enumerate(members):
-            collect.take(nodes[k], _Taken(None, states, position, keep), level, int(k))
+            collect.take(nodes[k], Taken(None, states, position, keep), level, int(k))
         return states.n_steps
 
     def _near(self, members: IntArray) -> FloatArray | None:
@@ -534,7 +379,7 @@ class Runs:
         return Values.of(self.problem, theta, slopes=False)
 
     def _late_rows(
-        self, members: IntArray, nodes: list[Node], level: _Level, collect: "_Rows"
+        self, members: IntArray, nodes: list[Node], level: Level, collect: "Rows"
     ) -> None:
         """Read the rows at infinite time from the steady state of the last period."""
         late = np.array([k for k in members if np.inf in nodes[k].times], np.int64)
@@ -551,96 +396,8 @@ class Runs:
         level.status[late] = np.maximum(level.status[late], rest.status)
         keep = np.arange(level.end_y.shape[1])
         for position, k in enumerate(late):
-            taken = _Taken(np.array([np.inf]), rest, position, keep)
+            taken = Taken(np.array([np.inf]), rest, position, keep)
             collect.take(nodes[k], taken, level, int(k))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Taken:
-    """One run among those of a call of the engine.
-
-    Attributes
-    ----------
-    times : output times; None for a steady state, which serves every row
-    states : of all runs of the call
-    run : index of the run
-    keep : states that were kept
-    """
-
-    times: FloatArray | None
-    states: States
-    run: int
-    keep: IntArray
-
-
-class _Rows:
-    """Gathers the quantities of the model at the data rows."""
-
-    def __init__(self, runs: Runs, n_row: int, n_free: int, *, slopes: bool) -> None:
-        self.runs, self.n_free, self.slopes = runs, n_free, slopes
-        self.moved = [
-            (column, j)
-            for j, i in enumerate(runs.engine.moved)
-            for column in np.flatnonzero(runs.needed_p == i)
-        ]
-        self.needed = runs.needed
-        m = len(runs.dynamic) if slopes else 0
-        self.y = np.full((n_row, len(self.needed)), np.nan)
-        self.y_slope = np.zeros((n_row, len(self.needed), m))
-        self.p = np.full((n_row, len(runs.needed_p)), np.nan)
-        self.p_slope = np.zeros((n_row, len(runs.needed_p), m))
-        self.status = np.full(n_row, SolverStatus.NOT_RUN, np.int64)
-        self.sizes = np.ones(m)
-
-    def fail(self, node: Node, status: int) -> None:
-        """Note that the run of a node failed before it."""
-        self.status[node.rows] = status
-
-    def take(self, node: Node, taken: _Taken, level: _Level, k: int) -> None:
-        """Take the rows of a node whose times are among those of a run."""
-        if not node.rows:
-            return
-        rows, states, run = np.array(node.rows), taken.states, taken.run
-        index = np.zeros(len(rows), np.int64)
-        if taken.times is not None:
-            at = self.runs.problem.data.time[rows]
-            rows = rows[np.isin(at, taken.times)]
-            index = np.searchsorted(taken.times, self.runs.problem.data.time[rows])
-        columns = np.searchsorted(taken.keep, self.needed)
-        self.y[rows] = states.values[run][np.ix_(index, columns)]
-        self.p[rows] = level.end_p[k, self.runs.needed_p]
-        # A run that failed later has good values before.
-        known = np.isfinite(self.y[rows]).all(axis=1) & (states.slopes is None)
-        self.status[rows] = np.where(known, SolverStatus.OK, states.status[run])
-        moved = len(taken.keep)
-        for column, j in self.moved:
-            self.p[rows, column] = states.values[run, index, moved + j]
-        if states.slopes is None:
-            return
-        assert level.end_p_slope is not None
-        self.y_slope[rows] = states.slopes[run][np.ix_(index, columns)]
-        self.p_slope[rows] = level.end_p_slope[k][:, self.runs.needed_p].T
-        for column, j in self.moved:
-            self.p_slope[rows, column] = states.slopes[run, index, moved + j]
-
-    def finished(self, steps: int) -> AtData:
-        """Return the quantities by id."""
-        runs, model = self.runs, self.runs.problem.model
-        groups = (
-            (model.state_names, runs.needed, self.y, self.y_slope),
-            (model.param_names, runs.needed_p, self.p, self.p_slope),
-        )
-        y, p = (
-            Stored(
-                {names[i]: j for j, i in enumerate(chosen)},
-                values,
-                slopes if self.slopes else None,
-                runs.dynamic,
-                self.n_free,
-            )
-            for names, chosen, values, slopes in groups
-        )
-        return AtData(y, p, self.status, steps)
 
 
 def _among(names: tuple[str, ...], wanted: set[str]) -> IntArray:

@@ -8,7 +8,7 @@ weights w of the cubic at T. The formulas of the terms are in their docstrings.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,45 +17,12 @@ import scipy.special
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.estimation.conditions import periods
-from mir21sim.estimation.engine import Engine
-from mir21sim.estimation.formulas import parsed
-from mir21sim.estimation.likelihood import Likelihood
-from mir21sim.estimation.problem import (
-    Experiment,
-    FitProblem,
-    Measurements,
-    Observable,
-    Period,
-)
-from mir21sim.estimation.runs import Runs
-from mir21sim.model import expressions as ex
-from mir21sim.simulation.population import RTOL as CELL_RTOL
+from mir21sim.estimation.traces import Traces, at_times, crossing, crossing_or_none
 from mir21sim.simulation.population import Population, resting_amounts
-from mir21sim.simulation.treatment import Treatment
 from mir21sim.simulation.varied import varied
-
-POINTS = 241
-"""Times of a trace."""
 
 SETTLED = 4.0
 """Widths after a time from which on a death no longer tells of it: Φ(4) = 0.99997."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Traces:
-    """One quantity under some conditions.
-
-    Attributes
-    ----------
-    time : float array, shape (n_time,), in the unit of the data
-    value : float array, shape (n_trace, n_time)
-    slope : float array, shape (n_trace, n_time, n_free), by linear parameters
-    """
-
-    time: FloatArray
-    value: FloatArray
-    slope: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -337,7 +304,7 @@ class CellDeathTimes:
         total, gradient, fim = 0.0, np.zeros(n_free), np.zeros((n_free, n_free))
         for cell, time in enumerate(self.times):
             rows = range(cell * self.draws, (cell + 1) * self.draws)
-            pairs = [_crossing_or_none(traces, row, self.threshold) for row in rows]
+            pairs = [crossing_or_none(traces, row, self.threshold) for row in rows]
             nll, slope = self._cell(pairs, time, cell, n_free)
             total += nll
             gradient += slope
@@ -449,69 +416,6 @@ def _normal(
 
 
 # ----------------------------------------------------------------------- numerics
-def weights(nodes: FloatArray, at: float) -> tuple[FloatArray, FloatArray]:
-    """Return the weights of a polynomial through some nodes, and their derivatives."""
-    n = len(nodes)
-    value, slope = np.ones(n), np.zeros(n)
-    for k in range(n):
-        for j in range(n):
-            if j == k:
-                continue
-            gap = nodes[k] - nodes[j]
-            slope[k] = slope[k] * (at - nodes[j]) / gap + value[k] / gap
-            value[k] *= (at - nodes[j]) / gap
-    return value, slope
-
-
-def crossing(traces: Traces, row: int, level: float) -> tuple[float, FloatArray]:
-    """Return where a trace first rises to a level, NaN where it does not.
-
-    Returns
-    -------
-    place : in the unit of ``traces.time``
-    slope : float array, shape (n_free,), its derivatives
-    """
-    found = _crossing_or_none(traces, row, level)
-    if found is None:
-        return math.nan, np.full(traces.slope.shape[2], np.nan)
-    return found
-
-
-def _crossing_or_none(
-    traces: Traces, row: int, level: float
-) -> tuple[float, FloatArray] | None:
-    values, time = traces.value[row], traces.time
-    above = values >= level
-    rises = np.flatnonzero(~above[:-1] & above[1:])
-    if not len(rises):
-        return None
-    first = int(np.clip(rises[0] - 1, 0, len(time) - 4))
-    chosen = slice(first, first + 4)
-    nodes, g = time[chosen], values[chosen]
-    low, high = float(time[rises[0]]), float(time[rises[0] + 1])
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        if weights(nodes, middle)[0] @ g < level:
-            low = middle
-        else:
-            high = middle
-    place = 0.5 * (low + high)
-    w, dw = weights(nodes, place)
-    return place, -(w @ traces.slope[row, chosen]) / (dw @ g)
-
-
-def at_times(
-    traces: Traces, row: int, times: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return a trace and its derivatives at some times, by the same cubics."""
-    g, dg = [], []
-    for at in times:
-        first = int(np.searchsorted(traces.time, at) - 2)
-        chosen = slice(*(np.clip(first, 0, len(traces.time) - 4) + np.array([0, 4])))
-        w, _ = weights(traces.time[chosen], float(at))
-        g.append(w @ traces.value[row, chosen])
-        dg.append(w @ traces.slope[row, chosen])
-    return np.array(g), np.array(dg)
 
 
 def cell_factors(model: CompiledModel, n: int, seed: int) -> list[dict[str, float]]:
@@ -535,85 +439,3 @@ def average_cell(model: CompiledModel) -> dict[str, float]:
 
 
 # -------------------------------------------------------------------- in a problem
-class BoundTerm:
-    """A term with the runs it needs, in one problem."""
-
-    def __init__(self, term: Term, problem: FitProblem, engine: Engine) -> None:
-        self.term = term
-        if isinstance(term, (ShareDead, CellDeathTimes)):
-            # As in populations: many runs, whose mean is wanted to a per cent.
-            loose = max(engine.settings.rtol, CELL_RTOL)
-            engine = engine.with_rtol(loose)
-        self.time = np.linspace(0.0, term.end, POINTS)
-        self.problem = _traced(term, problem, self.time)
-        self.runs = Runs(self.problem, engine)
-        self.likelihood = Likelihood(self.problem, self.runs)
-
-    def contribution(self, theta: FloatArray) -> Contribution:
-        """Return the part of the objective at linear parameter values."""
-        at = self.runs.at_data(theta, slopes=True)
-        fit = self.likelihood.evaluate(at, theta, slopes=True)
-        assert fit.simulated_slope is not None
-        shape = (-1, len(self.time))
-        traces = Traces(
-            self.time,
-            fit.simulated.reshape(shape),
-            fit.simulated_slope.reshape(*shape, len(theta)),
-        )
-        return self.term.contribution(traces)
-
-
-def _traced(term: Term, problem: FitProblem, time: FloatArray) -> FitProblem:
-    """Return the problem whose data rows are the traces of a term."""
-    model = problem.model
-    experiments = tuple(
-        Experiment(str(k), _periods(problem, condition))
-        for k, condition in enumerate(term.conditions(model))
-    )
-    n = len(experiments) * len(time)
-    formula = parsed(term.quantity, "the quantity of a term")
-    return replace(
-        problem,
-        observables=(Observable("trace", formula, ex.Number(1.0)),),
-        experiments=experiments,
-        data=Measurements(
-            np.zeros(n, np.int64),
-            np.repeat(np.arange(len(experiments)), len(time)),
-            np.tile(time * problem.time_scale, len(experiments)),
-            np.zeros(n),
-            ((),) * n,
-            ((),) * n,
-        ),
-        terms=(),
-    )
-
-
-def _periods(problem: FitProblem, condition: Condition) -> tuple[Period, ...]:
-    """Return the periods of a condition; factors multiply estimated values too."""
-    model = problem.model
-    names = tuple(p.id for p in problem.parameters)
-    made = periods(
-        model,
-        Treatment.parse(condition.treatment),
-        rests=model.info.equilibrate,
-        estimated=names,
-    )
-    if not condition.factors:
-        return made
-    own = average_cell(model)
-    set_before = dict(made[0].changes)
-    # Unlike cells look for their rest from that of the average one.
-    factors: dict[str, ex.Expr] = {
-        name: ex.Number(own[name])
-        for name in model.state_names
-        if name not in names and name not in set_before and model.info.equilibrate
-    }
-    for name, factor in condition.factors:
-        before = set_before.get(name)
-        if before is None and name in names:
-            before = ex.Symbol(name)
-        if before is None:
-            before = ex.Number(own[name])
-        factors[name] = ex.Call("times", (before, ex.Number(factor)))
-    changes = tuple({**set_before, **factors}.items())
-    return (replace(made[0], changes=changes), *made[1:])
