@@ -7,6 +7,7 @@ import numpy as np
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
+from mir21sim.model.expressions import text
 from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.problem import Solution
 
@@ -22,17 +23,17 @@ def describe(
     status = SolverStatus(found.status[run])
     if status == SolverStatus.OK:
         return ""
-    text = status.message
+    words = status.message
     y, t = found.y_end[run], float(found.t_end[run])
     if not math.isfinite(t) or status == SolverStatus.NO_RESTING_STATE:
-        return text
+        return words
     border = model.border
     event = int(found.culprit[run])
     if event >= 0:
         culprit = f", event `{model.network.events[event].id}`"
     else:
         culprit = suspect(model, status, t, y, p=translated.problem.p[run], atol=atol)
-    return f"At {t / border.per_time:.4g} {border.time_unit}{culprit}: {text}"
+    return f"At {t / border.per_time:.4g} {border.time_unit}{culprit}: {words}"
 
 
 def suspect(
@@ -56,6 +57,9 @@ def suspect(
     if not len(rows):
         return ""
     flux = model.kernels.n_value * v[columns]
+    singular = singular_derivative(model, t, y, p) if status in _BROKEN else ""
+    if singular:
+        return singular
     if status == SolverStatus.NEGATIVE:
         state = int(np.argmin(y / (np.abs(y).max() + atol)))
         mine = np.flatnonzero(rows == state)
@@ -67,6 +71,48 @@ def suspect(
     return (
         f", where reaction `{model.rate_names[columns[k]]}` changes "
         f"`{model.state_names[rows[k]]}` fastest"
+    )
+
+
+_BROKEN = frozenset({SolverStatus.NON_FINITE, SolverStatus.STEP_TOO_SMALL})
+
+_LONGEST = 120
+"""Letters of a formula in a message at most."""
+
+
+def singular_derivative(
+    model: CompiledModel, t: float, y: FloatArray, p: FloatArray
+) -> str:
+    """Name the reaction whose finite rate has a derivative that is not, "" for none.
+
+    Rates such as ``X^0.5`` and ``1/(1 + (K/X)^n)`` are finite at zero where their
+    derivatives are not. Among the reactions that read the state and change the row of
+    such an element of the Jacobian, it is the one whose rate moves most for a small
+    change of the state.
+    """
+    kernels = model.kernels
+    data = np.empty(len(kernels.j_row))
+    kernels.jac(t, np.array(y), np.array(p), data)
+    odd = np.flatnonzero(~np.isfinite(data))
+    if not odd.size:
+        return ""
+    row, column = int(kernels.j_row[odd[0]]), int(kernels.j_col[odd[0]])
+    before, after = np.empty(kernels.n_rate), np.empty(kernels.n_rate)
+    kernels.rates(t, np.array(y), np.array(p), before)
+    moved = np.array(y)
+    moved[column] += 1e-9 * max(1.0, float(np.abs(y).max()))
+    kernels.rates(t, moved, np.array(p), after)
+    mine = np.unique(kernels.n_col[kernels.n_row == row])
+    change = np.nan_to_num(np.abs(after - before)[mine], nan=np.inf)
+    if not change.size or not change.max() > 0:
+        return ""
+    name, state = model.rate_names[mine[np.argmax(change)]], model.state_names[column]
+    formulas = {reaction.id: reaction.rate for reaction in model.network.reactions}
+    shown = text(formulas[name]) if name in formulas else ""
+    formula = f" = {shown}" if 0 < len(shown) <= _LONGEST else ""
+    return (
+        f", reaction `{name}`{formula}, whose derivative by `{state}` is not finite at "
+        f"{state} = {y[column]:.4g}"
     )
 
 

@@ -16,6 +16,7 @@ from support import integrate, reaction, scaled_error
 import mir21sim as ms
 from mir21sim.errors import FailedRunsWarning, InputError, SolverError, SolverStatus
 from mir21sim.model.network import Rule
+from mir21sim.simulation import failures
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.simulate import simulate
 from mir21sim.simulation.sweep import sweep
@@ -332,3 +333,21 @@ def test_a_failed_run_on_compiled_kernels_is_described():
     options = ms.Options(max_steps=3)
     with pytest.raises(SolverError, match="where reaction `"):
         ms.simulate(model, "1 h", doses="CASP8_active=100 molecule@0h", options=options)
+
+
+def test_a_derivative_that_is_not_finite_is_named_with_its_formula():
+    """`make` is the faster reaction; the one to blame is `turn`."""
+    net = support.network(
+        {"A": 0.0, "B": 0.0},
+        {"k": 1.0, "q": 0.5},
+        [
+            support.reaction("make", "-> A", "k"),
+            support.reaction("turn", "-> B", "q*A**0.5"),
+        ],
+    )
+    model = support.compiled(net)
+    found = failures.suspect(
+        model, SolverStatus.NON_FINITE, 0.0, model.y0, p=model.p0, atol=model.atol
+    )
+    assert found.startswith(", reaction `turn` = q")
+    assert found.endswith("whose derivative by `A` is not finite at A = 0")
