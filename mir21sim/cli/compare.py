@@ -99,6 +99,9 @@ def compare(
     features = curves.compare(
         labelled, observe, since=since, response=response, over=over
     )
+    for label, result in labelled.items():
+        if "a sketch" in (said := result.attrs.get("summary", "")):
+            typer.echo(f"{label}: {said.partition(';')[0]}")
     typer.echo(export.feature_text(features))
     if output is not None and output.suffix == ".nc":
         typer.echo(f"features: {results.save(features, output, {})}")

@@ -15,7 +15,8 @@ def card_rows(model: "CompiledModel") -> dict[str, str]:
     """Return size, inputs, observables, protocol and cell line of a model."""
     info = model.info
     return {
-        "cell line": model.context or "base",
+        "cell line": (model.context or "base")
+        + (", a sketch" if model.chosen_numbers else ""),
         "size": f"{len(model.state_names)} states, {len(model.rate_names)} reactions, "
         f"{len(model.param_names)} parameters",
         "inputs": _listed(tuple(info.inputs)),

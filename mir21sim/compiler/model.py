@@ -15,8 +15,9 @@ from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import CodegenError, InputError, UnknownNameError
 from mir21sim.model import delays
 from mir21sim.model.border import Border
-from mir21sim.model.files import ModelFiles
+from mir21sim.model.files import BASE, ModelFiles
 from mir21sim.model.info import ModelInfo
+from mir21sim.model.metadata import context_table
 from mir21sim.model.network import Network
 from mir21sim.model.numbers import source_rows
 
@@ -118,6 +119,19 @@ class CompiledModel:
 
         files = ModelFiles(self.id, self.source, self.context)
         return pd.DataFrame(source_rows(files)).set_index("id")
+
+    @cached_property
+    def chosen_numbers(self) -> int:
+        """Count of the numbers of a cell line that is a sketch, else 0.
+
+        A sketch is a context whose numbers are all ``assumed``: nothing that tells it
+        from other lines was measured, derived, fitted or even recalled.
+        """
+        if not self.context or self.context == BASE:
+            return 0
+        files = ModelFiles(self.id, self.source, self.context)
+        found = [row.status for row in context_table(files).values()]
+        return len(found) if set(found) == {"assumed"} else 0
 
     @cached_property
     def equations(self) -> Equations:

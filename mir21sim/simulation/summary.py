@@ -38,8 +38,12 @@ def summary(
 
 
 def named_model(model: CompiledModel) -> str:
-    """Return the model and its cell line."""
-    return f"{model.id}, {model.context or BASE}"
+    """Return the model and its cell line; a line of choices is called a sketch."""
+    line = f"{model.id}, {model.context or BASE}"
+    chosen = model.chosen_numbers
+    if not chosen:
+        return line
+    return f"{line} (a sketch: all of its {chosen} numbers are chosen)"
 
 
 def _dose(dose: Dose, axes: dict[str, Axis]) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 from mir21sim import files
 from mir21sim.analysis import tables
 from mir21sim.compiler import cache
-from mir21sim.model import files as model_files
 from mir21sim.simulation.checkpoint import PartialDishes, folder_for
 from mir21sim.simulation.options import Options
+from mir21sim.simulation.summary import named_model
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies import report, run, schema
 from mir21sim.studies.parse import Planned, plan
@@ -96,17 +96,21 @@ def left_text(folder: Path) -> str:
 
 
 def study_text(done: run.StudyResult) -> str:
-    """Return the summaries of all assays as text."""
-    return "\n".join(
-        line
-        for read in done.reads
-        for line in (
-            f"{read.table.title}: {report.test_words(read)}",
-            *tables.lines_of(report.summary_table(read)),
-            *(f"note: {note}" for note in read.reading.notes),
-            "",
-        )
-    ).rstrip()
+    """Return the model, the cell line and the summaries of all assays as text."""
+    first = f"{named_model(done.planned.model)}\n\n"
+    return (
+        first
+        + "\n".join(
+            line
+            for read in done.reads
+            for line in (
+                f"{read.table.title}: {report.test_words(read)}",
+                *tables.lines_of(report.summary_table(read)),
+                *(f"note: {note}" for note in read.reading.notes),
+                "",
+            )
+        ).rstrip()
+    )
 
 
 def plan_text(planned: Planned) -> str:
@@ -114,7 +118,7 @@ def plan_text(planned: Planned) -> str:
     study = planned.study
     lines = [
         f"{planned.name}: {study.title}",
-        f"model     {planned.model.id}, {planned.model.context or model_files.BASE}",
+        f"model     {named_model(planned.model)}",
         f"cells     {study.population.cells} in each of {len(planned.dishes())} dishes",
         f"times     {', '.join(f'{t:g}' for t in sorted(study.times))} h",
     ]
