@@ -11,6 +11,7 @@ from event_runs import DECAY, compiled
 from support import event
 
 import mir21sim as ms
+from mir21sim.errors import SolverError
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.translate import translate
@@ -121,3 +122,17 @@ def test_a_trace_below_all_others_grows_back_right():
 def test_a_failed_run_is_tried_by_lsoda_and_then_by_radau():
     assert second_try(ONE).name == "LSODA"
     assert second_try(second_try(ONE)).name == "Radau"
+
+
+def test_an_amount_below_zero_in_the_last_step_ends_the_run():
+    """A loss of order zero: A = 1 - t, and the only step to the end may cross zero."""
+    net = support.network(
+        {"A": 1.0}, {"k": 1.0}, [support.reaction("lose", "A ->", "k")]
+    )
+    model = compiled(net, backend="numba")
+    with pytest.raises(SolverError, match="became negative") as caught:
+        ms.simulate(model, 1.01, points=2, doses=[], observe="A", options=ONCE)
+    assert caught.value.t == pytest.approx(1.01, rel=0.05)
+    allowed = replace(ONCE, allow_negative=True)
+    result = ms.simulate(model, 1.5, points=2, doses=[], observe="A", options=allowed)
+    assert float(result["A"][-1]) == pytest.approx(-0.5)

@@ -262,6 +262,8 @@ def advance(cursor, numbers, whole, p, times, states, seen_t, seen_y):
         c.h_next = _first_step(kernel, c, where, bounds, work)
         c.after_reject = c.began = c.fresh = False
     while True:
+        if c.t >= c.stop:
+            return STOP
         if c.left <= 0:
             return PAUSE
         _choose(c)
@@ -299,8 +301,6 @@ def advance(cursor, numbers, whole, p, times, states, seen_t, seen_y):
             return UNDEFINED
         if low < 0.0:
             return LOW
-        if c.hits:
-            return STOP
 
 
 @machine_code.solver(

@@ -322,10 +322,18 @@ class OneRun(SingleRun):
             lower = -2.0 * self.y - self.share * self.peak
             np.maximum(self.limit, lower, out=self.limit)
         c["left"] = min(_LOOK_EVERY, self.settings.max_steps - self.n_steps)
-        return self._looked()
+        return self._looked(why)
 
-    def _looked(self) -> SolverStatus:
+    def _finite_start(self) -> bool:
+        """Say whether a run can go on from here; at its end no slope is needed."""
+        if self.t >= self.times[-1]:
+            return bool(np.isfinite(self.y).all())
+        return super()._finite_start()
+
+    def _looked(self, why: int) -> SolverStatus:
         """Return the verdict on where the run is, with a look at the clock."""
+        if why == memory.STOP and not self.stop.is_set():
+            return SolverStatus.OK  # the driver has looked at all else
         verdict = self._verdict()
         if verdict == SolverStatus.OK and self._late():
             return SolverStatus.TIMEOUT
