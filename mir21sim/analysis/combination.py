@@ -12,7 +12,7 @@ The measures and their null models:
   D₁(E)/d₁, the factor by which the combination lowers the dose for the same effect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -247,8 +247,33 @@ def combination(
         **result.attrs,
         "cells": result.sizes["cell"],
         "treatment": treatment_text(result),
+        "remarks": list(_remarks(_ascending(dead, result, names), names)),
     }
     return table
+
+
+def _remarks(dead: FloatArray, names: tuple[str, str]) -> Iterator[str]:
+    """Yield a sentence for each drug that alone kills no cells.
+
+    Parameters
+    ----------
+    dead : float array, shape (n₁, n₂), % of cells, doses ascending from 0
+    """
+    for name, alone in zip(names, (dead[:, 0], dead[0, :]), strict=True):
+        change = alone - alone[0]
+        most, least = float(change.max()), float(change.min())
+        if least <= -NOTABLE and most < NOTABLE:
+            yield (
+                f"{name} alone protects cells ({alone[0]:.0f} to "
+                f"{alone[0] + least:.0f} % dead), which counts as no effect here: "
+                "less than additive then means protection from the other drug."
+            )
+        elif max(most, -least) < NOTABLE:
+            yield (
+                f"{name} alone changes the dead cells by {max(most, -least):.1f} "
+                "percentage points at most: at these doses the cells do not respond "
+                "to it."
+            )
 
 
 def _band_text(drawn: Resampled) -> str:

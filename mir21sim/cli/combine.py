@@ -151,6 +151,8 @@ def _show(
         since = stimulus_time(result) or float(result["time"][0])
     drawn = resample(result, quantities[:-1], quantities[-1], since=since)
     table = combining.combination(drawn, result)
+    for remark in table.attrs["remarks"]:
+        typer.echo(f"{before}{remark}")
     for name in measures:
         typer.echo(f"{before}{combining.summary(table, name)}")
     return table
