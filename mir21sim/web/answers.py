@@ -135,12 +135,17 @@ def _waiting(job: Job, question: Question) -> Told:
 
 def _sentences(lines: Any, warnings: tuple[str, ...] = ()) -> list[Any]:
     """Return sentences as elements: the first one is the outcome; tables keep form."""
-    found = []
-    for k, line in enumerate(line for line in lines if line):
-        if "\n" in line or "  " in line:
-            found.append(html.Pre(line, className="table"))
-        else:
-            found.append(html.P(line, className="outcome" if k == 0 else None))
+    found: list[Any] = []
+    table: list[str] = []
+    for line in [part for text in lines for part in str(text).split("\n")] + [""]:
+        if "  " in line:
+            table.append(line)
+            continue
+        if table:
+            found.append(html.Pre("\n".join(table), className="table", tabIndex="0"))
+            table = []
+        if line:
+            found.append(html.P(line, className=None if found else "outcome"))
     return [*found, *[html.P(text, className="warning") for text in warnings[:4]]]
 
 

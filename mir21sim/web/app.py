@@ -23,7 +23,13 @@ from mir21sim.model.formats.guard import MAX_BYTES
 from mir21sim.web import form
 from mir21sim.web.answers import Told, answer, saved
 from mir21sim.web.explorer import Explorer
-from mir21sim.web.layout import LOOKS, VIEWS, page
+from mir21sim.web.layout import (
+    CURVE_RESPONSES,
+    LOOKS,
+    RESPONSES,
+    VIEWS,
+    page,
+)
 from mir21sim.web.models import too_large
 from mir21sim.web.work import sentence
 
@@ -74,6 +80,9 @@ def _form(app: Dash, explorer: Explorer) -> None:
             "end": Output("end", "value"),
             "target_options": Output("response-target", "options"),
             "target": Output("response-target", "value"),
+            "values": Output("response-values", "value"),
+            "response_options": Output("response-response", "options"),
+            "response": Output("response-response", "value"),
             "protein_options": Output("assay-proteins", "options"),
             "proteins": Output("assay-proteins", "value"),
             "module_options": Output("network-module", "options"),
@@ -144,7 +153,7 @@ def filled(
         found |= _of_model(facts)
         found["names"] = chosen
         found["name_options"] = [
-            [{"value": k, "label": v.label or k} for k, v in facts.inputs.items()],
+            [{"value": k, "label": _label(facts, k)} for k in facts.targets],
             [{"value": k, "label": k} for k in facts.genes],
             [{"value": k, "label": k} for k in facts.numbers],
         ]
@@ -160,17 +169,17 @@ def filled(
 
 _SINGLE = (
     "title", "context_options", "context", "observe_options", "observe", "end",
-    "target_options", "target", "protein_options", "proteins", "module_options",
-    "module", "of_options", "of", "form_of", "said", "sets_hidden",
+    "target_options", "target", "values", "response_options", "response",
+    "protein_options", "proteins", "module_options", "module", "of_options",
+    "of", "form_of", "said", "sets_hidden",
 )  # fmt: skip
 
 
 def _of_model(facts: Any) -> dict[str, Any]:
     """Return the options and first values of the controls that a model decides."""
-    targets = list(facts.inputs) or [
-        name for name, (option, _, _) in facts.numbers.items() if option == "--set"
-    ]
+    targets = [*facts.inputs, *facts.numbers]
     last = list(facts.doses)[-1] if facts.doses else (targets[0] if targets else None)
+    responses = RESPONSES if facts.death else CURVE_RESPONSES
     quantities = [{"value": k, "label": v} for k, v in facts.quantities.items()]
     features = [
         {"value": f"{word}({name})", "label": f"{word} of {facts.quantities[name]}"}
@@ -186,6 +195,9 @@ def _of_model(facts: Any) -> dict[str, Any]:
         "end": facts.end,
         "target_options": [{"value": t, "label": t} for t in targets],
         "target": last,
+        "values": _amounts(facts, last),
+        "response_options": [{"value": k, "label": v} for k, v in responses.items()],
+        "response": next(iter(responses)),
         "protein_options": [{"value": p, "label": p} for p in facts.proteins],
         "proteins": list(facts.blot),
         "module_options": [{"value": m, "label": m} for m in facts.modules],
@@ -194,6 +206,18 @@ def _of_model(facts: Any) -> dict[str, Any]:
         "of": None,
         "said": "",
     }
+
+
+def _label(facts: Any, name: str) -> str:
+    return (facts.inputs[name].label or name) if name in facts.inputs else name
+
+
+def _amounts(facts: Any, target: str | None) -> str:
+    """Return the amounts of a first dose–response: a number about its own value."""
+    base = facts.numbers.get(target, ("", None, ""))[1]
+    if target in facts.inputs or not base or base < 0:
+        return "0,log:1:1000:7"
+    return f"log:{base / 10:.6g}:{base * 10:.6g}:9"
 
 
 def _kept(

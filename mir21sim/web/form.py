@@ -57,7 +57,8 @@ def dose_rows(
     rows = []
     for name in names:
         unit = facts.inputs[name].unit if name in facts.inputs else ""
-        amount, time = kept.get(name) or facts.doses.get(name) or (f"0 {unit}", "0 h")
+        start = (f"0 {unit}".strip(), "0" if facts.is_guest else "0 h")
+        amount, time = kept.get(name) or facts.doses.get(name) or start
         title = facts.inputs[name].label if name in facts.inputs else name
         rows.append(_row("dose", name, title or name, amount, "", time=time))
     return rows

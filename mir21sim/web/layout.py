@@ -24,6 +24,13 @@ RESPONSES = {
     "integrated": "integrated activity",
 }
 
+CURVE_RESPONSES = {
+    "peak": "peak of the first quantity",
+    "peak_time_h": "time of its peak",
+    "area_h": "area under it",
+}
+"""Responses of the average cell, where cells do not die."""
+
 LOOKS: dict[str, tuple[str, ...]] = {
     "curves": (),
     "response": ("target", "values", "response"),
@@ -333,7 +340,7 @@ def _response_controls() -> list[Any]:
     return [
         html.Div(
             [
-                label("Dose that is varied", "response-target"),
+                label("Dose or number that is varied", "response-target"),
                 dcc.Dropdown(id="response-target", clearable=False),
             ],
             className="field",

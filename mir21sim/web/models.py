@@ -44,7 +44,8 @@ class Facts:
     ----------
     key, name : as the page sends it, and as code calls it
     contexts, context : cell lines, and the one that is chosen at first
-    inputs : substances that can be given
+    inputs : substances that can be given, with their units
+    targets : what can be given: the inputs, or in a stranger's file any species
     genes : gene to the actions that can be done to it; species can be clamped
     numbers : parameters and initial amounts: name to (option, value, unit)
     quantities : name to label, of all that can be drawn
@@ -65,6 +66,7 @@ class Facts:
     context: str
     is_guest: bool
     inputs: Mapping[str, Input]
+    targets: tuple[str, ...]
     genes: Mapping[str, tuple[str, ...]]
     numbers: Mapping[str, tuple[str, float | None, str]]
     quantities: Mapping[str, str]
@@ -194,6 +196,7 @@ class Models:
             context=found.context or model_files.BASE,
             is_guest=border.is_guest,
             inputs=info.inputs,
+            targets=tuple(info.inputs) or tuple(s.id for s in network.species),
             genes=_genes(network, info),
             numbers=_numbers(network, border, info.equilibrate),
             quantities=quantities,

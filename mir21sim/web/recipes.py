@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mir21sim.simulation.stored_features import FEATURES
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.web.models import Facts
 from mir21sim.web.settings import POINTS, Look, Settings
@@ -228,8 +229,10 @@ def _response(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:
         named["observe"] = repr(name)
         shown = ""
         ending = (
-            f"features = ms.compare(result, {name!r}, over={look.target!r})\n"
-            "print(features['peak'].to_series())\n"
+            f"features = ms.compare(result, {name!r}, over={look.target!r},\n"
+            f"                      since={settings.treatment.last_dose_h:g},\n"
+            f"                      response={_feature(look)!r})\n"
+            f"print(features[{_feature(look)!r}].to_series())\n"
             "ms.plot_dose_response(features)\n"
         )
     run = _call(
@@ -239,6 +242,11 @@ def _response(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:
     )
     command = _command("sweep", settings, facts, *more, "-o response.csv")
     return command, f"{_load(settings, facts)}{shown}result = {run}\n{ending}"
+
+
+def _feature(look: Look) -> str:
+    """Return the feature of a curve that is the response of the average cell."""
+    return look.response if look.response in FEATURES else "peak"
 
 
 def _assay(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:

@@ -35,6 +35,7 @@ from mir21sim.simulation.options import Options
 from mir21sim.simulation.population import Population, simulate_population
 from mir21sim.simulation.sensitivity import sensitivities
 from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.stored_features import FEATURES
 from mir21sim.simulation.sweep import sweep
 from mir21sim.web.models import death_of
 from mir21sim.web.settings import POINTS, Look, Settings
@@ -108,7 +109,8 @@ def curves(model: CompiledModel, settings: Settings, look: Look, job: Job) -> Sh
         options=_options(job),
         **_treated(settings),
     )
-    return Shown(result, tuple(outcome_lines(result, death_of(model))))
+    lines = outcome_lines(result, death_of(model)) or [result.attrs["summary"]]
+    return Shown(result, tuple(lines))
 
 
 def network(model: CompiledModel, settings: Settings, look: Look, job: Job) -> Shown:
@@ -206,7 +208,13 @@ def response(model: CompiledModel, settings: Settings, look: Look, job: Job) -> 
         options=_options(job),
         **_treated(settings),
     )
-    features = compare(result, name, over=look.target, since=stimulus_time(result))
+    features = compare(
+        result,
+        name,
+        over=look.target,
+        since=stimulus_time(result),
+        response=look.response if look.response in FEATURES else "peak",
+    )
     return Shown(features, tuple(feature_text(features).splitlines()))
 
 
@@ -275,7 +283,7 @@ def assay_of(look: Look, proteins: tuple[str, ...]) -> Assay[Any]:
     if look.assay == "western":
         chosen = look.proteins or proteins
         if not chosen:
-            raise InputError("Choose a protein for the blot.")
+            raise InputError("No antibody binds a quantity of this model: no blot.")
         return WesternBlot(proteins=chosen)
     if look.assay == "flow":
         return FlowCytometry()

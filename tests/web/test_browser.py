@@ -125,14 +125,13 @@ def test_every_control_has_a_label_and_the_tabs_obey_the_keys(tab):
     assert page.locator("#tab-parameters").get_attribute("aria-selected") == "true"
     tab.until("#numbers tbody tr")
     page.locator("#find").fill("k_tx_miR21")
-    page.wait_for_timeout(100)
-    assert page.locator("#numbers tbody tr:visible").count() == 1
-    page.keyboard.press("Escape")
-    page.locator("#tab-curves").click()
+    rows = page.locator("#numbers tbody tr:visible")
+    assert tab.changed("rows", rows.count, before=102) == 1
 
 
 def test_a_slider_moves_a_curve_and_the_old_one_stays_as_a_ghost(tab):
     page = tab.page
+    page.locator("#tab-curves").click()
     page.wait_for_timeout(800)  # a setting that stood for a moment is kept
     before = tab.curve().tolist()
     slider = page.locator('input[type=range][id*=\'"name":"anti_miR21"\']')
@@ -150,6 +149,7 @@ def test_a_slider_moves_a_curve_and_the_old_one_stays_as_a_ghost(tab):
 
 
 def test_the_code_that_is_shown_gives_the_numbers_that_are_drawn(tab, tmp_path):
+    tab.page.locator("#tab-curves").click()
     tab.page.locator("#panel-curves summary").click()
     code = tab.until("#curves-python").text_content()
     assert "anti_miR21=1000 nM@0h" in code
