@@ -166,6 +166,19 @@ def plot_exposure(
         For a quantity that the result lacks.
     UnknownNameError
         For another width.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t = np.linspace(0, 24, 25)
+    >>> medium = ("time", 100 * 0.5 ** (t / 6), {"units": "molecule"})
+    >>> target = ("time", 50 - 40 * 0.5 ** (t / 6), {"units": "molecule"})
+    >>> result = xr.Dataset({"medium": medium, "PTEN": target}, {"time": t})
+    >>> figure = ms.plot_exposure(result, ["medium"], ["PTEN"])
+    >>> len(figure.axes)
+    2
     """
     if width not in WIDTHS:
         raise UnknownNameError("width", width, tuple(WIDTHS))

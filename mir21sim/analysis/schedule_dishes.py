@@ -63,6 +63,21 @@ def scheduled_dishes(
     ------
     InputError
         For more swept names than the scheduled substance.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> found = ms.sweep_schedules(
+    ...     model, "anti_miR21=0h,6h", "9h", cells=ms.Population(3), points=4,
+    ...     doses=["anti_miR21=10 nM@0h", "TRAIL=50 ng/ml@6h"],
+    ...     observe=["CASP3_active", "MOMP_fraction"],
+    ... )
+    >>> dishes = ms.scheduled_dishes(
+    ...     found, "anti_miR21", ["CASP3_active"], "MOMP_fraction"
+    ... )
+    >>> len(found)
+    2
     """
     results = list(found.values())
     since = last_other_dose(results[0], target)

@@ -46,6 +46,22 @@ def plot_schedules(
         For more schedules than can be told apart by colour.
     UnknownNameError
         For another response or width.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> found = ms.sweep_schedules(
+    ...     model, "anti_miR21=0h,6h", "9h", cells=ms.Population(3), points=4,
+    ...     doses=["anti_miR21=10 nM@0h", "TRAIL=50 ng/ml@6h"],
+    ...     observe=["CASP3_active", "MOMP_fraction"],
+    ... )
+    >>> dishes = ms.scheduled_dishes(
+    ...     found, "anti_miR21", ["CASP3_active"], "MOMP_fraction"
+    ... )
+    >>> figure = ms.plot_schedules(dishes)
+    >>> len(figure.axes) >= 3
+    True
     """
     if response not in RESPONSES:
         raise UnknownNameError("response", response, RESPONSES)

@@ -193,6 +193,16 @@ def trust(
     activity, death : quantities of the model, such as ``CASP3_active``, ``PS_exposed``
     over : swept names; the largest value of each is run
     treatment : `doses`, `parameters`, `initials`, `perturb` as in ``simulate``
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> model = ms.load("mir21_core", "HeLa")
+    >>> found = ms.trust(
+    ...     model, "CASP3_active", "MOMP_fraction", "12 h", doses="TRAIL=50 ng/ml@0h"
+    ... )
+    >>> round(sum(found.by_status.values()), 6)
+    1.0
     """
     fixed = {*(treatment.get("parameters") or {}), *(over or {})}
     numbers = uncertain_numbers(model, fixed)

@@ -52,6 +52,10 @@ CHECKED = 5
 """Candidates at the top that are checked by weights of draws."""
 
 
+WIDEST = 1000.0
+"""Factor beyond which a linear estimate of a width is not given as a number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Readout:
     """A quantity that an assay reads.
@@ -122,10 +126,8 @@ class Experiments:
         if not self.records:
             return [f"No candidate says anything about {self.predict}."]
         best = self.records[0]
-        factor = math.exp(min(1.96 * self.log_sd, 700.0))
-        width = (
-            f"its numbers leave a factor of {factor:.3g} to each side (95 %, linear)"
-        )
+        factor = _factor(1.96 * self.log_sd)
+        width = f"its numbers leave {factor} to each side (95 %, linear)"
         share = f"it removes {100 * best['removed']:.0f} % of the variance"
         lines = [
             f"{self.predict} = {self.value:.4g}; {width}.",
@@ -137,6 +139,13 @@ class Experiments:
             )
             lines.append(f"Together: {steps}.")
         return lines
+
+
+def _factor(log: float) -> str:
+    """Return a factor in words; beyond `WIDEST` the linear estimate has no number."""
+    if log > math.log(WIDEST):
+        return f"more than a factor of {WIDEST:g}"
+    return f"a factor of {math.exp(log):.3g}"
 
 
 def _checked_words(record: Mapping[str, Any]) -> str:
