@@ -13,6 +13,11 @@ from mir21sim.model import delays
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Network
 
+
+class NoClosedFormError(UnsupportedFeatureError):
+    """A constraint is not linear in any quantity that it could determine."""
+
+
 MAX_SIZE = 1_000
 """Operations in one formula that elimination may make."""
 
@@ -148,7 +153,7 @@ def solve(
 
     Raises
     ------
-    UnsupportedFeatureError
+    NoClosedFormError
         For a constraint that is not linear in any quantity that it could determine,
         and for formulas that grow without bounds on the way.
     """
@@ -158,7 +163,7 @@ def solve(
     while waiting:
         place, name, formula = _pivot(waiting, left, what, steady)
         if ex.size(formula, MAX_SIZE) >= MAX_SIZE:
-            raise UnsupportedFeatureError(
+            raise NoClosedFormError(
                 f"The formula that the {what} gives `{name}` grows beyond {MAX_SIZE} "
                 "operations; that is not supported."
             )
@@ -204,20 +209,25 @@ def _pivot(
     A factor that is a number cannot vanish, so it goes before one that is a formula.
     """
     best: tuple[bool, int, str, ex.Expr] | None = None
+    refusal: type[UnsupportedFeatureError] = UnsupportedFeatureError
     for place, math in enumerate(waiting):
         for name in sorted(unknowns & set(ex.symbols(math))):
             line = _linear(math, name)
-            if line is None or line[0] == _ZERO:
+            if line is None:
+                refusal = NoClosedFormError
                 continue
             factor, rest = line
+            if factor == _ZERO:
+                continue
             if steady is not None and not _is_steady(factor, steady):
+                refusal = NoClosedFormError
                 continue
             sure = isinstance(factor, ex.Number)
             if best is None or (sure and not best[0]):
                 formula = _divided(_negative(rest), factor)
                 best = (sure, place, name, formula)
     if best is None:
-        raise UnsupportedFeatureError(
+        raise refusal(
             f"The {what} `{_short(waiting[0])} = 0` is not linear in "
             f"{', '.join(f'`{n}`' for n in sorted(unknowns)[:5])}, which it should "
             "determine; that is not supported. Write an assignment rule with the "

@@ -7,59 +7,29 @@ Species are stored as amounts, whatever their id means. No SymPy.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import nan
 
+import numpy as np
+
 from mir21sim.compiler import algebraic
+from mir21sim.compiler.equation_terms import (
+    CHAIN,
+    ONE,
+    ROOT,
+    ZERO,
+    Equations,
+    Rate,
+    added,
+    closure,
+    extent_of,
+    multiplied,
+    slow_part,
+)
 from mir21sim.errors import ModelError, UnsupportedFeatureError
+from mir21sim.model import delays
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Count, Event, Network, Rule
-
-CHAIN = "chain"
-"""Operator for a total derivative by time: (expr, x, dx/dt, z, dz/dt, …)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rate:
-    """One term of the right-hand side: a reaction's rate, or a share of a slope."""
-
-    name: str
-    math: ex.Expr
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Equations:
-    """A model as differential and explicit equations.
-
-    Attributes
-    ----------
-    states : ids with a differential equation; species are amounts
-    params : ids that keep their value during a run
-    defined : id → formula at all times, in an order of evaluation; besides rule
-        variables, reaction ids that formulas use and slopes, called ``d x/dt``
-    rates : v; the reactions first
-    stoichiometry : {(state, rate): coefficient}: dy/dt = N·v
-    starts : id → formula at the start, in an order of evaluation; defined ids that they
-        need stand among them
-    events : as in the network, with formulas over stored quantities; an assigned value
-        has the meaning that its variable has in formulas
-    homes : species whose id means a concentration → compartment
-    """
-
-    states: tuple[str, ...]
-    params: tuple[str, ...]
-    defined: Mapping[str, ex.Expr]
-    rates: tuple[Rate, ...]
-    stoichiometry: Mapping[tuple[int, int], float]
-    starts: Mapping[str, ex.Expr]
-    events: tuple[Event, ...]
-    homes: Mapping[str, str]
-
-    def needs(self, names: Iterable[str]) -> set[str]:
-        """Return the stored quantities that some ids or rates depend on, themselves."""
-        formulas = {r.name: r.math for r in self.rates} | dict(self.defined)
-        return _closure(names, formulas)
 
 
 def equations(network: Network) -> Equations:
@@ -71,7 +41,8 @@ def equations(network: Network) -> Equations:
         For a cycle of assignment rules or initial assignments, printed as a path, or
         algebraic rules that do not determine as many quantities as they are.
     UnsupportedFeatureError
-        For algebraic rules that are not linear in the unknowns that they determine.
+        For the rate of change of a quantity that only a solver can find, and for one
+        without a start value, which says what solution is meant.
     """
     return _Lowering(network).equations()
 
@@ -99,14 +70,17 @@ class _Lowering:
         # The amount without fast reactions is a state, that with them a defined sum.
         self.fast = [r for r in network.reactions if r.fast]
         self.pools = {
-            _slow(name): name
+            slow_part(name): name
             for name in self.states
             if any(name in self._counts[r.id] for r in self.fast)
         }
         self.states = tuple(
-            _slow(name) if _slow(name) in self.pools else name for name in self.states
+            slow_part(name) if slow_part(name) in self.pools else name
+            for name in self.states
         )
         self.params = tuple(name for name in network.ids() if name not in held)
+        self.roots: dict[str, str] = {}
+        self.extents: dict[str, str] = {}
 
     def equations(self) -> Equations:
         for rule in self.network.rules:
@@ -126,10 +100,17 @@ class _Lowering:
             stoichiometry={key: n for key, n in stoichiometry.items() if n},
             starts=self._ordered_starts(starts),
             events=events,
-            homes={
-                s.id: s.compartment for s in self.species.values() if not s.only_amount
-            },
+            homes=self._homes(),
+            roots=self.roots,
+            extents=self.extents,
+            pools=self.pools if self.extents else {},
         )
+
+    def _homes(self) -> dict[str, str]:
+        """Return {species, or its pool: compartment} of concentrations."""
+        names = {s.id: s.id for s in self.species.values() if not s.only_amount}
+        names |= {slow: name for slow, name in self.pools.items() if name in names}
+        return {key: self.species[name].compartment for key, name in names.items()}
 
     def _ordered(self) -> dict[str, ex.Expr]:
         order = ex.order(
@@ -150,9 +131,58 @@ class _Lowering:
         return self.defined[name]
 
     def _solve(self) -> None:
-        """Turn algebraic rules into definitions."""
+        """Turn algebraic rules into definitions, or leave them to the solver."""
         constraints = [self.lower(math) for math in self.network.algebraic]
-        self.defined |= algebraic.solve(constraints, self.solved, self.defined)
+        try:
+            self.defined |= algebraic.solve(constraints, self.solved, self.defined)
+        except algebraic.NoClosedFormError:
+            self._leave_to_solver(constraints)
+
+    def _leave_to_solver(self, constraints: list[ex.Expr]) -> None:
+        """Make each unknown a parameter that the solver fills.
+
+        Its start value says which of several solutions is meant.
+        """
+        begun = {
+            name for item in self.network.initial_assignments
+            for name in closure(ex.symbols(item.math), self.defined)
+        }  # fmt: skip
+        for number, (name, math) in enumerate(
+            zip(sorted(self.solved), constraints, strict=True), 1
+        ):
+            if self._given(name) is None:
+                raise UnsupportedFeatureError(
+                    f"The algebraic rules determine `{name}` by an equation without "
+                    "closed form, which may have several solutions; give "
+                    f"`{name}` a start value near the one that is meant."
+                )
+            if name in begun:
+                raise UnsupportedFeatureError(
+                    f"An initial assignment uses `{name}`, which an algebraic rule "
+                    "without closed form determines; that is not supported."
+                )
+            root, rest = f"{ROOT}{name}", f"rest of algebraic rule {number}"
+            self.params += (root,)
+            self.defined |= {name: ex.Symbol(root), rest: math}
+            self.roots[root] = rest
+
+    def _given(self, name: str) -> ex.Expr | None:
+        """Return the stored quantity that a file gives an unknown at the start."""
+        for item in self.network.initial_assignments:
+            if item.variable == name:
+                return self._stored(name, item.math)
+        species = self.species.get(name)
+        if species is not None:
+            value = species.initial
+            home = ex.Symbol(species.compartment)
+            factor = home if species.initial_is_concentration else ONE
+        else:
+            sizes = {c.id: c.size for c in self.network.compartments}
+            sizes |= {q.id: q.value for q in self.network.parameters}
+            value, factor = sizes[name], ONE
+        if value is None or value != value:
+            return None
+        return multiplied(ex.Number(value), factor)
 
     # -------------------------------------------------------------- fast reactions
     def _balance_fast_reactions(self) -> None:
@@ -163,20 +193,63 @@ class _Lowering:
         rates (SBML L3V1 section 4.11.1: instantaneous, so at equilibrium).
         """
         self._check_fast_reactions()
+        extents = [extent_of(reaction.id) for reaction in self.fast]
         for slow, name in self.pools.items():
             terms = [
-                _product(self._counts[r.id][name], ex.Symbol(_extent(r.id)))
+                multiplied(self._counts[r.id][name], ex.Symbol(extent_of(r.id)))
                 for r in self.fast
                 if name in self._counts[r.id]
             ]
-            self.defined[name] = _sum([ex.Symbol(slow), *terms])
-        self.defined |= algebraic.solve(
-            [self.lower(reaction.rate) for reaction in self.fast],
-            [_extent(reaction.id) for reaction in self.fast],
-            self.defined,
-            what="balance of a fast reaction",
-            steady=self._steady(),
-        )
+            self.defined[name] = added([ex.Symbol(slow), *terms])
+        found = self._balances(extents)
+        if found is not None:
+            self.defined |= found
+            return
+        self._stop_on_dependent_reactions()
+        self.params += tuple(extents)
+        self.extents = {extent_of(r.id): r.id for r in self.fast}
+
+    def _balances(self, extents: list[str]) -> dict[str, ex.Expr] | None:
+        """Return the extents as formulas, None where only the solver finds them.
+
+        Events may turn a balance on or off, or take part of a pool; the past that a
+        delayed value may be from was before the fast reactions.
+        """
+        delayed = any(p.id.startswith(delays.PREFIX) for p in self.network.parameters)
+        if self.network.events or delayed:
+            return None
+        rates = [self.lower(reaction.rate) for reaction in self.fast]
+        try:
+            return algebraic.solve(
+                rates,
+                extents,
+                self.defined,
+                what="balance of a fast reaction",
+                steady=self._steady(),
+            )
+        except algebraic.NoClosedFormError:
+            return None
+
+    def _stop_on_dependent_reactions(self) -> None:
+        """Stop at fast reactions that together can leave all amounts as they are.
+
+        Around such a cycle they may run for ever, and no extent is determined.
+        """
+        columns = [self._counts[reaction.id] for reaction in self.fast]
+        names = sorted({name for column in columns for name in column})
+        matrix = np.array(
+            [
+                [n.value if isinstance(n, ex.Number) else 1.0 for n in row]
+                for row in ([c.get(name, ZERO) for c in columns] for name in names)
+            ]
+        ).reshape(len(names), len(columns))
+        if np.linalg.matrix_rank(matrix) < len(columns):
+            raise UnsupportedFeatureError(
+                f"The {len(columns)} fast reactions, `{self.fast[0].id}` the first, "
+                "depend on each other: some of them together leave all amounts as they "
+                "are, so that their balance determines no extent; that is not "
+                "supported."
+            )
 
     def _steady(self) -> set[str]:
         """Return the constants of a run: parameters, and formulas of them."""
@@ -184,7 +257,7 @@ class _Lowering:
             *self.states,
             *(n for n, e in self.defined.items() if ex.uses_time(e)),
         }
-        held = {n for n in self.defined if not _closure([n], self.defined) & moving}
+        held = {n for n in self.defined if not closure([n], self.defined) & moving}
         return {*self.params} | held
 
     def _check_fast_reactions(self) -> None:
@@ -194,16 +267,15 @@ class _Lowering:
         varying = {name for count in counts for name in ex.symbols(count)}
         begun = {n for e in self._starts().values() for n in ex.symbols(e)}
         for found, words in (
-            (bool(self.network.events), "a model with events"),
             (
-                not _closure(varying, self.defined) <= {*self.params, *self.defined}
+                not closure(varying, self.defined) <= {*self.params, *self.defined}
                 or any(
                     ex.uses_time(self.defined[n]) for n in varying & {*self.defined}
                 ),
                 "stoichiometries that change",
             ),
             (
-                bool(_closure(begun, self.defined) & {*self.pools.values()}),
+                bool(closure(begun, self.defined) & {*self.pools.values()}),
                 "start values by formulas that use what they change",
             ),
         ):
@@ -254,13 +326,18 @@ class _Lowering:
         def optional(math: ex.Expr | None) -> ex.Expr | None:
             return None if math is None else self.lower(math)
 
+        slow = {name: pool for pool, name in self.pools.items()}
         return replace(
             event,
             trigger=self.lower(event.trigger),
             delay=optional(event.delay),
             priority=optional(event.priority),
             assignments=tuple(
-                replace(entry, math=self.lower(entry.math))
+                replace(
+                    entry,
+                    variable=slow.get(entry.variable, entry.variable),
+                    math=self.lower(entry.math),
+                )
                 for entry in event.assignments
             ),
         )
@@ -282,7 +359,7 @@ class _Lowering:
         home = ex.Symbol(item.compartment)
         first = ex.Call("divide", (slope, home))
         swelling = self._slope(item.compartment)
-        if swelling == _ZERO:
+        if swelling == ZERO:
             return first
         dilution = ex.Call(
             "divide", (ex.Call("times", (self._value(name), swelling)), home)
@@ -292,14 +369,20 @@ class _Lowering:
     def _slope(self, name: str) -> ex.Expr:
         """Return d(stored quantity)/dt, as a defined quantity unless it is zero."""
         label = f"d {name}/dt"
+        if name in self.roots or name in self.extents:
+            raise UnsupportedFeatureError(
+                "The rate of change of a quantity is needed that an algebraic rule or "
+                f"a fast reaction without closed form determines ({name}); that is "
+                "not supported."
+            )
         if name in self.params:
-            return _ZERO
+            return ZERO
         if label not in self.defined:
-            self.defined[label] = _ZERO
+            self.defined[label] = ZERO
             made = self._chain(name) if name not in self.states else self._balance(name)
-            if made == _ZERO:
+            if made == ZERO:
                 del self.defined[label]
-                return _ZERO
+                return ZERO
             self.defined[label] = made
         return ex.Symbol(label)
 
@@ -310,9 +393,9 @@ class _Lowering:
             (ex.Symbol(other), self._slope(other))
             for other in dict.fromkeys(ex.symbols(formula))
         ]
-        moving = [part for pair in pairs if pair[1] != _ZERO for part in pair]
+        moving = [part for pair in pairs if pair[1] != ZERO for part in pair]
         if not moving and not ex.uses_time(formula):
-            return _ZERO
+            return ZERO
         return ex.Call(CHAIN, (formula, *moving))
 
     def _balance(self, name: str) -> ex.Expr:
@@ -323,10 +406,10 @@ class _Lowering:
         terms = []
         species = self.pools.get(name, name)
         for reaction in self.network.reactions:
-            count = self._counts[reaction.id].get(species, _ZERO)
-            if count != _ZERO and not reaction.fast:
-                terms.append(_product(count, self._reaction_rate(reaction.id)))
-        return _sum(terms)
+            count = self._counts[reaction.id].get(species, ZERO)
+            if count != ZERO and not reaction.fast:
+                terms.append(multiplied(count, self._reaction_rate(reaction.id)))
+        return added(terms)
 
     def _rule_slope(self, rule: Rule) -> ex.Expr:
         """Return the slope of the stored quantity that a rate rule is for."""
@@ -335,7 +418,7 @@ class _Lowering:
         if item is None or item.only_amount:
             return slope
         swelling = self._slope(item.compartment)
-        return _sum([slope, _product(self._value(rule.variable), swelling)])
+        return added([slope, multiplied(self._value(rule.variable), swelling)])
 
     # ---------------------------------------------------------------------- rates
     def _rates(self) -> tuple[list[Rate], dict[tuple[int, int], float]]:
@@ -351,7 +434,7 @@ class _Lowering:
                 if isinstance(count, ex.Number):
                     stoichiometry[index[name], r] = count.value
                 else:
-                    share = _product(count, self._reaction_rate(reaction.id))
+                    share = multiplied(count, self._reaction_rate(reaction.id))
                     computed.append((name, f"{name} in {reaction.id}", share))
         for rule in self.network.rules:
             if rule.kind == "rate":
@@ -381,18 +464,18 @@ class _Lowering:
     def _in_amounts(self, name: str, change: Count) -> ex.Expr:
         """Return a change of extent as one of amount, by the conversion factor."""
         conversion = self.species[name].conversion
-        factor = ex.Symbol(conversion) if conversion else _ONE
+        factor = ex.Symbol(conversion) if conversion else ONE
         count = ex.Number(change) if isinstance(change, float) else self.lower(change)
-        return _product(count, factor)
+        return multiplied(count, factor)
 
     # --------------------------------------------------------------------- starts
     def _starts(self) -> dict[str, ex.Expr]:
         """Return initial assignments, and initial concentrations, as amounts."""
-        starts = {}
+        starts: dict[str, ex.Expr] = {}
         for item in self.network.species:
             if item.initial_is_concentration and item.initial is not None:
                 value = ex.Number(item.initial)
-                starts[item.id] = _product(value, ex.Symbol(item.compartment))
+                starts[item.id] = multiplied(value, ex.Symbol(item.compartment))
         for assignment in self.network.initial_assignments:
             name = assignment.variable
             starts[name] = self._stored(name, assignment.math)
@@ -400,6 +483,11 @@ class _Lowering:
             amount = self.species[name].initial
             given = ex.Number(nan if amount is None else amount)
             starts[slow] = starts.pop(name, given)
+        starts |= dict.fromkeys(self.extents, ZERO)
+        for root in self.roots:
+            value = self._given(root.removeprefix(ROOT))
+            assert value is not None  # seen before
+            starts[root] = value
         return {k: e for k, e in starts.items() if k not in self.defined}
 
     def _ordered_starts(self, starts: dict[str, ex.Expr]) -> dict[str, ex.Expr]:
@@ -410,49 +498,5 @@ class _Lowering:
                 f"Initial assignments define each other in a circle: {cycle}."
             ),
         )
-        wanted = _closure(starts, formulas)
+        wanted = closure(starts, formulas)
         return {name: formulas[name] for name in order if name in wanted}
-
-
-def _slow(name: str) -> str:
-    """Return the name of the amount without the fast reactions."""
-    return f"{name} without fast reactions"
-
-
-def _extent(reaction: str) -> str:
-    return f"extent of {reaction}"
-
-
-_ZERO, _ONE = ex.Number(0.0), ex.Number(1.0)
-
-
-def _sum(terms: list[ex.Expr]) -> ex.Expr:
-    """Return a sum without zeros; of numbers, a number."""
-    constant = sum(t.value for t in terms if isinstance(t, ex.Number))
-    others = [t for t in terms if not isinstance(t, ex.Number)]
-    if not others:
-        return ex.Number(constant)
-    if constant:
-        return ex.Call("plus", (*others, ex.Number(constant)))
-    return others[0] if len(others) == 1 else ex.Call("plus", tuple(others))
-
-
-def _product(a: ex.Expr, b: ex.Expr) -> ex.Expr:
-    """Return a product without ones; with a zero, zero."""
-    if _ZERO in (a, b):
-        return _ZERO
-    if _ONE in (a, b):
-        return b if a == _ONE else a
-    return ex.Call("times", (a, b))
-
-
-def _closure(names: Iterable[str], formulas: Mapping[str, ex.Expr]) -> set[str]:
-    """Return names and all that their formulas use, directly or not."""
-    waiting, seen = list(names), set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            if name in formulas:
-                waiting.extend(ex.symbols(formulas[name]))
-    return seen

@@ -10,7 +10,8 @@ import numpy as np
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler import cache
 from mir21sim.compiler.card import html_card, text_card
-from mir21sim.compiler.equations import Equations, equations
+from mir21sim.compiler.equation_terms import Equations
+from mir21sim.compiler.equations import equations
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import CodegenError, InputError, UnknownNameError
 from mir21sim.model import delays
@@ -39,6 +40,23 @@ class DelayPlaces(NamedTuple):
     past: IntArray
     before: IntArray
     lag: IntArray
+
+
+class ImplicitPlaces(NamedTuple):
+    """Places of unknowns that the solver finds, and of what must become zero.
+
+    extent : fast reactions' extents among the parameters; rate : among the rates
+    root : other unknowns among the parameters; rest : among the assigned quantities
+    pool : among the states, amounts without fast reactions; whole : with them, among
+        the assigned quantities
+    """
+
+    extent: IntArray
+    rate: IntArray
+    root: IntArray
+    rest: IntArray
+    pool: IntArray
+    whole: IntArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,6 +192,34 @@ class CompiledModel:
             np.array([self.assigned_names.index(d.before) for d in found], np.int64),
             np.array([self.assigned_names.index(d.lag) for d in found], np.int64),
         )
+
+    @cached_property
+    def implicit(self) -> ImplicitPlaces | None:
+        """Where unknowns are that only the solver finds; None without any."""
+        found = self.equations
+        if not (found.roots or found.extents):
+            return None
+
+        def places(names: Iterable[str], known: tuple[str, ...]) -> IntArray:
+            return np.array([known.index(name) for name in names], np.int64)
+
+        return ImplicitPlaces(
+            places(found.extents, self.param_names),
+            places(found.extents.values(), self.rate_names),
+            places(found.roots, self.param_names),
+            places(found.roots.values(), self.assigned_names),
+            places(found.pools, self.state_names),
+            places(found.pools.values(), self.assigned_names),
+        )
+
+    @property
+    def solver_fills(self) -> str:
+        """Why only a solver with a memory can run the model; empty where any can."""
+        if self.delays is not None:
+            return "the model has delay()"
+        if self.implicit is not None:
+            return "the model has an equation without closed form"
+        return ""
 
     @property
     def one_kernels(self) -> "OneKernels | None":

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy
 
-from mir21sim.compiler.equations import CHAIN, Equations, equations
+from mir21sim.compiler.equation_terms import CHAIN, Equations
+from mir21sim.compiler.equations import equations
 from mir21sim.errors import CodegenError
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Network

@@ -14,12 +14,15 @@ from typing import Any
 
 import sympy
 
-from mir21sim.compiler.equations import Equations
+from mir21sim.compiler.equation_terms import EXTENT, ROOT, Equations
 from mir21sim.compiler.kernels import RELATIONS
 from mir21sim.compiler.symbolic import SymbolicSystem, Translator, truth
 from mir21sim.model import delays
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Event
+
+FILLED = (delays.PREFIX, ROOT, EXTENT)
+"""Begins of the names of parameters that the solver fills while time goes on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,15 +79,15 @@ def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
             users[relation] = -1
     relations = tuple(users)
     named = zip(system.p, system.param_names, strict=True)
-    delayed = {symbol for symbol, name in named if name.startswith(delays.PREFIX)}
-    changing = {system.t, *system.y, *delayed}
+    filled = {symbol for symbol, name in named if name.startswith(FILLED)}
+    changing = {system.t, *system.y, *filled}
     r = tuple(sympy.Symbol(f"r{k}") for k in range(len(relations)))
     truths = dict(zip(relations, r, strict=True))
     return SymbolicEvents(
         records=model.events,
         roots=tuple(relation.lhs - relation.rhs for relation in relations),
         kinds=tuple(RELATIONS.index(relation.rel_op) for relation in relations),
-        moments=tuple(_moment(relation, system) for relation in relations),
+        moments=tuple(_moment(relation, system, filled) for relation in relations),
         moving=tuple(
             bool(_root(relation, system).free_symbols & changing)
             for relation in relations
@@ -165,10 +168,10 @@ def _root(relation: Any, system: SymbolicSystem) -> Any:
     return root
 
 
-def _moment(relation: Any, system: SymbolicSystem) -> Any:
+def _moment(relation: Any, system: SymbolicSystem, filled: set[Any]) -> Any:
     """Return the time at which a relation turns where it is a + b·t, else NaN."""
     root, t = _root(relation, system), system.t
-    if t not in root.free_symbols or root.free_symbols & set(system.y):
+    if t not in root.free_symbols or root.free_symbols & {*system.y, *filled}:
         return sympy.nan
     if not root.is_polynomial(t) or sympy.degree(root, t) != 1:
         return sympy.nan

@@ -11,7 +11,8 @@ from typing import TypeAlias
 import numpy as np
 
 from mir21sim._typing import FloatArray, IntArray
-from mir21sim.compiler.equations import Equations, equations
+from mir21sim.compiler.equation_terms import Equations
+from mir21sim.compiler.equations import equations
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError, UnsupportedFeatureError
 from mir21sim.estimation.duals import Dual, constant, evaluate

@@ -80,7 +80,6 @@ def expanded(network: Network) -> tuple[Network, tuple[Delay, ...]]:
         rules=tuple(rules),
     )
     _stop_on_slopes(made)
-    _stop_on_fast_reactions(made, list(found))
     return made, tuple(found.values())
 
 
@@ -176,18 +175,6 @@ def _has_slope(name: str, rules: dict[str, ex.Expr]) -> bool:
                 nodes.extend(node.args)
         stack.extend(ex.symbols(rules[current]))
     return False
-
-
-def _stop_on_fast_reactions(network: Network, calls: list[ex.Expr]) -> None:
-    """Stop at the past of a species that a fast reaction sets at once."""
-    fast = {name for r in network.reactions if r.fast for name, _ in r.changes()}
-    for call in calls:
-        for name in ex.symbols(call):
-            if name in fast:
-                raise UnsupportedFeatureError(
-                    f"{network.id} uses what mir21sim does not support: delay() of "
-                    f"`{name}`, which a fast reaction changes."
-                )
 
 
 def _stop_on_slopes(network: Network) -> None:

@@ -209,7 +209,7 @@ class Network:
     def structure_digest(self) -> str:
         """Return the SHA-256 of everything in the kernels: all but the values."""
         balanced = any(r.fast for r in self.reactions)
-        parts = (
+        parts: tuple[object, ...] = (
             [(c.id, c.constant, c.unit, c.dimensions) for c in self.compartments],
             [
                 (
@@ -234,6 +234,12 @@ class Network:
             self.algebraic,
             self.events,
         )
+        if self.algebraic:  # the start of an unknown says which solution is meant
+            parts += (
+                [c.size for c in self.compartments if not c.constant],
+                [p.value for p in self.parameters if not p.constant],
+                [s.initial for s in self.species],
+            )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def ids(self) -> tuple[str, ...]:

@@ -101,8 +101,14 @@ def check_autonomous(model: CompiledModel) -> None:
     Raises
     ------
     InputError
-        With the reaction or rule that depends on time.
+        With the reaction or rule that depends on time, or a quantity that only the
+        solver of a run finds.
     """
+    if model.solver_fills:
+        raise InputError(
+            f"The steady state of {model.id} cannot be looked for: "
+            f"{model.solver_fills}. Simulate it for a long time instead."
+        )
     formulas = [(f"rate of `{r.id}`", r.rate) for r in model.network.reactions]
     formulas += [(f"rule of `{r.variable}`", r.math) for r in model.network.rules]
     for what, formula in formulas:

@@ -85,6 +85,12 @@ def resting_states(
             "resting state without them; start from the given initial amounts "
             "(`equilibrate=False`, on the command line `--no-equilibrate`)."
         )
+    if model.solver_fills:
+        raise InputError(
+            f"The resting state of {model.id} cannot be looked for: "
+            f"{model.solver_fills}; start from the given initial amounts "
+            "(`equilibrate=False`, on the command line `--no-equilibrate`)."
+        )
     method = method if is_batch(method) else "BDF"
     if len(y0) > 1 and y0.strides[0] == p.strides[0] == 0:  # one row, broadcast
         rest, status = resting_states(model, y0[:1], p[:1], method, frozen)

@@ -4,7 +4,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import UnknownNameError
 from mir21sim.solvers.batch import rodas4, rodas5p
 from mir21sim.solvers.method import BATCH, Method
-from mir21sim.solvers.single import delayed, one_rodas, scipy_methods
+from mir21sim.solvers.single import delayed, implicit, one_rodas, scipy_methods
 
 METHODS: tuple[Method, ...] = (
     rodas5p.METHOD,
@@ -14,13 +14,14 @@ METHODS: tuple[Method, ...] = (
     scipy_methods.RADAU,
     one_rodas.METHOD,
     delayed.METHOD,
+    implicit.METHOD,
 )
 """In the order of their numbers in ``Solution.method``: new ones come last."""
 
 ONE, MANY = one_rodas.METHOD, rodas5p.METHOD
 """Default methods of one run and of many."""
 
-FALLBACKS = (ONE, scipy_methods.LSODA, delayed.METHOD)
+FALLBACKS = (ONE, scipy_methods.LSODA, delayed.METHOD, implicit.METHOD)
 """The first that supports a model takes the place of a method that does not."""
 
 SECOND_TRY = scipy_methods.RADAU
@@ -59,7 +60,7 @@ def usable(model: CompiledModel, method: Method) -> Method:
 
 def second_try(method: Method) -> Method | None:
     """Return the method that tries a failed run once more, None for no other try."""
-    if method in (SECOND_TRY, delayed.METHOD):
+    if method in (SECOND_TRY, delayed.METHOD, implicit.METHOD):
         return None
     return SECOND_TRIES.get(method.name, SECOND_TRY)
 

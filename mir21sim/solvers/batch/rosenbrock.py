@@ -35,8 +35,8 @@ def supports(model: CompiledModel) -> str | None:
     """
     if model.kernels.backend != "numba":
         return f"the backend {model.kernels.backend} has no vector kernels"
-    if model.delays is not None:
-        return "the model has delay()"
+    if model.solver_fills:
+        return model.solver_fills
     if timed_events.watched(model):
         return "the model has events or conditions that depend on its state"
     if not model.state_names:

@@ -64,6 +64,10 @@ class History:
     ----------
     kernels : of the model, which read delayed values from parameters
     places : of each delayed value, inner ones first
+
+    Attributes
+    ----------
+    before_start : kernels that hold before the start, by default the same
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class History:
         p: FloatArray,
     ) -> None:
         self.kernels, self.places = kernels, places
+        self.before_start = kernels
         self.begin, self.y0, self.p0 = t, y.copy(), p.copy()
         self.formulas = self._formulas()
         self.stretches: list[_Stretch] = []
@@ -147,8 +152,10 @@ class History:
             states, numbers = (y, p) if lag == 0 else self.at(past, (t, y, p))
             numbers = numbers.copy()
             self.fill(past, states, numbers, k)
-            self.kernels.assigned(past, np.array(states), numbers, values)
-            place = self.places.before if past < self.begin else self.places.past
+            early = past < self.begin
+            kernels = self.before_start if early else self.kernels
+            kernels.assigned(past, np.array(states), numbers, values)
+            place = self.places.before if early else self.places.past
             p[self.places.value[k]] = values[place[k]]
 
     def lags(self, t: float, y: FloatArray, p: FloatArray) -> FloatArray:
@@ -290,6 +297,8 @@ class DelayedRun(SingleRun):
 
 def supports(model: CompiledModel) -> str | None:
     """Return why the method cannot run a model, None where it can."""
+    if model.implicit is not None:
+        return "the model has an equation without closed form"
     return None if model.delays is not None else "the model has no delay()"
 
 

@@ -25,8 +25,8 @@ def supports(model: CompiledModel) -> str | None:
         return f"the backend {model.kernels.backend} has no compiled kernels"
     if not model.state_names:
         return "the model has no state"
-    if model.delays is not None:
-        return "the model has delay()"
+    if model.solver_fills:
+        return model.solver_fills
     return None if model.one_kernels is not None else model.one_refusal
 
 

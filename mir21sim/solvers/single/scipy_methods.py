@@ -22,7 +22,7 @@ def _integrate(
 
 def supports(model: CompiledModel) -> str | None:
     """Return why SciPy cannot run a model, None where it can."""
-    return None if model.delays is None else "the model has delay()"
+    return model.solver_fills or None
 
 
 def _scipy_method(name: str, kisao: str) -> Method:
