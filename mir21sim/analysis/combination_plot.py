@@ -156,7 +156,7 @@ def _heat_map(
         lines = ax.contour(
             quantity.values, levels=LEVELS, colors="white", linewidths=0.8
         )
-        ax.clabel(lines, fmt="%g %%", fontsize=FONT - 1)
+        ax.clabel(lines, fmt="%g %%", fontsize=FONT)
     if bar:
         label = f"{quantity.attrs['long_name']} ({quantity.attrs['units']})"
         scale = ax.figure.colorbar(image, ax=ax, fraction=0.06)
@@ -220,7 +220,7 @@ def _dose_isobole(ax: Axes, table: xr.Dataset, names: list[str], level: float) -
     text = f"dose pairs that kill {level:g} %"
     if not len(pairs):
         text = f"no dose pair kills {level:g} %"
-    ax.text(0.98, 0.98, text, transform=ax.transAxes, ha="right", va="top")
+    ax.text(0.04, 0.04, text, transform=ax.transAxes, ha="left", va="bottom")
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -195,6 +195,7 @@ def _name_lines(figure: Figure, ax: Axes, found: xr.Dataset) -> None:
         ScalarMappable(_norm(swept.values), shown), ax=ax, label=label, fraction=0.07
     )
     bar.ax.minorticks_off()
+    bar.ax.yaxis.set_major_formatter("{x:g}")  # no exponents in smaller letters
     if (swept.values == 0).any():
         bar.ax.set_xlabel("0: dashed", fontsize=FONT, color=ZERO)
 

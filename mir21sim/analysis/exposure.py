@@ -219,9 +219,16 @@ def _draw_pools(ax: Axes, result: xr.Dataset, pools: Sequence[str]) -> None:
     ax.set_yscale("log")
     ax.set_ylim(max(top * 1e-7, 0.5), top * 3)
     ax.yaxis.set_major_locator(LogLocator(numticks=7))
+    ax.yaxis.set_major_formatter(lambda value, _: _power(value))
     ax.minorticks_off()
     ax.set_ylabel("molecules per cell")
     _name_below(ax)
+
+
+def _power(value: float) -> str:
+    """Return ``10⁵``, whose exponent is a letter of full size, of a power of ten."""
+    exponent = f"{round(math.log10(value))}"
+    return "10" + exponent.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _draw_effects(ax: Axes, result: xr.Dataset, names: Sequence[str]) -> None:
