@@ -24,6 +24,7 @@ from mir21sim.cli.parse import axes, name_list
 if TYPE_CHECKING:
     import xarray as xr
 
+    from mir21sim.compiler.model import CompiledModel
     from mir21sim.simulation.population import Population
 
 
@@ -102,10 +103,29 @@ def population(
     start: str | float = since if since is not None else stimulus_time(result) or 0.0
     typer.echo(result.attrs["summary"])
     typer.echo(tables.death_text(result, dies, since=start))
+    _print_shares(result, cells, loaded, dies, start)
     print_trust(loaded, run, swept)
     write_result(result, loaded, files.output)
     files.draw(lambda: _picture(result, dies, start))
     exit_by_status(result)
+
+
+def _print_shares(
+    result: "xr.Dataset",
+    cells: "Population",
+    model: "CompiledModel",
+    dies: str,
+    since: str | float,
+) -> None:
+    """Print which proteins tell who dies, and when, of cells under one treatment."""
+    from mir21sim.analysis.variance import variance_by_protein, variance_text
+    from mir21sim.simulation.varied import varied
+
+    if set(result[dies].dims) != {"cell", "time"}:
+        return
+    levels = cells.factors(tuple(varied(model)))
+    frame = variance_by_protein(result, levels, dies, since=since)
+    typer.echo(variance_text(frame))
 
 
 def _picture(result: "xr.Dataset", dies: str, since: str | float) -> Any:
