@@ -52,18 +52,19 @@ class Options:
     Attributes
     ----------
     method : name of one of ``solvers.methods.METHODS``; None: ``MANY`` there, for one
-        run of a guest's file ``ONE``. ``FALLBACK`` runs a model that the method does
-        not support: for a batch method (eight runs at once) one with events or
-        conditions that depend on its state. A seed for the order of equal events is
-        made of the start values
-    rtol : relative tolerance of the local error; None: 1e-4 for the batch solver and
-        1e-6 for the others (see ``BATCH_RTOL`` for the errors), for a guest's file
-        1e-7, for the cells of a population 1e-3
+        run of a file that is not shipped ``ONE``. The first of ``FALLBACKS`` that can
+        runs a model that the method does not support: for a batch method (eight runs
+        at once) one with events or conditions that depend on its state. A seed for the
+        order of equal events is made of the start values
+    rtol : relative tolerance of the local error; None: 1e-4 for the batch solver, 3e-6
+        for ``ONE`` and 1e-6 for the others (see ``BATCH_RTOL`` and ``ONE_RTOL`` for the
+        errors), for a guest's file 1e-6 in the batch solver and 1e-7 by SciPy, for the
+        cells of a population 1e-3
     atol : absolute tolerance, one number or shape (n_state,); None: from the scale of
         each state, ``model.atol`` at rtol 1e-6 and in proportion to rtol
     max_steps : steps that one run may take
     max_step : longest step, h (a guest's own unit) or text such as ``"1 min"``, for
-        short pulses; a batch method gives way to LSODA
+        short pulses; a batch method gives way to ``ONE``
     timeout : s of wall time that one run may take; in the batch solver seven others run
         beside it
     equilibrate : start from the resting state; None: as the model says

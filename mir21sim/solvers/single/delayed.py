@@ -28,7 +28,7 @@ from mir21sim.solvers.method import SINGLE, Method
 from mir21sim.solvers.problem import Problem, Solution
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.single import scale
-from mir21sim.solvers.single.events import States
+from mir21sim.solvers.single.event_search import States
 from mir21sim.solvers.single.reduced_problem import ReducedProblem
 from mir21sim.solvers.single.run import SingleRun
 

@@ -19,7 +19,8 @@ from mir21sim.errors import SolverStatus
 from mir21sim.solvers.problem import Action, Problem, negative_slack
 from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.single import lsoda
-from mir21sim.solvers.single.events import SAME_TIME, EventQueue, States
+from mir21sim.solvers.single.event_search import States
+from mir21sim.solvers.single.events import SAME_TIME, EventQueue
 from mir21sim.solvers.single.outputs import Outputs
 from mir21sim.solvers.single.reduced_problem import SPARSE_FROM, ReducedProblem, clipped
 from mir21sim.solvers.single.reduction import Reduction, moving_states, ties_of
