@@ -56,6 +56,9 @@ multiplied; −1 for times, 0 for values."""
 
 _NO_UNIT = ("", "1", "dimensionless")
 
+_CLOSE = 1e-4
+"""Difference of a curve and its features, over its size, that polynomials explain."""
+
 _SAME = 1e-9
 """Times that differ by less are the same, in the unit of the result's times."""
 
@@ -144,9 +147,39 @@ def stored_feature(
         if found is None or found.attrs.get(FEATURE_OF) != quantity:
             continue
         ends = (found.attrs["since"], since), (found.attrs["until"], result["time"][-1])
-        if all(abs(float(a) - float(b)) <= _SAME for a, b in ends):
+        same_times = all(abs(float(a) - float(b)) <= _SAME for a, b in ends)
+        if same_times and _fits(result, quantity, ending, since):
             return found
     return None
+
+
+def _fits(result: xr.Dataset, quantity: str, ending: str, since: float) -> bool:
+    """Return whether stored features can be those of the curves beside them.
+
+    Curves that were changed afterwards (scaled, filtered, replaced) have others: the
+    value at the end is another one then, or a curve passes its peak.
+    """
+    curves = result[quantity].transpose(..., "time")
+    stored = [
+        result.get(feature_name(quantity, name) + ending)
+        for name in ("peak", "final_fraction")
+    ]
+    if any(values is None for values in stored):
+        return False
+    dims = [d for d in curves.dims if d != "time"]
+    if any(set(values.dims) != set(dims) for values in stored if values is not None):
+        return False
+    peak, share = (
+        values.transpose(*dims).values for values in stored if values is not None
+    )
+    numbers = np.where(np.isnan(curves.values), 0.0, curves.values)
+    after = numbers[..., result["time"].values >= since - _SAME]
+    size = np.abs(after).max(axis=-1, initial=0.0)
+    last = np.where(peak == 0.0, 0.0, share * peak)
+    wrong = np.abs(last - numbers[..., -1]) > _CLOSE * size
+    wrong &= peak != 0.0  # its share at the end is not a number
+    wrong |= after.max(axis=-1, initial=-np.inf) - peak > _CLOSE * size
+    return not bool((wrong & np.isfinite(peak)).any())
 
 
 def _references(runs: Translated) -> tuple[float, ...]:

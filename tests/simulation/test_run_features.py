@@ -184,3 +184,12 @@ def test_the_peak_of_the_sweep_in_the_readme_stays_with_more_points(tmp_path):
         table = compare(results.read(path), "CASP3_active", since=24.0)
         peaks.append(table["peak"].values)
     assert peaks[0] == pytest.approx(peaks[1], rel=1e-6)
+
+
+def test_features_of_curves_that_were_changed_are_not_used(chain):
+    result = simulate(chain, END, points=61, observe="B", options=options())
+    assert compare(result, "B").attrs["resolution_h"] == 0.0
+    for changed in (result["B"] * 0 + 1.0, 2.0 * result["B"], result["B"] + 5.0):
+        table = compare(result.assign(B=changed), "B")
+        assert table.attrs["resolution_h"] > 0.0
+        assert float(table["peak"].squeeze()) == float(changed.max())
