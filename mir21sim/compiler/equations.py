@@ -485,9 +485,9 @@ class _Lowering:
             starts[slow] = starts.pop(name, given)
         starts |= dict.fromkeys(self.extents, ZERO)
         for root in self.roots:
-            value = self._given(root.removeprefix(ROOT))
-            assert value is not None  # seen before
-            starts[root] = value
+            first = self._given(root.removeprefix(ROOT))
+            assert first is not None  # seen before
+            starts[root] = first
         return {k: e for k, e in starts.items() if k not in self.defined}
 
     def _ordered_starts(self, starts: dict[str, ex.Expr]) -> dict[str, ex.Expr]:
