@@ -34,12 +34,16 @@ class DelayPlaces(NamedTuple):
     """Places of delayed values; int arrays, shape (n_delay,), inner ones first.
 
     value : among the parameters; past, before, lag : among the assigned quantities.
+    nested : bool array, whether the past value depends on delayed values itself
+    in_slopes : whether any slope depends on delayed values
     """
 
     value: IntArray
     past: IntArray
     before: IntArray
     lag: IntArray
+    nested: BoolArray
+    in_slopes: bool
 
 
 class ImplicitPlaces(NamedTuple):
@@ -186,11 +190,16 @@ class CompiledModel:
         _, found = delays.expanded(self.network)
         if not found:
             return None
+        values = {d.value for d in found}
+        rests = tuple(self.equations.roots.values())  # behind unknowns, anywhere
+        needed = [self.equations.needs([d.past, d.before, *rests]) for d in found]
         return DelayPlaces(
             np.array([self.param_names.index(d.value) for d in found], np.int64),
             np.array([self.assigned_names.index(d.past) for d in found], np.int64),
             np.array([self.assigned_names.index(d.before) for d in found], np.int64),
             np.array([self.assigned_names.index(d.lag) for d in found], np.int64),
+            np.array([bool(names & values) for names in needed]),
+            bool(self.equations.needs([*self.rate_names, *rests]) & values),
         )
 
     @cached_property

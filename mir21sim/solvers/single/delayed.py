@@ -43,7 +43,8 @@ MOST_CORNERS = 2000
 
 SOLVER = "Radau"
 
-_PARTS = ("rhs", "jac", "dfdt", "rates", "assigned")
+_SLOPES = ("rhs", "jac", "dfdt")
+_VALUES = ("rates", "assigned")
 """Kernels that read parameters; ``roots`` is among those of the events."""
 
 
@@ -150,8 +151,9 @@ class History:
                 p[self.places.value[k]] = math.nan
                 continue
             states, numbers = (y, p) if lag == 0 else self.at(past, (t, y, p))
-            numbers = numbers.copy()
-            self.fill(past, states, numbers, k)
+            if self.places.nested[k]:
+                numbers = numbers.copy()
+                self.fill(past, states, numbers, k)
             early = past < self.begin
             kernels = self.before_start if early else self.kernels
             kernels.assigned(past, np.array(states), numbers, values)
@@ -178,10 +180,11 @@ class History:
     def wrapped(self) -> Kernels:
         """Return the kernels with delayed values filled in."""
         inner = self.kernels
+        parts = (*_VALUES, *_SLOPES) if self.places.in_slopes else _VALUES
 
         def make(name: str) -> Kernel:
             kernel = inner.make(name)
-            return self.filled(kernel) if name in _PARTS else kernel
+            return self.filled(kernel) if name in parts else kernel
 
         events = inner.events
         if events is not None:
