@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         plot_continuation as plot_continuation,
     )
     from mir21sim.analysis.curves import compare as compare
+    from mir21sim.analysis.death_plots import plot_population as plot_population
     from mir21sim.analysis.dish import dish as dish
     from mir21sim.analysis.dish import resample as resample
     from mir21sim.analysis.dish_plot import plot_dish as plot_dish
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from mir21sim.analysis.plots import plot_curves as plot_curves
     from mir21sim.analysis.plots import plot_dose_response as plot_dose_response
     from mir21sim.analysis.plots import plot_overlay as plot_overlay
-    from mir21sim.analysis.plots import plot_population as plot_population
     from mir21sim.analysis.plots import plot_sweep as plot_sweep
     from mir21sim.analysis.schedule_dishes import scheduled_dishes as scheduled_dishes
     from mir21sim.analysis.schedule_plot import plot_schedules as plot_schedules
@@ -148,7 +148,7 @@ _HOMES = {
     "plot_dose_response": "analysis.plots",
     "plot_exposure": "analysis.exposure",
     "plot_overlay": "analysis.plots",
-    "plot_population": "analysis.plots",
+    "plot_population": "analysis.death_plots",
     "plot_schedules": "analysis.schedule_plot",
     "plot_sweep": "analysis.plots",
     "profiles": "estimation.profiles",

@@ -129,6 +129,6 @@ def _print_shares(
 
 
 def _picture(result: "xr.Dataset", dies: str, since: str | float) -> Any:
-    from mir21sim.analysis import plots
+    from mir21sim.analysis import death_plots
 
-    return plots.plot_population(result, dies, since=since)
+    return death_plots.plot_population(result, dies, since=since)

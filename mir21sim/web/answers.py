@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from dash import dcc, html
 
-from mir21sim.analysis import plots, tables
+from mir21sim.analysis import death_plots, plots, tables
 from mir21sim.analysis.dish_plot import plot_dish
 from mir21sim.analysis.network_plot import plot_network
 from mir21sim.errors import InputError, Mir21simError
@@ -383,4 +383,6 @@ def _picture(explorer: Explorer, question: Question, data: Any) -> Any:
         return plot_network(model.network, model.info)
     if question.view == "parameters":
         raise InputError("A table has no picture; save it as CSV.")
-    return plots.plot_population(data, data.attrs["death"], since=data.attrs["since"])
+    return death_plots.plot_population(
+        data, data.attrs["death"], since=data.attrs["since"]
+    )

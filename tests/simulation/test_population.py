@@ -15,7 +15,7 @@ from mir21sim.analysis.cell_death import (
     fraction_dead,
     kill_curve,
 )
-from mir21sim.analysis.plots import plot_population
+from mir21sim.analysis.death_plots import plot_population
 from mir21sim.analysis.tables import death_text
 from mir21sim.compiler import load as library
 from mir21sim.errors import InputError, UnknownNameError

@@ -1,0 +1,115 @@
+"""Times and shares of death of a population as a picture."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mir21sim._typing import FloatArray
+from mir21sim.analysis.cell_death import death_times, fraction_dead
+from mir21sim.analysis.curves import time_unit
+from mir21sim.analysis.pictures import Picture
+from mir21sim.analysis.plot_style import (
+    OVERLAY_COLOURS,
+    axis_label,
+    clean,
+    log_axis,
+    places,
+)
+from mir21sim.analysis.plots import plot_family
+from mir21sim.errors import InputError
+from mir21sim.units import time_in
+
+
+def plot_population(
+    result: xr.Dataset, observe: str, *, since: float | str = 0.0
+) -> Figure:
+    """Draw when the cells of a population die, and the share dead over time.
+
+    With one swept dose, the share dead at the end by dose takes the place of the times.
+
+    Parameters
+    ----------
+    result : from ``simulate_population``, with one dimension at most besides ``cell``
+        and ``time``
+    observe : quantity that crosses one half in a cell that dies
+    since : h, or text; cells that were dead by then are left out
+
+    Raises
+    ------
+    InputError
+        For a result that has more dimensions besides: select first.
+
+    Examples
+    --------
+    >>> import mir21sim as ms
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> t, cells = np.linspace(0, 8, 9), ("anti_miR21", "cell", "time")
+    >>> die = np.array([[9.0, 6.0], [4.0, 3.0], [2.0, 2.0]])[:, :, None]
+    >>> curves = {"PS_exposed": (cells, 1.0 * (t >= die))}
+    >>> curves["status"] = (cells[:2], np.zeros((3, 2), int))
+    >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
+    >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
+    >>> figure = ms.plot_population(result.isel(anti_miR21=1, drop=True), "PS_exposed")
+    >>> len(figure.axes) >= 2
+    True
+    """
+    died = death_times(result, observe, since=since)
+    dims = [str(d) for d in died.dims if d != "cell"]
+    if len(dims) > 1:
+        raise InputError(
+            "The picture shows one swept dose of a population, got the dimensions "
+            f"{', '.join(dims)}: select a value first."
+        )
+    clock = time_unit(result)
+    start = time_in(since, clock, "since")
+    length = float(result["time"][-1]) - start
+    at = np.linspace(0.0, length, 201)
+    share = 100 * fraction_dead(result, at, observe, since=since)
+    after = f" after {start:g} {clock}" if start else ""
+    figure = Picture(figsize=(9.0, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    if dims:
+        _plot_kill_curve(left, result[dims[0]], share.isel(at=-1).values)
+        left.set(ylabel=f"dead cells {length:g} {clock}{after} (%)", ylim=(0, 102))
+        plot_family(right, share.rename(at="time"), dims[0], legend=True)
+    else:
+        _plot_times_of_death(left, died.values, length)
+        left.set(xlabel=f"time{after} ({clock})", xlim=(0, length))
+        right.plot(at, share.values, color=OVERLAY_COLOURS[0], lw=1.8)
+    right.set(ylabel="dead cells (%)", ylim=(0, 102))
+    right.set(xlabel=f"time{after} ({clock})", xlim=(0, length))
+    for ax in (left, right):
+        clean(ax)
+    whose = " · ".join(filter(None, map(result.attrs.get, ("model_id", "context"))))
+    figure.suptitle(
+        f"{whose}: {axis_label(result[observe])} crosses one half", fontsize=10
+    )
+    return figure
+
+
+def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
+    """Draw how many cells die when, and how many of them."""
+    when = died[np.isfinite(died) & (died > 0)]
+    ax.hist(when, bins=np.linspace(0.0, length, 41).tolist(), color=OVERLAY_COLOURS[0])
+    ax.set_ylabel("cells")
+    alive = int((died > 0).sum())
+    title = f"{len(when)} of {alive} cells die" if len(when) else "no cell dies"
+    if len(when) > 1:
+        title += f"; mean {when.mean():.3g} h, CV {when.std(ddof=1) / when.mean():.2f}"
+    ax.set_title(title, fontsize=10)
+
+
+def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
+    """Draw the share dead by dose, dose 0 apart at the left of a logarithmic axis."""
+    doses = swept.values.astype(float)
+    place = places(doses)
+    order = np.argsort(place)
+    joined = order[doses[order] > 0]
+    ax.plot(place[joined], dead[joined], color=OVERLAY_COLOURS[0], lw=1.8)
+    ax.plot(place, dead, "o", color=OVERLAY_COLOURS[0], mfc="white", ms=5)
+    if (dead == 0).all():
+        ax.set_title("no cell dies at any of these doses", fontsize=10)
+    log_axis(ax, doses)
+    ax.set_xlabel(axis_label(swept))
