@@ -90,7 +90,7 @@ def test_overlay_draws_measured_points(swept, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("time,value\n1,2\n", "unknown column `time`.*`time_h`"),
+        ("tme_h,value\n1,2\n", "unknown column `tme_h`.*`time_h`"),
         ("time_h\n1\n", "needs the column `value`"),
         ("time_h,value\n1,2\n2,high\n", "line 3: value must be a number, got `high`"),
         ("", "not a CSV table"),

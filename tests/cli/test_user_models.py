@@ -117,7 +117,7 @@ def test_verify_and_its_file(path, capsys):
         (["verify", "--tolerance", "0"], ["tolerance", "between 0 and 1"]),
         (["verify", "-o", "v.xml"], ["v.xml", ".json"]),
         (["simulate", "-o", "r.doc"], ["r.doc", ".omex"]),
-        (["sweep", "--over", "k_in=1", "-o", "r.omex"], ["r.omex", ".nc or .csv"]),
+        (["sweep", "--over", "k_in=1", "-o", "r.omex"], ["r.omex", ".zarr", ".csv"]),
         (["convert", "-o", "r.txt"], ["r.txt", ".ant, .xml or .sbml"]),
         (["convert", "--context", "HeLa", "-o", "r.xml"], ["context for own", "HeLa"]),
     ],
