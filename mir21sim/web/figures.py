@@ -347,7 +347,7 @@ def population(data: xr.Dataset) -> Figure:
         yaxis2=_axis(
             "cells", domain=list(bottom), anchor="x2", rangemode="tozero", nticks=5
         ),
-        xaxis2=_axis("time after the last dose (h)", anchor="y2", matches="x"),
+        xaxis2=_axis("time after the last dose (h)", anchor="y2", range=[0, length]),
     )
 
 
