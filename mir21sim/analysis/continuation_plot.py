@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from mir21sim.analysis.pictures import Picture
+from mir21sim.analysis.plot_style import wrapped
 from mir21sim.errors import UnknownNameError
 
 STABLE, UNSTABLE = "#0072B2", "0.45"
@@ -61,7 +62,8 @@ def plot_continuation(result: xr.Dataset, observe: str | None = None) -> Axes:
     _scales(axes, result, x, y)
     axes.set_xlabel(_titled(name, result[name].attrs.get("units", "")))
     label = str(result[observe].attrs.get("long_name", observe))
-    axes.set_ylabel(_titled(label, result[observe].attrs.get("units", "")))
+    title = _titled(label, result[observe].attrs.get("units", ""))
+    axes.set_ylabel(wrapped(title))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
     return axes
@@ -126,7 +128,8 @@ def _scales(axes: Axes, result: xr.Dataset, x: np.ndarray, y: np.ndarray) -> Non
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
     if y.min() > 0 and y.max() / y.min() > WIDE:
-        axes.set_yscale("log")
+        axes.set_yscale("log")  # margins of the linear scale would reach to zero
+        axes.set_ylim(0.5 * float(y.min()), 2.0 * float(y.max()))
     else:
         axes.set_ylim(bottom=min(0.0, float(y.min())))
     axes.set_xlim(float(x.min()), float(x.max()))

@@ -132,7 +132,7 @@ class _Lowering:
 
     def _solve(self) -> None:
         """Turn algebraic rules into definitions, or leave them to the solver."""
-        constraints = [self.lower(math) for math in self.network.algebraic]
+        constraints = list(map(self.lower, self.network.algebraic))
         try:
             self.defined |= algebraic.solve(constraints, self.solved, self.defined)
         except algebraic.NoClosedFormError:
@@ -173,8 +173,7 @@ class _Lowering:
                 return self._stored(name, item.math)
         species = self.species.get(name)
         if species is not None:
-            value = species.initial
-            home = ex.Symbol(species.compartment)
+            value, home = species.initial, ex.Symbol(species.compartment)
             factor = home if species.initial_is_concentration else ONE
         else:
             sizes = {c.id: c.size for c in self.network.compartments}
@@ -215,7 +214,7 @@ class _Lowering:
         Events may turn a balance on or off, or take part of a pool; the past that a
         delayed value may be from was before the fast reactions.
         """
-        delayed = any(p.id.startswith(delays.PREFIX) for p in self.network.parameters)
+        delayed = any(name.startswith(delays.PREFIX) for name in self.params)
         if self.network.events or delayed:
             return None
         rates = [self.lower(reaction.rate) for reaction in self.fast]
@@ -235,7 +234,7 @@ class _Lowering:
 
         Around such a cycle they may run for ever, and no extent is determined.
         """
-        columns = [self._counts[reaction.id] for reaction in self.fast]
+        columns = [self._counts[r.id] for r in self.fast]
         names = sorted({name for column in columns for name in column})
         matrix = np.array(
             [
@@ -246,9 +245,8 @@ class _Lowering:
         if np.linalg.matrix_rank(matrix) < len(columns):
             raise UnsupportedFeatureError(
                 f"The {len(columns)} fast reactions, `{self.fast[0].id}` the first, "
-                "depend on each other: some of them together leave all amounts as they "
-                "are, so that their balance determines no extent; that is not "
-                "supported."
+                "depend on each other: together they can leave all amounts as they "
+                "are, so that no extent is determined; that is not supported."
             )
 
     def _steady(self) -> set[str]:
