@@ -13,6 +13,7 @@ import typer
 
 from mir21sim import __version__, errors
 from mir21sim.cli.benchmark import benchmark
+from mir21sim.cli.calibrate import fit_app
 from mir21sim.cli.combine import combine
 from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
@@ -21,7 +22,6 @@ from mir21sim.cli.experiments import experiments
 from mir21sim.cli.explore import explore
 from mir21sim.cli.export import export
 from mir21sim.cli.exposure import exposure
-from mir21sim.cli.fit import fit_app
 from mir21sim.cli.info import info
 from mir21sim.cli.lint import lint
 from mir21sim.cli.method_help import MethodCommand

@@ -32,6 +32,9 @@ QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 
 FORMAT = "mir21sim ensemble 1"
 
+LOG_STEP = 5e-4
+"""Step of the logarithms of factors in a file."""
+
 LINE_MARK = "@"
 """Stands between a name and the one cell line that its factor is for."""
 
@@ -99,27 +102,28 @@ class Ensemble:
             raise InputError(f"`{path}` is not an ensemble: {error}.") from error
         if data.attrs.get("format") != FORMAT:
             raise InputError(f"`{path}` is not an ensemble of mir21sim.")
+        logs = "log_values" in data
+        values = np.asarray(data["log_values" if logs else "values"].values, float)
         return cls(
             tuple(map(str, data["parameter"].values)),
-            np.asarray(data["values"].values, float),
+            np.exp(values) if logs else values,
             json.loads(data.attrs["provenance"]),
-            bool(data.attrs.get("relative", 0)),
+            logs,
         )
 
     def save(self, path: str | Path) -> Path:
         """Write the ensemble to one netCDF file."""
         path = files.check_writable(path, (".nc",))
+        name = "log_values" if self.relative else "values"
+        values = np.log(self.values) if self.relative else self.values
         data = xr.Dataset(
-            {"values": ((DRAW, "parameter"), self.values)},
+            {name: ((DRAW, "parameter"), values)},
             coords={"parameter": list(self.names)},
-            attrs={
-                "format": FORMAT,
-                "provenance": json.dumps(dict(self.provenance)),
-                "relative": int(self.relative),
-            },
+            attrs={"format": FORMAT, "provenance": json.dumps(dict(self.provenance))},
         )
-        # A draw has no more than four figures that mean something.
-        small = {"values": {"dtype": "float32", "zlib": True, "complevel": 6}}
+        # Factors are kept to a twentieth of a percent: 500 draws stay a small file.
+        packed = {"dtype": "int16", "scale_factor": LOG_STEP, "_FillValue": -(2**15)}
+        small = {name: {**packed, "zlib": True, "complevel": 9}}
         with files.writing(path) as part:
             data.to_netcdf(
                 part, engine="h5netcdf", encoding=small if self.relative else None

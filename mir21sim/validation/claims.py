@@ -51,6 +51,8 @@ class ValidationRow:
     conflict : why no verdict can be forced, "" where it can
     use : "fit", "test" or "context" for an observation, see ``USES``
     place : file and line, for messages
+    is_interval : whether the error is a range ``a..b``, read as a 95 % interval, and
+        not one standard deviation
     """
 
     id: str
@@ -69,6 +71,7 @@ class ValidationRow:
     note: str
     place: str
     use: str = ""
+    is_interval: bool = False
 
     @property
     def context(self) -> str:
@@ -172,6 +175,7 @@ def _observation_rows(
                 note=row["note"],
                 place=place,
                 use=row["use"],
+                is_interval=".." in row["error"],
             )
         )
     return made
