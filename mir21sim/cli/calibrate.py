@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mir21sim.cli.fit import ProblemArgument, fit_app
+from mir21sim.cli.fit import ProblemArgument
+from mir21sim.cli.fit import fit_app as fit_app
 
 if TYPE_CHECKING:
     from mir21sim.simulation.ensemble import Ensemble

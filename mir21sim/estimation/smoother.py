@@ -2,16 +2,16 @@
 
 Ensemble smoother with multiple data assimilation (Emerick and Reynolds 2013, Comput
 Geosci 55:3, doi:10.1016/j.cageo.2012.03.011). N draws of the prior are moved in steps
-i = 1 … K; in each the data count with their error variances multiplied by α = K, so that
-all steps together count them once:
+i = 1 … K; in each the data count with their error variances multiplied by α = K, so
+that all steps together count them once:
 
     z_j ← z_j + C_zy (C_yy + α I)⁻¹ (√α ε_j − r_j),  ε_j ~ N(0, I),
 
 with z the logarithms of factors over their prior, r_j the residuals (prediction −
 observation over error) of draw j, C_zy and C_yy their covariances over the draws. It is
 exact, for many draws, where predictions are linear in z; else it is an approximation,
-which a test holds against integration on a grid. With N draws and m independent data the spread is
-underestimated by some m/N of its variance.
+which a test holds against integration on a grid. With N draws and m independent data
+the spread is underestimated by some m/N of its variance.
 """
 
 from collections.abc import Callable

@@ -162,7 +162,7 @@ class Ensemble:
                 f"The ensemble belongs to another version of {model.id} ({line}): "
                 f"made {made.get('created', 'at an unknown time')} by mir21sim "
                 f"{made.get('mir21sim', '?')} for the content {there}, this model is "
-                f"{model.digest[:12]}. Make it anew (`mir21sim fit ensemble`), or use "
+                f"{model.digest[:12]}. Make it anew (`mir21sim fit calibrate`), or use "
                 "--no-ensemble (in Python `ensemble=None`)."
             )
 

@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -51,7 +51,8 @@ TIME_CV, SHARE_SD = 0.2, 0.5
 sampling error of a prediction."""
 
 RELEASED, RELEASED_SD = -3.0, 0.5
-"""log10 of the released share above which an untreated cell does not rest, its error."""
+"""log10 of the released share above which an untreated cell does not rest, its error.
+"""
 
 DRAWS = 500
 
@@ -107,7 +108,7 @@ def read_calibration(path: str | Path) -> Calibration:
     known = _observations(folder / str(config["rows"]), model)
     rows, left_out = _fit_rows(folder / str(config["fit_rows"]), known)
     names, sd, values, statuses = _free(folder, config)
-    lines = tuple(dict.fromkeys(str(line) for line in config["rest"]))
+    lines = tuple(dict.fromkeys(map(str, cast("list[str]", config["rest"]))))
     return Calibration(model, names, sd, values, statuses, rows, left_out, lines)
 
 
@@ -198,8 +199,10 @@ def _free(
     folder: Path, config: Mapping[str, object]
 ) -> tuple[tuple[str, ...], FloatArray, FloatArray, tuple[str, ...]]:
     """Return names, prior widths, values and statuses of the free numbers."""
-    columns = ("parameterId", "lowerBound", "upperBound", "nominalValue")
-    columns += ("estimate", "priorDistribution", "priorParameters")
+    columns = (
+        *("parameterId", "lowerBound", "upperBound", "nominalValue"),
+        *("estimate", "priorDistribution", "priorParameters"),
+    )
     found: list[tuple[str, float, float, str]] = []
     for place, row in _table(folder / "parameters.tsv", columns):
         if row["estimate"] != "true":
@@ -420,13 +423,21 @@ class Calibrated:
 
 def report(done: Calibrated) -> str:
     """Return what a calibration found, in lines: fit, and the numbers that moved."""
-    lines = [
-        f"{len(done.z)} parameter sets of {len(done.problem.names)} free numbers, held "
-        f"against {len(done.problem.rows)} rows marked `fit`; {done.n_left_out} sets "
-        "left out, in which a cell line does not rest",
+    problem = done.problem
+    made = (
+        f"{len(done.z)} parameter sets of {len(problem.names)} free numbers, held "
+        f"against {len(problem.rows)} rows marked `fit`; {done.n_left_out} sets "
+        "left out, in which a cell line does not rest"
+    )
+    misfit = (
         f"mean sum of squared residuals: {done.misfit[0]:.4g} of the prior, "
-        f"{done.misfit[-1]:.4g} of the posterior",
-        f"rows not held against the draws: {', '.join(done.problem.left_out) or 'none'}",
+        f"{done.misfit[-1]:.4g} of the posterior"
+    )
+    others = ", ".join(problem.left_out) or "none"
+    lines = [
+        made,
+        misfit,
+        f"rows not held against the draws: {others}",
         "row: residual in errors, median (95 %)",
     ]
     lines += [

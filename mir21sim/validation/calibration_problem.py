@@ -26,9 +26,9 @@ WIDTHS = {
     "assumed": 0.7,
     "fitted": 0.7,
 }
-"""Standard deviation of the prior of a number's logarithm by its status: 95 % lie within
-a factor of 1.3, 2, 2.7, 3.9 and 3.9. Those of `fitted` are wide, since the data of the
-calibration are the data that they were fitted to."""
+"""Standard deviation of the prior of a number's logarithm by its status: 95 % lie
+within a factor of 1.3, 2, 2.7, 3.9 and 3.9. Those of `fitted` are wide, since the data
+of the calibration are the data that they were fitted to."""
 
 LINE_SHARE = 0.5
 """Width of what is uncertain in one cell line alone over that of its status; the common

@@ -219,7 +219,8 @@ class _Batch:
         amounts: FloatArray | None = None,
     ) -> FloatArray:
         """Return curves, shape (n_name, n_set, n_cell, n_time); NaN for failed runs."""
-        gene = trial.searched[1] if _over(trial) else None
+        searched = trial.searched
+        gene = searched[1] if searched is not None and _over(trial) else None
         cells, n_cell = self._cells(model, trial, gene, amounts)
         plan = Plan.of(model, trial.treatment, times, observe=names, cells=cells)
         translated = translate(model, plan)
@@ -238,10 +239,10 @@ class _Batch:
 
     def _rested(
         self, model: CompiledModel, plan: Plan, problem: Problem, key: str
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[FloatArray, BoolArray]:
         """Return start states, and which runs have one."""
         if not self.runs.options.resolved(model, many=True).equilibrate:
-            return problem.y0, np.full(len(problem), True)
+            return problem.y0, np.ones(len(problem), dtype=bool)
         if key not in self.rests:
             self.rests[key] = self._undisturbed(model, problem.y0, problem, None)
         y0 = self.rests[key]
@@ -250,7 +251,7 @@ class _Batch:
                 model, plan.treatment.perturbations, np.array(y0), problem.p
             )
             y0 = self._undisturbed(model, held, problem, problem.frozen)
-        good = np.isfinite(y0).all(axis=1)
+        good: BoolArray = np.asarray(np.isfinite(y0).all(axis=1), dtype=bool)
         return np.where(good[:, np.newaxis], y0, problem.y0), good
 
     def _undisturbed(
