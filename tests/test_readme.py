@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import support
 
-import mir21sim as ms
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -89,38 +87,9 @@ def run_example(script, folder, *options):
 
 @pytest.mark.parametrize(
     "script",
-    [
-        s
-        for s in sorted((ROOT / "examples").glob("*.py"))
-        if not s.stem.startswith("fit")
-    ],
+    sorted((ROOT / "examples").glob("*.py")),
     ids=lambda p: p.stem,
 )
 def test_examples_write_their_pictures(script, tmp_path):
     assert "picture" in run_example(script, tmp_path)
     assert list(tmp_path.glob("*.png"))
-
-
-def test_the_fit_prints_the_fitted_numbers_of_the_model(tmp_path):
-    """Only the knock-downs are fitted here; the whole fit takes minutes."""
-    script = ROOT / "examples" / "fit_mir21_apoptosis.py"
-    said = run_example(script, tmp_path, "--shipped")
-    start, shipped = map(
-        float, re.findall(r"^misfit +(\S+) +(\S+)", said, re.MULTILINE)[0]
-    )
-    assert shipped < start
-    printed = re.findall(r"^(?:(\S+): )?(k\w+) = (\S+) \(shipped", said, re.MULTILINE)
-    for line, name, value in printed:  # the last digit may be the machine's
-        model = ms.load("mir21_apoptosis", line or "HeLa")
-        held = model.p0[model.param_names.index(name)]
-        assert float(value) == pytest.approx(held, rel=2e-3)
-    contexts = sorted((ROOT / "models" / "contexts").glob("*.toml"))
-    entry = re.compile(
-        r'^(\w+) = .*status = "(?:fitted|assumed)".*fit_mir21_apoptosis', re.MULTILINE
-    )
-    own = {(c.stem, n) for c in contexts for n in entry.findall(c.read_text("utf-8"))}
-    rows = (ROOT / "models" / "mir21_apoptosis.parameters.tsv").read_text().splitlines()
-    fitted = {row.split("\t")[0] for row in rows if row.split("\t")[6] == "fitted"}
-    assert {(line, name) for line, name, _ in printed} == {
-        ("", n) for n in fitted
-    } | own

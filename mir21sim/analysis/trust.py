@@ -204,7 +204,10 @@ def trust(
     >>> round(sum(found.by_status.values()), 6)
     1.0
     """
-    fixed = {*(treatment.get("parameters") or {}), *(over or {})}
+    perturb = treatment.get("perturb")
+    genes = [model.info.genes[gene] for gene in (perturb.no_site if perturb else ())]
+    sites = [name for gene in genes for name in gene.site]
+    fixed = {*(treatment.get("parameters") or {}), *(over or {}), *sites}
     numbers = uncertain_numbers(model, fixed)
     if not numbers.names:
         return Trust("it", note="no number of this model has a status and a range.")

@@ -10,7 +10,7 @@ import numpy as np
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelWarning, SolverStatus
-from mir21sim.solvers.methods import is_batch, method_of
+from mir21sim.solvers.methods import is_batch, method_of, usable
 from mir21sim.solvers.problem import Problem, Solution
 from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.solve import solve, subset
@@ -68,7 +68,7 @@ def warn_of_errors(
         settings,
         rtol=rtol,
         atol=settings.atol * (rtol / settings.rtol),
-        method=method_of("LSODA").name,
+        method=usable(model, method_of("LSODA")).name,
         retried=frozenset(),
     )
     again, _ = solve(model, subset(problem, np.array([run])), tight)
@@ -91,13 +91,21 @@ def warn_of_errors(
 def relative_difference(one: FloatArray, other: FloatArray) -> FloatArray:
     """Return the largest difference of each curve over its own largest value.
 
+    A value counts as equal to all between those of the neighbouring times: a jump that
+    comes a little earlier or later is no difference in value.
+
     Parameters
     ----------
     one, other : float arrays, shape (n_time, n_curve)
     """
     size = np.nanmax(np.abs(other), axis=0, initial=0.0)
+    around = np.stack(
+        [np.vstack([one[:1], one[:-1]]), one, np.vstack([one[1:], one[-1:]])]
+    )
     with np.errstate(all="ignore"):
-        apart = np.abs(one - other) / np.where(size > 0, size, 1.0)
+        below, above = around.min(axis=0) - other, other - around.max(axis=0)
+        apart = np.maximum(np.maximum(below, above), 0.0)
+        apart = apart / np.where(size > 0, size, 1.0)
     apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
     worst: FloatArray = np.nan_to_num(apart, nan=np.inf).max(axis=0, initial=0.0)
     return worst

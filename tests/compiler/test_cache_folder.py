@@ -223,7 +223,7 @@ def test_roots_are_compiled_where_events_are_watched(made):
     model = support.compiled(net, backend="numba", unit_policy="ignore")
     assert made == []
     simulate(model, times=[0.0, 4.0], observe="A")
-    assert sorted(made) == ["jac", "rhs", "roots"]
+    assert sorted(made) == ["roots_by_address"]
 
 
 def test_what_cannot_be_compiled_is_told_when_it_is_asked_for(folder, monkeypatch):

@@ -101,7 +101,7 @@ TRUTHS = tuple(itertools.product((0.0, 1.0, 2.5), repeat=2))
 def test_no_operator_is_without_an_oracle():
     covered = {*UNARY, *BINARY, *TESTS, "not", "piecewise", "true", "false"}
     assert covered == symbolic._TRANSLATIONS.keys()
-    assert covered | {ex.TIME, ex.RATE_OF} == ex.OPERATORS
+    assert covered | {ex.TIME, ex.RATE_OF, ex.DELAY} == ex.OPERATORS
 
 
 @pytest.mark.parametrize("op", UNARY)

@@ -177,7 +177,7 @@ def test_a_model_with_events_has_differences_and_says_so():
         model, ["final(B)", "A"], "a", end=1.0, points=3, options=Options()
     )
     assert found.attrs["derivatives"] == "differences"
-    assert found.attrs["method"] == "LSODA"
+    assert found.attrs["method"] == "Rodas5P-one"
     event_time = np.log(5.0) / 2.0
     left = 80.0 * np.exp(-2.0 * (1.0 - event_time))
     # Raising `a` moves the event earlier: A(1) = 80·exp(−a + ln 5).

@@ -250,9 +250,9 @@ def test_a_run_out_of_time_is_told_with_its_values_and_not_tried_again(compiled)
         r"where reaction `\w+` changes `\w` fastest: The time allowed for one run "
         r"was used up; raise `timeout`"
     )
+    good = sweep(compiled, {"w": [1.0, 2.0]}, 1.0)
     with pytest.warns(FailedRunsWarning, match=words):
         mixed = sweep(compiled, {"w": [1.0, 1e9, 2.0]}, 1.0, options=options)
-    good = sweep(compiled, {"w": [1.0, 2.0]}, 1.0)
     assert list(mixed["status"]) == [0, SolverStatus.TIMEOUT, 0]
     assert set(mixed["method"].values) == {"Rodas5P"}
     np.testing.assert_array_equal(mixed["A"][[0, 2]], good["A"])

@@ -22,6 +22,7 @@ import numpy as np
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.llvm_lanes import LANES
+from mir21sim.errors import SolverStatus
 from mir21sim.solvers.batch.driver import drive
 from mir21sim.solvers.batch.records import (
     Doses,
@@ -226,12 +227,16 @@ def _drive_recorded(
     while True:
         trail = Trail.empty(n_run, n_kept, n_state, n_need)
         _drive(*task, states, results, chunk, trail)
+        # The steps of a failed run are of no use, and it may have made any number.
+        failed = results.status[slice(*task[5])] != SolverStatus.OK
+        trail.n[failed] = np.minimum(trail.n[failed], n_kept)
         needed = int(trail.n.max(initial=0))
         if recorder.most is not None:
             needed = min(needed, recorder.most)
         if needed <= n_kept:
             return trail
         n_kept = needed
+        chunk.begun[:], chunk.since[:] = False, np.nan  # the time begins anew
 
 
 def _drive(
