@@ -14,6 +14,7 @@ ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
 
 import model_pages  # noqa: E402
+from myst_nb.core import render  # noqa: E402
 
 from mir21sim import __version__  # noqa: E402
 
@@ -66,6 +67,25 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def _joined(outputs: list) -> list:
+    """Return outputs in which the parts of one stream are joined as they came.
+
+    MyST-NB would end each part with a new line, and IPython hands on the output of a
+    command in parts of some hundred characters.
+    """
+    made: list = []
+    for output in outputs:
+        stream = output["output_type"] == "stream"
+        if stream and made and made[-1].get("name") == output["name"]:
+            made[-1]["text"] += output["text"]
+        else:
+            made.append(output)
+    return made
+
+
+render.coalesce_streams = _joined
 
 
 def _tutorials() -> None:
