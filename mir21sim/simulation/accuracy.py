@@ -48,6 +48,10 @@ def fitted(model: CompiledModel, problem: Problem, settings: Settings) -> Settin
     return replace(settings, atol=atol)  # single runs of a second try adapt it
 
 
+NOTHING = 1e-4
+"""Molecules, or a share, that are nothing in a model of ours."""
+
+
 def warn_of_errors(
     model: CompiledModel,
     problem: Problem,
@@ -74,7 +78,8 @@ def warn_of_errors(
     again, _ = solve(model, subset(problem, np.array([run])), tight)
     if again.status[0] != SolverStatus.OK:
         return
-    apart = relative_difference(found.values[run], again.values[0])
+    floor = 0.0 if model.border.is_guest else NOTHING
+    apart = relative_difference(found.values[run], again.values[0], floor)
     allowed = max(ALLOWED * settings.rtol, LEAST_ALLOWED)
     if (apart > allowed).any():
         worst = int(np.argmax(apart))
@@ -88,7 +93,9 @@ def warn_of_errors(
         )
 
 
-def relative_difference(one: FloatArray, other: FloatArray) -> FloatArray:
+def relative_difference(
+    one: FloatArray, other: FloatArray, floor: float = 0.0
+) -> FloatArray:
     """Return the largest difference of each curve over its own largest value.
 
     A value counts as equal to all between those of the neighbouring times: a jump that
@@ -97,6 +104,7 @@ def relative_difference(one: FloatArray, other: FloatArray) -> FloatArray:
     Parameters
     ----------
     one, other : float arrays, shape (n_time, n_curve)
+    floor : least size that counts: a curve below it is nothing but noise
     """
     size = np.nanmax(np.abs(other), axis=0, initial=0.0)
     around = np.stack(
@@ -105,6 +113,7 @@ def relative_difference(one: FloatArray, other: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
         below, above = around.min(axis=0) - other, other - around.max(axis=0)
         apart = np.maximum(np.maximum(below, above), 0.0)
+        size = np.maximum(size, floor)
         apart = apart / np.where(size > 0, size, 1.0)
     apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
     worst: FloatArray = np.nan_to_num(apart, nan=np.inf).max(axis=0, initial=0.0)

@@ -198,8 +198,6 @@ def test_the_table_is_written_by_the_command(tmp_path, capsys):
     assert 0 < frame.loc[0, "p"] < 1
 
 
-# One of these cells is at the edge of its death: its fate differs between tolerances.
-@pytest.mark.filterwarnings("ignore:.*made again at rtol")
 @pytest.mark.slow
 def test_a_claim_is_shown_through_each_assay(tmp_path):
     shipped = tables_folder(None) / "assays.csv"
