@@ -4,6 +4,7 @@ Every code cell is run by the build. The tutorials are the notebooks of ``exampl
 the pages of the modules of ``mir21_apoptosis`` are written from the files of the model.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
+# Cells call `mir21sim`: that beside the Python of the build, activated or not.
+PATHS = (str(Path(sys.executable).parent), os.environ.get("PATH", ""))
+os.environ["PATH"] = os.pathsep.join(PATHS)
 
 import model_pages  # noqa: E402
 from myst_nb.core import render  # noqa: E402
