@@ -98,23 +98,15 @@ def relative_difference(
 ) -> FloatArray:
     """Return the largest difference of each curve over its own largest value.
 
-    A value counts as equal to all between those of the neighbouring times: a jump that
-    comes a little earlier or later is no difference in value.
-
     Parameters
     ----------
     one, other : float arrays, shape (n_time, n_curve)
     floor : least size that counts: a curve below it is nothing but noise
     """
     size = np.nanmax(np.abs(other), axis=0, initial=0.0)
-    around = np.stack(
-        [np.vstack([one[:1], one[:-1]]), one, np.vstack([one[1:], one[-1:]])]
-    )
+    size = np.maximum(size, floor)
     with np.errstate(all="ignore"):
-        below, above = around.min(axis=0) - other, other - around.max(axis=0)
-        apart = np.maximum(np.maximum(below, above), 0.0)
-        size = np.maximum(size, floor)
-        apart = apart / np.where(size > 0, size, 1.0)
+        apart = np.abs(one - other) / np.where(size > 0, size, 1.0)
     apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
     worst: FloatArray = np.nan_to_num(apart, nan=np.inf).max(axis=0, initial=0.0)
     return worst
