@@ -43,6 +43,8 @@ def named_model(model: CompiledModel) -> str:
     chosen = model.chosen_numbers
     if not chosen:
         return line
+    if chosen == 1:
+        return f"{line} (a sketch: its only own number is chosen)"
     return f"{line} (a sketch: all of its {chosen} numbers are chosen)"
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from mir21sim.compiler.load import load
 from mir21sim.simulation.simulate import simulate
+from mir21sim.simulation.summary import named_model
 
 
 @pytest.mark.parametrize(("line", "sketch"), [("MCF-10A", True), ("HeLa", False)])
@@ -19,3 +20,9 @@ def test_the_summary_of_a_run_calls_a_line_of_choices_a_sketch(line, sketch):
 def test_the_numbers_of_the_model_file_are_no_sketch_of_a_line():
     """Without a context nothing is said."""
     assert load("mir21_core", "base", backend="numpy").chosen_numbers == 0
+
+
+def test_one_number_is_told_in_the_singular():
+    model = load("mir21_apoptosis", "MCF-7", backend="numpy")
+    assert model.chosen_numbers == 1
+    assert named_model(model).endswith("(a sketch: its only own number is chosen)")
