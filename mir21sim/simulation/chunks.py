@@ -187,13 +187,37 @@ def _submit(
     executor: Executor,
     waiting: dict["Future[Solution]", IntArray],
 ) -> str:
-    """Hand out parts in order until all are out or the executor takes no more."""
+    """Hand out parts in order until all are out or the executor takes no more.
+
+    A process pool can keep its lock for ever when a process dies while parts are
+    written to it, so that ``submit`` never returns: parts are handed out in a thread of
+    its own, which is left behind then.
+    """
+    sent: list[Future[Solution]] = []
+    errors: list[Exception] = []
+    given_up = threading.Event()
+
+    def hand_out() -> None:
+        try:
+            for block in shared.blocks:
+                if given_up.is_set():
+                    return
+                sent.append(job.sent(executor, block))
+        except Exception as error:  # noqa: BLE001 - of any executor, or its pickling
+            errors.append(error)
+
+    thread = threading.Thread(target=hand_out, daemon=True)
+    thread.start()
     try:
-        for block in shared.blocks:
-            waiting[job.sent(executor, block)] = block
-    except Exception as error:  # noqa: BLE001 - of any executor, or its pickling
-        return _named(error)
-    return ""
+        thread.join(_LOOK_S)
+        while thread.is_alive() and not _is_dead(executor):
+            thread.join(_LOOK_S)
+    finally:  # Ctrl-C too: the caller cancels the parts that are waited for
+        given_up.set()
+        waiting.update(zip(list(sent), shared.blocks, strict=False))
+    if errors:
+        return _named(errors[0])
+    return "" if len(waiting) == len(shared.blocks) else "a process died"
 
 
 def _collect(
