@@ -2,9 +2,11 @@
 
 The interval of a share is that of drawing cells: the central 95 % of the posterior of a
 share under Jeffreys' prior (Brown, Cai and DasGupta 2001, doi:10.1214/ss/1009213286).
+Cells of several parameter sets are not drawn alike, so that they have no such interval.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,6 +14,7 @@ from scipy.special import betaincinv
 
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records, stimulus_time
+from mir21sim.simulation.spread import SET
 
 
 def share_interval(hits: int, n: int) -> tuple[float, float]:
@@ -54,14 +57,28 @@ def outcome_lines(result: xr.Dataset, death: str) -> list[str]:
     died = death_times(result, death, since=start).transpose(*dims, *order[:-1]).values
     shape = died.shape[: len(dims)]
     chosen = [()] if not dims else [(0,) * len(dims), tuple(n - 1 for n in shape)]
+    kind = _Kind("cell" in order, event, _count_of_sets(result))
     lines = []
     for place in dict.fromkeys(chosen):
         where = ", ".join(
             _value(result[name], k) for name, k in zip(dims, place, strict=True)
         )
-        text = _fate(np.atleast_1d(died[place]), end - start, event, "cell" in order)
+        text = _fate(np.atleast_1d(died[place]), end - start, kind)
         lines.append(f"{where}: {text}" if where else text[0].upper() + text[1:])
     return lines
+
+
+class _Kind(NamedTuple):
+    """Cells or the average cell, the event they are counted from, parameter sets."""
+
+    cells: bool
+    event: str
+    sets: int
+
+
+def _count_of_sets(result: xr.Dataset) -> int:
+    """Return over how many parameter sets the cells are spread, 0 for one model."""
+    return len(np.unique(result[SET])) if SET in result.coords else 0
 
 
 def _event(result: xr.Dataset, since: float | None) -> str:
@@ -79,9 +96,10 @@ def _value(coordinate: xr.DataArray, k: int) -> str:
     return f"{label} {float(coordinate[k]):.4g} {'' if unit == '1' else unit}".strip()
 
 
-def _fate(died: np.ndarray, length: float, event: str, cells: bool) -> str:
+def _fate(died: np.ndarray, length: float, kind: _Kind) -> str:
     """Return the fate of one cell, or of the cells of a dish."""
-    if not cells:
+    event = kind.event
+    if not kind.cells:
         when = float(died[0])
         if math.isnan(when):
             return "the run of the average cell stopped before its fate was known."
@@ -96,10 +114,10 @@ def _fate(died: np.ndarray, length: float, event: str, cells: bool) -> str:
         return f"no cell is alive to begin with ({event})."
     dead = int(np.isfinite(alive).sum())
     low, high = share_interval(dead, alive.size)
-    text = (
-        f"{dead} of {alive.size} cells dead by {length:.3g} h {event} "
-        f"({100 * low:.0f} to {100 * high:.0f} %, 95 % interval of drawing cells)"
-    )
+    about = f"{100 * low:.0f} to {100 * high:.0f} %, 95 % interval of drawing cells"
+    if kind.sets:
+        about = f"of {kind.sets} parameter sets, whose spread the bands show"
+    text = f"{dead} of {alive.size} cells dead by {length:.3g} h {event} ({about})"
     if dead:
         middle = float(np.median(alive[np.isfinite(alive)]))
         text += f"; half of them by {middle:.2g} h"

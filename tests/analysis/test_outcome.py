@@ -54,3 +54,12 @@ def test_the_interval_is_that_of_jeffreys(hits, n):
     posterior = beta(hits + 0.5, n - hits + 0.5)
     assert low == (0.0 if hits == 0 else pytest.approx(posterior.ppf(0.025)))
     assert high == (1.0 if hits == n else pytest.approx(posterior.ppf(0.975)))
+
+
+def test_cells_of_several_parameter_sets_have_no_interval_of_drawing():
+    died = xr.DataArray([[0.0, 1.0], [0.0, 0.0]], dims=("cell", "time"))
+    result = xr.Dataset({"PS_exposed": died, "status": ("cell", [0, 0])})
+    result = result.assign_coords(time=[0.0, 8.0], parameter_set=("cell", [3, 7]))
+    (line,) = outcome_lines(result, "PS_exposed")
+    assert "of 2 parameter sets, whose spread the bands show" in line
+    assert "interval of drawing" not in line
