@@ -24,13 +24,18 @@ def read_petab(path: str | Path, backend: cache.Backend = "numba") -> FitProblem
     >>> result = ms.fit(problem)  # doctest: +SKIP
     """
     path = Path(path)
-    if version(path) == 1:
+    number = version(path)
+    from mir21sim.estimation.petab_tables import check_tables
+    from mir21sim.estimation.problem_checks import check_problem
+
+    check_tables(path, number)
+    if number == 1:
         from mir21sim.estimation import petab_v1
 
-        return petab_v1.read(path, backend)
+        return check_problem(petab_v1.read(path, backend))
     from mir21sim.estimation import petab_v2
 
-    return petab_v2.read(path, backend)
+    return check_problem(petab_v2.read(path, backend))
 
 
 def version(path: Path) -> int:
@@ -45,7 +50,10 @@ def version(path: Path) -> int:
     try:
         found = int(get_major_version(path))
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise InputError(f"`{path}` is not a PEtab problem: {error}") from error
+        text = " ".join(str(error).split())
+        if not isinstance(error, yaml.YAMLError):
+            text = "it needs the line `format_version: 1` or `format_version: 2.0.0`"
+        raise InputError(f"`{path}` is not a PEtab problem: {text}") from error
     if found not in (1, 2):
         raise InputError(f"`{path}` is PEtab version {found}; 1 and 2 are supported.")
     return found

@@ -221,7 +221,7 @@ class ModelValues:
             elif name in y:
                 y[name] = value
             else:
-                raise _not_changeable(name, self)
+                raise not_changeable(name, self)
         after = Cells(y, p)
         resized = {name for name in new if name in self.equations.homes.values()}
         for species, home in self.equations.homes.items():
@@ -241,7 +241,8 @@ _PRODUCT = ex.Call("times", (ex.Symbol("a"), ex.Symbol("b")))
 _RATIO = ex.Call("divide", (ex.Symbol("a"), ex.Symbol("b")))
 
 
-def _not_changeable(name: str, model: ModelValues) -> Exception:
+def not_changeable(name: str, model: ModelValues) -> Exception:
+    """Return the error for a condition that sets an id which it cannot."""
     if name in model.equations.defined:
         return UnsupportedFeatureError(
             f"`{name}` is set by a condition, but a rule of the model defines it at "
@@ -357,7 +358,7 @@ class _Start:
         self.numbers |= dict(zip(compiled.param_names, compiled.p0, strict=True))
         for name in targets:
             if name in model.equations.defined or not model.has(name):
-                raise _not_changeable(name, model)
+                raise not_changeable(name, model)
 
     def cells(self) -> Cells:
         compiled = self.model.model
