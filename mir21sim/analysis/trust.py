@@ -9,7 +9,7 @@ number's share is s_i (C s)_i / (s' C s); the shares of all numbers add up to 1.
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,8 @@ class Trust:
     by_status : status to its share of the variance, largest first
     by_number : number to its share, largest first
     statuses : number to status
+    unknown : numbers without a derivative, which no share counts: moved by ``STEP``,
+        the cell no longer dies, or its run fails
     note : why there are no shares, "" where there are
     """
 
@@ -100,6 +102,7 @@ class Trust:
     by_status: Mapping[str, float] = field(default_factory=dict)
     by_number: Mapping[str, float] = field(default_factory=dict)
     statuses: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
     note: str = ""
 
     @property
@@ -119,7 +122,19 @@ class Trust:
         most = f"; most by {', '.join(leading)}" if leading else ""
         return (
             f"How far to trust it: {100 * self.assumed:.0f} % of the width of "
-            f"{self.of} comes from assumed numbers{most}."
+            f"{self.of} comes from assumed numbers{most}.{self._left_out()}"
+        )
+
+    def _left_out(self) -> str:
+        """Return a sentence about the numbers that no share counts, "" for none."""
+        if not self.unknown:
+            return ""
+        shown = ", ".join(self.unknown[:LISTED])
+        if len(self.unknown) > LISTED:
+            shown += f" and {len(self.unknown) - LISTED} more"
+        return (
+            f" Not counted: {shown}; {100 * STEP:.0f} % more of it and the cell "
+            "no longer has that outcome, or its run fails, so the width may be larger."
         )
 
 
@@ -133,7 +148,8 @@ def shares(
 
     Parameters
     ----------
-    slopes : float array, shape (n,), d ln y/d ln p; not finite counts as 0
+    slopes : float array, shape (n,), d ln y/d ln p; a number whose slope
+        is not finite is left out and named in ``unknown``
     covariance : float array, shape (n, n), of the logarithms of the numbers; by default
         their widths, independent of each other
 
@@ -155,11 +171,15 @@ def shares(
             f"Slopes and covariance must have the shapes ({n},) and ({n}, {n}), got "
             f"{slopes.shape} and {c.shape}."
         )
-    s = np.where(np.isfinite(slopes), slopes, 0.0)
+    known = np.isfinite(slopes)
+    unknown = tuple(np.array(numbers.names)[~known].tolist())
+    s = np.where(known, slopes, 0.0)
     parts = s * (c @ s)
     total = float(parts.sum())
     if not total > 0:
-        return Trust(of, note=f"no number of the model moves {of}.")
+        few = f"no number of the model moves {of}."
+        found = Trust(of, unknown=unknown, note=few)
+        return replace(found, note=few + found._left_out())
     by_status: Counter[str] = Counter()
     for status, part in zip(numbers.statuses, parts, strict=True):
         by_status[status] += part / total
@@ -167,8 +187,9 @@ def shares(
     return Trust(
         of,
         {k: float(v) for k, v in by_status.most_common()},
-        {numbers.names[k]: float(parts[k] / total) for k in order},
+        {numbers.names[k]: float(parts[k] / total) for k in order if known[k]},
         dict(zip(numbers.names, numbers.statuses, strict=True)),
+        unknown,
     )
 
 
@@ -259,8 +280,11 @@ def _slopes(result: Any, activity: str, death: str) -> tuple[FloatArray | None, 
 
 
 def _log_change(values: FloatArray, good: npt.NDArray[np.bool_]) -> FloatArray:
-    """Return changes of the logarithm from the first value over ``STEP``."""
+    """Return changes of the logarithm from the first value over ``STEP``.
+
+    NaN where a run failed or has no such value.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(values)
         change: FloatArray = (logs[1:] - logs[0]) / STEP
-    return np.where(good[1:] & np.isfinite(change), change, 0.0)
+    return np.where(good[1:] & np.isfinite(change), change, np.nan)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import mir21sim as ms
+from mir21sim.analysis.cell_death import DEAD
 from mir21sim.analysis.trust import Numbers, shares, trust, uncertain_numbers
 from mir21sim.errors import InputError
 
@@ -26,6 +27,29 @@ def test_a_correlation_that_cancels_takes_the_width_away():
 
 def test_a_prediction_that_nothing_moves_says_so():
     assert "no number of the model moves y" in shares(np.zeros(2), TWO, "y").text()
+
+
+def test_a_number_without_a_slope_is_left_out_and_named():
+    found = shares(np.array([3.0, np.inf]), TWO, "y")
+    assert found.by_number == {"a": 1.0}
+    assert found.unknown == ("b",)
+    assert "Not counted: b; 5 % more of it" in found.text()
+    alone = shares(np.array([0.0, np.nan]), TWO, "y")
+    assert "no number of the model moves y. Not counted: b;" in alone.text()
+
+
+def test_a_number_that_keeps_the_cell_alive_is_not_said_to_do_nothing():
+    # The run ends just after the death, which 5 % more of some numbers puts off.
+    model, dose = ms.load("mir21_core", "HeLa"), ["TRAIL=50 ng/ml@0h"]
+    names = "CASP3_active", "PARP_cleaved_fraction"
+    run = ms.simulate(model, end="48h", doses=dose, observe=names, points=2001)
+    dead = run["PARP_cleaved_fraction"].values >= DEAD
+    death = float(run["time"].values[np.argmax(dead)])
+    found = trust(model, *names, 1.01 * death, doses=dose)
+    assert found.of == "the time of death of the average cell"
+    assert found.unknown
+    assert not set(found.unknown) & set(found.by_number)
+    assert found.unknown[0] in found.text()
 
 
 def test_shapes_that_do_not_fit_are_refused():
