@@ -1,6 +1,6 @@
 """Quantities of the model at the data rows, gathered from the runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,6 @@ import numpy as np
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.errors import SolverStatus
 from mir21sim.estimation.batches import States
-from mir21sim.estimation.duals import Dual
 from mir21sim.estimation.period_tree import Node
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """Stored quantities of the model at data rows, read by id.
+    """Stored quantities of the model at data rows.
 
     Attributes
     ----------
@@ -26,40 +25,16 @@ class Stored:
     values : float array, shape (n_row, n_column)
     slopes : float array, shape (n_row, n_column, n_direction), or None
     dynamic : int array, shape (n_direction,), the estimated parameter of each direction
-    n_free : number of estimated parameters
     """
 
     place: Mapping[str, int]
     values: FloatArray
     slopes: FloatArray | None
     dynamic: IntArray
-    n_free: int
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.place
-
-    def at(self, rows: IntArray, names: set[str]) -> dict[str, Dual]:
-        """Return some quantities at some rows."""
-        return {
-            name: self._column(rows, j)
-            for name, j in self.place.items()
-            if name in names
-        }
 
     def plain(self) -> "Stored":
         """Return the same quantities without derivatives."""
         return replace(self, slopes=None)
-
-    def _column(self, rows: IntArray, j: int) -> Dual:
-        value = self.values[rows, j]
-        if self.slopes is None:
-            return Dual(value)
-        slope = self.slopes[rows, j]
-        if not slope.any():
-            return Dual(value)
-        wide = np.zeros((len(rows), self.n_free))
-        wide[:, self.dynamic] = slope
-        return Dual(value, wide)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,51 +43,68 @@ class AtData:
 
     Attributes
     ----------
-    y, p : states and parameters that observables depend on
+    stored : states, then parameters, that observables depend on
     status : int array, shape (n_row,), of the run that each row is in
     n_steps : steps of all runs
     """
 
-    y: Stored
-    p: Stored
+    stored: Stored
     status: IntArray
     n_steps: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taken:
-    """One run among those of a call of the engine.
+class Places:
+    """Where the rows of some nodes are in the results of one call of the engine.
 
     Attributes
     ----------
-    times : output times; None for a steady state, which serves every row
-    states : of all runs of the call
-    run : index of the run
-    keep : states that were kept
+    rows : int array, shape (n,), data rows
+    run, time : int arrays, shape (n,), run and output time of each
+    columns : int array, place of each needed state among those that were kept
     """
 
-    times: FloatArray | None
-    states: States
-    run: int
-    keep: IntArray
+    rows: IntArray
+    run: IntArray
+    time: IntArray
+    columns: IntArray
+
+    @classmethod
+    def of(
+        cls,
+        nodes: Sequence[Node],
+        times: FloatArray | None,
+        at: FloatArray,
+        columns: IntArray,
+    ) -> "Places":
+        """Return the places of the rows whose times are among those of the runs.
+
+        Parameters
+        ----------
+        nodes : one per run
+        times : output times; None for a steady state, which serves every row
+        at : float array, shape (n_row,), times of all data rows
+        """
+        rows = np.array([row for node in nodes for row in node.rows], np.int64)
+        run = np.repeat(np.arange(len(nodes)), [len(node.rows) for node in nodes])
+        index = np.zeros(len(rows), np.int64)
+        if times is not None:
+            inside = np.isin(at[rows], times)
+            rows, run = rows[inside], run[inside]
+            index = np.searchsorted(times, at[rows])
+        return cls(rows, run, index, columns)
 
 
 class Rows:
     """Gathers the quantities of the model at the data rows."""
 
-    def __init__(self, runs: "Runs", n_row: int, n_free: int, *, slopes: bool) -> None:
-        self.runs, self.n_free, self.slopes = runs, n_free, slopes
-        self.moved = [
-            (column, j)
-            for j, i in enumerate(runs.engine.moved)
-            for column in np.flatnonzero(runs.needed_p == i)
-        ]
-        self.needed = runs.needed
+    def __init__(self, runs: "Runs", n_row: int, *, slopes: bool) -> None:
+        self.runs, self.slopes = runs, slopes
+        self.n_state = len(runs.needed)
+        n_column = self.n_state + len(runs.needed_p)
         m = len(runs.dynamic) if slopes else 0
-        self.y = np.full((n_row, len(self.needed)), np.nan)
-        self.y_slope = np.zeros((n_row, len(self.needed), m))
-        self.p = np.full((n_row, len(runs.needed_p)), np.nan)
-        self.p_slope = np.zeros((n_row, len(runs.needed_p), m))
+        self.values = np.full((n_row, n_column), np.nan)
+        self.slope = np.zeros((n_row, n_column, m)) if slopes else None
         self.status = np.full(n_row, SolverStatus.NOT_RUN, np.int64)
         self.sizes = np.ones(m)
 
@@ -120,48 +112,36 @@ class Rows:
         """Note that the run of a node failed before it."""
         self.status[node.rows] = status
 
-    def take(self, node: Node, taken: Taken, level: "Level", k: int) -> None:
-        """Take the rows of a node whose times are among those of a run."""
-        if not node.rows:
+    def take(
+        self, places: Places, states: States, level: "Level", members: IntArray
+    ) -> None:
+        """Take the rows of some nodes from the results of their runs."""
+        if not len(places.rows):
             return
-        rows, states, run = np.array(node.rows), taken.states, taken.run
-        index = np.zeros(len(rows), np.int64)
-        if taken.times is not None:
-            at = self.runs.problem.data.time[rows]
-            rows = rows[np.isin(at, taken.times)]
-            index = np.searchsorted(taken.times, self.runs.problem.data.time[rows])
-        columns = np.searchsorted(taken.keep, self.needed)
-        self.y[rows] = states.values[run][np.ix_(index, columns)]
-        self.p[rows] = level.end_p[k, self.runs.needed_p]
+        runs, n = self.runs, self.n_state
+        rows, run, time = places.rows, places.run, places.time
+        at = run[:, np.newaxis], time[:, np.newaxis], places.columns
+        found = states.values[at]
+        self.values[rows, :n] = found
+        node = members[run][:, np.newaxis]
+        self.values[rows, n:] = level.end_p[node, runs.needed_p]
         # A run that failed later has good values before.
-        known = np.isfinite(self.y[rows]).all(axis=1) & (states.slopes is None)
+        known = np.isfinite(found).all(axis=1) & (states.slopes is None)
         self.status[rows] = np.where(known, SolverStatus.OK, states.status[run])
-        moved = len(taken.keep)
-        for column, j in self.moved:
-            self.p[rows, column] = states.values[run, index, moved + j]
-        if states.slopes is None:
+        first_moved = states.values.shape[2] - len(runs.engine.moved)
+        for column, j in runs.moved_columns:
+            self.values[rows, n + column] = states.values[run, time, first_moved + j]
+        if states.slopes is None or self.slope is None:
             return
         assert level.end_p_slope is not None
-        self.y_slope[rows] = states.slopes[run][np.ix_(index, columns)]
-        self.p_slope[rows] = level.end_p_slope[k][:, self.runs.needed_p].T
-        for column, j in self.moved:
-            self.p_slope[rows, column] = states.slopes[run, index, moved + j]
+        self.slope[rows, :n] = states.slopes[at]
+        slope = level.end_p_slope[:, :, runs.needed_p][members[run]]
+        self.slope[rows, n:] = slope.transpose(0, 2, 1)
+        for column, j in runs.moved_columns:
+            self.slope[rows, n + column] = states.slopes[run, time, first_moved + j]
 
     def finished(self, steps: int) -> AtData:
         """Return the quantities by id."""
-        runs, model = self.runs, self.runs.problem.model
-        groups = (
-            (model.state_names, runs.needed, self.y, self.y_slope),
-            (model.param_names, runs.needed_p, self.p, self.p_slope),
-        )
-        y, p = (
-            Stored(
-                {names[i]: j for j, i in enumerate(chosen)},
-                values,
-                slopes if self.slopes else None,
-                runs.dynamic,
-                self.n_free,
-            )
-            for names, chosen, values, slopes in groups
-        )
-        return AtData(y, p, self.status, steps)
+        runs = self.runs
+        stored = Stored(runs.columns, self.values, self.slope, runs.dynamic)
+        return AtData(stored, self.status, steps)

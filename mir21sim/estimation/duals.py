@@ -86,9 +86,11 @@ def evaluate(expr: ex.Expr, lookup: Lookup, time: FloatArray) -> Dual:
 
 
 def _scaled(slope: FloatArray | None, factor: FloatArray) -> FloatArray | None:
+    return None if slope is None else scaled_slopes(slope, factor)
+
+
+def scaled_slopes(slope: FloatArray, factor: FloatArray) -> FloatArray:
     """Return the derivatives times one factor per row; 0 times infinity is 0."""
-    if slope is None:
-        return None
     if np.isfinite(factor).all():
         return slope * factor[:, np.newaxis]
     with np.errstate(invalid="ignore"):
@@ -140,6 +142,8 @@ def _divide(arguments: Sequence[Dual]) -> Dual:
     a, b = arguments
     with np.errstate(all="ignore"):
         value = a.value / b.value
+        if a.slope is None and b.slope is None:
+            return Dual(value)
         slope = _added(
             _scaled(a.slope, 1.0 / b.value), _scaled(b.slope, -value / b.value)
         )
@@ -150,10 +154,13 @@ def _power(arguments: Sequence[Dual]) -> Dual:
     a, b = arguments
     with np.errstate(all="ignore"):
         value = a.value**b.value
-        by_base = _scaled(a.slope, b.value * a.value ** (b.value - 1.0))
-        log = np.where(a.value > 0.0, np.log(np.maximum(a.value, 1e-300)), np.nan)
-        log = np.where((a.value == 0.0) & (b.value > 0.0), 0.0, log)
-        by_exponent = _scaled(b.slope, value * log)
+        by_base = by_exponent = None
+        if a.slope is not None:
+            by_base = scaled_slopes(a.slope, b.value * a.value ** (b.value - 1.0))
+        if b.slope is not None:
+            log = np.where(a.value > 0.0, np.log(np.maximum(a.value, 1e-300)), np.nan)
+            log = np.where((a.value == 0.0) & (b.value > 0.0), 0.0, log)
+            by_exponent = scaled_slopes(b.slope, value * log)
     return Dual(value, _added(by_base, by_exponent))
 
 

@@ -17,16 +17,9 @@ import numpy as np
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.errors import InputError
 from mir21sim.estimation.at_data import AtData
-from mir21sim.estimation.duals import Dual, evaluate
 from mir21sim.estimation.problem import FitProblem, Observable
+from mir21sim.estimation.row_formulas import RowFormulas
 from mir21sim.estimation.runs import Runs
-from mir21sim.estimation.starts import (
-    Cells,
-    Formulas,
-    Values,
-    by_row,
-    formulas_of,
-)
 from mir21sim.model import expressions as ex
 from mir21sim.solvers.blas_threads import one_blas_thread
 
@@ -71,83 +64,39 @@ class Likelihood:
     """The noise model of a problem: prepared once, evaluated at many values."""
 
     def __init__(self, problem: FitProblem, runs: Runs) -> None:
-        self.problem, self.model, self.names_of = problem, runs.model, runs.names_of
-        self.rows = [
-            np.flatnonzero(problem.data.observable == o)
-            for o in range(len(problem.observables))
-        ]
-        for observable, rows in zip(problem.observables, self.rows, strict=True):
+        self.problem = problem
+        for o, observable in enumerate(problem.observables):
+            rows = np.flatnonzero(problem.data.observable == o)
             _check_measured(observable, problem, rows)
         data = problem.data
-        self.overrides = self._placed("placeholders", data.overrides)
-        self.noise_overrides = self._placed("noise_placeholders", data.noise_overrides)
+        self._check_placed()
+        self.formulas = RowFormulas(problem, runs.model, runs.columns)
         of_row = data.observable
         self.scale_of_row = np.array([o.scale for o in problem.observables])[of_row]
         laplace = np.array([o.family == "laplace" for o in problem.observables])
         self.laplace_row = laplace[of_row]
         self.h_prime = _log_inverse_slope(problem)
 
-    def _placed(
-        self, kind: str, given: tuple[tuple[ex.Expr, ...], ...]
-    ) -> list[list[Formulas]]:
-        """Return the values of all placeholders of every observable in its rows."""
-        ids = {p.id for p in self.problem.parameters}
-        made = []
-        for observable, rows in zip(self.problem.observables, self.rows, strict=True):
-            names = getattr(observable, kind)
-            for row in rows:
-                if len(given[row]) != len(names):
+    def _check_placed(self) -> None:
+        """Raise for a data row with too many or too few values for placeholders."""
+        data = self.problem.data
+        for row, o in enumerate(data.observable):
+            observable = self.problem.observables[o]
+            for names, given in (
+                (observable.placeholders, data.overrides[row]),
+                (observable.noise_placeholders, data.noise_overrides[row]),
+            ):
+                if len(given) != len(names):
                     raise InputError(
-                        f"Data row {int(row) + 1} gives {len(given[row])} values for "
-                        f"the {len(names)} placeholders of `{observable.id}`."
+                        f"Data row {row + 1} gives {len(given)} values for the "
+                        f"{len(names)} placeholders of `{observable.id}`."
                     )
-            made.append(
-                [
-                    formulas_of(
-                        [given[row][k] for row in rows],
-                        self.problem,
-                        lambda name: name in ids and not self.model.has(name),
-                    )
-                    for k in range(len(names))
-                ]
-            )
-        return made
 
     @one_blas_thread()
     def evaluate(self, at: AtData, theta: FloatArray, *, slopes: bool) -> Fit:
         """Return the likelihood of the data at linear values of the parameters."""
-        values = Values.of(self.problem, theta, slopes=slopes)
-        n, m = len(self.problem.data), len(theta)
-        y, sigma = np.full(n, np.nan), np.full(n, np.nan)
-        y_slope = np.zeros((n, m)) if slopes else None
-        sigma_slope = np.zeros((n, m)) if slopes else None
-        for o, rows in enumerate(self.rows):
-            if not len(rows):
-                continue
-            simulated, noise = self._observed(o, at, values)
-            y[rows], sigma[rows] = simulated.value, noise.value
-            if y_slope is not None and sigma_slope is not None:
-                y_slope[rows], sigma_slope[rows] = simulated.dense(m), noise.dense(m)
-        return self._fit(y, sigma, y_slope, sigma_slope)
-
-    def _observed(self, o: int, at: AtData, values: Values) -> tuple[Dual, Dual]:
-        """Return the simulated values and the noise of one observable."""
-        observable, rows = self.problem.observables[o], self.rows[o]
-        time = self.problem.data.time[rows]
-        stored = self.names_of[o]
-        cells = Cells(at.y.at(rows, stored), at.p.at(rows, stored))
-        extra: dict[str, Dual] = {}
-        lookup = self.model.lookup(cells, values, time, extra)
-        for names, given in (
-            (observable.placeholders, self.overrides[o]),
-            (observable.noise_placeholders, self.noise_overrides[o]),
-        ):
-            for k, name in enumerate(names):
-                extra[name] = by_row(given[k], lookup, None, time)
-        simulated = evaluate(observable.formula, lookup, time)
-        extra[observable.id] = simulated
-        noise = evaluate(observable.noise, lookup, time)
-        return simulated, noise
+        seen = self.formulas.evaluate(at.stored, theta, slopes=slopes)
+        return self._fit(seen.value, seen.noise, seen.value_slope, seen.noise_slope)
 
     def _fit(
         self,
@@ -178,13 +127,13 @@ class Likelihood:
         scale, laplace = self.scale_of_row, self.laplace_row
         factor = np.where(scale == "lin", 1.0, 1.0 / y)
         factor = np.where(scale == "log10", factor / LN10, factor)
-        star = y_slope * factor[:, np.newaxis] / sigma[:, np.newaxis]
-        spread = sigma_slope / sigma[:, np.newaxis]
+        star = y_slope * (factor / sigma)[:, np.newaxis]
+        spread = sigma_slope * (1.0 / sigma)[:, np.newaxis]
         push = np.where(laplace, np.sign(residual), residual)
         by_sigma = np.where(laplace, 1.0 - np.abs(residual), 1.0 - residual**2)
         gradient = push @ star + by_sigma @ spread
-        weight = np.where(laplace, 1.0, 2.0)[:, np.newaxis]
-        fim = star.T @ star + (weight * spread).T @ spread
+        spread *= np.sqrt(np.where(laplace, 1.0, 2.0))[:, np.newaxis]
+        fim = star.T @ star + spread.T @ spread
         return replace(
             fit,
             simulated_slope=y_slope,

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -138,7 +139,7 @@ class Measurements:
         return len(self.value)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FitProblem:
     """Model, data and parameters of a fit.
 
@@ -188,12 +189,12 @@ class FitProblem:
             rows["terms"] = ", ".join(type(term).__name__ for term in self.terms)
         return rows | {f"note {k + 1}": note for k, note in enumerate(self.notes)}
 
-    @property
+    @cached_property
     def free(self) -> tuple[Parameter, ...]:
         """The estimated parameters, in order."""
         return tuple(p for p in self.parameters if p.estimated)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Ids of the estimated parameters."""
         return tuple(p.id for p in self.free)
@@ -212,20 +213,23 @@ class FitProblem:
         """Nominal values on their scales; float array, shape (n_free,)."""
         return scaled([p.value for p in self.free], [p.scale for p in self.free])
 
+    @cached_property
+    def _bases(self) -> FloatArray:
+        """Logarithm of the base of each scale, 0 for ``lin``; shape (n_free,)."""
+        logs = {"lin": 0.0, "log": 1.0, "log10": float(np.log(10.0))}
+        return np.array([logs[p.scale] for p in self.free])
+
     def natural(self, x: FloatArray) -> FloatArray:
         """Return values on the linear scale."""
-        return natural(x, [p.scale for p in self.free])
+        x, logs = np.asarray(x, float), self._bases
+        with np.errstate(over="ignore"):
+            powers = np.where(logs == 1.0, np.exp(x), 10.0**x)
+        return np.where(logs == 0.0, x, powers)
 
     def natural_slopes(self, x: FloatArray) -> FloatArray:
         """Return d(linear value)/dx of each estimated parameter."""
-        values = self.natural(x)
-        factors = {"lin": None, "log": 1.0, "log10": np.log(10.0)}
-        return np.array(
-            [
-                1.0 if (f := factors[p.scale]) is None else f * v
-                for p, v in zip(self.free, values, strict=True)
-            ]
-        )
+        logs = self._bases
+        return np.where(logs == 0.0, 1.0, logs * self.natural(x))
 
     def digest(self) -> str:
         """Return the SHA-256 of all that decides the objective."""

@@ -130,7 +130,7 @@ class ProjectedObjective:
         reason = self.whole.failure(at)
         if reason:
             return reason
-        inner = self._best(x, replace(at, y=at.y.plain(), p=at.p.plain()))
+        inner = self._best(x, replace(at, stored=at.stored.plain()))
         return inner if isinstance(inner, str) else _Found(inner, at)
 
     def _best(self, x: FloatArray, at: AtData) -> FloatArray | str:

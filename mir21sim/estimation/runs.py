@@ -4,19 +4,20 @@ Experiments that begin with the same periods share their runs: the periods form 
 and all periods of one depth are integrated in one call of the solver.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.errors import SolverStatus
-from mir21sim.estimation.at_data import AtData, Rows, Taken
+from mir21sim.estimation.at_data import AtData, Places, Rows
 from mir21sim.estimation.batches import Batch, Seeds, States
 from mir21sim.estimation.duals import Dual
 from mir21sim.estimation.engine import Engine, triggers
 from mir21sim.estimation.period_tree import Node, tree
 from mir21sim.estimation.problem import REST, Carry, FitProblem
+from mir21sim.estimation.start_plan import StartPlan, StartValues
 from mir21sim.estimation.starts import Cells, Formulas, ModelValues, Values, formulas_of
 from mir21sim.model import expressions as ex
 
@@ -31,20 +32,32 @@ class Level:
 
     Attributes
     ----------
-    cells : start values of each node
     end_y, end_p : states and parameters at the end of each node
     end_y_slope, end_p_slope : their derivatives, shape (n_node, n_direction, …)
     truths : triggers at the end of each node
     status : of each node
     """
 
-    cells: Cells
     end_y: FloatArray
     end_p: FloatArray
     end_y_slope: FloatArray | None
     end_p_slope: FloatArray | None
     truths: list[BoolArray | None]
     status: IntArray
+
+    def batch(self, rows: IntArray, sizes: FloatArray, *, truths: bool) -> Batch:
+        """Return some nodes as runs that are to be integrated.
+
+        Parameters
+        ----------
+        sizes : float array, shape (n_direction,), see ``Seeds``
+        truths : whether the runs begin with the triggers of the first of them
+        """
+        seeds = None
+        if self.end_y_slope is not None and self.end_p_slope is not None and len(sizes):
+            seeds = Seeds(self.end_y_slope[rows], self.end_p_slope[rows], sizes)
+        known = self.truths[rows[0]] if truths else None
+        return Batch(self.end_y[rows], self.end_p[rows], seeds, known)
 
 
 class Runs:
@@ -63,8 +76,19 @@ class Runs:
         if not len(self.needed) and problem.model.state_names:
             self.needed = np.zeros(1, np.int64)  # solvers return one state at least
         self.needed_p = _among(problem.model.param_names, names)
-        self.names_of = [self._names_of(o) for o in range(len(problem.observables))]
+        states = [problem.model.state_names[i] for i in self.needed]
+        parameters = [problem.model.param_names[i] for i in self.needed_p]
+        self.columns = {name: k for k, name in enumerate((*states, *parameters))}
+        self.moved_columns = [
+            (int(column), j)
+            for j, i in enumerate(engine.moved)
+            for column in np.flatnonzero(self.needed_p == i)
+        ]
         self.dynamic = self._dynamic()
+        self.values = Values.of(problem, problem.natural(problem.nominal))
+        self.plans: list[StartPlan | None] = [None] * len(self.levels)
+        self.places: dict[tuple[object, ...], tuple[FloatArray | None, Places]] = {}
+        self.grouped: dict[int, list[IntArray]] = {}
 
     def _targets(self, node: Node) -> dict[str, ex.Expr]:
         """Return the changes at the start of a node: id → formula."""
@@ -93,7 +117,8 @@ class Runs:
     def _observed_names(self) -> set[str]:
         """Return the stored quantities that the observables depend on."""
         used = np.unique(self.problem.data.observable)
-        return {name for o in used for name in self._names_of(int(o))}
+        names = {name for o in used for name in self._names_of(int(o))}
+        return names | self._given_names()
 
     def _names_of(self, o: int) -> set[str]:
         """Return the stored quantities that one observable depends on."""
@@ -109,6 +134,13 @@ class Runs:
             known = _without(formula, without)
             names |= self.model.symbols_of(known, self.problem)
         return names
+
+    def _given_names(self) -> set[str]:
+        """Return the stored quantities in place of placeholders of the data rows."""
+        data = self.problem.data
+        given = {f for row in (*data.overrides, *data.noise_overrides) for f in row}
+        found = [self.model.symbols_of(f, self.problem) for f in given]
+        return set[str]().union(*found)
 
     def _dynamic(self) -> IntArray:
         """Return the estimated parameters that runs depend on."""
@@ -131,8 +163,8 @@ class Runs:
         theta : float array, shape (n_free,), on the linear scale
         slopes : with derivatives by the estimated parameters
         """
-        values = Values.of(self.problem, theta, slopes=slopes)
-        collect = Rows(self, len(self.problem.data), len(theta), slopes=slopes)
+        values = self.values.at(theta, slopes=slopes)
+        collect = Rows(self, len(self.problem.data), slopes=slopes)
         if slopes:
             collect.sizes = self._step_sizes(theta)
         previous: Level | None = None
@@ -164,48 +196,55 @@ class Runs:
         values: Values,
         collect: "Rows",
     ) -> tuple[Level, int]:
-        cells, truths, status = self._begin(depth, nodes, before, values)
-        level = self._blank(nodes, cells, truths, status, collect.slopes)
+        start, truths, status = self._begin(depth, nodes, before, values)
+        level = Level(
+            start.y, start.p, start.y_slope, start.p_slope, list(truths), status.copy()
+        )
         steps = 0
-        for members in self._groups(nodes, truths):
-            steps += self._integrate(members, nodes, level, values.n_free, collect)
+        for members in self._groups(depth, nodes, truths):
+            steps += self._integrate(depth, members, nodes, level, collect)
         return level, steps
 
     def _begin(
         self, depth: int, nodes: list[Node], before: Level | None, values: Values
-    ) -> tuple[Cells, list[BoolArray | None], IntArray]:
+    ) -> tuple[StartValues, list[BoolArray | None], IntArray]:
         """Return the start values of all nodes of a depth."""
         n = len(nodes)
-        targets = self.formulas[depth]
         if before is None:
-            cells = self.model.start(targets, values, n)
-            return cells, [None] * n, np.zeros(n, np.int64)
+            start = self._plan(depth).at(values)
+            return start, [None] * n, np.zeros(n, np.int64)
         parents = np.array([node.parent for node in nodes])
-        carried = self._carried(before, parents, values.n_free)
-        time = np.array([_start_of(node) for node in nodes])
         if any(node.period.carry == Carry.STATES for node in nodes):
-            fresh = self.model.start(targets, values, n)
-            cells = self._restarted(carried, fresh, depth, time, values)
+            start = self._plan(depth).at(values)
+            start = start.with_states(self._kept(depth), _ends(before, parents))
         else:
-            cells = self.model.changed(carried, targets, values, time)
+            time = np.array([_start_of(node) for node in nodes])
+            carried = self._carried(before, parents, values.n_free)
+            cells = self.model.changed(carried, self.formulas[depth], values, time)
+            dynamic = self.dynamic if values.slopes else None
+            start = StartValues.of(cells, n, dynamic)
         truths = [before.truths[k] for k in parents]
-        return cells, truths, before.status[parents]
+        return start, truths, before.status[parents]
 
-    def _restarted(
-        self,
-        carried: Cells,
-        fresh: Cells,
-        depth: int,
-        time: FloatArray,
-        values: Values,
-    ) -> Cells:
-        """Return carried states with fresh parameters, and states that are set."""
-        y = dict(carried.y)
-        for name in y:
-            rows = np.array([name in t for t in self.targets[depth]])
-            if rows.any():
-                y[name] = _merged(rows, fresh.y[name], carried.y[name])
-        return Cells(y, fresh.p)
+    def _plan(self, depth: int) -> StartPlan:
+        """Return the start values of a depth, prepared at the first call."""
+        plan = self.plans[depth]
+        if plan is None:
+            plan = self.plans[depth] = StartPlan(
+                self.model,
+                self.formulas[depth],
+                self.values,
+                len(self.levels[depth]),
+                self.dynamic,
+            )
+        return plan
+
+    def _kept(self, depth: int) -> BoolArray:
+        """Return which states go on from the period before, those that none sets."""
+        names = self.problem.model.state_names
+        return np.array(
+            [[name not in set_ for name in names] for set_ in self.targets[depth]]
+        ).reshape(len(self.levels[depth]), len(names))
 
     def _carried(self, before: Level, parents: IntArray, n_free: int) -> Cells:
         model = self.problem.model
@@ -235,32 +274,19 @@ class Runs:
         wide[:, self.dynamic] = slope[rows, :, i]
         return wide
 
-    def _blank(
-        self,
-        nodes: list[Node],
-        cells: Cells,
-        truths: list[BoolArray | None],
-        status: IntArray,
-        slopes: bool,
-    ) -> Level:
-        n = len(nodes)
-        y = _matrix(cells.y, n)
-        p = _matrix(cells.p, n)
-        m = self.dynamic
-        return Level(
-            cells,
-            y,
-            p,
-            _tensor(cells.y, n, m) if slopes else None,
-            _tensor(cells.p, n, m) if slopes else None,
-            list(truths),
-            status.copy(),
-        )
-
     def _groups(
+        self, depth: int, nodes: list[Node], truths: list[BoolArray | None]
+    ) -> list[IntArray]:
+        """Return the nodes that one call of the solver integrates."""
+        if any(truth is not None for truth in truths):
+            return list(self._found_groups(nodes, truths))
+        if depth not in self.grouped:
+            self.grouped[depth] = list(self._found_groups(nodes, truths))
+        return self.grouped[depth]
+
+    def _found_groups(
         self, nodes: list[Node], truths: list[BoolArray | None]
     ) -> Iterator[IntArray]:
-        """Yield the nodes that one call of the solver integrates."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for k, node in enumerate(nodes):
             truth = truths[k]
@@ -274,10 +300,10 @@ class Runs:
 
     def _integrate(
         self,
+        depth: int,
         members: IntArray,
         nodes: list[Node],
         level: Level,
-        n_free: int,
         collect: "Rows",
     ) -> int:
         """Integrate some nodes that start and end together."""
@@ -286,31 +312,49 @@ class Runs:
             collect.fail(nodes[k], int(level.status[k]))
         if not len(alive):
             return 0
-        y0, p = level.end_y[alive], level.end_p[alive]
-        seeds = None
-        if collect.slopes and len(self.dynamic):
-            assert level.end_y_slope is not None
-            assert level.end_p_slope is not None
-            seeds = Seeds(
-                level.end_y_slope[alive], level.end_p_slope[alive], collect.sizes
-            )
+        batch = level.batch(alive, collect.sizes, truths=True)
         first = nodes[alive[0]]
-        batch = Batch(y0, p, seeds, level.truths[alive[0]])
         if first.period.start == REST:
-            return self._settled(alive, nodes, level, batch, collect)
-        times = self._times([nodes[k] for k in alive], first)
-        inner = first.has_next
-        keep = np.arange(y0.shape[1]) if inner else self.needed
+            return self._settled(depth, alive, nodes, level, collect)
+        keep = np.arange(batch.y0.shape[1]) if first.has_next else self.needed
+        times, places = self._places(depth, alive, nodes, keep)
+        assert times is not None
         states = self.engine.run(batch, times, keep)
         level.status[alive] = states.status
-        for position, k in enumerate(alive):
-            taken = Taken(times, states, position, keep)
-            collect.take(nodes[k], taken, level, int(k))
-        if inner:
+        collect.take(places, states, level, alive)
+        if first.has_next:
             self._finish(alive, level, states, float(times[-1]))
         else:
-            self._late_rows(alive, nodes, level, collect)
+            self._late_rows(depth, alive, nodes, level, collect)
         return states.n_steps
+
+    def _places(
+        self,
+        depth: int,
+        members: IntArray,
+        nodes: list[Node],
+        keep: IntArray,
+        kind: str = "",
+    ) -> tuple[FloatArray | None, Places]:
+        """Return the output times of some nodes, and where their data rows are.
+
+        Parameters
+        ----------
+        kind : "" for runs, ``rest`` for a steady state that serves every row, ``late``
+            for one that serves the rows at infinite time
+        """
+        key = (depth, kind, members.tobytes())
+        if key not in self.places:
+            chosen = [nodes[k] for k in members]
+            times: FloatArray | None = None
+            if kind == "late":
+                times = np.array([np.inf])
+            elif not kind:
+                times = self._times(chosen, chosen[0])
+            columns = np.searchsorted(keep, self.needed)
+            at = self.problem.data.time
+            self.places[key] = times, Places.of(chosen, times, at, columns)
+        return self.places[key]
 
     def _times(self, nodes: list[Node], first: Node) -> FloatArray:
         """Return the output times of a group."""
@@ -342,18 +386,19 @@ class Runs:
 
     def _settled(
         self,
+        depth: int,
         members: IntArray,
         nodes: list[Node],
         level: Level,
-        batch: Batch,
         collect: "Rows",
     ) -> int:
+        batch = level.batch(members, collect.sizes, truths=True)
         states = self.engine.rest(batch, self._near(members))
         level.status[members] = states.status
         self._finish(members, level, states, 0.0)
         keep = np.arange(batch.y0.shape[1])
-        for position, k in enumerate(members):
-            collect.take(nodes[k], Taken(None, states, position, keep), level, int(k))
+        _, places = self._places(depth, members, nodes, keep, "rest")
+        collect.take(places, states, level, members)
         return states.n_steps
 
     def _near(self, members: IntArray) -> FloatArray | None:
@@ -363,41 +408,33 @@ class Runs:
         path to the last bit.
         """
         if self.at_nominal is None:
-            cells = self.model.start(
-                self.formulas[0], self._nominal(), len(self.levels[0])
-            )
-            n = len(self.levels[0])
-            y, p = _matrix(cells.y, n), _matrix(cells.p, n)
+            nominal = self.problem.natural(self.problem.nominal)
+            start = self._plan(0).at(self.values.at(nominal, slopes=False))
+            y, p = start.y, start.p
             resting = np.array([n.period.start == REST for n in self.levels[0]])
             self.at_nominal = np.full_like(y, np.nan)
             found = self.engine.rest(Batch(y[resting], p[resting]))
             self.at_nominal[resting] = found.values[:, 0]
         return self.at_nominal[members]
 
-    def _nominal(self) -> Values:
-        theta = self.problem.natural(self.problem.nominal)
-        return Values.of(self.problem, theta, slopes=False)
-
     def _late_rows(
-        self, members: IntArray, nodes: list[Node], level: Level, collect: "Rows"
+        self,
+        depth: int,
+        members: IntArray,
+        nodes: list[Node],
+        level: Level,
+        collect: "Rows",
     ) -> None:
         """Read the rows at infinite time from the steady state of the last period."""
         late = np.array([k for k in members if np.inf in nodes[k].times], np.int64)
         if not len(late):
             return
-        seeds = None
-        if collect.slopes and len(self.dynamic):
-            assert level.end_y_slope is not None
-            assert level.end_p_slope is not None
-            seeds = Seeds(
-                level.end_y_slope[late], level.end_p_slope[late], collect.sizes
-            )
-        rest = self.engine.rest(Batch(level.end_y[late], level.end_p[late], seeds))
+        batch = level.batch(late, collect.sizes, truths=False)
+        rest = self.engine.rest(batch)
         level.status[late] = np.maximum(level.status[late], rest.status)
-        keep = np.arange(level.end_y.shape[1])
-        for position, k in enumerate(late):
-            taken = Taken(np.array([np.inf]), rest, position, keep)
-            collect.take(nodes[k], taken, level, int(k))
+        keep = np.arange(batch.y0.shape[1])
+        _, places = self._places(depth, late, nodes, keep, "late")
+        collect.take(places, rest, level, late)
 
 
 def _among(names: tuple[str, ...], wanted: set[str]) -> IntArray:
@@ -413,25 +450,12 @@ def _start_of(node: Node) -> float:
     return 0.0 if node.period.start == REST else node.period.start
 
 
-def _merged(rows: BoolArray, a: Dual, b: Dual) -> Dual:
-    value = np.where(rows, a.value, b.value)
-    slopes = [s for s in (a.slope, b.slope) if s is not None]
-    if not slopes:
-        return Dual(value)
-    m = slopes[0].shape[1]
-    return Dual(value, np.where(rows[:, np.newaxis], a.dense(m), b.dense(m)))
-
-
-def _matrix(columns: Mapping[str, Dual], n: int) -> FloatArray:
-    if not columns:
-        return np.empty((n, 0))
-    return np.stack([dual.value for dual in columns.values()], axis=1).astype(float)
-
-
-def _tensor(columns: Mapping[str, Dual], n: int, which: IntArray) -> FloatArray:
-    """Return derivatives, shape (n, n_direction, n_column)."""
-    made = np.zeros((n, len(which), len(columns)))
-    for i, dual in enumerate(columns.values()):
-        if dual.slope is not None:
-            made[:, :, i] = dual.slope[:, which]
-    return made
+def _ends(level: Level, rows: IntArray) -> StartValues:
+    """Return the ends of some nodes as the starts of others."""
+    y_slope, p_slope = level.end_y_slope, level.end_p_slope
+    return StartValues(
+        level.end_y[rows],
+        level.end_p[rows],
+        None if y_slope is None else y_slope[rows],
+        None if p_slope is None else p_slope[rows],
+    )

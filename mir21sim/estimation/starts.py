@@ -5,7 +5,7 @@ concentrations, assignment rules they use) are evaluated for all experiments at 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -22,16 +22,18 @@ from mir21sim.model import expressions as ex
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Values:
-    """Theta: the parameters of the problem by id, as columns of length one.
+    """Theta: the parameters of the problem by id.
 
     Attributes
     ----------
-    known : id → Dual of shape (1,)
+    place : id of an estimated parameter → index
+    fixed : id of another one → value
     free : float array, shape (n_free,), the estimated ones
     slopes : whether derivatives are wanted
     """
 
-    known: Mapping[str, Dual]
+    place: Mapping[str, int]
+    fixed: Mapping[str, float]
     free: FloatArray
     slopes: bool
 
@@ -45,27 +47,33 @@ class Values:
         cls, problem: FitProblem, theta: FloatArray, *, slopes: bool = True
     ) -> "Values":
         """Return the parameters at linear values of the estimated ones."""
-        known: dict[str, Dual] = {}
-        place = 0
-        for parameter in problem.parameters:
-            if parameter.estimated:
-                slope = np.zeros((1, len(theta))) if slopes else None
-                if slope is not None:
-                    slope[0, place] = 1.0
-                known[parameter.id] = Dual(theta[place : place + 1], slope)
-                place += 1
-            else:
-                known[parameter.id] = constant(parameter.value, 1)
-        return cls(known, theta, slopes)
+        place = {name: k for k, name in enumerate(problem.names)}
+        fixed = {p.id: p.value for p in problem.parameters if not p.estimated}
+        return cls(place, fixed, theta, slopes)
+
+    def at(self, theta: FloatArray, *, slopes: bool) -> "Values":
+        """Return the same parameters at other values."""
+        return replace(self, free=theta, slopes=slopes)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Ids of all parameters."""
+        return (*self.place, *self.fixed)
+
+    def has(self, name: str) -> bool:
+        """Return whether an id is a parameter of the problem."""
+        return name in self.place or name in self.fixed
 
     def column(self, name: str, n: int) -> Dual:
         """Return a parameter repeated for n rows."""
-        dual = self.known[name]
-        slope = dual.slope
-        return Dual(
-            np.broadcast_to(dual.value, (n,)),
-            None if slope is None else np.broadcast_to(slope, (n, self.n_free)),
-        )
+        if name in self.fixed:
+            return constant(self.fixed[name], n)
+        k = self.place[name]
+        slope = None
+        if self.slopes:
+            slope = np.zeros((n, self.n_free))
+            slope[:, k] = 1.0
+        return Dual(np.full(n, self.free[k]), slope)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,6 +184,16 @@ class ModelValues:
         """Return whether an id means the stored amount over a volume."""
         return name in self.equations.homes
 
+    def rule(self, name: str) -> ex.Expr:
+        """Return the formula of a quantity that a rule defines, or of a rate."""
+        formula = self.equations.defined.get(name)
+        return self.rates[name] if formula is None else formula
+
+    def start_formula(self, name: str) -> ex.Expr | None:
+        """Return the formula of a stored quantity at the start, None for a number."""
+        found = self.equations.starts.get(name, self.equations.defined.get(name))
+        return self.rates.get(name) if found is None else found
+
     def has(self, name: str) -> bool:
         """Return whether the model has an id."""
         return (
@@ -192,7 +210,7 @@ class ModelValues:
         ----------
         targets : id → formula of its value in each run; None for the model's own
         """
-        return _Start(self, targets, theta, n).cells()
+        return Start(self, targets, theta, n).cells()
 
     def changed(
         self,
@@ -313,7 +331,7 @@ class _Lookup:
             )
         if self.model.has(name):
             return self.stored(name)
-        if name in self.theta.known:
+        if self.theta.has(name):
             return self.theta.column(name, len(self.time))
         raise UnknownNameError(
             "name in a formula",
@@ -328,10 +346,7 @@ class _Lookup:
         if name in self.cells.p:
             return self.cells.p[name]
         if name not in self.memory:
-            formula = self.model.equations.defined.get(name)
-            if formula is None:
-                formula = self.model.rates[name]
-            self.memory[name] = evaluate(formula, self.stored, self.time)
+            self.memory[name] = evaluate(self.model.rule(name), self.stored, self.time)
         return self.memory[name]
 
 
@@ -339,8 +354,13 @@ def _ratio(a: Dual, b: Dual) -> Dual:
     return evaluate(_RATIO, {"a": a, "b": b}.__getitem__, a.value)
 
 
-class _Start:
-    """Initial values of n runs; formulas are evaluated when they are needed."""
+class Start:
+    """Initial values of n runs; formulas are evaluated when they are needed.
+
+    Parameters
+    ----------
+    made : stored quantities that are known already
+    """
 
     def __init__(
         self,
@@ -348,10 +368,11 @@ class _Start:
         targets: Mapping[str, Formulas],
         theta: Values,
         n: int,
+        made: Mapping[str, Dual] | None = None,
     ) -> None:
         self.model, self.targets, self.theta, self.n = model, targets, theta, n
         self.time = np.zeros(n)
-        self.made: dict[str, Dual] = {}
+        self.made: dict[str, Dual] = dict(made or {})
         self.open: list[str] = []
         compiled = model.model
         self.numbers = dict(zip(compiled.state_names, compiled.y0, strict=True))
@@ -361,6 +382,7 @@ class _Start:
                 raise not_changeable(name, model)
 
     def cells(self) -> Cells:
+        """Return all stored quantities."""
         compiled = self.model.model
         return Cells(
             {name: self.stored(name) for name in compiled.state_names},
@@ -384,7 +406,7 @@ class _Start:
         In the formula of its own value an id is the parameter of the problem of that
         name, or the value that the model starts with.
         """
-        if self.open and name == self.open[-1] and name in self.theta.known:
+        if self.open and name == self.open[-1] and self.theta.has(name):
             return self.theta.column(name, self.n)
         if self.open and name == self.open[-1]:
             return self._own_value(name)
@@ -393,7 +415,7 @@ class _Start:
             return _ratio(self.stored(name), self.stored(home))
         if self.model.has(name):
             return self.stored(name)
-        if name in self.theta.known:
+        if self.theta.has(name):
             return self.theta.column(name, self.n)
         known = (*self.model.model.network.ids(), *self.theta.known)
         raise UnknownNameError("name in a formula", name, known)
@@ -432,10 +454,7 @@ class _Start:
 
     def _own(self, name: str) -> Dual:
         """Return the stored quantity as the model starts it."""
-        equations_ = self.model.equations
-        formula = equations_.starts.get(name, equations_.defined.get(name))
-        if formula is None and name in self.model.rates:
-            formula = self.model.rates[name]
+        formula = self.model.start_formula(name)
         if formula is None:
             return constant(self.numbers[name], self.n)
         return evaluate(formula, self.stored, self.time)
