@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from mir21sim.simulation.treatment import Treatment as Treatment
     from mir21sim.studies.parse import plan as read_study  # noqa: F401
     from mir21sim.studies.run import run as run_study  # noqa: F401
+    from mir21sim.validation.prior_posterior import prior_posterior as prior_posterior
     from mir21sim.validation.verify import verify as verify
 
 __version__ = "0.2.0"
@@ -151,6 +152,7 @@ _HOMES = {
     "plot_population": "analysis.death_plots",
     "plot_schedules": "analysis.schedule_plot",
     "plot_sweep": "analysis.plots",
+    "prior_posterior": "validation.prior_posterior",
     "profiles": "estimation.profiles",
     "read_petab": "estimation.petab_read",
     "read_study": "studies.parse:plan",

@@ -1,27 +1,81 @@
-"""``mir21sim sources``: every number with unit, status and source."""
+"""``mir21sim sources``: every number with unit, status, source, prior and posterior."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mir21sim.cli.ensemble import EnsembleOptions
+from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import ContextOption, ModelArgument
 from mir21sim.cli.output import check_outputs, write_table
 
+if TYPE_CHECKING:
+    import pandas as pd
 
+
+@expanded
 def sources(
     model: ModelArgument,
+    sets: EnsembleOptions,
     context: ContextOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The table as .csv.")
     ] = None,
 ) -> None:
-    """Print every number of a model with unit, status and source."""
+    """Print every number of a model with unit, status and source.
+
+    Where parameter sets are shipped with the model, prior and posterior follow.
+    """
     from mir21sim.analysis import model_report as report
     from mir21sim.model.files import find
 
     check_outputs(output, kinds=(".csv",))
     files = find(model, context)
     typer.echo(report.source_text(files))
+    found = _prior_posterior(model, context, sets)
+    if found is not None:
+        from mir21sim.validation.prior_posterior import prior_posterior_text
+
+        line = files.context or "no cell line"
+        typer.echo(f"\nprior and posterior of calibrated numbers, {line}:")
+        typer.echo("\n".join(prior_posterior_text(found)))
     if output is not None:
-        write_table(report.source_rows(files), output)
+        write_table(_records(report.source_rows(files), found), output)
+
+
+def _prior_posterior(
+    name: str, context: str | None, sets: EnsembleOptions
+) -> "pd.DataFrame | None":
+    """Return prior and posterior; None where there are no parameter sets.
+
+    Shipped sets of another version of the model are left out with a note on stderr.
+    """
+    from mir21sim.compiler.load import load
+    from mir21sim.errors import InputError
+    from mir21sim.model.files import shipped
+    from mir21sim.simulation import ensemble as ensembles
+    from mir21sim.validation.prior_posterior import prior_posterior
+
+    known = name in shipped() and ensembles.shipped_path(name).is_file()
+    if sets.no_ensemble or not (known or sets.ensemble):
+        return None
+    model = load(name, context, backend="numpy")
+    try:
+        return prior_posterior(model, sets.given(model))
+    except InputError as error:
+        if sets.ensemble is not None:
+            raise
+        typer.echo(f"note: prior and posterior are left out. {error}", err=True)
+        return None
+
+
+def _records(
+    rows: list[dict[str, Any]], found: "pd.DataFrame | None"
+) -> list[dict[str, Any]]:
+    """Return the rows of the table, with prior and posterior where there are any."""
+    if found is None:
+        return rows
+    own = found.to_dict(orient="index")
+    empty = dict.fromkeys(found.columns)
+    return [{**row, **(own.get(row["id"]) or empty)} for row in rows]

@@ -293,6 +293,8 @@ class _Batch:
         """Return the numbers of all cells of all sets, sets first."""
         done = trial.treatment
         fixed = {*done.parameters, *done.initials}
+        for site in done.perturbations.no_site:  # its numbers are those without it
+            fixed |= {*model.info.genes[site].site}
         n_cell = trial.cells or 1
         n_set = len(self.sets)
         found = {
