@@ -1,7 +1,7 @@
 """``mir21sim sources``: every number with unit, status, source, prior and posterior."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -9,9 +9,6 @@ from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import ContextOption, ModelArgument
 from mir21sim.cli.output import check_outputs, write_table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @expanded
@@ -44,10 +41,8 @@ def sources(
         write_table(_records(report.source_rows(files), found), output)
 
 
-def _prior_posterior(
-    name: str, context: str | None, sets: EnsembleOptions
-) -> "pd.DataFrame | None":
-    """Return prior and posterior; None where there are no parameter sets.
+def _prior_posterior(name: str, context: str | None, sets: EnsembleOptions) -> Any:
+    """Return the table of ``prior_posterior``; None where there are no parameter sets.
 
     Shipped sets of another version of the model are left out with a note on stderr.
     """
@@ -70,12 +65,10 @@ def _prior_posterior(
         return None
 
 
-def _records(
-    rows: list[dict[str, Any]], found: "pd.DataFrame | None"
-) -> list[dict[str, Any]]:
+def _records(rows: list[dict[str, Any]], found: Any) -> list[dict[str, Any]]:
     """Return the rows of the table, with prior and posterior where there are any."""
     if found is None:
         return rows
-    own = found.to_dict(orient="index")
-    empty = dict.fromkeys(found.columns)
-    return [{**row, **(own.get(row["id"]) or empty)} for row in rows]
+    own: dict[str, dict[str, Any]] = found.to_dict(orient="index")
+    empty: dict[str, Any] = dict.fromkeys(found.columns)
+    return [{**row, **own.get(row["id"], empty)} for row in rows]
