@@ -10,6 +10,7 @@ from mir21sim._typing import FloatArray, IntArray
 from mir21sim.errors import SolverStatus
 from mir21sim.estimation.batches import States
 from mir21sim.estimation.period_tree import Node
+from mir21sim.solvers.sensitivities import RecordedRuns
 
 if TYPE_CHECKING:
     from mir21sim.estimation.runs import Level, Runs
@@ -46,11 +47,13 @@ class AtData:
     stored : states, then parameters, that observables depend on
     status : int array, shape (n_row,), of the run that each row is in
     n_steps : steps of all runs
+    kept : runs whose derivatives are not in ``stored``, but are left to the adjoint
     """
 
     stored: Stored
     status: IntArray
     n_steps: int
+    kept: tuple["Kept", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,11 +98,54 @@ class Places:
         return cls(rows, run, index, columns)
 
 
-class Rows:
-    """Gathers the quantities of the model at the data rows."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Runs whose steps were kept, and where their data rows are.
 
-    def __init__(self, runs: "Runs", n_row: int, *, slopes: bool) -> None:
-        self.runs, self.slopes = runs, slopes
+    Attributes
+    ----------
+    runs : the runs of one call of the engine
+    places : of their data rows
+    y_slope, p_slope : float arrays, shape (n_run, n_direction, …), derivatives of what
+        each run started from
+    """
+
+    runs: RecordedRuns
+    places: Places
+    y_slope: FloatArray
+    p_slope: FloatArray
+
+    def pulled(self, stored: FloatArray) -> FloatArray:
+        """Return the gradient by all directions of Σ stored · values at the rows.
+
+        Parameters
+        ----------
+        stored : float array, shape (n_row, n_column), the states first
+        """
+        places, values = self.places, self.runs.solution.values
+        weights = np.zeros(values.shape)
+        at = places.run[:, np.newaxis], places.time[:, np.newaxis], places.columns
+        np.add.at(weights, at, stored[places.rows, : len(places.columns)])
+        found = self.runs.adjoint(weights)
+        gradient = np.einsum("rdp,rp->d", self.p_slope, found.p[:, 0])
+        gradient += np.einsum("rdy,ry->d", self.y_slope, found.y0[:, 0])
+        return np.asarray(gradient, float)
+
+
+class Rows:
+    """Gathers the quantities of the model at the data rows.
+
+    Parameters
+    ----------
+    slopes : with derivatives
+    reverse : those of the last periods by the adjoint, from kept steps
+    """
+
+    def __init__(
+        self, runs: "Runs", n_row: int, *, slopes: bool, reverse: bool = False
+    ) -> None:
+        self.runs, self.slopes, self.reverse = runs, slopes, reverse
+        self.kept: list[Kept] = []
         self.n_state = len(runs.needed)
         n_column = self.n_state + len(runs.needed_p)
         m = len(runs.dynamic) if slopes else 0
@@ -126,17 +172,19 @@ class Rows:
         node = members[run][:, np.newaxis]
         self.values[rows, n:] = level.end_p[node, runs.needed_p]
         # A run that failed later has good values before.
-        known = np.isfinite(found).all(axis=1) & (states.slopes is None)
+        whole = states.slopes is not None or self.reverse
+        known = np.isfinite(found).all(axis=1) & (not whole)
         self.status[rows] = np.where(known, SolverStatus.OK, states.status[run])
         first_moved = states.values.shape[2] - len(runs.engine.moved)
         for column, j in runs.moved_columns:
             self.values[rows, n + column] = states.values[run, time, first_moved + j]
-        if states.slopes is None or self.slope is None:
+        if self.slope is None or level.end_p_slope is None:
             return
-        assert level.end_p_slope is not None
-        self.slope[rows, :n] = states.slopes[at]
         slope = level.end_p_slope[:, :, runs.needed_p][members[run]]
         self.slope[rows, n:] = slope.transpose(0, 2, 1)
+        if states.slopes is None:
+            return
+        self.slope[rows, :n] = states.slopes[at]
         for column, j in runs.moved_columns:
             self.slope[rows, n + column] = states.slopes[run, time, first_moved + j]
 
@@ -144,4 +192,4 @@ class Rows:
         """Return the quantities by id."""
         runs = self.runs
         stored = Stored(runs.columns, self.values, self.slope, runs.dynamic)
-        return AtData(stored, self.status, steps)
+        return AtData(stored, self.status, steps, tuple(self.kept))

@@ -133,6 +133,25 @@ class Engine:
         ends = [self._values(side, times, keep, settings) for side in batch.sides()]
         return _differences(middle, ends, batch.seeds)
 
+    @property
+    def reversible(self) -> bool:
+        """Whether runs can be differentiated by the adjoint."""
+        return self.exact and self.model.kernels.events is None
+
+    def record(
+        self, batch: Batch, times: FloatArray, keep: IntArray
+    ) -> tuple[States, sensitivities.RecordedRuns]:
+        """Integrate runs as ``run`` does, and keep their steps for the adjoint."""
+        problem = self._problem(batch, times, keep)
+        workers = Workers(self.n_jobs)
+        found = sensitivities.record(self.model, problem, self.settings, workers)
+        return States(
+            found.solution.values,
+            None,
+            _exact_status(found.solution.status, found.reasons),
+            int(found.solution.n_steps.sum()),
+        ), found
+
     def rest(self, batch: Batch, near: FloatArray | None = None) -> States:
         """Return the steady states to which runs settle, as runs of one time.
 
@@ -228,13 +247,10 @@ class Engine:
             seeds,
             Workers(self.n_jobs),
         )
-        status = found.solution.status.copy()
-        rescued = [k for k, r in enumerate(found.reasons) if r and not status[k]]
-        status[rescued] = SolverStatus.STEP_TOO_SMALL
         return States(
             found.solution.values,
             found.tangents,
-            status,
+            _exact_status(found.solution.status, found.reasons),
             int(found.solution.n_steps.sum()),
         )
 
@@ -253,6 +269,14 @@ class Engine:
         return States(
             solution.values, None, solution.status, int(solution.n_steps.sum())
         )
+
+
+def _exact_status(status: IntArray, reasons: tuple[str, ...]) -> IntArray:
+    """Return the status of runs; one without derivatives has failed."""
+    found = status.copy()
+    rescued = [k for k, reason in enumerate(reasons) if reason and not found[k]]
+    found[rescued] = SolverStatus.STEP_TOO_SMALL
+    return found
 
 
 def no_doses(n_run: int) -> Schedule:

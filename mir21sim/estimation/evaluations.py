@@ -5,7 +5,8 @@ seeded optimiser or sampler takes the same path; a process that is killed loses 
 the evaluation under way.
 
 The file starts with one line of JSON that names the problem. A record is its length and
-its CRC-32, then x, value, gradient and the upper triangle of the Hessian as doubles.
+its CRC-32, then x, value, gradient and the upper triangle of the Hessian as doubles;
+the last or the last two may be left out.
 """
 
 import json
@@ -13,6 +14,7 @@ import os
 import struct
 import threading
 import zlib
+from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -26,6 +28,18 @@ from mir21sim.estimation.projection import ProjectedObjective
 FORMAT = "mir21sim evaluations 1"
 
 _HEAD = struct.Struct("<II")
+
+
+class _Kind(IntEnum):
+    """How much of an evaluation a record has; each has what those before it have."""
+
+    VALUE = 0
+    GRADIENT = 1
+    HESSIAN = 2
+
+
+_BYTES = {_Kind.VALUE: 0, _Kind.GRADIENT: 2, _Kind.HESSIAN: 1}
+"""First byte of a record; logs of version 0.1 have 0 and 1."""
 
 
 class EvaluationLog:
@@ -47,7 +61,7 @@ class EvaluationLog:
     def __init__(self, path: Path, problem: str, n_free: int) -> None:
         self.path, self.n_free = path, n_free
         self.lock = threading.Lock()  # starts may run at the same time
-        self.places: dict[tuple[bytes, bool], int] = {}
+        self.places: dict[tuple[bytes, _Kind], int] = {}
         header = json.dumps({"format": FORMAT, "problem": problem, "n_free": n_free})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,10 +92,17 @@ class EvaluationLog:
         """Close the file."""
         self.file.close()
 
-    def find(self, x: FloatArray, *, slopes: bool) -> Evaluation | None:
-        """Return a logged evaluation at exactly this point, None for none."""
+    def find(
+        self, x: FloatArray, *, slopes: bool, hessian: bool = True
+    ) -> Evaluation | None:
+        """Return a logged evaluation at exactly this point, None for none.
+
+        One that has just what is asked for comes first: a gradient by the adjoint
+        differs from one by tangents in the last digits.
+        """
+        kinds = tuple(_Kind)[_kind(slopes=slopes, hessian=hessian) :]
         with self.lock:
-            for kind in (True,) if slopes else (False, True):
+            for kind in kinds:
                 place = self.places.get((x.tobytes(), kind))
                 if place is not None:
                     return self._read(place)
@@ -95,18 +116,20 @@ class EvaluationLog:
         InputError
             When the disk is full; the log stays as it was.
         """
-        slopes = found.gradient is not None
+        kind = _kind_of(found)
         parts = [np.asarray(x, float), np.array([found.value])]
-        if found.gradient is not None and found.hessian is not None:
-            parts += [found.gradient, found.hessian[np.triu_indices(self.n_free)]]
+        if found.gradient is not None:
+            parts.append(found.gradient)
+        if found.hessian is not None:
+            parts.append(found.hessian[np.triu_indices(self.n_free)])
         numbers = np.concatenate(parts).astype("<f8").tobytes()
         reason = found.reason.encode()
-        payload = bytes([slopes]) + _HEAD.pack(len(reason), len(numbers))
+        payload = bytes([_BYTES[kind]]) + _HEAD.pack(len(reason), len(numbers))
         payload += reason + numbers
         with self.lock:
             place = self.file.seek(0, os.SEEK_END)
             self._append(_HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
-            self.places[x.tobytes(), slopes] = place
+            self.places[x.tobytes(), kind] = place
 
     def _append(self, data: bytes) -> None:
         start = self.file.seek(0, os.SEEK_END)
@@ -146,7 +169,7 @@ class EvaluationLog:
             if len(payload) < size or zlib.crc32(payload) != crc:
                 break
             x, found = self._decoded(payload)
-            self.places[x.tobytes(), found.gradient is not None] = place
+            self.places[x.tobytes(), _kind_of(found)] = place
             place += _HEAD.size + size
         if place != len(whole):
             self.file.truncate(place)
@@ -163,13 +186,26 @@ class EvaluationLog:
         numbers = np.frombuffer(payload[start + length :], "<f8").astype(float)
         n = self.n_free
         x, value = numbers[:n], float(numbers[n])
-        if not payload[0]:
+        if payload[0] == _BYTES[_Kind.VALUE]:
             return x, Evaluation(value, None, None, reason)
         gradient = numbers[n + 1 : 2 * n + 1]
+        if payload[0] == _BYTES[_Kind.GRADIENT]:
+            return x, Evaluation(value, gradient, None, reason)
         hessian = np.zeros((n, n))
         hessian[np.triu_indices(n)] = numbers[2 * n + 1 :]
         hessian += np.triu(hessian, 1).T
         return x, Evaluation(value, gradient, hessian, reason)
+
+
+def _kind(*, slopes: bool, hessian: bool) -> _Kind:
+    if not slopes:
+        return _Kind.VALUE
+    return _Kind.HESSIAN if hessian else _Kind.GRADIENT
+
+
+def _kind_of(found: Evaluation) -> _Kind:
+    slopes, hessian = found.gradient is not None, found.hessian is not None
+    return _kind(slopes=slopes, hessian=hessian)
 
 
 Searched: TypeAlias = Objective | ProjectedObjective
@@ -190,12 +226,16 @@ class LoggedObjective:
         self.n_new = self.n_replayed = 0
         self.failures: dict[str, int] = {}
 
-    def __call__(self, x: FloatArray, *, slopes: bool = True) -> Evaluation:
+    def __call__(
+        self, x: FloatArray, *, slopes: bool = True, hessian: bool = True
+    ) -> Evaluation:
         """Return the objective at a point."""
         x = np.array(x, float)
-        found = None if self.log is None else self.log.find(x, slopes=slopes)
+        found = None
+        if self.log is not None:
+            found = self.log.find(x, slopes=slopes, hessian=hessian)
         if found is None:
-            found = self._computed(x, slopes=slopes)
+            found = self._computed(x, slopes=slopes, hessian=hessian)
             self.n_new += 1
             if self.log is not None:
                 self.log.add(x, found)
@@ -221,8 +261,8 @@ class LoggedObjective:
         """Return all parameters; none is held here."""
         return x
 
-    def _computed(self, x: FloatArray, *, slopes: bool) -> Evaluation:
-        found = self.objective(x, slopes=slopes)
+    def _computed(self, x: FloatArray, *, slopes: bool, hessian: bool) -> Evaluation:
+        found = self.objective(x, slopes=slopes, hessian=hessian)
         if found.hessian is None:
             return found
         # Exactly symmetric, as it will be read back.

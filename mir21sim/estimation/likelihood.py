@@ -18,7 +18,7 @@ from mir21sim._typing import FloatArray, IntArray
 from mir21sim.errors import InputError
 from mir21sim.estimation.at_data import AtData
 from mir21sim.estimation.problem import FitProblem, Observable
-from mir21sim.estimation.row_formulas import RowFormulas
+from mir21sim.estimation.row_formulas import Observed, RowFormulas, Weights
 from mir21sim.estimation.runs import Runs
 from mir21sim.model import expressions as ex
 from mir21sim.solvers.blas_threads import one_blas_thread
@@ -98,6 +98,40 @@ class Likelihood:
         seen = self.formulas.evaluate(at.stored, theta, slopes=slopes)
         return self._fit(seen.value, seen.noise, seen.value_slope, seen.noise_slope)
 
+    @one_blas_thread()
+    def pull(self, at: AtData, theta: FloatArray) -> tuple[Fit, FloatArray]:
+        """Return the likelihood of the data with the weights of an adjoint.
+
+        Returns
+        -------
+        fit : its ``gradient`` has the derivatives by parameters in the formulas of
+            observables and noise alone
+        stored : float array, shape (n_row, n_column), derivatives of Σ ``nll`` by the
+            quantities of the model at each row
+        """
+        seen, direct, stored = self.formulas.pull(at.stored, theta, self._weights)
+        fit = self._fit(seen.value, seen.noise, None, None)
+        return replace(fit, gradient=direct), stored
+
+    def _weights(self, seen: Observed) -> Weights:
+        """Return the derivatives of minus the log-likelihood by value and noise."""
+        fit = self._fit(seen.value, seen.noise, None, None)
+        with np.errstate(all="ignore"):
+            push, by_sigma = self._pushes(fit.residual)
+            return push * self._on_scale_slope(fit) / fit.noise, by_sigma / fit.noise
+
+    def _pushes(self, residual: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return d nll by the scaled value and by ln σ, each times σ and 1."""
+        laplace = self.laplace_row
+        push = np.where(laplace, np.sign(residual), residual)
+        return push, np.where(laplace, 1.0 - np.abs(residual), 1.0 - residual**2)
+
+    def _on_scale_slope(self, fit: Fit) -> FloatArray:
+        """Return the derivative of the scale of each row at its simulated value."""
+        scale, y = self.scale_of_row, fit.simulated
+        factor = np.where(scale == "lin", 1.0, 1.0 / y)
+        return np.where(scale == "log10", factor / LN10, factor)
+
     def _fit(
         self,
         y: FloatArray,
@@ -123,14 +157,10 @@ class Likelihood:
         self, fit: Fit, y_slope: FloatArray, sigma_slope: FloatArray
     ) -> Fit:
         """Return a fit with its gradient and Fisher information."""
-        y, sigma, residual = fit.simulated, fit.noise, fit.residual
-        scale, laplace = self.scale_of_row, self.laplace_row
-        factor = np.where(scale == "lin", 1.0, 1.0 / y)
-        factor = np.where(scale == "log10", factor / LN10, factor)
-        star = y_slope * (factor / sigma)[:, np.newaxis]
+        sigma, laplace = fit.noise, self.laplace_row
+        star = y_slope * (self._on_scale_slope(fit) / sigma)[:, np.newaxis]
         spread = sigma_slope * (1.0 / sigma)[:, np.newaxis]
-        push = np.where(laplace, np.sign(residual), residual)
-        by_sigma = np.where(laplace, 1.0 - np.abs(residual), 1.0 - residual**2)
+        push, by_sigma = self._pushes(fit.residual)
         gradient = push @ star + by_sigma @ spread
         spread *= np.sqrt(np.where(laplace, 1.0, 2.0))[:, np.newaxis]
         fim = star.T @ star + spread.T @ spread

@@ -4,7 +4,7 @@ One call gives the value, its gradient and the Fisher information, all at one to
 The argument ``x`` holds the estimated parameters on their scales.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Evaluation:
     value : minus the log-posterior, or infinity where a run failed
     gradient : float array, shape (n_free,), NaN where there is none
     hessian : float array, shape (n_free, n_free), Fisher information and curvature of
-        the prior
+        the prior; None where it was not asked for
     reason : why there is no value; "" where there is one
     """
 
@@ -59,6 +59,7 @@ class Objective:
         self.runs = Runs(problem, engine)
         self.likelihood = Likelihood(problem, self.runs)
         self.terms = [BoundTerm(term, problem, engine) for term in problem.terms]
+        self.reverse = self.runs.reverse_is_cheaper
         self.n_calls = 0
 
     @property
@@ -73,6 +74,22 @@ class Objective:
         fit = self.likelihood.evaluate(at, theta, slopes=slopes)
         return fit, self.failure(at)
 
+    def _fit_by_adjoint(self, theta: FloatArray) -> tuple[Fit, str]:
+        """Return the likelihood with its gradient, and why a run failed."""
+        at = self.runs.at_data(theta, slopes=True, reverse=True)
+        fit, stored = self.likelihood.pull(at, theta)
+        reason = self.failure(at)
+        if reason or not np.isfinite(fit.nll).all():
+            return fit, reason
+        assert at.stored.slopes is not None
+        assert fit.gradient is not None
+        inner = np.einsum("rc,rcd->d", stored, at.stored.slopes)
+        for kept in at.kept:
+            inner = inner + kept.pulled(stored)
+        gradient = fit.gradient.copy()
+        gradient[self.runs.dynamic] += inner
+        return replace(fit, gradient=gradient), reason
+
     def failure(self, at: AtData) -> str:
         """Return why a run failed, "" where none did."""
         failed = at.status != SolverStatus.OK
@@ -83,15 +100,27 @@ class Objective:
         message = SolverStatus(int(at.status[row])).message
         return f"experiment `{name}`: {message}"
 
-    def __call__(self, x: FloatArray, *, slopes: bool = True) -> Evaluation:
-        """Return the objective at values on the scales of the parameters."""
+    def __call__(
+        self, x: FloatArray, *, slopes: bool = True, hessian: bool = True
+    ) -> Evaluation:
+        """Return the objective at values on the scales of the parameters.
+
+        Parameters
+        ----------
+        slopes : with the gradient
+        hessian : with the Fisher information; without it the gradient may come from
+            the adjoint, whichever is cheaper
+        """
         self.n_calls += 1
         x = np.asarray(x, float)
         theta = self.problem.natural(x)
         if not np.isfinite(theta).all():
             name = self.problem.names[int(np.flatnonzero(~np.isfinite(theta))[0])]
             return self._failed(f"`{name}` is not a finite number", slopes=slopes)
-        fit, reason = self.fit(x, slopes=slopes)
+        if slopes and not hessian and self.reverse:
+            fit, reason = self._fit_by_adjoint(theta)
+        else:
+            fit, reason = self.fit(x, slopes=slopes)
         value = float(np.sum(fit.nll))
         if not reason and not np.isfinite(value):
             reason = self.no_likelihood(fit)
@@ -118,11 +147,14 @@ class Objective:
         if not slopes:
             return Evaluation(value, None, None)
         assert fit.gradient is not None
-        assert fit.fim is not None
         per = self.problem.natural_slopes(x)
         linear = sum((part.gradient for part in more), fit.gradient)
-        information = sum((part.fim for part in more), fit.fim)
         gradient = linear * per - slope
+        if fit.fim is None:
+            if not np.isfinite(gradient).all():
+                return self._failed("the gradient is not a number", slopes=True)
+            return Evaluation(value, gradient, None)
+        information = sum((part.fim for part in more), fit.fim)
         hessian = information * np.outer(per, per) + np.diag(bend)
         if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
             return self._failed("the gradient is not a number", slopes=True)

@@ -60,7 +60,7 @@ def minimize(
 class _Bounded(Protocol):
     """An objective within bounds."""
 
-    def __call__(self, x: FloatArray) -> Evaluation: ...
+    def __call__(self, x: FloatArray, *, hessian: bool = True) -> Evaluation: ...
 
     @property
     def bounds(self) -> tuple[FloatArray, FloatArray]: ...
@@ -82,17 +82,13 @@ class _Held:
     def whole(self, x: FloatArray) -> FloatArray:
         return np.asarray(np.insert(x, self.fixed, self.x[self.fixed]), float)
 
-    def __call__(self, x: FloatArray) -> Evaluation:
-        found = self.logged(self.whole(x))
+    def __call__(self, x: FloatArray, *, hessian: bool = True) -> Evaluation:
+        found = self.logged(self.whole(x), hessian=hessian)
         assert found.gradient is not None
-        assert found.hessian is not None
         kept = np.delete(np.arange(len(self.x)), self.fixed)
-        return Evaluation(
-            found.value,
-            found.gradient[kept],
-            found.hessian[np.ix_(kept, kept)],
-            found.reason,
-        )
+        whole = found.hessian
+        bent = None if whole is None else whole[np.ix_(kept, kept)]
+        return Evaluation(found.value, found.gradient[kept], bent, found.reason)
 
 
 def _by_fides(
@@ -146,7 +142,7 @@ def _by_scipy(
     worst = [1e10]
 
     def function(x: FloatArray) -> tuple[float, FloatArray]:
-        found = logged(x)
+        found = logged(x, hessian=False)
         if not found.ok or found.gradient is None:
             return 10.0 * abs(worst[0]), np.zeros(len(x))
         worst[0] = max(found.value, 1.0)
@@ -161,4 +157,4 @@ def _by_scipy(
         options={"maxiter": iterations},
     )
     x = np.array(found.x, float)
-    return logged.whole(x), logged(x).value, str(found.message)
+    return logged.whole(x), logged(x, hessian=False).value, str(found.message)

@@ -87,7 +87,9 @@ class ProjectedObjective:
         """Number of parameters that are left."""
         return len(self.outer)
 
-    def __call__(self, x: FloatArray, *, slopes: bool = True) -> Evaluation:
+    def __call__(
+        self, x: FloatArray, *, slopes: bool = True, hessian: bool = True
+    ) -> Evaluation:
         """Return the least objective at values of the outer parameters."""
         self.n_calls += 1
         found = self._found(np.asarray(x, float), slopes=slopes)
@@ -99,14 +101,17 @@ class ProjectedObjective:
         made = self.whole.with_priors(whole, fit, float(np.sum(fit.nll)), slopes=slopes)
         if made.gradient is None or made.hessian is None or not made.ok:
             return made if not slopes else self._failed(made.reason, slopes=True)
+        if not hessian:
+            return Evaluation(made.value, made.gradient[self.outer], None)
         free = self._free(inner, made.gradient[self.inner])
         moved = self.inner[free]
         outer, both = self.outer, np.ix_(self.outer, moved)
-        hessian = made.hessian[np.ix_(outer, outer)].copy()
+        information = made.hessian[np.ix_(outer, outer)].copy()
         if len(moved):
             block = made.hessian[np.ix_(moved, moved)]
-            hessian -= made.hessian[both] @ np.linalg.pinv(block) @ made.hessian[both].T
-        return Evaluation(made.value, made.gradient[outer], hessian)
+            across = made.hessian[both]
+            information -= across @ np.linalg.pinv(block) @ across.T
+        return Evaluation(made.value, made.gradient[outer], information)
 
     def full(self, x: FloatArray, inner: FloatArray) -> FloatArray:
         """Return all estimated parameters of the whole problem on their scales."""

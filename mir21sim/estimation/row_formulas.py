@@ -6,8 +6,9 @@ its own into each slot. Derivatives are taken by the slots, of which a formula h
 and only then by the estimated parameters.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from mir21sim.estimation.duals import Dual, evaluate, scaled_slopes
 from mir21sim.estimation.problem import FitProblem, Observable
 from mir21sim.estimation.starts import ModelValues
 from mir21sim.model import expressions as ex
+
+Weights: TypeAlias = tuple[FloatArray, FloatArray]
+"""Derivatives of a sum over rows by the value and by the noise of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,18 +196,55 @@ class RowFormulas:
     def evaluate(self, at: Stored, theta: FloatArray, *, slopes: bool) -> Observed:
         """Return simulated values and noise at linear values of the parameters."""
         n, m = self.n_row, len(theta)
+        seen = self.duals(at, theta, slopes=slopes)
         value, noise = np.full(n, np.nan), np.full(n, np.nan)
-        by_value = _Slopes(n, m, at) if slopes else None
-        by_noise = _Slopes(n, m, at) if slopes else None
-        for group in self.groups:
-            y, sigma = self._duals(group, at, theta, slopes=slopes)
+        for group, y, sigma in seen:
             value[group.rows], noise[group.rows] = y.value, sigma.value
-            if by_value is not None and by_noise is not None:
-                by_value.add(y, group)
-                by_noise.add(sigma, group)
-        if by_value is None or by_noise is None:
+        if not slopes:
             return Observed(value, noise, None, None)
+        by_value, by_noise = _Slopes(n, m, at), _Slopes(n, m, at)
+        for group, y, sigma in seen:
+            by_value.add(y, group)
+            by_noise.add(sigma, group)
         return Observed(value, noise, by_value.whole(), by_noise.whole())
+
+    def pull(
+        self, at: Stored, theta: FloatArray, weights: Callable[[Observed], Weights]
+    ) -> tuple[Observed, FloatArray, FloatArray]:
+        """Return the gradient of a sum over rows, without the slopes of each row.
+
+        Parameters
+        ----------
+        weights : values and noise → derivatives of the sum by each of them, float
+            arrays, shape (n_row,)
+
+        Returns
+        -------
+        observed : values and noise
+        direct : float array, shape (n_free,), gradient by the parameters that stand in
+            the formulas
+        stored : float array, shape (n_row, n_column), by the quantities of the model
+        """
+        seen = self.duals(at, theta, slopes=True)
+        value, noise = np.full(self.n_row, np.nan), np.full(self.n_row, np.nan)
+        for group, y, sigma in seen:
+            value[group.rows], noise[group.rows] = y.value, sigma.value
+        observed = Observed(value, noise, None, None)
+        direct, stored = np.zeros(len(theta)), np.zeros(at.values.shape)
+        by_value, by_noise = weights(observed)
+        for group, y, sigma in seen:
+            _pull(y, group, by_value, (direct, stored))
+            _pull(sigma, group, by_noise, (direct, stored))
+        return observed, direct, stored
+
+    def duals(
+        self, at: Stored, theta: FloatArray, *, slopes: bool
+    ) -> list[tuple[_Group, Dual, Dual]]:
+        """Return value and noise of every group, with derivatives by its slots."""
+        return [
+            (group, *self._duals(group, at, theta, slopes=slopes))
+            for group in self.groups
+        ]
 
     def _duals(
         self, group: _Group, at: Stored, theta: FloatArray, *, slopes: bool
@@ -338,3 +379,19 @@ class _Slopes:
         """Return the sum; float array, shape (n_row, n_free)."""
         self.direct[:, self.at.dynamic] += self.inner
         return self.direct
+
+
+def _pull(
+    dual: Dual, group: _Group, weight: FloatArray, total: tuple[FloatArray, FloatArray]
+) -> None:
+    """Add the gradient of Σ weight · dual by parameters and by stored quantities."""
+    if dual.slope is None:
+        return
+    direct, stored = total
+    by_slot = scaled_slopes(dual.slope, weight[group.rows])
+    for s, leaf in enumerate(group.form.leaves):
+        if leaf.stored:
+            np.add.at(stored, (group.rows, group.columns[s]), by_slot[:, s])
+        elif group.moved[s]:
+            chosen = group.free[s] >= 0
+            np.add.at(direct, group.free[s][chosen], by_slot[chosen, s])

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import SolverStatus
-from mir21sim.estimation.at_data import AtData, Places, Rows
+from mir21sim.estimation.at_data import AtData, Kept, Places, Rows
 from mir21sim.estimation.batches import Batch, Seeds, States
 from mir21sim.estimation.duals import Dual
 from mir21sim.estimation.engine import Engine, triggers
@@ -24,6 +25,10 @@ from mir21sim.model import expressions as ex
 JUST_BEFORE = 1e-11
 """Relative time before a change at which a run of a model with events ends, so that
 events of that moment act after the change."""
+
+TANGENT, ADJOINT = 0.7, 6.0
+"""Cost of a column of tangents, and of a run with its adjoint, in runs without
+derivatives (Bachmann 2011, CPU time)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -154,17 +159,37 @@ class Runs:
         free = self.problem.names
         return np.array([i for i, n in enumerate(free) if n in used], np.int64)
 
+    @property
+    def reverse_is_cheaper(self) -> bool:
+        """Whether the adjoint costs less than tangents, where it is possible at all.
+
+        It is where nothing but a resting state comes before the last period of each
+        experiment. Costs are counted in groups of lanes: every run once, each of its
+        columns ``TANGENT`` times, against ``ADJOINT`` times.
+        """
+        nodes = [node for level in self.levels for node in level]
+        inner = any(n.has_next and n.period.start != REST for n in nodes)
+        if inner or not self.engine.reversible or not len(self.dynamic):
+            return False
+        n_run = sum(n.period.start != REST for n in nodes)
+        runs = -(-n_run // LANES)
+        columns = -(-n_run * len(self.dynamic) // LANES)
+        return runs + TANGENT * columns > ADJOINT * runs
+
     # ------------------------------------------------------------------- evaluation
-    def at_data(self, theta: FloatArray, *, slopes: bool) -> AtData:
+    def at_data(
+        self, theta: FloatArray, *, slopes: bool, reverse: bool = False
+    ) -> AtData:
         """Return the model's quantities at every data row.
 
         Parameters
         ----------
         theta : float array, shape (n_free,), on the linear scale
         slopes : with derivatives by the estimated parameters
+        reverse : keep the steps of the runs for the adjoint in place of tangents
         """
         values = self.values.at(theta, slopes=slopes)
-        collect = Rows(self, len(self.problem.data), slopes=slopes)
+        collect = Rows(self, len(self.problem.data), slopes=slopes, reverse=reverse)
         if slopes:
             collect.sizes = self._step_sizes(theta)
         previous: Level | None = None
@@ -319,7 +344,12 @@ class Runs:
         keep = np.arange(batch.y0.shape[1]) if first.has_next else self.needed
         times, places = self._places(depth, alive, nodes, keep)
         assert times is not None
-        states = self.engine.run(batch, times, keep)
+        if collect.reverse and len(times) > 1:
+            states, kept = self.engine.record(batch, times, keep)
+            assert batch.seeds is not None
+            collect.kept.append(Kept(kept, places, batch.seeds.y, batch.seeds.p))
+        else:
+            states = self.engine.run(batch, times, keep)
         level.status[alive] = states.status
         collect.take(places, states, level, alive)
         if first.has_next:
