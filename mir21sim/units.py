@@ -91,6 +91,11 @@ def parse_quantity(text: str, what: str) -> tuple[float, str]:
             f"{what} must be a number with an optional unit, such as `50 nM`, "
             f"got `{text}`."
         )
+    if match[2].startswith(","):
+        raise InputError(
+            f"{what} must have a decimal point, and nothing between thousands, got "
+            f"`{text}`."
+        )
     value = float(match[1])
     if not math.isfinite(value):
         raise InputError(f"{what} must be finite, got `{text}`.")

@@ -1,5 +1,6 @@
 """Measured curves read from CSV files."""
 
+import csv
 import io
 import re
 from dataclasses import dataclass
@@ -49,11 +50,12 @@ def read_measured(path: str | Path) -> list[Measured]:
         table = _long(_timed(_table_of(path)))
     except FileNotFoundError as error:
         raise InputError(f"The measured curve `{path}` does not exist.") from error
-    except (
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-        UnicodeDecodeError,
-    ) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"`{path}` is not text in UTF-8 ({error.reason} at byte {error.start}): "
+            "save it as `CSV UTF-8`."
+        ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise InputError(f"`{path}` is not a CSV table: {error}.") from error
     known = ("time_h", "value", "error", "label")
     for name in table.columns:
@@ -101,9 +103,29 @@ def _table_of(path: Path) -> pd.DataFrame:
     first = next((row for row in text.splitlines() if row and row[0] != "#"), "")
     mark = next((m for m in (";", "\t") if m in first), ",")
     comma = mark != "," and not re.search(r"\d\.\d", text)
+    _check_widths(text, mark, path)
     return pd.read_csv(
         io.StringIO(text), comment="#", sep=mark, decimal="," if comma else "."
     )
+
+
+def _check_widths(text: str, mark: str, path: Path) -> None:
+    """Stop at a row with more cells than there are columns.
+
+    Pandas would take the first cell for a label and shift all others.
+    """
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    rows = csv.reader(lines, delimiter=mark)
+    width = 0
+    for row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        width = width or len(row)
+        if len(row) > width:
+            raise InputError(
+                f"`{path}`, line {rows.line_num}: {len(row)} cells in {width} columns; "
+                "where decimals have a comma, separate the columns by semicolons."
+            )
 
 
 def _timed(table: pd.DataFrame) -> pd.DataFrame:

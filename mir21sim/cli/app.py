@@ -1,6 +1,7 @@
 """All commands, and the way in: one line for a mistake, exit codes."""
 
 import gc
+import os
 import sys
 import traceback
 import warnings
@@ -11,10 +12,11 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from mir21sim import __version__, errors
+from mir21sim import __version__, errors, files
 from mir21sim.cli.benchmark import benchmark
 from mir21sim.cli.calibrate import fit_app
 from mir21sim.cli.combine import combine
+from mir21sim.cli.command import Command
 from mir21sim.cli.compare import compare
 from mir21sim.cli.convert import convert
 from mir21sim.cli.doctor import doctor
@@ -24,7 +26,6 @@ from mir21sim.cli.export import export
 from mir21sim.cli.exposure import exposure
 from mir21sim.cli.info import info
 from mir21sim.cli.lint import lint
-from mir21sim.cli.method_help import MethodCommand
 from mir21sim.cli.models import models
 from mir21sim.cli.output import EXIT_FAILED_RUN, EXIT_INPUT, EXIT_INTERRUPTED
 from mir21sim.cli.population import population
@@ -93,7 +94,7 @@ for _command in (  # in the order in which `--help` lists them
     benchmark,
     explore,
 ):
-    app.command(cls=MethodCommand)(_command)
+    app.command(cls=Command)(_command)
 app.add_typer(study_app)
 app.add_typer(fit_app)
 
@@ -122,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         _show_error(error)
         failed = isinstance(error, errors.SolverError)
-        known = isinstance(error, errors.Mir21simError)
+        known = isinstance(error, errors.Mir21simError) or _named_file(error)
         sys.exit(EXIT_INPUT if known and not failed else EXIT_FAILED_RUN)
 
 
@@ -144,9 +145,18 @@ _NEW_OBJECTS = 100_000
 """New objects after which Python looks for garbage; some 10 MB."""
 
 
+def _named_file(error: Exception) -> bool:
+    """Return whether the system refused a file that it names."""
+    return isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike)
+
+
 def _show_error(error: Exception) -> None:
     text = " ".join(str(error).split())
-    if not isinstance(error, errors.Mir21simError):
+    if isinstance(error, OSError) and _named_file(error):
+        text = errors.shortened(
+            f"`{error.filename}` cannot be read or written: {files.reason(error)}."
+        )
+    elif not isinstance(error, errors.Mir21simError):
         text = (
             f"internal error ({type(error).__name__}: {text[:300]}); "
             "--debug shows where; please report it"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mir21sim.cli.command import Command
 from mir21sim.cli.fit import ProblemArgument
 from mir21sim.cli.fit import fit_app as fit_app
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from mir21sim.validation.calibration import Calibrated
 
 
-@fit_app.command("problem")
+@fit_app.command("problem", cls=Command)
 def fit_problem(
     model: Annotated[str, typer.Argument(help="A shipped model.")] = "mir21_apoptosis",
     output: Annotated[
@@ -26,7 +27,7 @@ def fit_problem(
     typer.echo(f"PEtab: {write_problem(model, output)}")
 
 
-@fit_app.command("calibrate")
+@fit_app.command("calibrate", cls=Command)
 def fit_calibrate(
     problem: ProblemArgument,
     *,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mir21sim.cli.command import Command
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.output import EXIT_INPUT, EXIT_INTERRUPTED
 from mir21sim.cli.parse import name_list
@@ -78,7 +79,7 @@ class FitOptions:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
 
 
-@fit_app.command("check")
+@fit_app.command("check", cls=Command)
 def fit_check(problem: ProblemArgument) -> None:
     """Check a PEtab problem: the library's lint, then the unsupported parts."""
     from mir21sim.estimation import fit_report, petab_check
@@ -92,7 +93,7 @@ def fit_check(problem: ProblemArgument) -> None:
         raise typer.Exit(EXIT_INPUT)
 
 
-@fit_app.command("llh")
+@fit_app.command("llh", cls=Command)
 def fit_llh(
     problem: ProblemArgument,
     rtol: Annotated[float, typer.Option(help="Relative tolerance.")] = 1e-8,
@@ -115,7 +116,7 @@ def fit_llh(
         typer.echo(f"note: {note}")
 
 
-@fit_app.command("run")
+@fit_app.command("run", cls=Command)
 @expanded
 def fit_run(problem: ProblemArgument, options: FitOptions) -> None:
     """Fit a PEtab problem; write tables, pictures and an ensemble."""
@@ -141,7 +142,7 @@ class MeasureOptions:
     ] = "additive"
 
 
-@fit_app.command("data")
+@fit_app.command("data", cls=Command)
 @expanded
 def fit_data(
     data: Annotated[Path, typer.Argument(help="Measured curves (.csv).")],
@@ -189,7 +190,7 @@ def fit_data(
     _fit(made, options)
 
 
-@fit_app.command("compare")
+@fit_app.command("compare", cls=Command)
 def fit_compare(
     folders: Annotated[
         list[Path], typer.Argument(help="Folders of fits to the same data.")

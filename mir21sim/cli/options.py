@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mir21sim import errors
-from mir21sim.cli.method_help import METHOD_NAMES
+from mir21sim.cli.command import METHOD_NAMES
 from mir21sim.cli.output import check_outputs, progress_bar
 from mir21sim.cli.parse import figure_size
 

@@ -16,7 +16,15 @@ def split_item(text: str, option: str, form: str = "NAME=VALUE") -> tuple[str, s
 
 def axes(items: list[str] | None) -> dict[str, str]:
     """Return the values of each swept name from ``NAME=VALUES`` items."""
-    return dict(split_item(item, "--over", "NAME=VALUES") for item in items or ())
+    found: dict[str, str] = {}
+    for item in items or ():
+        name, values = split_item(item, "--over", "NAME=VALUES")
+        if name in found:
+            raise errors.InputError(
+                f"--over names `{name}` twice; give its values in one list."
+            )
+        found[name] = values
+    return found
 
 
 def tool_names(text: str | None) -> list[str] | None:

@@ -7,6 +7,9 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
+from mir21sim import files
+from mir21sim.errors import InputError
+
 _PLAIN = {
     "→": "->",
     "←": "<-",
@@ -50,16 +53,21 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 class _Pipe(io.FileIO):
     """An open file descriptor; writes after its reader has closed are dropped.
 
-    The command goes on, so that the files it writes are complete.
+    The command goes on, so that the files it writes are complete. A text that is lost
+    for another reason, such as a full disk, ends it.
     """
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
+            if not isinstance(error, BrokenPipeError):
+                raise InputError(
+                    f"The output cannot be written: {files.reason(error)}."
+                ) from error
             return len(data)
 
 

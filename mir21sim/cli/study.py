@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mir21sim.cli.command import Command
 from mir21sim.cli.groups import expanded
-from mir21sim.cli.method_help import MethodCommand
 from mir21sim.cli.options import (
     BackendOption,
     MethodOption,
@@ -23,7 +23,7 @@ study_app = typer.Typer(
 )
 
 
-@study_app.command("run", cls=MethodCommand)
+@study_app.command("run", cls=Command)
 @expanded
 def study_run(
     file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
@@ -69,7 +69,7 @@ def study_run(
     exit_by_status(done.cells)
 
 
-@study_app.command("check")
+@study_app.command("check", cls=Command)
 def study_check(
     file: Annotated[Path, typer.Argument(help="A study file (.toml).")],
 ) -> None:
@@ -87,7 +87,7 @@ def study_check(
     typer.echo(study.plan_text(planned))
 
 
-@study_app.command("new")
+@study_app.command("new", cls=Command)
 def study_new(
     file: Annotated[Path, typer.Argument(help="File to write (.toml).")] = Path(
         "study.toml"
@@ -99,7 +99,7 @@ def study_new(
     typer.echo(f"study: {example.new_study(file)}")
 
 
-@study_app.command("schema")
+@study_app.command("schema", cls=Command)
 def study_schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from mir21sim.studies import command as study

@@ -17,6 +17,8 @@ _DOSE = re.compile(
     r"\s*(?P<target>[^=@\s][^=@]*?)\s*=\s*(?P<amount>[^@]+?)\s*@\s*(?P<time>[^/:]+?)\s*"
     r"(?::\s*(?P<duration>[^/]+?)\s*)?(?:/\s*(?P<every>.+?)\s*x\s*(?P<count>\d+)\s*)?"
 )
+MAX_SERIES = 10_000
+"""Doses of one series; more are a mistake in the interval or the number."""
 _FORM = "NAME=AMOUNT UNIT@TIME, with optional :DURATION and /EVERYxN"
 
 
@@ -87,6 +89,11 @@ class Dose:
             raise InputError(
                 f"Dose `{self.target}`: a series needs an interval above 0 h and "
                 f"additional >= 0; got {self.interval:g} h and {self.additional}."
+            )
+        if self.additional >= MAX_SERIES:
+            raise InputError(
+                f"Dose `{self.target}`: a series has at most {MAX_SERIES} doses, got "
+                f"{self.additional + 1}; an infusion gives without end."
             )
         if self.additional and self.duration > self.interval:
             raise InputError(

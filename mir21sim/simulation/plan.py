@@ -21,6 +21,10 @@ from mir21sim.units import SECONDS_PER_HOUR
 
 MAX_RUNS = 10_000_000
 """More grid points than this are a mistake in a list of values, not a sweep."""
+LONGEST = 1e12
+"""Largest time of a run, in the unit of the model's border."""
+MAX_POINTS = 1_000_000
+"""Most output times, from a number of points or in a list."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,9 +111,17 @@ def checked_times(times: npt.ArrayLike) -> FloatArray:
     result = np.atleast_1d(np.asarray(times, dtype=float))
     if result.ndim != 1 or result.size < 2 or not np.isfinite(result).all():
         raise InputError("`times` must be 1-D and finite, with 2 times or more.")
+    _check_number_of_points(result.size)
     if not (np.diff(result) > 0).all():
         raise InputError("`times` must be strictly increasing.")
     return result
+
+
+def _check_number_of_points(points: int) -> None:
+    if not 2 <= points <= MAX_POINTS:
+        raise InputError(
+            f"`points` must be 2 or more, and at most {MAX_POINTS}, got {points}."
+        )
 
 
 def output_times(
@@ -133,8 +145,12 @@ def output_times(
         raise InputError(
             f"The end ({last:g} {unit}) must be after the start ({first:g} {unit})."
         )
-    if points < 2:
-        raise InputError(f"`points` must be 2 or more, got {points}.")
+    _check_number_of_points(points)
+    if not max(abs(first), abs(last)) <= LONGEST:
+        raise InputError(
+            f"Start and end must lie within {LONGEST:g} {border.time_unit}, got "
+            f"{first:g} to {last:g}."
+        )
     return np.linspace(first, last, points)
 
 

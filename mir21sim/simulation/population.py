@@ -36,6 +36,8 @@ RTOL = 1e-3
 MCF-7 under TRAIL dies within a second of its time at rtol 1e-8, no peak of active
 caspase-3 is off by more than 1e-4: far less than the differences between cells."""
 
+MAX_CELLS = 1_000_000
+"""More cells than this are a mistake in the number."""
 CV = 0.28
 """CV of stable proteins between cells (Spencer 2009 recalled, Bertaux 2014 derived)."""
 
@@ -119,8 +121,11 @@ class Population:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise InputError(f"A population needs 1 cell or more, got {self.n}.")
+        if not 1 <= self.n <= MAX_CELLS:
+            raise InputError(
+                f"A population needs 1 cell or more, and at most {MAX_CELLS}, got "
+                f"{self.n}."
+            )
         if self.seed < 0:
             raise InputError(f"`seed` must be 0 or more, got {self.seed}.")
         LogNormal(self.cv)

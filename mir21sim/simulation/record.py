@@ -10,10 +10,7 @@ from pydantic import Field, FiniteFloat, StringConstraints
 from mir21sim.errors import InputError
 from mir21sim.simulation.doses import Dose
 from mir21sim.simulation.perturbations import Clamp
-from mir21sim.simulation.plan import MAX_RUNS
-
-LONGEST = 1e12
-"""Largest time in a record, in its own unit."""
+from mir21sim.simulation.plan import LONGEST, MAX_RUNS
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 _Numbers = dict[_Name, FiniteFloat]

@@ -3,6 +3,7 @@
 Simulate, sweep and rerun share it.
 """
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mir21sim.simulation.accuracy import fitted, warn_of_errors
 from mir21sim.simulation.checkpoint import PartialResults, folder_for
 from mir21sim.simulation.chunks import integrate_in_parts, part_size
 from mir21sim.simulation.failures import describe
+from mir21sim.simulation.memory import check_fits
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.provenance import attributes, provenance
@@ -59,6 +61,7 @@ def execute(
     """
     settings = options.resolved(model, many=kind == "sweep")
     translated = translate(model, plan)
+    _check_result_fits(translated, output)
     workers = options.workers(settings, len(translated.problem))
     ready, unrested = settled(model, plan, translated, settings, workers)
     record = provenance(model, plan, ready, options, settings, kind=kind)
@@ -75,7 +78,7 @@ def execute(
             ready.problem,
             part_size=part_size(settings.method, workers.n_jobs),
             resume=resume,
-            on_disk=output.suffix.lower() == SUFFIX,
+            on_disk=_on_disk(output),
         )
     try:
         found, interrupted = integrate_in_parts(
@@ -114,6 +117,28 @@ def execute(
         interrupted=interrupted,
         resting=ready.problem.y0 if settings.equilibrate else None,
         store=store,
+    )
+
+
+def _on_disk(output: Path | None) -> bool:
+    """Return whether results go to disk while the runs go on."""
+    return output is not None and output.suffix.lower() == SUFFIX
+
+
+def _check_result_fits(translated: Translated, output: Path | None) -> None:
+    """Stop before runs whose result cannot be held."""
+    if _on_disk(output):
+        return
+    sizes = (
+        len(translated.problem),
+        len(translated.times_h),
+        len(translated.outputs),
+    )
+    shape = "{} runs, {} times and {} quantities".format(*sizes)
+    check_fits(
+        math.prod(sizes),
+        f"A result of {shape}",
+        "keep fewer times or quantities, or write to a `.zarr`, which stays on disk",
     )
 
 

@@ -15,6 +15,7 @@ from mir21sim.model.info import Input, unique
 from mir21sim.simulation import perturbations as perturb
 from mir21sim.simulation.doses import Clock, Dose, Protocol
 from mir21sim.simulation.meaning import sizes_of_home, start_amounts, unknown_name
+from mir21sim.simulation.memory import check_fits
 from mir21sim.simulation.outputs import Output, select_outputs, species_of, start_unit
 from mir21sim.simulation.plan import MAX_RUNS, Axis, Plan
 from mir21sim.solvers.problem import Action, Problem, Schedule
@@ -41,6 +42,11 @@ def translate(model: CompiledModel, plan: Plan) -> Translated:
     n_run = math.prod(axis.values.size for axis in axes)
     if n_run > MAX_RUNS:
         raise InputError(f"The sweep has {n_run} runs; at most {MAX_RUNS} are allowed.")
+    check_fits(
+        n_run * (len(model.state_names) + len(model.param_names)),
+        f"The start values of {n_run} runs",
+        "run fewer at once",
+    )
     columns = _columns(axes)
     parameters, initials = _values(model, plan, axes, columns)
     y0, p = start_amounts(model, n_run, parameters, initials)

@@ -72,7 +72,11 @@ class Treatment:
         InputError
             When a value does not have the form of its option.
         """
-        clamps = (split_pair(c, "--clamp", "LEVEL") for c in given.get("--clamp", ()))
+        clamps = [split_pair(c, "--clamp", "LEVEL") for c in given.get("--clamp", ())]
+        clamped = [name for name, _ in clamps]
+        twice = next((name for name in clamped if clamped.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"--clamp names `{twice}` twice; give it once.")
         return cls(
             tuple(Dose.parse(dose) for dose in given.get("--dose", ())),
             numbers(given.get("--set", ()), "--set"),
@@ -178,6 +182,8 @@ def numbers(items: Sequence[str], option: str) -> dict[str, float]:
     values = {}
     for item in items:
         name, text = split_pair(item, option)
+        if name in values:
+            raise InputError(f"{option} names `{name}` twice; give it once.")
         try:
             values[name] = float(text)
         except ValueError as error:

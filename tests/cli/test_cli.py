@@ -280,7 +280,7 @@ def test_population_takes_a_dose_as_a_sweep_does(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--cells", "0"], ["1 cell or more, got 0"]),
+        (["--cells", "0"], ["1 cell or more, and at most 1000000, got 0"]),
         (["--cv", "-1"], ["`cv`", "-1"]),
         (["--vary", "XIAPP=0.5", "--death", "C8"], ["XIAPP", "`XIAP`"]),
         (["--death", "PS"], ["`PS`"]),

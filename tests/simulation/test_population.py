@@ -82,7 +82,7 @@ def test_correlated_proteins_go_together_and_leave_the_others_alone():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "1 cell or more, got 0"),
+        ({"n": 0}, "1 cell or more, and at most 1000000, got 0"),
         ({"n": 3, "cv": -1.0}, "`cv` must be.*got -1.0"),
         ({"n": 3, "seed": -1}, "`seed` must be 0 or more"),
         ({"n": 3, "distributions": {"A": float("nan")}}, "`cv` must be finite"),
