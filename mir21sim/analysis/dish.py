@@ -44,8 +44,12 @@ LABELS = {
     "peak": "largest DEVDase activity of the dish",
     "integrated": "DEVDase activity integrated over time",
     "dead_end": "dead cells at the end",
+    "dead_change": "change of dead cells at the end",
 }
 """Names of the quantities of ``dish``, with the label a figure prints."""
+
+POINTS = "percentage points"
+"""Unit of a difference of two shares."""
 
 TITLES = {"peak": "peak", "integrated": "area", "dead_end": "dead"}
 """Short names of the responses, for the head of a table."""
@@ -86,8 +90,10 @@ def dish(
     -------
     Dataset with the swept dimensions and ``after`` (h after `since`): ``activity``
     (mean over cells), ``dead`` (%), and per dose ``peak``, ``integrated`` and
-    ``dead_end``; each with ``_low`` and ``_high``, the ends of the band, and
-    ``_low50`` and ``_high50``, those of its inner half; ``left_out``
+    ``dead_end``; with one swept dose also ``dead_change``, the dead cells at the end
+    minus those of the same cells at the lowest dose, in percentage points; each with
+    ``_low`` and ``_high``, the ends of the band, and ``_low50`` and ``_high50``, those
+    of its inner half; ``left_out``
 
     Raises
     ------
@@ -120,7 +126,12 @@ def dish_of(
     """Return the Dataset of ``dish`` from the means of resampled dishes or sets."""
     unit = str(result[activity[0]].attrs.get("units", ""))
     clock = time_unit(result)
-    units_of = {"activity": unit, "peak": unit, "integrated": f"{unit} {clock}"}
+    units_of = {
+        "activity": unit,
+        "peak": unit,
+        "integrated": f"{unit} {clock}",
+        "dead_change": POINTS,
+    }
     table = xr.Dataset(coords={"after": ("after", drawn.after, {"units": clock})})
     for name, (point, dishes) in drawn.quantities().items():
         ends = percentiles(dishes, (*BAND, *INNER))
@@ -223,6 +234,9 @@ class Resampled:
         (n_resample, …, n_after); with an ensemble the mean over its sets, and a
         parameter set in the place of each resampled dish
     left_out : int array, shape (…), cells left out
+    change : pair of float arrays, shapes (n_dose,) and (n_resample, n_dose): dead
+        cells at the end minus those of the same cells at the lowest dose, percentage
+        points; None without a single swept dose
     band : the meaning of the band, in words
     """
 
@@ -231,12 +245,13 @@ class Resampled:
     activity: tuple[FloatArray, FloatArray]
     dead: tuple[FloatArray, FloatArray]
     left_out: IntArray
+    change: tuple[FloatArray, FloatArray] | None = None
     band: str = BAND_TEXT
 
     def quantities(self) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Return curves and responses by name, each a point and its resamplings."""
         (curve, curves), (dead, deaths) = self.activity, self.dead
-        return {
+        found = {
             "activity": self.activity,
             "dead": self.dead,
             "peak": (curve.max(axis=-1), curves.max(axis=-1)),
@@ -246,6 +261,9 @@ class Resampled:
             ),
             "dead_end": (dead[..., -1], deaths[..., -1]),
         }
+        if self.change is not None:
+            found["dead_change"] = self.change
+        return found
 
 
 def resample(
@@ -284,15 +302,33 @@ def resample(
     died = died.reshape(-1, died.shape[-1])
     good = np.isfinite(values).all(axis=-1) & ~np.isnan(died)
     dead_by = np.where(died[..., np.newaxis] <= after[keep], 100.0, 0.0)
+    alive = good & (died > 0)
     means, band = _meaning(result)
+    change = None
+    if len(dims) == 1:
+        lowest = int(np.argmin(result[dims[0]].values))
+        more, both = _change(dead_by[..., -1:], alive, lowest)
+        point, drawn = means(more, both, shape)
+        change = point[..., 0], drawn[..., 0]
     return Resampled(
         dims,
         after[keep],
         means(values, good, shape),
-        means(dead_by, good & (died > 0), shape),
+        means(dead_by, alive, shape),
         (~good).sum(axis=1).reshape(shape),
+        change,
         band,
     )
+
+
+def _change(
+    values: FloatArray, keep: BoolArray, lowest: int
+) -> tuple[FloatArray, BoolArray]:
+    """Return the values of each cell minus its own at the lowest dose.
+
+    A cell counts where it is kept at both doses.
+    """
+    return values - values[lowest], keep & keep[lowest]
 
 
 _Means: TypeAlias = Callable[

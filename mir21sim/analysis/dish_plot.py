@@ -1,4 +1,4 @@
-"""The main picture: activity of a dish, dead cells and dose–response, with bands."""
+"""The main picture: activity of a dish, dead cells, dose–response and effect, bands."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dish import BAND_TEXT, LABELS, RESPONSES
+from mir21sim.analysis.dish import BAND_TEXT, LABELS, POINTS, RESPONSES
 from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError, UnknownNameError
 
@@ -41,13 +41,16 @@ BLUE = "#0072B2"
 def plot_dish(
     found: xr.Dataset, response: str = "dead_end", *, width: str = "double"
 ) -> Figure:
-    """Draw the activity of a dish, its dead cells, and one response by dose.
+    """Draw the activity of a dish, its dead cells, one response and the effect.
+
+    The effect is the change of dead cells against the lowest dose, of the same cells:
+    its band is that of the difference, not the difference of two bands.
 
     Parameters
     ----------
     found : from ``dish``, with a swept dose
     response : "peak", "integrated" or "dead_end"
-    width : "single" (three panels below each other) or "double" (side by side)
+    width : "single" (four panels below each other) or "double" (two by two)
 
     Raises
     ------
@@ -68,7 +71,7 @@ def plot_dish(
     >>> doses = ("anti_miR21", [0.0, 1.0, 10.0], {"units": "nM"})
     >>> result = xr.Dataset(curves, {"anti_miR21": doses, "time": t})
     >>> figure = ms.plot_dish(ms.dish(result, ["A"], "PS_exposed"), "dead_end")
-    >>> len(figure.axes) >= 3
+    >>> len(figure.axes) >= 4
     True
     """
     if response not in RESPONSES:
@@ -84,7 +87,8 @@ def plot_dish(
         _draw_curves(axes[1], found, "dead")
         _name_lines(figure, axes[1], found)
         _draw_response(axes[2], found, response)
-        for letter, ax in zip("abc", axes, strict=True):
+        _draw_response(axes[3], found, "dead_change")
+        for letter, ax in zip("abcd", axes, strict=True):
             ax.set_title(letter, loc="left", weight="bold")
             ax.spines[["top", "right"]].set_visible(False)
         headline = textwrap.fill(_headline(found), int(LETTERS * WIDTHS[width]))
@@ -104,17 +108,17 @@ def _band_words(found: xr.Dataset) -> str:
     text = str(found["dead"].attrs["band"])
     if text == BAND_TEXT:
         return f"Bands: {text}."
-    return f"Line: mean. Bands: {text} (c, inner: 50 %)."
+    return f"Line: mean. Bands: {text} (c, d, inner: 50 %)."
 
 
 def _panels(width: str) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure of the column's width with three axes."""
+    """Return a figure of the column's width with four axes."""
     inches = WIDTHS[width]
     if width == "double":
-        figure = Picture(figsize=(inches, 2.6), layout="constrained")
-        return figure, list(figure.subplots(1, 3, width_ratios=(1.15, 1.15, 1.0)))
-    figure = Picture(figsize=(inches, 6.4), layout="constrained")
-    return figure, list(figure.subplots(3, 1))
+        figure = Picture(figsize=(inches, 4.4), layout="constrained")
+        return figure, list(figure.subplots(2, 2).flat)
+    figure = Picture(figsize=(inches, 8.4), layout="constrained")
+    return figure, list(figure.subplots(4, 1))
 
 
 def _swept(found: xr.Dataset) -> xr.DataArray:
@@ -240,7 +244,11 @@ def _draw_response(ax: Axes, found: xr.Dataset, response: str) -> None:
                 lw=0.9,
                 color=ZERO,
             )
-    ax.set_ylim(0, 102 if found[response].attrs["units"] == "%" else None)
+    unit = found[response].attrs["units"]
+    if unit == POINTS:
+        ax.axhline(0.0, color=ZERO, lw=0.6)
+    else:
+        ax.set_ylim(0, 102 if unit == "%" else None)
     ax.set_xlabel(dose_label(swept))
     ax.set_ylabel(axis_text(found, response))
 

@@ -15,9 +15,10 @@ import scipy.special
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.combination import Curve
-from mir21sim.analysis.dish import BAND, LABELS, RESPONSES, Resampled
+from mir21sim.analysis.dish import BAND, LABELS, POINTS, RESPONSES, Resampled
 from mir21sim.analysis.dose_response import dose_response
 from mir21sim.analysis.estimates import DoseResponse
+from mir21sim.analysis.set_bands import percentiles
 
 UNSETTLED = 0.1
 """Share of the effect that may come in the last tenfold of dose before a plateau."""
@@ -313,11 +314,29 @@ def half_effects(drawn: Resampled, doses: FloatArray) -> dict[str, HalfEffect]:
 
 
 def half_effect_lines(drawn: Resampled, doses: FloatArray, unit: str) -> list[str]:
-    """Return one sentence a response, and the dose at which half of the cells die."""
+    """Return one sentence a response, and the dose at which half of the cells die.
+
+    The first one tells the change of dead cells from the lowest to the highest dose.
+    """
     lines = []
+    if drawn.change is not None:
+        lines.append(_change_line(drawn.change, drawn.band, doses, unit))
     for name, found in half_effects(drawn, doses).items():
         text = f"{LABELS[name]}: {found.text(unit)}"
         if math.isfinite(found.level.dose):
             text += f"; half of the cells dead at {found.level.text(unit)}"
         lines.append(f"{text}.")
     return lines
+
+
+def _change_line(
+    change: tuple[FloatArray, FloatArray], band: str, doses: FloatArray, unit: str
+) -> str:
+    """Return how many more of the same cells die at the highest dose."""
+    point, drawn = change
+    top, bottom = int(np.argmax(doses)), int(np.argmin(doses))
+    low, high = percentiles(drawn[:, top], BAND)
+    return (
+        f"dead cells at {doses[top]:.4g} {unit} minus those at {doses[bottom]:.4g}, "
+        f"same cells: {point[top]:+.3g} {POINTS} ({low:+.3g} to {high:+.3g}, {band})."
+    )

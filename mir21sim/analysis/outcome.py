@@ -123,6 +123,9 @@ def _fate(died: np.ndarray, length: float, kind: _Kind) -> str:
         text += f"; half of them by {middle:.2g} h"
     else:
         text = text.replace(f"0 of {alive.size} cells dead", "no cell dead", 1)
+    early = known.size - alive.size
+    if early:
+        text += f"; {early} dead before"
     left_out = died.size - known.size
     if left_out:
         text += f"; {left_out} left out, whose run stopped or which have no rest"

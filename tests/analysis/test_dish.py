@@ -114,3 +114,23 @@ def test_the_picture_has_the_width_of_a_column(width):
     assert "drug (nM)" in axes[2].get_xlabel()
     with pytest.raises(UnknownNameError, match="response"):
         plot_dish(both(cells_of(quarter_by_dose())), "peek")
+
+
+def test_the_change_of_dead_cells_is_that_of_the_same_cells():
+    """Two of four cells die at the dose alone; one dies at both."""
+    t = np.linspace(0.0, 8.0, 9)
+    die = np.array([[2.0, 99, 99, 99], [2.0, 3.0, 4.0, 99]])[:, :, np.newaxis]
+    dims = ("anti_miR21", "cell", "time")
+    result = xr.Dataset(
+        {
+            "A": (dims, 1.0 * (t >= die), {"units": "molecule"}),
+            "PS_exposed": (dims, 1.0 * (t >= die)),
+        },
+        {"anti_miR21": ("anti_miR21", [0.0, 1.0], {"units": "nM"}), "time": t},
+    )
+    found = dish(result, ["A"], "PS_exposed")
+    assert found["dead_change"].values.tolist() == [0.0, 50.0]
+    assert found["dead_change"].attrs["units"] == "percentage points"
+    # No band at the lowest dose: the same cells minus themselves.
+    assert float(found["dead_change_high"][0]) == 0.0
+    assert 0.0 <= float(found["dead_change_low"][1]) < 50.0
