@@ -21,7 +21,10 @@ class Curve:
     ----------
     observable, label : texts
     time, value : float arrays, shape (n_row,), measured
-    line_time, line, line_noise : float arrays, shape (n_point,), simulated
+    line_time, line : float arrays, shape (n_point,), simulated
+    low, high : float arrays, shape (n_point,), one noise below and above the line, on
+        the scale of the observable
+    logarithmic : whether the noise is that of a logarithm
     """
 
     observable: str
@@ -30,13 +33,20 @@ class Curve:
     value: FloatArray
     line_time: FloatArray
     line: FloatArray
-    line_noise: FloatArray
+    low: FloatArray
+    high: FloatArray
+    logarithmic: bool
 
 
 def curves_of(objective: Objective, x: FloatArray) -> list[Curve]:
-    """Return the curves of every group of data rows at some parameter values."""
+    """Return the curves of every group of data rows at some parameter values.
+
+    Rows at infinite time are on no curve.
+    """
     problem = objective.problem
     groups = _groups(problem)
+    if not groups:
+        return []
     dense, places = _dense(problem, groups)
     model = Objective(dense, objective.engine, priors=False)
     fit, _ = model.fit(x)
@@ -44,23 +54,35 @@ def curves_of(objective: Objective, x: FloatArray) -> list[Curve]:
     made = []
     for key, rows in groups.items():
         o, e, _ = key
-        observable, label = problem.observables[o].id, problem.experiments[e].id
+        observable, label = problem.observables[o], problem.experiments[e].id
         shared = {n for f in problem.data.overrides[rows[0]] for n in ex.symbols(f)}
-        label = ", ".join([label, *sorted(shared)]) if len(groups) > 1 else label
+        parts = [label] * (len(problem.experiments) > 1) + sorted(shared)
+        label = ", ".join(parts) or label
         finite = rows[np.isfinite(problem.data.time[rows])]
         here = places[key]
         made.append(
             Curve(
-                observable,
+                observable.id,
                 label,
                 problem.data.time[finite] / unit,
                 problem.data.value[finite],
                 dense.data.time[here] / unit,
                 fit.simulated[here],
-                fit.noise[here],
+                *_around(fit.simulated[here], fit.noise[here], observable.scale),
+                observable.scale != "lin",
             )
         )
     return made
+
+
+def _around(
+    line: FloatArray, noise: FloatArray, scale: str
+) -> tuple[FloatArray, FloatArray]:
+    """Return the values one noise below and above a line."""
+    if scale == "lin":
+        return line - noise, line + noise
+    factor = np.exp(noise) if scale == "log" else 10.0**noise
+    return line / factor, line * factor
 
 
 _Key = tuple[int, int, str]
@@ -89,8 +111,9 @@ def _dense(
     places: dict[_Key, np.ndarray] = {}
     start = 0
     for key, rows in groups.items():
-        first, last = float(data.time[rows].min()), float(data.time[rows].max())
-        grid = np.linspace(min(first, 0.0) if first >= 0 else first, last, POINTS)
+        periods = problem.experiments[key[1]].periods
+        first = min(p.start for p in periods if np.isfinite(p.start))
+        grid = np.linspace(first, float(data.time[rows].max()), POINTS)
         grid = np.unique(np.concatenate([grid, data.time[rows]]))
         places[key] = np.arange(start, start + len(grid))
         start += len(grid)

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import scipy.stats
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -78,8 +79,14 @@ def plot_parameters(result: FitResult) -> Figure:
 
 
 def plot_fit(result: FitResult) -> Figure:
-    """Draw the fitted curves over the data, one panel an observable."""
+    """Draw the fitted curves over the data, one panel an observable.
+
+    The band is one noise wide to either side. Data of steady states alone are drawn
+    against the simulated values.
+    """
     found = curves_of(result.objective, result.x)
+    if not found:
+        return _plot_against(result)
     labels = list(dict.fromkeys(curve.observable for curve in found))
     shown = labels[:MOST_PANELS]
     columns = min(3, len(shown))
@@ -95,6 +102,7 @@ def plot_fit(result: FitResult) -> Figure:
         _panel(ax, [c for c in found if c.observable == label])
         ax.set_title(problem.labels.get(label, label), fontsize="medium")
         ax.set_xlabel(f"time ({problem.time_unit})" if problem.time_unit else "time")
+        ax.set_ylabel("measured and fitted")
     for ax in list(axes.flat)[len(shown) :]:
         ax.set_visible(False)
     if len(labels) > len(shown):
@@ -108,8 +116,8 @@ def _panel(ax: Axes, curves: list[Curve]) -> None:
         ax.plot(curve.line_time, curve.line, color=colour, lw=1.6, label=curve.label)
         ax.fill_between(
             curve.line_time,
-            curve.line - curve.line_noise,
-            curve.line + curve.line_noise,
+            curve.low,
+            curve.high,
             color=colour,
             alpha=0.15,
             lw=0,
@@ -117,10 +125,36 @@ def _panel(ax: Axes, curves: list[Curve]) -> None:
         ax.scatter(curve.time, curve.value, color=colour, s=14, zorder=3)
     if 1 < len(curves) <= 8:
         ax.legend(frameon=False, fontsize="x-small")
+    if all(curve.logarithmic for curve in curves):
+        ax.set_yscale("log")
     _clean(ax)
 
 
-def plot_profiles(found: Mapping[str, Profile], threshold: float = 1.92) -> Figure:
+def _plot_against(result: FitResult) -> Figure:
+    """Draw the measured values over the simulated ones."""
+    figure, ax = _subplots(figsize=(4.6, 4.2))
+    data, problem = result.problem.data, result.problem
+    fit, _ = result.objective.fit(result.x)
+    ax.axline((0.0, 0.0), slope=1.0, color=_OTHER, lw=1)
+    colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(problem.observables)))
+    for o, observable in enumerate(problem.observables):
+        rows = data.observable == o
+        ax.scatter(
+            fit.simulated[rows],
+            data.value[rows],
+            color=colours[o],
+            s=18,
+            label=problem.labels.get(observable.id, observable.id),
+        )
+    if 1 < len(problem.observables) <= MOST_PANELS:
+        ax.legend(frameon=False, fontsize="x-small")
+    ax.set_xlabel("fitted steady state")
+    ax.set_ylabel("measured")
+    _clean(ax)
+    return figure
+
+
+def plot_profiles(found: Mapping[str, Profile]) -> Figure:
     """Draw profile likelihoods with their intervals."""
     shown = list(found.values())[:MOST_PANELS]
     columns = min(3, len(shown))
@@ -132,8 +166,18 @@ def plot_profiles(found: Mapping[str, Profile], threshold: float = 1.92) -> Figu
         squeeze=False,
     )
     for ax, profile in zip(axes.flat, shown, strict=False):
+        threshold = 0.5 * float(scipy.stats.chi2.ppf(profile.level, 1))
         ax.plot(profile.x, profile.rise, color=_BEST, marker="o", ms=3)
         ax.axhline(threshold, color=_DATA, lw=0.8, ls="--")
+        level = f"{100 * profile.level:g} %"
+        ax.annotate(
+            level,
+            (0.5, threshold),
+            xycoords=("axes fraction", "data"),
+            ha="center",
+            va="bottom",
+            fontsize="small",
+        )
         ax.set_ylim(min(0.0, float(profile.rise.min())) - 0.1, 2.5 * threshold)
         ax.set_xlabel(f"{profile.scale} {profile.name}".removeprefix("lin "))
         ax.set_ylabel("objective over the best")

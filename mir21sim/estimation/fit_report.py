@@ -12,8 +12,14 @@ from mir21sim.analysis.tables import write_csv
 from mir21sim.estimation import identifiability
 from mir21sim.estimation.fit import FitResult
 from mir21sim.estimation.hypotheses import record_of
-from mir21sim.estimation.problem import FitProblem
+from mir21sim.estimation.problem import FitProblem, Parameter
 from mir21sim.estimation.profiles import Profile
+
+LEAST_LEARNED = 0.05
+"""Share of the prior width that the data must take away for a value to mean anything."""
+
+MOST_LINES = 20
+"""Parameters whose values are printed."""
 
 
 def parameter_table(
@@ -69,7 +75,7 @@ def summary(result: FitResult) -> str:
     way = f"{result.optimizer}, {result.gradient_way}"
     log = f"{result.n_replayed} from the log"
     lines = [
-        f"{problem.id}: objective {result.best.value:.6f} with {size}",
+        f"{problem.id}: minus log-posterior {result.best.value:.6f}, {size}",
         f"{result.n_same} of {len(result.starts)} starts found it ({way})",
         f"{calls} evaluations ({log}), {failed} failed, {result.seconds:.1f} s",
     ]
@@ -81,7 +87,39 @@ def summary(result: FitResult) -> str:
     if result.interrupted:
         lines.append("interrupted: not all starts were run; the same command goes on")
     lines += [f"note: {note}" for note in problem.notes]
-    return "\n".join(lines + identifiability.words(result))
+    return "\n".join(lines + value_lines(result) + identifiability.words(result))
+
+
+def value_lines(result: FitResult) -> list[str]:
+    """Return the fitted values with unit and standard deviation, a line each.
+
+    The standard deviation is that of the posterior by Laplace: of the logarithm where
+    the scale is one.
+    """
+    widths = {w.name: w for w in identifiability.widths(result)}
+    shown = result.problem.free[:MOST_LINES]
+    named = max((len(p.id) for p in shown), default=0)
+    lines = [
+        f"  {p.id:{named}}  {result.values[p.id]:.4g}{f' {p.unit}' * bool(p.unit)}, "
+        f"{_spread(p, widths[p.id])}"
+        for p in shown
+    ]
+    more = len(result.problem.free) - len(shown)
+    return lines + [f"  and {more} more, in parameters.csv"] * (more > 0)
+
+
+def _spread(parameter: Parameter, width: identifiability.Width) -> str:
+    """Return the width of a fitted value in words."""
+    if width.at_bound:
+        return f"at its {width.at_bound} bound"
+    if width.learned < LEAST_LEARNED:
+        return "not learned: as wide as before the fit"
+    if parameter.scale == "lin":
+        return f"±{width.posterior_sd:.2g}"
+    factor = _factor(parameter.scale, width.posterior_sd)
+    if factor < 1.3:
+        return f"±{100 * math.log(factor):.2g} %"
+    return f"a factor of {factor:.3g} either way"
 
 
 def write_fit(

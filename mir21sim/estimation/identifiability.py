@@ -18,6 +18,9 @@ HELD, FREE = math.log(2.0), math.log(30.0)
 """Standard deviation of a logarithm below which a combination is held by the data, and
 above which it is free."""
 
+MOST_SAID = 20.0
+"""Standard deviation of a logarithm above which there is no information."""
+
 MOST_NAMED = 4
 """Parameters that a sentence about a combination names."""
 
@@ -52,6 +55,8 @@ class Combination:
         ]
         more = len(parts) - MOST_NAMED
         text = "·".join(parts[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        if self.verdict == "free" and self.sd <= MOST_SAID:
+            return f"{text}: free, the data leave {_width(self.sd)}"
         return f"{text}: {self.verdict}, {_width(self.sd)}"
 
 
@@ -145,13 +150,15 @@ def words(result: FitResult) -> list[str]:
     held = [c for c in found if c.verdict == "held"]
     loose = [c for c in found if c.verdict == "loose"]
     free = [c for c in found if c.verdict == "free"]
-    first = (
-        f"The data hold {len(held)} of {len(found)} combinations of parameters "
-        f"within a factor of 2, {len(loose)} within a factor of 30, and leave "
-        f"{len(free)} free."
-    )
-    lines = [first]
+    counts = [
+        f"{len(held)} within a factor of 2",
+        f"{len(loose)} within a factor of 30" * bool(loose),
+        f"and leave {len(free)} free" * bool(free),
+    ]
+    first = f"Of {len(found)} combinations of parameters, the data alone hold "
+    lines = [f"{first}{', '.join(filter(None, counts))}:"]
     lines += [f"  {c}" for c in held[:5]]
+    lines += ["  …"] * (len(held) > 5 or len(loose) + len(free) > 5)
     lines += [f"  {c}" for c in [*loose, *free][-5:]]
     stuck = [w for w in widths(result) if w.at_bound]
     lines += [f"`{w.name}` is at its {w.at_bound} bound." for w in stuck]
@@ -160,8 +167,8 @@ def words(result: FitResult) -> list[str]:
 
 def _width(sd: float) -> str:
     """Return a standard deviation of a logarithm in words."""
-    if not math.isfinite(sd) or sd > 20:
+    if not math.isfinite(sd) or sd > MOST_SAID:
         return "no information"
     if sd < 0.3:
         return f"±{100 * sd:.2g} %"
-    return f"within a factor of {math.exp(sd):.3g}"
+    return f"a factor of {math.exp(sd):.3g} either way"

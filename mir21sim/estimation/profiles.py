@@ -55,9 +55,17 @@ class Profile:
     scale: str = "lin"
 
     def __str__(self) -> str:
-        low = f"open below {self.low:.4g}" if self.open_low else f"{self.low:.4g}"
-        high = f"open above {self.high:.4g}" if self.open_high else f"{self.high:.4g}"
-        return f"{self.name}: {low} to {high} ({100 * self.level:g} %)"
+        level = f"({100 * self.level:g} %)"
+        if self.open_low and self.open_high:
+            ends = f"{self.low:.4g} and {self.high:.4g}"
+            return f"{self.name}: open to both sides, any value between {ends} {level}"
+        if self.open_low:
+            below = f"open below (tried down to {self.low:.4g})"
+            return f"{self.name}: up to {self.high:.4g}, {below} {level}"
+        if self.open_high:
+            above = f"open above (tried up to {self.high:.4g})"
+            return f"{self.name}: {self.low:.4g} and more, {above} {level}"
+        return f"{self.name}: {self.low:.4g} to {self.high:.4g} {level}"
 
 
 def profiles(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mir21sim.estimation.curves import curves_of
 from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.evaluations import EvaluationLog, LoggedObjective, run_digest
 from mir21sim.estimation.objective import Objective
@@ -121,3 +122,19 @@ def test_a_log_keeps_both_kinds_of_gradient(objective, tmp_path):
     np.testing.assert_array_equal(again(x).hessian, second.hessian)
     assert again.n_new == 0
     again.log.close()
+
+
+def test_the_band_of_a_curve_is_on_the_scale_of_its_noise(objective):
+    curves = curves_of(objective, objective.problem.nominal)
+    logs = [c for c in curves if c.observable == "logs"]
+    assert all(c.logarithmic for c in logs)
+    for curve in logs:
+        np.testing.assert_allclose(curve.high / curve.line, 10**0.1)
+        np.testing.assert_allclose(curve.line / curve.low, 10**0.1)
+    assert [c.label for c in logs] == [
+        f"{e.id}, s" for e in objective.problem.experiments
+    ]
+    sums = next(c for c in curves if c.observable == "sums")
+    np.testing.assert_allclose(sums.high - sums.line, sums.line - sums.low)
+    assert sums.line_time[0] == 0.0
+    assert np.isfinite(sums.time).all()
