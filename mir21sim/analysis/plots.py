@@ -205,7 +205,7 @@ def plot_dose_response(
     high = max(0.0, float(features[response].max()))
     ax.set_ylim(low - 0.04 * (high - low), high + 0.08 * (high - low) or 1.0)
     ax.legend(
-        frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0)
+        frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)
     )
     clean(ax)
     return ax
@@ -228,7 +228,7 @@ def _plot_series(
         curve = scipy.interpolate.PchipInterpolator(np.log(doses[order]), points[order])
         fine = np.geomspace(doses[order[0]], doses[order[-1]], 300)
         ax.plot(fine, curve(np.log(fine)), "-", color=colour, lw=1.6)
-    text = f"{label}\n{wrapped(found.summary(unit), 48)}"
+    text = f"{label}\n{wrapped(found.summary(unit), 36)}"
     ax.plot(places(doses), points, "o", color=colour, ms=5, label=text)
     for flank in (found.ec50, found.falling_ec50):
         if flank.relation == "equal":
@@ -267,14 +267,13 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
     dims = [str(d) for d in quantity(result, observe).dims if d != "time"]
     if not dims:
         ax = plot_curves(result, observe)
-        ax.set_title(_title(result), fontsize="medium", loc="left")
-        return figure_of(ax)
+        return _titled(figure_of(ax), result)
     if len(dims) > 2:
         raise InputError(
             f"A picture shows two swept names at most, got {', '.join(dims)}."
         )
     panels = [result] if len(dims) == 1 else _slices(result, dims[1])
-    figure = Picture(figsize=(5.4 * len(panels) + 5.2, 4.4), layout="constrained")
+    figure = Picture(figsize=(5.4 * len(panels) + 7.4, 4.4), layout="constrained")
     axes = figure.subplots(1, len(panels) + 1)
     for k, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
         plot_curves(panel, observe, ax, legend=k == len(panels) - 1)
@@ -285,8 +284,7 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
             )
     features = compare(result, observe, since=stimulus_time(result))
     plot_dose_response(features, ax=axes[-1], over=dims[0])
-    figure.suptitle(_title(result), fontsize="medium", x=0.01, ha="left")
-    return figure
+    return _titled(figure, result)
 
 
 def _slices(result: xr.Dataset, name: str) -> list[xr.Dataset]:
@@ -410,31 +408,48 @@ def _span(coordinate: xr.DataArray) -> str:
 
 
 def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:
-    """Draw a thin line at each fixed dose within the run, with its label."""
+    """Draw a thin line at each dose in the run, and its name; infusions as spans.
+
+    Doses of the targets in `skip` are swept here: their amounts are in the legend.
+    """
     start, end = float(result["time"][0]), float(result["time"][-1])
     for dose in dose_records(result):
-        target, unit = dose["target"], dose["unit"]
-        times = [t for t in _times_of(dose) if start < t < end]
-        if target in skip or not times:
+        times = [t for t in _times_of(dose) if start <= t < end]
+        if not times:
             continue
         for time in times:
+            if dose.get("duration", 0.0):
+                until = min(end, time + float(dose["duration"]))
+                ax.axvspan(time, until, color="0.6", alpha=0.15, lw=0)
             ax.axvline(time, color="0.6", lw=0.9, ls=":")
-        # In a panel of a sweep of two doses the second one is a coordinate.
-        amount = float(result[target]) if target in result.coords else dose["amount"]
-        words = "wash" if dose["mode"] == "set" else f"{amount:g} {unit}"
-        words += f" ×{len(times)}" if len(times) > 1 else ""
+        # On the left of its line, where the curves of a response are not yet; near
+        # the start, where no room is left of it, on the right.
+        side = 1 if times[0] - start < 0.06 * (end - start) else -1
         ax.annotate(
-            f"{target} {words}",
+            _words_of(dose, result, len(times), swept=dose["target"] in skip),
             (times[0], 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(-3, -3),
+            xytext=(3 * side, -3),
             textcoords="offset points",
             rotation=90,
-            ha="right",
+            ha="left" if side > 0 else "right",
             va="top",
             fontsize="x-small",
             color="0.35",
         )
+
+
+def _words_of(
+    dose: Mapping[str, Any], result: xr.Dataset, count: int, *, swept: bool
+) -> str:
+    """Return name, amount and number of doses, as a mark in a picture shows them."""
+    target = str(dose["target"])
+    # In a panel of a sweep of two doses the second one is a coordinate.
+    in_panel = not swept and target in result.coords
+    amount = float(result[target]) if in_panel else dose["amount"]
+    words = "wash" if dose["mode"] == "set" else f"{amount:g} {dose['unit']}"
+    series = f"×{count}" if count > 1 else ""
+    return " ".join(w for w in (target, "" if swept else words, series) if w)
 
 
 def _times_of(dose: Mapping[str, Any]) -> tuple[float, ...]:
@@ -444,7 +459,12 @@ def _times_of(dose: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(float(dose["time"]) + k * every for k in range(count))
 
 
-def _title(result: xr.Dataset) -> str:
+def _titled(figure: Figure, result: xr.Dataset) -> Figure:
+    """Put model, cell line, doses, cells, times and method over a picture.
+
+    Results that were put into one Dataset have no such line in common.
+    """
     title = str(result.attrs.get("title", ""))
-    context = "" if named_dims(result) else str(result.attrs.get("context", ""))
-    return f"{title} · {context}" if context else title
+    line = "" if named_dims(result) else str(result.attrs.get("summary", ""))
+    figure.suptitle(line or title, fontsize="small", x=0.01, ha="left", wrap=True)
+    return figure

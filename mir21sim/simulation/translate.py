@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -52,6 +52,7 @@ def translate(model: CompiledModel, plan: Plan) -> Translated:
     y0, p = start_amounts(model, n_run, parameters, initials)
     swept = {axis.name: axis for axis in axes if axis.kind == "dose"}
     protocol = _with_swept_targets(plan, swept, is_guest=model.border.is_guest)
+    protocol = Protocol(tuple(_with_unit(model, dose) for dose in protocol.doses))
     schedule = _schedule(
         model, protocol, plan.times_h, swept=swept, columns=columns, starts=(y0, p)
     )
@@ -231,6 +232,13 @@ def dose_input(model: CompiledModel, name: str) -> Input:
     return Input(species=name, label=name, unit="" if model.border.is_guest else "nM")
 
 
+def _with_unit(model: CompiledModel, dose: Dose) -> Dose:
+    """Return a dose whose unit is named where the model's input gives it."""
+    if dose.unit or (dose.mode == "set" and not dose.amount):
+        return dose
+    return replace(dose, unit=dose_input(model, dose.target).unit)
+
+
 def _with_swept_targets(
     plan: Plan, swept: Mapping[str, Axis], *, is_guest: bool
 ) -> Protocol:
@@ -262,10 +270,7 @@ def _schedule(
     for dose in protocol.doses:
         entry = dose_input(model, dose.target)
         if dose.time < start or dose.time > end:
-            raise InputError(
-                f"The dose `{dose}` lies outside the run, {start:g} to {end:g} "
-                f"{model.border.time_unit}."
-            )
+            raise InputError(_outside(model, dose, start, end))
         axis = swept.get(dose.target)
         is_swept = axis is not None and dose.mode != "set"
         unit = axis.unit if axis is not None and is_swept else dose.unit or entry.unit
@@ -283,6 +288,20 @@ def _schedule(
         value=np.stack([row[3] for row in rows], axis=1)
         if rows
         else np.empty((n_run, 0)),
+    )
+
+
+def _outside(model: CompiledModel, dose: Dose, start: float, end: float) -> str:
+    """Return the message for a dose before or after the run."""
+    text = (
+        f"The dose `{dose}` lies outside the run, {start:g} to {end:g} "
+        f"{model.border.time_unit}."
+    )
+    if dose not in Protocol.of(model.info.doses).doses:
+        return text
+    return (
+        f"{text} It is the model's own, which is given where no dose is named: name "
+        "one (or `none`, on the command line `--dose none`), or end later."
     )
 
 
