@@ -1,11 +1,12 @@
 """``mir21sim validate``: claims and measurements beside the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     MethodOption,
@@ -18,7 +19,10 @@ from mir21sim.cli.output import check_outputs, progress_bar, write_table
 from mir21sim.cli.parse import name_list
 
 if TYPE_CHECKING:
+    from mir21sim.simulation.ensemble import Ensemble
     from mir21sim.simulation.options import Options
+    from mir21sim.validation.set_rows import Asked
+    from mir21sim.validation.verdicts import Outcome
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,25 @@ class KindOptions:
     ] = 1
 
 
+@dataclass(frozen=True)
+class SetOptions:
+    """The parameter sets over which each row is read."""
+
+    sets: EnsembleOptions
+    draws: Annotated[
+        int, typer.Option(help="Parameter sets, the first of the ensemble.")
+    ] = 50
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sets that were stopped.")
+    ] = False
+
+
 @expanded
 def validate(
     done: PerturbationOptions,
     rows: RowOptions,
     kind: KindOptions,
+    spread: SetOptions,
     model: Annotated[str, typer.Argument(help="A model.")] = "mir21_apoptosis",
     *,
     method: MethodOption = None,
@@ -70,36 +88,41 @@ def validate(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Hold a model against every claim and observation, one verdict a row."""
+    """Hold a model against every claim and observation, one verdict a row.
+
+    Where parameter sets are shipped with the model, each row shows what they predict:
+    median, 50 and 95 % interval, and the share of the sets that agree. With -o the sets
+    that are done outlive a stop; --resume goes on with them.
+    """
+    from mir21sim.simulation import checkpoint
     from mir21sim.simulation.options import Options
     from mir21sim.simulation.treatment import Treatment
     from mir21sim.solvers.methods import MANY
-    from mir21sim.validation import validate as validating
     from mir21sim.validation import verdicts
+    from mir21sim.validation.set_rows import Asked
 
     check_outputs(output, plot, kinds=(".csv",))
-    options = Options(method=method or MANY.name, rtol=rtol)
+    options = Options(method=method, rtol=rtol)
     if kind.arms:
-        _print_arms(model, name_list(rows.context), options, output)
+        many = replace(options, method=method or MANY.name)
+        _print_arms(model, name_list(rows.context), many, output)
         return
-    treatment = Treatment.from_options(done.given())
+    drawn = None if kind.assays else _ensemble(model, spread.sets)
+    asked = Asked(
+        model,
+        name_list(rows.only),
+        name_list(rows.context),
+        rows.data,
+        Treatment.from_options(done.given()).perturbations,
+        rows.cells,
+        options,
+    )
+    if drawn is not None and output is not None and not spread.resume:
+        checkpoint.refuse_to_lose(output, "validation")
     with progress_bar(quiet) as progress:
-        common: dict[str, Any] = {
-            "only": name_list(rows.only),
-            "contexts": name_list(rows.context),
-            "folder": rows.data,
-            "perturb": treatment.perturbations,
-            "cells": rows.cells,
-            "progress": progress,
-        }
-        if kind.assays:
-            from mir21sim.validation import validate_assays as assay_verdicts
-
-            outcomes = assay_verdicts.validate_assays(
-                model, seed=kind.seed, options=options, **common
-            )
-        else:
-            outcomes = validating.validate(model, options=options, **common)
+        outcomes = _verdicts(asked, kind, progress)
+    if drawn is not None:
+        outcomes = _with_sets(asked, outcomes, drawn, (spread, output, quiet))
     typer.echo(verdicts.outcome_text(outcomes))
     if output is not None:
         write_table(verdicts.outcome_records(outcomes), output)
@@ -110,6 +133,81 @@ def validate(
         typer.echo(
             f"picture: {plotting.save(pictures.plot_validation(outcomes), plot)}"
         )
+
+
+def _verdicts(asked: "Asked", kind: KindOptions, progress: Any) -> "list[Outcome]":
+    """Return a verdict on each row with the model's own numbers."""
+    from mir21sim.solvers.methods import MANY
+
+    options = asked.options
+    common: dict[str, Any] = {
+        "only": asked.only,
+        "contexts": asked.contexts,
+        "folder": asked.folder,
+        "perturb": asked.perturb,
+        "cells": asked.cells,
+        "options": options and replace(options, method=options.method or MANY.name),
+        "progress": progress,
+    }
+    if kind.assays:
+        from mir21sim.validation import validate_assays as assay_verdicts
+
+        return assay_verdicts.validate_assays(asked.model, seed=kind.seed, **common)
+    from mir21sim.validation import validate as validating
+
+    return validating.validate(asked.model, **common)
+
+
+def _ensemble(model: str, sets: EnsembleOptions) -> "Ensemble | None":
+    """Return the parameter sets to use; None where there are none.
+
+    Shipped sets of another version of the model are left out with a note on stderr.
+    """
+    from mir21sim.compiler.load import load
+    from mir21sim.errors import InputError
+    from mir21sim.model.files import shipped
+    from mir21sim.simulation import ensemble as ensembles
+
+    known = model in shipped() and ensembles.shipped_path(model).is_file()
+    if sets.no_ensemble or not (known or sets.ensemble):
+        return None
+    loaded = load(model, backend="numpy")
+    if sets.ensemble is not None:
+        return sets.given(loaded)
+    try:
+        return ensembles.shipped(loaded)
+    except InputError as error:
+        typer.echo(f"note: verdicts are of the model's own numbers. {error}", err=True)
+        return None
+
+
+def _with_sets(
+    asked: "Asked",
+    outcomes: "list[Outcome]",
+    drawn: "Ensemble",
+    how: tuple[SetOptions, Path | None, bool],
+) -> "list[Outcome]":
+    """Return verdicts with what the sets say; print them where that is interrupted."""
+    from mir21sim.validation import verdicts
+    from mir21sim.validation.set_rows import add_sets
+
+    spread, output, quiet = how
+    try:
+        with progress_bar(quiet) as progress:
+            return add_sets(
+                outcomes,
+                asked,
+                drawn,
+                draws=spread.draws,
+                output=output,
+                resume=spread.resume,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        typer.echo(verdicts.outcome_text(outcomes))
+        kept = "the same command with --resume goes on" if output else "-o keeps them"
+        typer.echo(f"the parameter sets are not done: {kept}", err=True)
+        raise
 
 
 def _print_arms(

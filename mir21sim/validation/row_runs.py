@@ -6,6 +6,7 @@ state of a cell is used by all trials that it lives through. Read-outs are those
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,6 @@ import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.analysis.cell_death import DEAD
-from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
 from mir21sim.simulation import perturbations as perturbing
@@ -25,19 +25,22 @@ from mir21sim.simulation.population import Population
 from mir21sim.simulation.translate import translate
 from mir21sim.simulation.varied import varied
 from mir21sim.solvers.methods import MANY
-from mir21sim.solvers.problem import Problem, Schedule, Selection
+from mir21sim.solvers.problem import Problem, Schedule, Selection, Solution
 from mir21sim.solvers.solve import solve
 from mir21sim.validation.claims import UNITS, Case, ValidationRow
 from mir21sim.validation.features import RunCurves
 from mir21sim.validation.readouts import Quantity
 from mir21sim.validation.trial import Trial
-from mir21sim.validation.validate import DOSES, FACTORS, PRECISION, SEED
+from mir21sim.validation.validate import DOSES, FACTORS, PRECISION, SEED, Lines
 
 LIFE_S = 3e7
 """s (a year) of undisturbed life before a trial."""
 
 RUNS = 4000
 """Runs of one batch: more would need more memory, not less time."""
+
+RESTS = 32
+"""Groups of resting cells that are kept in memory; the oldest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +75,7 @@ class Sets:
         return len(self.factors)
 
 
-class RowRuns:
+class RowRuns(Lines):
     """Runs the trials of rows for parameter sets.
 
     Parameters
@@ -80,8 +83,9 @@ class RowRuns:
     model : name or path, as in ``load``
     rows : from ``validation_rows``
     cells : unlike cells of a trial at most; by default as many as the row says
-    points : output times of a trial at most
+    points : output times of a trial at most; None: as many as the row says
     rtol : of every run
+    method : of every run
     """
 
     def __init__(
@@ -90,16 +94,17 @@ class RowRuns:
         rows: Sequence[ValidationRow],
         *,
         cells: int | None = None,
-        points: int = 1000,
+        points: int | None = 1000,
         rtol: float = 1e-3,
         n_jobs: int | None = None,
         cells_of: Mapping[str, int] | None = None,
+        method: str = MANY.name,
     ) -> None:
-        self.model, self.rows = model, tuple(rows)
+        super().__init__(model)
+        self.rows = tuple(rows)
         self.cells, self.points = cells, points
         self.cells_of = cells_of or {}
-        self.options = Options(method=MANY.name, rtol=rtol, n_jobs=n_jobs)
-        self.loaded: dict[str, CompiledModel] = {}
+        self.options = Options(method=method, rtol=rtol, n_jobs=n_jobs)
         self.wanted: dict[str, dict[str, None]] = {}
         self.cases = [[self._like(case) for case in row.cases()] for row in self.rows]
         for cases in self.cases:
@@ -113,13 +118,8 @@ class RowRuns:
             return case
         trial = case.trial
         cells = min(trial.cells, self.cells_of.get(case.readout.feature, self.cells))
-        return replace(case, trial=replace(trial, cells=cells, points=self.points))
-
-    def context(self, name: str) -> CompiledModel:
-        """Return the model with the numbers of a cell line."""
-        if name not in self.loaded:
-            self.loaded[name] = load(self.model, name)
-        return self.loaded[name]
+        points = trial.points if self.points is None else self.points
+        return replace(case, trial=replace(trial, cells=cells, points=points))
 
     def predict(self, sets: Sets) -> FloatArray:
         """Return the number of each row for each set, in the row's unit.
@@ -130,14 +130,23 @@ class RowRuns:
         where it has a reference), the relative change of a claim; NaN where it has none
         """
         found = np.full((len(sets), len(self.rows)), np.nan)
-        step = max(1, RUNS // max(1, self.cells or 64))
-        for start in range(0, len(sets), step):
-            part = sets.part(slice(start, start + step))
-            found[start : start + step] = _Batch(self, part).predict()
+        for block in self.blocks(len(sets)):
+            batch = self.batch(sets.part(block))
+            for k, row in enumerate(self.rows):
+                found[block, k] = prediction(row, *batch.numbers(k))
         return found
 
+    def blocks(self, n_set: int) -> list[slice]:
+        """Return the blocks of sets that run at once."""
+        step = max(1, RUNS // max(1, self.cells or 64))
+        return [slice(start, start + step) for start in range(0, n_set, step)]
 
-class _Batch:
+    def batch(self, sets: Sets) -> "Batch":
+        """Return what runs the rows, in their order, for one block of sets."""
+        return Batch(self, sets)
+
+
+class Batch:
     """The trials of one block of sets; every trial and every rest is made once."""
 
     def __init__(self, runs: RowRuns, sets: Sets) -> None:
@@ -145,23 +154,28 @@ class _Batch:
         self.curves: dict[str, tuple[FloatArray, dict[str, FloatArray]]] = {}
         self.rests: dict[str, FloatArray] = {}
         self.values: dict[str, FloatArray] = {}
+        self.waiting = Counter(
+            _key(case.context, case.trial)
+            for case in {repr(c): c for cases in runs.cases for c in cases}.values()
+        )
 
-    def predict(self) -> FloatArray:
-        pairs = zip(self.runs.rows, self.runs.cases, strict=True)
-        columns = [self._row(row, cases) for row, cases in pairs]
-        return np.stack(columns, axis=1)
+    def numbers(self, place: int) -> tuple[FloatArray, FloatArray]:
+        """Return the number of a row in each set, and the one it is held against.
 
-    def _row(self, row: ValidationRow, cases: Sequence[Case]) -> FloatArray:
-        values = [self._value(case) for case in cases]
+        Returns
+        -------
+        two float arrays, shape (n_set,); in the units of the model (ratios where the
+        row asks for the effect of a treatment), the second NaN where there is none
+        """
+        row = self.runs.rows[place]
+        values = [self._value(case) for case in self.runs.cases[place]]
         n_plain = 1 if row.against is None else 2
         plain, treated = values[:n_plain], values[n_plain:]
         with np.errstate(divide="ignore", invalid="ignore"):
             if treated:
                 plain = [b / a for a, b in zip(plain, treated, strict=True)]
-            if row.kind == "claim":
-                return np.asarray((plain[0] - plain[1]) / np.abs(plain[1]))
-            found = plain[0] if row.against is None else plain[0] / plain[1]
-        return found * UNITS[row.unit] if row.unit in ("min", "%") else found
+        none = np.full(len(self.sets), np.nan)
+        return plain[0], none if row.against is None else plain[1]
 
     def _value(self, case: Case) -> FloatArray:
         key = repr(case)
@@ -170,7 +184,14 @@ class _Batch:
                 self.values[key] = self._threshold(case)
             else:
                 self.values[key] = self._read(case)
+            self._forget(_key(case.context, case.trial))
         return self.values[key]
+
+    def _forget(self, key: str) -> None:
+        """Drop the curves of a trial that no later read-out needs."""
+        self.waiting[key] -= 1
+        if self.waiting[key] <= 0:
+            self.curves.pop(key, None)
 
     def _read(self, case: Case) -> FloatArray:
         read = case.readout.definition.read
@@ -231,7 +252,7 @@ class _Batch:
         y0, good = self._rested(model, plan, problem, rest_key)
         if amounts is not None and gene is None:
             problem = _dosed(model, trial, problem, np.repeat(amounts, n_cell))
-        done = solve(model, replace(problem, y0=y0), settings, workers)[0]
+        done = _done(*solve(model, replace(problem, y0=y0), settings, workers))
         values = done.values
         values[~good | (done.status != SolverStatus.OK)] = np.nan
         shape = (len(self.sets), n_cell, len(times), len(names))
@@ -245,6 +266,8 @@ class _Batch:
             return problem.y0, np.ones(len(problem), dtype=bool)
         if key not in self.rests:
             self.rests[key] = self._undisturbed(model, problem.y0, problem, None)
+            if len(self.rests) > RESTS:
+                del self.rests[next(iter(self.rests))]
         y0 = self.rests[key]
         if problem.frozen is not None:
             held = perturbing.clamped(
@@ -278,7 +301,7 @@ class _Batch:
         )
         settings = self.runs.options.resolved(model, many=True)
         workers = self.runs.options.workers(settings, len(life))
-        done = solve(model, life, settings, workers)[0]
+        done = _done(*solve(model, life, settings, workers))
         y = np.array(done.y_end)
         y[done.status != SolverStatus.OK] = np.nan
         return np.where(y0 >= 0, np.maximum(y, 0.0), y)
@@ -353,6 +376,33 @@ class _Batch:
         return np.where(at_low == at_high, np.where(at_low, 0.0, np.inf), found)
 
 
+def prediction(
+    row: ValidationRow, value: FloatArray, reference: FloatArray
+) -> FloatArray:
+    """Return the prediction of an observation, or the relative change of a claim.
+
+    Parameters
+    ----------
+    value, reference : float arrays, shape (n_set,), from ``Batch.numbers``
+
+    Returns
+    -------
+    float array, shape (n_set,), an observation's in the unit of the row
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if row.kind == "claim":
+            return np.asarray((value - reference) / np.abs(reference))
+        found = value if row.against is None else value / reference
+    return found * UNITS[row.unit] if row.unit in ("min", "%") else found
+
+
+def _done(solution: Solution, interrupted: bool) -> Solution:
+    """Return a solution; one that was interrupted must not be read as failed runs."""
+    if interrupted:
+        raise KeyboardInterrupt
+    return solution
+
+
 def _key(context: str, trial: Trial) -> str:
     return f"{context} {trial!r}"
 
@@ -392,10 +442,10 @@ def _dosed(
     return replace(problem, schedule=replace(problem.schedule, value=value))
 
 
-def _times(model: CompiledModel, trial: Trial, points: int) -> FloatArray:
+def _times(model: CompiledModel, trial: Trial, points: int | None) -> FloatArray:
     end = model.info.end_h if trial.end_h is None else trial.end_h
     since = min(trial.last_dose_h, end)
-    n = min(trial.points, points)
+    n = trial.points if points is None else min(trial.points, points)
     after = np.linspace(since, end, n) if since < end else np.array([end])
     before = np.linspace(0.0, since, 25) if since > 0 else np.array([0.0])
     return np.union1d(before, after)

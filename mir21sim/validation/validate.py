@@ -104,8 +104,23 @@ def validate(
     return outcomes
 
 
-class _Runs:
-    """Loaded cell lines and finished runs of one validation."""
+class Lines:
+    """The cell lines of a model, each loaded when it is first asked for."""
+
+    def __init__(self, model: str | Path) -> None:
+        self.model = model
+        self.available = (*model_files.contexts(model), model_files.BASE)
+        self.loaded: dict[str, CompiledModel] = {}
+
+    def context(self, name: str) -> CompiledModel:
+        """Return the model with the numbers of a cell line."""
+        if name not in self.loaded:
+            self.loaded[name] = load(self.model, name)
+        return self.loaded[name]
+
+
+class _Runs(Lines):
+    """Finished runs of one validation."""
 
     def __init__(
         self,
@@ -115,20 +130,14 @@ class _Runs:
         options: Options,
         rows: Sequence[ValidationRow],
     ) -> None:
-        self.model, self.cells, self.options = model, cells, options
+        super().__init__(model)
+        self.cells, self.options = cells, options
         self.extra = Trial(Treatment.of(perturb=perturb))
-        self.available = (*model_files.contexts(model), model_files.BASE)
-        self.loaded: dict[str, CompiledModel] = {}
         self.runs: dict[str, xr.Dataset] = {}
         self.values: dict[str, float] = {}
         self.wanted = unique(
             n for row in rows for c in row.cases() for n in c.readout.names
         )
-
-    def context(self, name: str) -> CompiledModel:
-        if name not in self.loaded:
-            self.loaded[name] = load(self.model, name)
-        return self.loaded[name]
 
     def value(self, case: Case) -> float:
         """Return the number of a case; each case is computed once."""
@@ -226,9 +235,9 @@ def _threshold(runs: _Runs, case: Case) -> float:
 
 def _outcome(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> Outcome:
     """Return the verdict on a row; a row that cannot be shown fails with the reason."""
-    lacking = _lacking(runs, row, known)
-    if lacking:
-        return _made(row, math.nan, math.nan, "fail", lacking)
+    name = lacking(runs, row, known)
+    if name:
+        return _made(row, math.nan, math.nan, "fail", name)
     try:
         predicted, reference = _numbers_of(runs, row)
     except SolverError as error:
@@ -236,7 +245,7 @@ def _outcome(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> Outco
     except InputError as error:
         raise ModelError(f"{row.place}: {error}") from error
     if row.kind == "claim":
-        floor = _floor(runs.context(row.case.context), row)
+        floor = floor_of(runs.context(row.case.context), row)
         holds, reason = claim_holds(row.comparison, predicted, reference, floor)
     else:
         if row.against is not None:
@@ -296,7 +305,7 @@ def claim_holds(
     return False, f"changes by {change:+.1%}"
 
 
-def _floor(model: CompiledModel, row: ValidationRow) -> float:
+def floor_of(model: CompiledModel, row: ValidationRow) -> float:
     """Return the least absolute change that counts for the read-out of a claim."""
     readout = row.case.readout
     if readout.many:
@@ -309,7 +318,7 @@ def _floor(model: CompiledModel, row: ValidationRow) -> float:
     return FLOORS.get(outputs[0].unit, FLOORS["dimensionless"])
 
 
-def _lacking(runs: _Runs, row: ValidationRow, known: Mapping[str, str]) -> str:
+def lacking(runs: Lines, row: ValidationRow, known: Mapping[str, str]) -> str:
     """Return the name that a model lacks for a row, or ""."""
     for case in row.cases():
         if case.context not in runs.available:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from mir21sim.analysis.text_tables import TextTable, lines_of
@@ -10,13 +10,43 @@ from mir21sim.model.info import unique
 
 Verdict: TypeAlias = Literal["pass", "fail", "conflict"]
 
+GOAL = 0.95
+"""Share of the parameter sets in which the direction of a claim should hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetShares:
+    """What the parameter sets of an ensemble say of a row.
+
+    Attributes
+    ----------
+    n, known : number of sets, and of those with a number
+    median, low_50, high_50, low_95, high_95 : of the predictions, in the unit of the
+        row; of a claim, of its relative change
+    agree : share of the sets in which the prediction lies within the error of the
+        observation, or in which the claim holds; a set without a number does not agree
+    direction : share of the sets whose change has the direction of the claim, be it
+        below 10 %; NaN for an observation
+    """
+
+    n: int
+    known: int
+    median: float
+    low_50: float
+    high_50: float
+    low_95: float
+    high_95: float
+    agree: float
+    direction: float
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The verdict on one check; numbers are in `unit`, NaN where there is none.
 
     `n` and `p` are those of an assay's replicates; 0 and NaN where nothing is measured.
-    `use` is that of an observation ("fit", "test" or "context"), "" of a claim.
+    `use` is that of an observation ("fit", "test" or "context"), "" of a claim. `sets`
+    is None without an ensemble.
     """
 
     id: str
@@ -36,6 +66,7 @@ class Outcome:
     n: int = 0
     p: float = math.nan
     use: str = ""
+    sets: SetShares | None = None
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[str]:
@@ -80,18 +111,83 @@ def _by_use(outcomes: Sequence[Outcome]) -> list[str]:
 def outcome_text(outcomes: Sequence[Outcome]) -> str:
     """Return the verdicts as one table to read, with a summary below."""
     tested = any(o.n for o in outcomes)  # then the table has n and p
-    titles = ("id", "what", "context", "predicted", "observed")
-    titles += (*(("n", "p") if tested else ()), "verdict", "reason")
-    rows = [
-        (
-            *(o.id, o.what, o.context, *_shown(o)),
-            *((str(o.n), "–" if math.isnan(o.p) else f"{o.p:.2g}") if tested else ()),
-            *(o.verdict, o.reason),
+    spread = any(o.sets is not None for o in outcomes)
+    titles = [*("id", "what", "context", "predicted")]
+    titles += ["sets: median (50 %) [95 %]"] if spread else []
+    titles += ["observed", *(["sets that agree"] if spread else [])]
+    titles += [*(("n", "p") if tested else ()), "verdict", "reason"]
+    rows = []
+    for o in outcomes:
+        predicted, observed = _shown(o)
+        row = [o.id, o.what, o.context, predicted]
+        row += [_spread(o)] if spread else []
+        row += [observed]
+        row += [_agreement(o)] if spread else []
+        row += [str(o.n), "–" if math.isnan(o.p) else f"{o.p:.2g}"] if tested else []
+        rows.append((*row, o.verdict, o.reason))
+    lines = lines_of(TextTable(tuple(titles), tuple(rows)))
+    return "\n".join([*lines, "", *summary(outcomes), *set_summary(outcomes)])
+
+
+def _spread(outcome: Outcome) -> str:
+    """Return median and intervals over the sets; a claim's are relative changes."""
+    sets = outcome.sets
+    if sets is None or not sets.known:
+        return "–"
+    numbers = (sets.median, sets.low_50, sets.high_50, sets.low_95, sets.high_95)
+    if outcome.kind == "claim":
+        texts = ["no end" if math.isinf(x) else f"{100.0 * x:+.3g}" for x in numbers]
+        unit = " %"
+    else:
+        texts, unit = [f"{x:.3g}" for x in numbers], ""
+    middle, low, high, lowest, highest = texts
+    return f"{middle}{unit} ({low} to {high}) [{lowest} to {highest}]"
+
+
+def _agreement(outcome: Outcome) -> str:
+    """Return the share of the sets that agree, and of those with the direction."""
+    sets = outcome.sets
+    if sets is None:
+        return "–"
+    text = f"{sets.agree:.0%}"
+    if outcome.kind == "claim":
+        text += f", direction {sets.direction:.0%}"
+    missing = sets.n - sets.known
+    return f"{text}, {missing} without a number" if missing else text
+
+
+def set_summary(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return how rows fare over the parameter sets, nothing without an ensemble."""
+    spread = [(o, o.sets) for o in outcomes if o.sets is not None]
+    if not spread:
+        return []
+    n = spread[0][1].n
+    lines = [f"over {n} parameter sets:"]
+    seen = [(o, s) for o, s in spread if o.kind == "observation"]
+    for use in ("fit", "test"):
+        mine = [(o.observed, s) for o, s in seen if o.use == use and s.known]
+        if mine:
+            inner = sum(s.low_50 <= x <= s.high_50 for x, s in mine)
+            outer = sum(s.low_95 <= x <= s.high_95 for x, s in mine)
+            lines.append(
+                f"  the observation lies inside the 50 % interval in {inner}, inside "
+                f"the 95 % interval in {outer} of {len(mine)} {use} rows"
+            )
+    claims = [(o, s) for o, s in spread if o.kind == "claim"]
+    if claims:
+        right = sum(s.direction >= GOAL for _, s in claims)
+        whole = sum(s.agree >= GOAL for _, s in claims)
+        lines.append(
+            f"  the direction of a claim holds in {GOAL:.0%} of the sets or more in "
+            f"{right} of {len(claims)} rows, with an effect of 10 % in {whole}"
         )
-        for o in outcomes
-    ]
-    lines = lines_of(TextTable(titles, tuple(rows)))
-    return "\n".join([*lines, "", *summary(outcomes)])
+        below = sorted((s.direction, o.id, o.context, o.what) for o, s in claims)
+        lines += [
+            f"  {share:4.0%}  {name} {context}: {what}"
+            for share, name, context, what in below
+            if share < GOAL
+        ]
+    return lines
 
 
 def _shown(outcome: Outcome) -> tuple[str, str]:
@@ -110,5 +206,12 @@ def _shown(outcome: Outcome) -> tuple[str, str]:
 
 
 def outcome_records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the verdicts as rows for a file."""
-    return [asdict(outcome) for outcome in outcomes]
+    """Return the verdicts as rows for a file, one column a number of the sets."""
+    spread = any(o.sets is not None for o in outcomes)
+    names = [f.name for f in fields(SetShares)] if spread else []
+    made = []
+    for outcome in outcomes:
+        record = asdict(outcome)
+        sets = record.pop("sets") or {}
+        made.append(record | {f"sets_{name}": sets.get(name) for name in names})
+    return made

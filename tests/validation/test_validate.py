@@ -300,7 +300,7 @@ def test_the_shipped_model_lacks_nothing_that_a_claim_needs():
         model_files.DEFAULT_MODEL, Perturbations(), None, validate.Options(), rows
     )
     known = vocabulary()
-    assert [r.id for r in rows if validate._lacking(runs, r, known)] == []
+    assert [r.id for r in rows if validate.lacking(runs, r, known)] == []
 
 
 @pytest.mark.slow
