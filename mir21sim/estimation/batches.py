@@ -1,6 +1,6 @@
 """Runs that are integrated together, their tangents, and their results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,12 +39,18 @@ class Batch:
     seeds : directions of the tangents; None for values alone
     truths : bool array, shape (n_event,), the triggers just before the start; None: as
         the model says
+    rates : float array, shape (n_run, n_state), infusions, amount per model time; None
+        for none
+    held : bool array, shape (n_state,), states that reactions do not change; None for
+        none
     """
 
     y0: FloatArray
     p: FloatArray
     seeds: Seeds | None = None
     truths: BoolArray | None = None
+    rates: FloatArray | None = None
+    held: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.y0)
@@ -62,9 +68,26 @@ class Batch:
                     y.reshape(y.shape[0] * y.shape[1], y.shape[2]),
                     p.reshape(p.shape[0] * p.shape[1], p.shape[2]),
                     truths=self.truths,
+                    rates=None if self.rates is None else self._repeated(self.rates),
+                    held=self.held,
                 )
             )
         return made[0], made[1]
+
+    def _repeated(self, rows: FloatArray) -> FloatArray:
+        """Return one row for every direction of each run."""
+        assert self.seeds is not None
+        return np.repeat(rows, self.seeds.p.shape[1], axis=0)
+
+    def some(self, rows: IntArray) -> "Batch":
+        """Return some of the runs."""
+        return replace(
+            self,
+            y0=self.y0[rows],
+            p=self.p[rows],
+            seeds=None if self.seeds is None else self.seeds[rows],
+            rates=None if self.rates is None else self.rates[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,7 @@
 """Doses and treatments of one of our models → periods of an experiment."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,12 +33,20 @@ def periods(
 
     Raises
     ------
-    UnsupportedFeatureError
-        For an infusion or a clamp.
+    InputError
+        For a dose before the start, or of a species that is clamped.
     """
     start = _start(model, treatment, estimated)
-    jumps = _jumps(model, treatment.doses)
-    times = sorted({0.0, *jumps})
+    levels = _levels(model, treatment, start)
+    jumps, flows = _jumps(model, treatment.doses), _flows(model, treatment.doses)
+    dosed = {name for changes in jumps.values() for name in changes}
+    both = dosed.union(flow.state for flow in flows) & levels.keys()
+    if both:
+        raise InputError(
+            f"`{min(both)}` is clamped and also dosed: drop one of the two."
+        )
+    jumps.setdefault(0.0, {}).update(levels)
+    times = sorted({*jumps, *(t for f in flows for t in (f.start, f.end))})
     if times[0] < 0:
         raise InputError(f"A dose at {times[0]:g} is before the start at 0.")
     made = []
@@ -45,11 +54,65 @@ def periods(
         made.append(Period(REST, start, Carry.NOTHING))
     for time in times:
         changes = tuple(jumps.get(time, {}).items())
-        if made:
-            made.append(Period(time, changes, Carry.ALL))
-        else:
-            made.append(Period(time, (*start, *changes), Carry.NOTHING))
+        carry = Carry.ALL if made else Carry.NOTHING
+        if not made:
+            changes = tuple({**dict(start), **dict(changes)}.items())
+        rates = _rates(flows, time)
+        made.append(Period(time, changes, carry, rates, tuple(levels)))
     return tuple(made)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """An infusion: a constant rate of a state between two model times."""
+
+    state: str
+    rate: float
+    start: float
+    end: float
+
+
+def _flows(model: CompiledModel, doses: Sequence[Dose]) -> list[_Flow]:
+    """Return the infusions among some doses."""
+    made = []
+    for dose in doses:
+        if dose.mode != "infusion":
+            continue
+        entry = dose_input(model, dose.target)
+        amount = dose.amount
+        if not (model.border.is_guest and not (dose.unit or entry.unit)):
+            amount *= molecules_per_unit(model, entry, dose.unit or entry.unit)
+        length = dose.duration * model.border.per_time
+        for time in dose.times():
+            start = time * model.border.per_time
+            made.append(_Flow(entry.species, amount / length, start, start + length))
+    return made
+
+
+def _rates(flows: Sequence[_Flow], time: float) -> tuple[tuple[str, float], ...]:
+    """Return the infusions that go on from a moment, summed by state."""
+    total: dict[str, float] = {}
+    for flow in flows:
+        if flow.start <= time < flow.end:
+            total[flow.state] = total.get(flow.state, 0.0) + flow.rate
+    return tuple(total.items())
+
+
+def _levels(
+    model: CompiledModel, treatment: Treatment, start: tuple[tuple[str, ex.Expr], ...]
+) -> dict[str, ex.Expr]:
+    """Return the species that are clamped and the formulas of their levels."""
+    set_before = dict(start)
+    made: dict[str, ex.Expr] = {}
+    states = perturbations.clamped_states(model, treatment.perturbations)
+    for row, clamp in states.items():
+        name = model.state_names[row]
+        level: ex.Expr = ex.Number(clamp.value)
+        if clamp.relative:
+            own = set_before.get(name, ex.Symbol(name))
+            level = ex.Call("times", (own, ex.Number(clamp.value)))
+        made[name] = level
+    return made
 
 
 def _start(
@@ -57,11 +120,6 @@ def _start(
 ) -> tuple[tuple[str, ex.Expr], ...]:
     """Return the overrides of a treatment."""
     perturb = treatment.perturbations
-    if perturb.clamp:
-        name = next(iter(perturb.clamp))
-        raise UnsupportedFeatureError(
-            f"`{name}` is clamped; a fit cannot hold an amount. Use a knock-down."
-        )
     changes: dict[str, ex.Expr] = {}
     for kind, given, known in (
         ("parameter", treatment.parameters, model.param_names),
@@ -91,9 +149,7 @@ def _jumps(
     jumps: dict[float, dict[str, ex.Expr]] = {}
     for dose in doses:
         if dose.mode == "infusion":
-            raise UnsupportedFeatureError(
-                f"The infusion `{dose}` is not supported in a fit; give single doses."
-            )
+            continue
         amount = ex.Number(dose.amount * value_per_unit(model, dose))
         for time in dose.times():
             at = jumps.setdefault(time * model.border.per_time, {})

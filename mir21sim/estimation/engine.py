@@ -26,7 +26,7 @@ from mir21sim.simulation.rest_system import rest_tangents
 from mir21sim.simulation.steady_state import settle
 from mir21sim.solvers import sensitivities
 from mir21sim.solvers.methods import MANY, is_batch, method_of, usable
-from mir21sim.solvers.problem import Problem, Schedule, Selection, Source
+from mir21sim.solvers.problem import Action, Problem, Schedule, Selection, Source
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.solve import solve
 
@@ -230,9 +230,10 @@ class Engine:
             y0=np.ascontiguousarray(batch.y0),
             p=np.ascontiguousarray(batch.p),
             times=times,
-            schedule=no_doses(len(batch)),
+            schedule=_infusions(batch, float(times[0])),
             selection=states_of(keep, self.moved),
             amounts=np.zeros(len(self.model.state_names), bool),
+            frozen=batch.held,
         )
 
     def _tangents(self, batch: Batch, times: FloatArray, keep: IntArray) -> States:
@@ -279,10 +280,19 @@ def _exact_status(status: IntArray, reasons: tuple[str, ...]) -> IntArray:
     return found
 
 
-def no_doses(n_run: int) -> Schedule:
-    """Return an empty schedule."""
-    empty = np.empty(0, dtype=np.int64)
-    return Schedule(np.empty(0), empty, empty, np.empty((n_run, 0)))
+def _infusions(batch: Batch, start: float) -> Schedule:
+    """Return the schedule of constant rates from the start on."""
+    n_run = len(batch)
+    if batch.rates is None:
+        empty = np.empty(0, dtype=np.int64)
+        return Schedule(np.empty(0), empty, empty, np.empty((n_run, 0)))
+    states = np.flatnonzero(batch.rates.any(axis=0)).astype(np.int64)
+    return Schedule(
+        np.full(len(states), start),
+        states,
+        np.full(len(states), Action.RATE, np.int64),
+        np.ascontiguousarray(batch.rates[:, states]),
+    )
 
 
 def moved_parameters(model: CompiledModel) -> IntArray:

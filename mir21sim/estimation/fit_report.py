@@ -16,7 +16,7 @@ from mir21sim.estimation.problem import FitProblem, Parameter
 from mir21sim.estimation.profiles import Profile
 
 LEAST_LEARNED = 0.05
-"""Share of the prior width that the data must take away for a value to mean anything."""
+"""Share of the prior width that the data must take away, to have taught a value."""
 
 MOST_LINES = 20
 """Parameters whose values are printed."""

@@ -202,6 +202,11 @@ def _experiments(problem: FitProblem, words: _Words) -> tuple[_Rows, _Rows]:
     estimated = {p.id for p in problem.parameters}
     for place, name in words.experiments.items():
         for period in problem.experiments[place].periods:
+            if period.rates or period.held:
+                driven = period.held[0] if period.held else period.rates[0][0]
+                raise UnsupportedFeatureError(
+                    f"`{driven}` is infused or held; PEtab v2 cannot express this."
+                )
             if period.carry == Carry.STATES:
                 raise UnsupportedFeatureError(
                     "PEtab v2 has no parameters that start anew after a steady state."

@@ -100,11 +100,15 @@ class Period:
     start : model time; ``REST`` for a period that ends at the steady state
     changes : (id in the model, formula of its new value); all use the old values
     carry : values that are taken over from the period before
+    rates : (state, amount per model time): infusions during the period
+    held : states that reactions do not change during the period
     """
 
     start: float
     changes: tuple[tuple[str, ex.Expr], ...] = ()
     carry: Carry = Carry.ALL
+    rates: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    held: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,7 @@ class FitProblem:
     def digest(self) -> str:
         """Return the SHA-256 of all that decides the objective."""
         data = self.data
-        parts = (
+        parts: tuple[object, ...] = (
             self.model.digest,
             self.parameters,
             self.observables,
@@ -245,6 +249,10 @@ class FitProblem:
             data.noise_overrides,
             self.terms,
         )
+        # Problems without these keep the hash that they had before these were known.
+        periods = [p for e in self.experiments for p in e.periods]
+        if any(p.rates or p.held for p in periods):
+            parts = (*parts, [(p.rates, p.held) for p in periods])
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

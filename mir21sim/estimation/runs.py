@@ -5,19 +5,19 @@ and all periods of one depth are integrated in one call of the solver.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler.llvm_lanes import LANES
-from mir21sim.errors import SolverStatus
+from mir21sim.errors import SolverStatus, UnsupportedFeatureError
 from mir21sim.estimation.at_data import AtData, Kept, Places, Rows
 from mir21sim.estimation.batches import Batch, Seeds, States
 from mir21sim.estimation.duals import Dual
 from mir21sim.estimation.engine import Engine, triggers
 from mir21sim.estimation.period_tree import Node, tree
-from mir21sim.estimation.problem import REST, Carry, FitProblem
+from mir21sim.estimation.problem import REST, Carry, FitProblem, Period
 from mir21sim.estimation.start_plan import StartPlan, StartValues
 from mir21sim.estimation.starts import Cells, Formulas, ModelValues, Values, formulas_of
 from mir21sim.model import expressions as ex
@@ -318,7 +318,9 @@ class Runs:
             mark = None if truth is None else truth.tobytes()
             # Runs that nothing follows may go on to the end of the longest.
             end = node.end if node.has_next else None
-            key = (node.period.start, end, node.has_next, mark)
+            rated = tuple(sorted(name for name, _ in node.period.rates))
+            held = node.period.held
+            key = (node.period.start, end, node.has_next, mark, rated, held)
             groups.setdefault(key, []).append(k)
         for members in groups.values():
             yield np.array(members)
@@ -338,6 +340,7 @@ class Runs:
         if not len(alive):
             return 0
         batch = level.batch(alive, collect.sizes, truths=True)
+        batch = self._driven(batch, [nodes[k].period for k in alive])
         first = nodes[alive[0]]
         if first.period.start == REST:
             return self._settled(depth, alive, nodes, level, collect)
@@ -357,6 +360,19 @@ class Runs:
         else:
             self._late_rows(depth, alive, nodes, level, collect)
         return states.n_steps
+
+    def _driven(self, batch: Batch, periods: list[Period]) -> Batch:
+        """Return runs with the infusions and held states of their periods."""
+        states = self.problem.model.state_names
+        rates = held = None
+        if periods[0].rates:
+            rates = np.zeros(batch.y0.shape)
+            for run, period in enumerate(periods):
+                for name, rate in period.rates:
+                    rates[run, states.index(name)] = rate
+        if periods[0].held:
+            held = np.array([name in periods[0].held for name in states])
+        return replace(batch, rates=rates, held=held)
 
     def _places(
         self,
@@ -459,6 +475,11 @@ class Runs:
         late = np.array([k for k in members if np.inf in nodes[k].times], np.int64)
         if not len(late):
             return
+        if nodes[late[0]].period.rates or nodes[late[0]].period.held:
+            raise UnsupportedFeatureError(
+                "A data row at infinite time follows an infusion without end or a held "
+                "species; a steady state is not sought there."
+            )
         batch = level.batch(late, collect.sizes, truths=False)
         rest = self.engine.rest(batch)
         level.status[late] = np.maximum(level.status[late], rest.status)

@@ -79,18 +79,13 @@ def by_stretches(
     for mark, members in groups.items():
         rows = np.array(members)
         turns = np.frombuffer(mark, float)
-        found = _group(run, _some(batch, rows), times, turns)
+        found = _group(run, batch.some(rows), times, turns)
         values[rows] = found.values[:, :, keep]
         assert found.slopes is not None
         slopes[rows] = found.slopes[:, :, keep]
         status[rows] = found.status
         steps += found.n_steps
     return States(values, slopes, status, steps)
-
-
-def _some(batch: Batch, rows: IntArray) -> Batch:
-    seeds = batch.seeds
-    return Batch(batch.y0[rows], batch.p[rows], None if seeds is None else seeds[rows])
 
 
 def _group(run: Run, batch: Batch, times: FloatArray, turns: FloatArray) -> States:
@@ -119,7 +114,7 @@ def _group(run: Run, batch: Batch, times: FloatArray, turns: FloatArray) -> Stat
         seeds = Seeds(
             np.moveaxis(found.slopes[:, -1], 1, 2), batch.seeds.p, batch.seeds.size
         )
-        batch = Batch(np.nan_to_num(found.values[:, -1]), batch.p, seeds)
+        batch = replace(batch, y0=np.nan_to_num(found.values[:, -1]), seeds=seeds)
         if not np.isfinite(seeds.y).all():
             batch = replace(batch, seeds=replace(seeds, y=np.nan_to_num(seeds.y)))
     return States(values, slopes, status, steps)

@@ -37,11 +37,13 @@ class _Request:
         batch, settings = self.batch, self.engine.settings
         seeds = None if batch.seeds is None else batch.seeds.p.shape[1]
         truths = None if batch.truths is None else batch.truths.tobytes()
+        held = None if batch.held is None else batch.held.tobytes()
+        rated = None if batch.rates is None else batch.rates.any(axis=0).tobytes()
         # Differences have steps of their own for every start.
         alone = id(self) if seeds is not None and not self.engine.exact else 0
         return (
             id(self.engine.model), settings.rtol, self.times.tobytes(),
-            self.keep.tobytes(), seeds, truths, alone,
+            self.keep.tobytes(), seeds, truths, held, rated, alone,
         )  # fmt: skip
 
 
@@ -177,11 +179,13 @@ def _joined(batches: list[Batch]) -> Batch:
             np.concatenate([part.p for part in parts]),
             first.seeds.size,
         )
+    rates = [batch.rates for batch in batches if batch.rates is not None]
     return replace(
         first,
         y0=np.concatenate([batch.y0 for batch in batches]),
         p=np.concatenate([batch.p for batch in batches]),
         seeds=seeds,
+        rates=None if first.rates is None else np.concatenate(rates),
     )
 
 
