@@ -4,10 +4,12 @@ The cells of a dish are spread over S parameter sets (``simulation.spread``). Th
 m_s over the few cells of a set differs from set to set for two reasons: other numbers,
 and other cells. With v the variance of the m_s, and w the mean over the sets of the
 squared standard error of m_s (the variance between its cells over their number), the
-variance by the numbers alone is τ² = max(0, v − w), the estimate by moments of a
-one-way random-effects model (DerSimonian and Laird 1986,
-doi:10.1016/0197-2456(86)90046-2, their equation for equal weights). The sets are drawn
-towards their mean M until their variance is τ²: M + (m_s − M)·√(τ²/v).
+variance by the numbers alone is τ² = max(0, v − w): the random-effects model of
+DerSimonian and Laird (1986, Control Clin Trials 7:177,
+doi:10.1016/0197-2456(86)90046-2) with the estimate by moments for equal weights
+(DerSimonian and Kacker 2007, Contemp Clin Trials 28:105,
+doi:10.1016/j.cct.2006.04.004). The sets are drawn towards their mean M until their
+variance is τ²: M + (m_s − M)·√(τ²/v).
 """
 
 from collections.abc import Sequence

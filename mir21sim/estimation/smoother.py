@@ -1,17 +1,20 @@
 """Draws from a posterior by an ensemble smoother, for predictions without derivatives.
 
-Ensemble smoother with multiple data assimilation (Emerick and Reynolds 2013, Comput
-Geosci 55:3, doi:10.1016/j.cageo.2012.03.011). N draws of the prior are moved in steps
-i = 1 … K; in each the data count with their error variances multiplied by α = K, so
-that all steps together count them once:
+Ensemble smoother with multiple data assimilation (Emerick and Reynolds 2013, Computers
+& Geosciences 55:3–15, doi:10.1016/j.cageo.2012.03.011). N draws of the prior are moved
+in steps i = 1 … K; in each the data count with their error variances multiplied by
+α = K, so that all steps together count them once:
 
     z_j ← z_j + C_zy (C_yy + α I)⁻¹ (√α ε_j − r_j),  ε_j ~ N(0, I),
 
 with z the logarithms of factors over their prior, r_j the residuals (prediction −
 observation over error) of draw j, C_zy and C_yy their covariances over the draws. It is
-exact, for many draws, where predictions are linear in z; else it is an approximation,
-which a test holds against integration on a grid. With N draws and m independent data
-the spread is underestimated by some m/N of its variance.
+exact, for many draws, where predictions are linear in z; else it is an approximation.
+Tests hold it against integration on a grid and, on two problems of three numbers (a
+chain of reactions; shares of dead cells), against ``emcee``: with K = 4 means are off
+by up to 0.16 and 0.30 posterior standard deviations, widths are 1 to 15 % too large.
+With N draws and m independent data the spread is underestimated by some m/N of its
+variance, also that of numbers that no datum depends on.
 """
 
 from collections.abc import Callable
