@@ -12,10 +12,10 @@ from mir21sim.errors import Mir21simError
 from mir21sim.estimation import petab_read
 from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.objective import Objective
-from mir21sim.estimation.petab_tables import check_tables
+from mir21sim.estimation.petab_tables import check_tables, one_line
 from mir21sim.estimation.problem import FitProblem
 
-_SAYS_NOTHING = ("Not OK", "Visualization table not available")
+_SAYS_NOTHING = ("Not OK", "Visualization table not available", "Validation task <")
 """Beginnings of remarks of the library that name no fault of a problem."""
 
 
@@ -42,7 +42,11 @@ def check(
         problem = petab_read.read_petab(path, backend)  # type: ignore[arg-type]
         objective = Objective(problem, Engine.of(problem.model))
     except Mir21simError as error:
-        return None, [*findings, Finding("error", str(error))]
+        # Where the library cannot read the problem either, its words are in this error.
+        new = [
+            f for f in findings if f.message.removeprefix("petab: ") not in str(error)
+        ]
+        return None, [*new, Finding("error", str(error))]
     findings.append(Finding("note", f"gradients: {objective.engine.gradient_way}"))
     if not objective.engine.exact:
         reason = problem.model.lane_refusal
@@ -57,13 +61,14 @@ def _lint_v2(path: Path) -> list[Finding]:
         with _quiet():
             results = petab.Problem.from_yaml(path).validate()
     except Exception as error:  # noqa: BLE001 - the library raises many kinds
-        return [Finding("error", f"petab: {_one_line(error)}")]
+        return [Finding("error", f"petab: {one_line(error)}")]
     return [
         Finding(
             "error" if result.level.name in ("ERROR", "CRITICAL") else "warning",
             f"petab: {_one_line(result.message)}",
         )
         for result in results
+        if not _one_line(result.message).startswith(_SAYS_NOTHING)
     ]
 
 
@@ -75,7 +80,7 @@ def _lint_v1(path: Path) -> list[Finding]:
             problem = petab.Problem.from_yaml(path)
             failed = petab.lint.lint_problem(problem)
     except Exception as error:  # noqa: BLE001 - the library raises many kinds
-        return [Finding("error", f"petab: {_one_line(error)}")]
+        return [Finding("error", f"petab: {one_line(error)}")]
     found = [
         Finding("error" if level >= logging.ERROR else "warning", f"petab: {text}")
         for level, text in caught.found

@@ -75,6 +75,23 @@ _TABLES = (
 _NEEDED = ("parameter table", "observable table", "measurement table")
 
 
+def one_line(error: Exception) -> str:
+    """Return what an error of the library says, in one line.
+
+    Of an error of its records: the table, the column, the reason and the value.
+    """
+    found = getattr(error, "errors", None)
+    if not callable(found):
+        return " ".join(str(error).split())
+    first = found()[0]
+    column = ".".join(str(part) for part in first["loc"])
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    where = f"{getattr(error, 'title', '')} {f'`{column}`' if column else ''}".strip()
+    value = first.get("input")
+    got = f" (got `{value}`)" if column and isinstance(value, (str, int, float)) else ""
+    return f"{where}: {' '.join(reason.split()).rstrip('.')}{got}"
+
+
 def check_tables(path: Path, version: int) -> None:
     """Check that the tables of a problem can be read.
 
@@ -84,7 +101,7 @@ def check_tables(path: Path, version: int) -> None:
         For a missing file or column, a cell that must be a number and is none, an id
         that stands twice.
     UnsupportedFeatureError
-        For several problems in one file.
+        For several problems in one file, and for a model that is not SBML.
     """
     import yaml
 
@@ -93,7 +110,11 @@ def check_tables(path: Path, version: int) -> None:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         text = " ".join(str(error).split())
         raise InputError(f"`{path}` is not a YAML file: {text}") from error
-    settings = config if version == 2 else {**config, **_only_problem(config, path)}
+    if version == 2:
+        settings = config
+        _check_languages(config, path)
+    else:
+        settings = {**config, **_only_problem(config, path)}
     for table in _TABLES:
         files = _files(settings.get(table.keys[version - 1]))
         if not files and table.title in _NEEDED:
@@ -104,6 +125,17 @@ def check_tables(path: Path, version: int) -> None:
         seen: dict[str, str] = {}
         for name in files:
             _check_file(path.parent / name, table, version, seen)
+
+
+def _check_languages(config: Any, path: Path) -> None:
+    models = config.get("model_files")
+    for name, entry in models.items() if isinstance(models, dict) else ():
+        language = entry.get("language") if isinstance(entry, dict) else None
+        if language != "sbml":
+            raise UnsupportedFeatureError(
+                f"`{path}`: the model `{name}` has `language: {language}`; only `sbml` "
+                "is supported."
+            )
 
 
 def _only_problem(config: Any, path: Path) -> dict[str, Any]:
@@ -132,6 +164,7 @@ def _check_file(path: Path, table: _Table, version: int, seen: dict[str, str]) -
             _check_number(row.get(column), column, where)
         if table.title == "parameter table":
             _check_flag(row.get("estimate"), version, where)
+            _check_bounds(row, where)
         key = (row.get(unique) or "").strip()
         if unique and key in seen:
             raise InputError(
@@ -190,6 +223,17 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def _check_bounds(row: dict[str, str], where: str) -> None:
+    lower, upper = (
+        _number((row.get(name) or "").strip()) for name in ("lowerBound", "upperBound")
+    )
+    if lower is not None and upper is not None and lower > upper:
+        raise InputError(
+            f"The bounds of `{row['parameterId']}` are {lower:g} and {upper:g}; the "
+            f"lower one must not be above the upper one ({where})."
+        )
 
 
 def _check_flag(cell: str | None, version: int, where: str) -> None:

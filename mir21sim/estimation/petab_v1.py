@@ -12,6 +12,7 @@ from mir21sim.compiler.load import load
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError, UnsupportedFeatureError
 from mir21sim.estimation.formulas import parsed
+from mir21sim.estimation.petab_tables import one_line
 from mir21sim.estimation.priors import Prior
 from mir21sim.estimation.problem import (
     REST,
@@ -45,7 +46,9 @@ def read(path: Path, backend: cache.Backend = "numba") -> FitProblem:
         problem = petab.Problem.from_yaml(path)
         problem.model  # noqa: B018 - a missing model is an error here
     except Exception as error:
-        raise InputError(f"`{path}` is not a PEtab problem: {error}") from error
+        raise InputError(
+            f"`{path}` is not a PEtab problem: {one_line(error)}"
+        ) from error
     model = load(_model_path(path), backend=backend, unit_policy="ignore")
     return _Reader(problem, model).problem(path)
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from mir21sim.compiler import cache
 from mir21sim.compiler.load import load
-from mir21sim.errors import InputError, UnsupportedFeatureError
+from mir21sim.errors import InputError, UnknownNameError, UnsupportedFeatureError
 from mir21sim.estimation.formulas import tree
+from mir21sim.estimation.petab_tables import one_line
 from mir21sim.estimation.priors import Prior
 from mir21sim.estimation.problem import (
     REST,
@@ -38,7 +39,9 @@ def read(path: Path, backend: cache.Backend = "numba") -> FitProblem:
     try:
         problem = petab.Problem.from_yaml(path)
     except Exception as error:
-        raise InputError(f"`{path}` is not a PEtab problem: {error}") from error
+        raise InputError(
+            f"`{path}` is not a PEtab problem: {one_line(error)}"
+        ) from error
     if len(problem.models) != 1:
         raise UnsupportedFeatureError(
             f"`{path}` has {len(problem.models)} models; one is supported."
@@ -106,7 +109,11 @@ class _Reader:
 
     def _experiment(self, item: Any) -> Experiment:
         periods = []
+        known = [condition.id for condition in self.source.conditions]
         for k, period in enumerate(item.sorted_periods):
+            for name in period.condition_ids:
+                if name not in known:
+                    raise UnknownNameError("condition", name, known)
             changes = []
             for change in self.source.get_changes_for_period(period):
                 target = self.mapped.get(change.target_id, ex.Symbol(change.target_id))
@@ -128,13 +135,9 @@ class _Reader:
         within = {e.id: k for k, e in enumerate(experiments)}
         for row in rows:
             if row.observable_id not in at:
-                raise InputError(
-                    f"The observable `{row.observable_id}` is not defined."
-                )
+                raise UnknownNameError("observable", row.observable_id, tuple(at))
             if (row.experiment_id or "") not in within:
-                raise InputError(
-                    f"The experiment `{row.experiment_id}` is not defined."
-                )
+                raise UnknownNameError("experiment", row.experiment_id, tuple(within))
         return Measurements(
             observable=np.array([at[r.observable_id] for r in rows], np.int64),
             experiment=np.array(

@@ -99,6 +99,49 @@ def test_a_fault_is_named_in_one_line(problem, file, old, new, words):
     assert "\n" not in str(caught.value)
 
 
+FILES_2 = {
+    "p.yaml": "format_version: 2.0.0\nparameter_files: [par.tsv]\n"
+    "model_files: {m: {location: m.xml, language: sbml}}\n"
+    "measurement_files: [meas.tsv]\nobservable_files: [obs.tsv]\n"
+    "condition_files: [cond.tsv]\nexperiment_files: [exp.tsv]\n",
+    "par.tsv": "parameterId\tlowerBound\tupperBound\tnominalValue\testimate\n"
+    "k\t0.01\t10\t0.5\ttrue\n",
+    "cond.tsv": "conditionId\ttargetId\ttargetValue\nc1\ts\t1\nc2\ts\t2\n",
+    "exp.tsv": "experimentId\ttime\tconditionId\ne1\t0\tc1\ne2\t0\tc2\n",
+    "obs.tsv": "observableId\tobservableFormula\tnoiseFormula\tnoiseDistribution\n"
+    "o\tA\t0.1\tnormal\n",
+    "meas.tsv": "observableId\texperimentId\ttime\tmeasurement\no\te1\t1\t0.6\n"
+    "o\te2\t1\t0.4\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("meas.tsv", "0.6", "abc", "got `abc` (line 2"),
+        ("meas.tsv", "e2", "e7", "Unknown experiment `e7`"),
+        ("exp.tsv", "c2", "c7", "Unknown condition `c7`"),
+        ("exp.tsv", "0\tc2", "now\tc2", "got `now` (line 3"),
+        ("cond.tsv", "c2\ts", "c2\tr", "a rule of the model defines it"),
+        ("cond.tsv", "s\t2", "s\t2+*", "`targetValue`: Error parsing '2+*'"),
+        ("par.tsv", "true", "maybe", "`estimate` must be true or false"),
+        ("par.tsv", "0.01\t", "20\t", "bounds of `k` are 20 and 10"),
+        ("obs.tsv", "normal", "gauss", "(got `gauss`)"),
+        ("p.yaml", "language: sbml", "language: pysb", "`language: pysb`"),
+    ],
+)
+def test_a_fault_of_version_2_is_named_in_one_line(problem, file, old, new, words):
+    for name, text in FILES_2.items():
+        (problem.parent / name).write_text(text)
+    assert evaluated(problem).n_free == 1
+    path = problem.parent / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises((InputError, UnsupportedFeatureError)) as caught:
+        evaluated(problem)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_file_is_named(problem):
     (problem.parent / "meas.tsv").unlink()
     found, (remark,) = check(problem, "numpy")
