@@ -13,6 +13,7 @@ from mir21sim.analysis.cell_death import EXPOSED, death_records
 from mir21sim.analysis.curves import RESPONSE_NAMES, quantity, time_unit
 from mir21sim.analysis.text_tables import TextTable as TextTable
 from mir21sim.analysis.text_tables import lines_of as lines_of
+from mir21sim.analysis.text_tables import narrowed
 from mir21sim.simulation.stored_features import FEATURES
 
 #: Dimensions of every population.
@@ -78,26 +79,44 @@ def _without_hours(name: str) -> str:
     return name.removesuffix("_per_h").removesuffix("_h")
 
 
+#: Features in the order in which a narrow table has room for them.
+_FIRST = (
+    "peak", "peak_time", "t_half", "switch_time", "area", "final_fraction", "baseline",
+    "lag", "max_rate",
+)  # fmt: skip
+
+
 def feature_text(features: xr.Dataset) -> str:
-    """Return compared features as a table with units, the dose–response below."""
+    """Return compared features as a table with units, the dose–response below.
+
+    The table has the columns that fit into 80 characters; the others are named.
+    """
     short = {n: _without_hours(n) for n in FEATURES}
     frame = feature_frame(features).rename(columns=short)
     keys = [str(d) for d in features["peak"].dims if d != "result"]
     clock = features.attrs["time_unit"]
-    shown = [name for name in short.values() if name in frame]
+    shown = [name for name in _FIRST if name in frame]
     sources = {short.get(n, n): n for n in (*FEATURES, *keys)}
     renamed = {
         name: f"{name} [{features[sources[name]].attrs.get('units', '')}]"
         for name in (*shown, *keys)
     }
-    table = text_table(frame[["result", *keys, *shown]], titles=renamed)
+    one_sweep = keys and features.sizes["result"] == 1
+    only = keys if one_sweep else ["result", *keys]
+    table = text_table(frame[[*only, *shown]], titles=renamed)
+    kept, left_out = narrowed(table, len(only) + 1)
     lines = [
         (
             f"{features.attrs['observe']}, times from {features.attrs['since_h']:g} "
             f"{clock}"
         ),
-        *lines_of(table),
+        *lines_of(kept),
     ]
+    if left_out:
+        lines.append(
+            f"not shown: {', '.join(left_out)} (all: `mir21sim compare FILE -o "
+            "features.csv`)"
+        )
     notes = frame.loc[frame["note"] != "", ["result", *keys, "note"]]
     if len(notes):
         lines.append(
@@ -125,7 +144,7 @@ def _response_lines(features: xr.Dataset) -> list[str]:
     keys = [c for c in frame.columns if c not in RESPONSE_NAMES]
     lines = []
     for _, row in frame.iterrows():
-        where = ", ".join(str(row[key]) for key in keys)
+        where = ", ".join(_named(key, row[key], features) for key in keys)
         text = f"{where}: {features.attrs['response']}: {row['dose_response_summary']}"
         numbers = [
             f"{label} = {row[name]:.4g}"
@@ -134,6 +153,14 @@ def _response_lines(features: xr.Dataset) -> list[str]:
         ]
         lines.append(f"{text} ({', '.join(numbers)})" if numbers else text)
     return lines
+
+
+def _named(key: str, value: Any, features: xr.Dataset) -> str:
+    """Return a label of a result, or a swept name with its value and unit."""
+    if key == "result":
+        return str(value)
+    unit = features[key].attrs.get("units", "")
+    return f"{key} = {value:g} {unit}".strip()
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path, note: str = "") -> Path:

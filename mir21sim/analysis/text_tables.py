@@ -1,6 +1,9 @@
 """Tables of texts → lines for a terminal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+WIDTH = 80
+"""Characters in a line of a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +27,28 @@ def lines_of(table: TextTable) -> list[str]:
         ).rstrip()
         for row in (table.titles, *table.rows)
     ]
+
+
+def narrowed(table: TextTable, least: int) -> tuple[TextTable, list[str]]:
+    """Return the first columns that fit into a line, and the titles of the others.
+
+    Parameters
+    ----------
+    least : number of columns that are kept in any case
+
+    Examples
+    --------
+    >>> table = TextTable(("dose", "peak", "x" * 70), (("1", "2", "3"),))
+    >>> narrowed(table, 1)[0].titles
+    ('dose', 'peak')
+    """
+    n = len(table.titles)
+    while n > least and max(map(len, lines_of(_first(table, n)))) > WIDTH:
+        n -= 1
+    return _first(table, n), list(table.titles[n:])
+
+
+def _first(table: TextTable, n: int) -> TextTable:
+    """Return the first columns of a table."""
+    rows = tuple(row[:n] for row in table.rows)
+    return replace(table, titles=table.titles[:n], rows=rows)

@@ -8,7 +8,7 @@ import typer
 
 from mir21sim import errors
 from mir21sim.cli.groups import expanded
-from mir21sim.cli.output import check_outputs
+from mir21sim.cli.output import check_outputs, first_quantity
 from mir21sim.cli.parse import figure_size, labelled_path
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ class MeasuredOptions:
 @expanded
 def compare(
     files: Annotated[list[str], typer.Argument(help="Result files, or LABEL=FILE.")],
-    observe: Annotated[str, typer.Option(help="The quantity to compare.")],
+    observe: Annotated[
+        str | None,
+        typer.Option(help="The quantity to compare; default: the first of the file."),
+    ] = None,
     *,
     since: Annotated[
         str | None, typer.Option(help="Reference time of the features, e.g. 24h.")
@@ -95,6 +98,7 @@ def compare(
     if len(named) not in (0, len(opened)):
         raise errors.InputError("Label all result files (LABEL=FILE) or none.")
     labelled = named or curves.label_results([result for _, result in opened])
+    observe = observe or first_quantity(next(iter(labelled.values())))
     points = measured.points(labelled, observe)
     features = curves.compare(
         labelled, observe, since=since, response=response, over=over

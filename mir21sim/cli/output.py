@@ -72,10 +72,11 @@ def plot_first(result: "xr.Dataset") -> Any:
     """Return the picture of the first quantity of a run or sweep."""
     from mir21sim.analysis import plots
 
-    return plots.plot_sweep(result, _first_quantity(result))
+    return plots.plot_sweep(result, first_quantity(result))
 
 
-def _first_quantity(result: "xr.Dataset") -> str:
+def first_quantity(result: "xr.Dataset") -> str:
+    """Return the first quantity of a result that has times."""
     return next(str(n) for n in result.data_vars if "time" in result[n].dims)
 
 
@@ -97,7 +98,7 @@ def print_features(result: "xr.Dataset") -> None:
 
     if result["status"].size <= 40:
         since = stimulus_time(result)
-        features = compare_(result, _first_quantity(result), since=since)
+        features = compare_(result, first_quantity(result), since=since)
         typer.echo(export.feature_text(features))
 
 

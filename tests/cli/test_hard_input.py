@@ -91,3 +91,21 @@ def test_measured_points_of_another_encoding_are_refused_by_name(tmp_path):
     path.write_bytes("time_h;value;label\n0;1,5;ä\n".encode("cp1252"))
     with pytest.raises(InputError, match="UTF-8"):
         read_measured(path)
+
+
+def test_a_comparison_takes_the_first_quantity_and_fits_into_a_terminal(
+    tmp_path, capsys
+):
+    over = ("--over", "TRAIL=5,50", "--over", "anti_miR21=0,100", "--cells", "1")
+    path = str(tmp_path / "s.nc")
+    assert run("sweep", "mir21_core", *over, "-o", path, "--points", "30", "-q") == 0
+    capsys.readouterr()
+    assert run("compare", path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("CASP3_active, ") for line in lines)
+    start = next(k for k, line in enumerate(lines) if line.startswith("TRAIL [ng/ml]"))
+    table = lines[start : start + 5]
+    assert max(map(len, table)) <= 80
+    assert "peak [molecule]" in table[0]
+    assert "baseline" in lines[start + 5]  # named, since there is no room for it
+    assert any("anti_miR21 = 100 nM: peak" in line for line in lines)
