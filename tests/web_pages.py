@@ -3,6 +3,8 @@
 import time
 
 from mir21sim.web.answers import answer
+from mir21sim.web.explorer import Explorer
+from mir21sim.web.models import Models, read_facts
 
 MODEL = "mir21_core"
 LOOKS = {
@@ -31,6 +33,11 @@ def record(**changes):
         "numbers": [["K_sites", "--set", "90"]],
         "extra": "",
     } | changes
+
+
+def explorer_of(model):
+    """Return an explorer that reads uploads in this process, which takes no start."""
+    return Explorer(Models(model, trial=lambda path: read_facts(path.name, path, "")))
 
 
 def told(explorer, view, given=None, look=None, **more):

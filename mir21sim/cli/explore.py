@@ -1,5 +1,7 @@
 """``mir21sim explore``: a page on this computer on which doses are moved."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -49,9 +51,16 @@ def explore(
 
 
 def _opened(address: str) -> bool:
-    """Open an address in a browser; return whether there is one."""
+    """Open an address in a browser; return whether there is one.
+
+    On a server without a screen only browsers for the terminal are found, which would
+    take the terminal over.
+    """
     import webbrowser
 
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    if sys.platform == "linux" and not any(map(os.environ.get, screens)):
+        return False
     try:
         return webbrowser.open(address)
     except webbrowser.Error:

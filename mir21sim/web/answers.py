@@ -84,9 +84,11 @@ def answer(
         question = Question.of(view, record, look, earlier)
         facts = explorer.facts(question.settings)
         code = recipe(view, question.settings, question.look, facts)
-        job = explorer.ask(tab, question)
+        job = explorer.ask(tab, question, again=again)
         if not job.done.is_set():
             return _waiting(job, question)
+        if job.error == STOPPED:
+            return Told(said=_sentences((STOPPED,)), code=code)
         if job.error:
             return Told(said=_failed(job.error), code=code)
         follow, later = _following(explorer, question, tab, again=again)
@@ -173,7 +175,7 @@ def _drawn(
     if question.view == "response":
         return figures.response(data, look.response), ()
     if question.view == "population":
-        return figures.population(data), ()
+        return figures.population(*data), ()
     if question.view == "network":
         settings = question.settings
         model = explorer.models.load(settings.model, settings.context)
@@ -254,52 +256,30 @@ def _summary(frame: pd.DataFrame) -> html.Div:
     )
 
 
-def _table(frame: pd.DataFrame) -> html.Div:
-    """Return the numbers of a model as a table, with bars of their sensitivities."""
-    sizes = frame["log_derivative"].abs()
-    largest = 0.0 if sizes.isna().all() else float(sizes.max())
-    head = ["number", "value", "unit", "status", "source"]
-    if largest > 0:
-        head.insert(1, "sensitivity")
-    rows = []
-    for row in frame.to_dict("records"):
-        cells = [
-            html.Th(str(row["id"]), scope="row"),
-            *([_bar(float(row["log_derivative"]), largest)] if largest > 0 else []),
-            html.Td(f"{float(row['value']):.6g}", className="figure"),
-            html.Td(str(row["unit"])),
-            html.Td(html.Span(str(row["status"]), className=f"status {row['status']}")),
-            html.Td(str(row["source"]), className="source"),
+def _table(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the numbers of a model as rows of text, which the browser writes.
+
+    Some thousand elements of a table would take the page seconds, rows take none.
+
+    Returns
+    -------
+    `rows` : name, value, unit, status, source of each number, texts
+    `sensitivities` : of each number, None for none; left out where none is asked for
+    """
+    columns = (frame["id"], frame["value"], frame["unit"], frame["status"])
+    rows = [
+        [str(name), f"{float(value):.6g}", str(unit), str(status), str(source)]
+        for name, value, unit, status, source in zip(
+            *columns, frame["source"], strict=True
+        )
+    ]
+    found: dict[str, Any] = {"rows": rows}
+    sizes = frame["log_derivative"].to_numpy(dtype=float)
+    if np.isfinite(sizes).any() and np.nanmax(np.abs(sizes)) > 0:
+        found["sensitivities"] = [
+            float(f"{v:.3g}") if np.isfinite(v) else None for v in sizes
         ]
-        rows.append(html.Tr(cells))
-    return html.Div(
-        html.Table(
-            [
-                html.Thead(html.Tr([html.Th(word, scope="col") for word in head])),
-                html.Tbody(rows),
-            ],
-            id="numbers",
-            className="plain",
-        ),
-        className="scroll",
-        tabIndex="0",
-    )
-
-
-def _bar(value: float, largest: float) -> html.Td:
-    if not np.isfinite(value):
-        return html.Td("–", className="figure")
-    width = f"{100 * abs(value) / largest:.1f}%"
-    return html.Td(
-        [
-            html.Span(
-                className="bar" + (" minus" if value < 0 else ""),
-                style={"width": width},
-            ),
-            html.Span(f"{value:+.3g}"),
-        ],
-        className="sensitivity",
-    )
+    return found
 
 
 # ------------------------------------------------------------------------------- files
@@ -335,7 +315,8 @@ def _file(
     explorer: Explorer, question: Question, shown: Any, what: str, folder: Path
 ) -> Path:
     """Write the picture or the table of a view."""
-    data = shown.data[0] if question.view == "curves" else shown.data
+    pairs = ("curves", "population")  # what is written, and what is drawn with it
+    data = shown.data[0] if question.view in pairs else shown.data
     if question.view == "assay":
         return _assay_file(data, what, folder)
     if what == "picture":

@@ -25,12 +25,14 @@ from mir21sim.web.answers import Told, answer, saved
 from mir21sim.web.explorer import Explorer
 from mir21sim.web.layout import (
     CURVE_RESPONSES,
+    GRAPHS,
     LOOKS,
     RESPONSES,
     VIEWS,
     page,
 )
 from mir21sim.web.models import too_large
+from mir21sim.web.network_figure import MOST_SHOWN
 from mir21sim.web.work import sentence
 
 MOST_UPLOAD = MAX_BYTES + 1
@@ -179,6 +181,7 @@ def _of_model(facts: Any) -> dict[str, Any]:
     """Return the options and first values of the controls that a model decides."""
     targets = [*facts.inputs, *facts.numbers]
     last = list(facts.doses)[-1] if facts.doses else (targets[0] if targets else None)
+    large = sum(map(len, facts.modules.values())) > MOST_SHOWN
     responses = RESPONSES if facts.death else CURVE_RESPONSES
     quantities = [{"value": k, "label": v} for k, v in facts.quantities.items()]
     features = [
@@ -201,7 +204,7 @@ def _of_model(facts: Any) -> dict[str, Any]:
         "protein_options": [{"value": p, "label": p} for p in facts.proteins],
         "proteins": list(facts.blot),
         "module_options": [{"value": m, "label": m} for m in facts.modules],
-        "module": None,
+        "module": next(iter(facts.modules), None) if large else None,
         "of_options": features,
         "of": None,
         "said": "",
@@ -278,6 +281,11 @@ def _gather(app: Dash) -> None:
         prevent_initial_call=True,
     )
     app.clientside_callback(
+        ClientsideFunction("explorer", "table"),
+        Input("parameters-picture", "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
         ClientsideFunction("explorer", "show"),
         [Output("view", "data")]
         + [Output(f"panel-{name}", "hidden") for name in VIEWS]
@@ -291,13 +299,14 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
     """Let one view answer to the settings and to its own controls."""
     look = {key: Input(f"{name}-{key}", "value") for key in LOOKS[name]}
 
+    drawn = "figure" if name in GRAPHS else _PICTURES[name]
+    style = {"style": Output(f"{name}-picture", "style")} if name in GRAPHS else {}
+
     @app.callback(
         output={
-            "picture": Output(
-                f"{name}-picture", "figure" if name in _GRAPHS else "children"
-            ),
+            "picture": Output(f"{name}-picture", drawn),
             "said": Output(f"{name}-said", "children"),
-            "style": Output(f"{name}-picture", "style"),
+            **style,
             "command": Output(f"{name}-command", "children"),
             "python": Output(f"{name}-python", "children"),
             "study": Output(f"{name}-study", "children"),
@@ -345,7 +354,8 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
             again=again,
             stop=stopped,
         )
-        return _outputs(told)
+        found = _outputs(told)
+        return found if style else {k: v for k, v in found.items() if k != "style"}
 
     app.clientside_callback(
         ClientsideFunction("explorer", "again"),
@@ -375,7 +385,8 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
         return saved(explorer, name, record, asked, what)
 
 
-_GRAPHS = ("curves", "response", "population", "network")
+_PICTURES = {"assay": "children", "parameters": "data"}
+"""View without a graph → the property of its picture: elements, or rows of a table."""
 
 
 def _outputs(told: Told) -> dict[str, Any]:
@@ -409,7 +420,7 @@ def _outputs(told: Told) -> dict[str, Any]:
 
 def _height(picture: Any) -> Any:
     """Return the style of a picture: as high as its figure asks."""
-    if isinstance(picture, dict):
+    if isinstance(picture, dict) and "layout" in picture:
         return {"height": f"{picture['layout']['height']}px"}
     return no_update
 

@@ -71,10 +71,12 @@ class Explorer:
         """Return what the controls know of the model of some settings."""
         return self.models.facts(settings.model, settings.context)
 
-    def ask(self, tab: str, question: Question, wait: float = WAIT) -> Job:
+    def ask(
+        self, tab: str, question: Question, wait: float = WAIT, *, again: bool = False
+    ) -> Job:
         """Return the job of a question, finished where that takes only a moment."""
-        work = self._work(question)
-        return self.jobs.ask(tab, question.view, question.key(), work, wait)
+        work, view = self._work(question), question.view
+        return self.jobs.ask(tab, view, question.key(), work, wait, again=again)
 
     def _work(self, question: Question) -> Callable[[Job], Any]:
         """Return the work that answers a question."""

@@ -25,6 +25,7 @@ GHOST = "rgba(128,134,145,0.55)"
 NOW = OVERLAY_COLOURS[0]
 FILL = "rgba(0,114,178,0.16)"
 DEAD = OVERLAY_COLOURS[1]
+DEAD_FILL = "rgba(213,94,0,0.15)"
 
 
 def empty(text: str = "", height: int = 260) -> Figure:
@@ -149,17 +150,16 @@ def curves(
         layout[f"yaxis{own}"] = _axis(
             _unit(variable),
             domain=list(domain),
-            anchor=f"x{own}",
+            anchor="x",
             rangemode="tozero",
             nticks=5,
+            zeroline=True,
+            zerolinecolor="rgba(128,134,145,0.6)",
+            zerolinewidth=1,
         )
-        last = k == len(shown) - 1
-        layout[f"xaxis{own}"] = _axis(
-            f"time{bracketed(unit)}" if last else "",
-            anchor=f"y{own}",
-            showticklabels=last,
-            **({} if k == 0 else {"matches": "x"}),
-        )
+    # One axis of time for all panels: axes of their own that `matches` ties together
+    # lose their ranges where a panel is drawn while it is hidden.
+    layout["xaxis"] = _axis(f"time{bracketed(unit)}", anchor=f"y{own}")
     layout["shapes"] = _dose_marks(now)
     return _figure(data, height, **layout)
 
@@ -172,7 +172,6 @@ def _line(
         "mode": "lines",
         "x": _plain(result["time"].values),
         "y": _plain(result[name].values),
-        "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
         "name": label,
         "line": {
@@ -197,7 +196,6 @@ def _bands(bands: xr.Dataset, name: str, axis: str) -> list[Figure]:
                 "type": "scatter",
                 "x": _plain(x),
                 "y": _plain(y),
-                "xaxis": f"x{axis}",
                 "yaxis": f"y{axis}",
                 "fill": "toself",
                 "fillcolor": FILL,
@@ -302,8 +300,14 @@ def _dose_axis(title: str, doses: FloatArray) -> Figure:
 
 
 # -------------------------------------------------------------------------- population
-def population(data: xr.Dataset) -> Figure:
-    """Draw the share of dead cells over time, and how many die when."""
+def population(data: xr.Dataset, dishes: xr.Dataset) -> Figure:
+    """Draw the share of dead cells over time, and how many die when.
+
+    Parameters
+    ----------
+    data : of ``simulate_population``, with ``death_time``
+    dishes : of ``dish``: the band of the share over time after the last dose
+    """
     died = data["death_time"].values.ravel()
     known = died[~np.isnan(died)]
     alive = known[known > 0]
@@ -335,7 +339,7 @@ def population(data: xr.Dataset) -> Figure:
     }
     (top, bottom) = _rows(2, 460)
     return _figure(
-        [step, bars],
+        [*_band_of_dead(dishes), step, bars],
         460,
         hovermode="closest",
         annotations=[
@@ -349,6 +353,31 @@ def population(data: xr.Dataset) -> Figure:
         ),
         xaxis2=_axis("time after the last dose (h)", anchor="y2", range=[0, length]),
     )
+
+
+def _band_of_dead(dishes: xr.Dataset) -> list[Figure]:
+    """Return the outer and inner band of the share of dead cells."""
+    after = dishes["after"].values
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": _plain(np.concatenate([after, after[::-1]])),
+            "y": _plain(
+                np.concatenate(
+                    [
+                        dishes[f"dead_low{end}"].values,
+                        dishes[f"dead_high{end}"].values[::-1],
+                    ]
+                )
+            ),
+            "fill": "toself",
+            "fillcolor": DEAD_FILL,
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+        }
+        for end in ("", "50")
+    ]
 
 
 def _plain(values: FloatArray) -> list[float | None]:

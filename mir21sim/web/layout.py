@@ -232,6 +232,11 @@ def _view(name: str) -> html.Section:
             responsive=True,
             style={"height": "260px"},
         )
+    elif name == "parameters":  # a table that the browser writes from its rows
+        picture = [
+            dcc.Store(id=f"{name}-picture"),
+            html.Div(id=f"{name}-table", className="scroll", tabIndex="0"),
+        ]
     else:
         picture = html.Div(id=f"{name}-picture", className="drawn")
     return html.Section(
@@ -245,7 +250,7 @@ def _view(name: str) -> html.Section:
                 className="card",
                 id=f"{name}-card",
                 role="group",
-                **{"aria-label": f"{VIEWS[name]}: picture"},
+                **{"aria-label": f"{VIEWS[name]}: {_KIND.get(name, 'picture')}"},
             ),
             _saving(name),
             _code(name),
@@ -259,6 +264,10 @@ def _view(name: str) -> html.Section:
         hidden=name != "curves",
         **{"aria-labelledby": f"tab-{name}"},
     )
+
+
+_KIND = {"parameters": "table"}
+"""View → what it shows, where that is no picture."""
 
 
 def _waiting(name: str) -> html.Div:
@@ -283,7 +292,12 @@ def _saving(name: str) -> html.Div:
     ]
     return html.Div(
         [
-            html.Button(words, id=f"{name}-save-{what}", className="small")
+            html.Button(
+                words,
+                id=f"{name}-save-{what}",
+                className="small",
+                hidden=what == "picture" and name in _KIND,
+            )
             for what, words in buttons
         ],
         className="saving",

@@ -1,14 +1,15 @@
 """Models that the page can choose: shipped ones, one named at the start, uploads.
 
 A stranger's file goes through the same front end as one that is named on the command
-line, with its bounds; nothing else on the disk can be named from the page.
+line, with its bounds, first in a process of its own (``trial``); nothing else on the
+disk can be named from the page.
 """
 
 import hashlib
 import re
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from mir21sim.model.info import Input, ModelInfo
 from mir21sim.model.network import Network
 from mir21sim.model.read import understand
 from mir21sim.simulation.ensemble import shipped_path
+from mir21sim.web.trial import read_apart
 from mir21sim.web.work import Cache, Shelf
 
 UPLOAD = "upload:"
@@ -89,14 +91,18 @@ class Models:
     ----------
     first : model and cell line that the page opens with
     cache : where facts are kept
+    trial : reads an uploaded file first, where it can do no harm
     """
 
     first: str = model_files.DEFAULT_MODEL
     first_context: str = ""
     cache: Cache = field(default_factory=lambda: Cache(entries=40))
+    trial: Callable[[Path], None] = read_apart
     _compiled: Cache = field(default_factory=lambda: Cache(entries=16))
     _shelf: Shelf = field(default_factory=Shelf)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _compiling: dict[str, threading.Lock] = field(default_factory=dict)
+    _reading: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         model_files.find(self.first, self.first_context or None)
@@ -132,7 +138,8 @@ class Models:
         path.write_bytes(data)
         try:
             model_files.check_model_path(path, ())
-            self._facts(key, path, "")
+            with self._reading:  # one at a time: each may take its whole bounds
+                self.trial(path)
         except Exception:
             _remove(path)
             raise
@@ -165,7 +172,9 @@ class Models:
         place = f"{key}\n{context}"
         found = self._compiled.get(place)
         if found is None:
-            with self._lock:  # one at a time: two would compile the same kernels
+            with self._lock:
+                alone = self._compiling.setdefault(place, threading.Lock())
+            with alone:  # two would compile the same kernels; other models do not wait
                 found = self._compiled.of(
                     place, lambda: load(self.path(key), context or None)
                 )
@@ -176,40 +185,42 @@ class Models:
         """Return what the controls need to know of a model."""
         path = self.path(key)
         return self.cache.of(
-            f"{key}\n{context}", lambda: self._facts(key, Path(path), context)
+            f"{key}\n{context}", lambda: read_facts(key, Path(path), context)
         )
 
-    def _facts(self, key: str, path: Path, context: str) -> Facts:
-        shipped = str(path) in model_files.shipped()
-        named: str | Path = str(path) if shipped else path
-        found = model_files.find(named, context or None)
-        network, info = understand(found)
-        border = Border.of(network)
-        quantities = _quantities(network, info)
-        proteins = _proteins(network, info)
-        death = next((name for name in DEATHS if name in quantities), "")
-        return Facts(
-            key=key,
-            name=path.name,
-            title=info.title or path.stem,
-            contexts=(*model_files.contexts(named), model_files.BASE),
-            context=found.context or model_files.BASE,
-            is_guest=border.is_guest,
-            inputs=info.inputs,
-            targets=tuple(info.inputs) or tuple(s.id for s in network.species),
-            genes=_genes(network, info),
-            numbers=_numbers(network, border, info.equilibrate),
-            quantities=quantities,
-            shown=_shown(info, quantities, death),
-            modules=modules_of(network, info),
-            proteins=proteins,
-            blot=_blot(proteins),
-            death=death,
-            end=f"{info.end_h:g} h" if not border.is_guest else f"{info.end_h:g}",
-            time_unit=border.time_unit,
-            doses=_first_doses(info),
-            has_sets=shipped and shipped_path(str(path)).is_file(),
-        )
+
+def read_facts(key: str, path: Path, context: str) -> Facts:
+    """Return what the controls need to know of a model, read from its file."""
+    shipped = str(path) in model_files.shipped()
+    named: str | Path = str(path) if shipped else path
+    found = model_files.find(named, context or None)
+    network, info = understand(found)
+    border = Border.of(network)
+    quantities = _quantities(network, info)
+    proteins = _proteins(network, info)
+    death = next((name for name in DEATHS if name in quantities), "")
+    return Facts(
+        key=key,
+        name=path.name,
+        title=info.title or path.stem,
+        contexts=(*model_files.contexts(named), model_files.BASE),
+        context=found.context or model_files.BASE,
+        is_guest=border.is_guest,
+        inputs=info.inputs,
+        targets=tuple(info.inputs) or tuple(s.id for s in network.species),
+        genes=_genes(network, info),
+        numbers=_numbers(network, border, info.equilibrate),
+        quantities=quantities,
+        shown=_shown(info, quantities, death),
+        modules=modules_of(network, info),
+        proteins=proteins,
+        blot=_blot(proteins),
+        death=death,
+        end=f"{info.end_h:g} h" if not border.is_guest else f"{info.end_h:g}",
+        time_unit=border.time_unit,
+        doses=_first_doses(info),
+        has_sets=shipped and shipped_path(str(path)).is_file(),
+    )
 
 
 def too_large(size: int) -> str:

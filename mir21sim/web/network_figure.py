@@ -22,6 +22,9 @@ MOST_SHOWN = 60
 MOST_ARROWS = 140
 """Arrows that one picture shows: the fastest reactions."""
 
+ROW = 74
+"""Height of one row of species with their labels, px."""
+
 Place = tuple[float, float]
 
 
@@ -49,7 +52,8 @@ def network(
     arrows, left_out = _arrows(model, result, places, k)
     home = {name: m for m, names in groups.items() for name in names}
     traces = [_nodes(result, places, home, list(modules), k)]
-    height = int(max(460, 150 * math.ceil(len(groups) / 3) + 120))
+    deep = max(-y for _, y in places.values()) + 0.6
+    height = int(max(420, ROW * deep))
     figure = _figure(
         traces,
         height,
@@ -60,7 +64,13 @@ def network(
         annotations=[*arrows, *_titles(groups, places)],
     )
     more = f"; {left_out} slower reactions are not drawn" if left_out else ""
-    return figure, f"At {when}: {len(places)} species, {len(arrows)} arrows{more}."
+    kinds = {str(result[name].attrs.get("units", "")) for name in places}
+    unit = f" ({kinds.pop()})" if len(kinds) == 1 else ""
+    below = f" Below each species: its amount{unit}."
+    return (
+        figure,
+        f"At {when}: {len(places)} species, {len(arrows)} arrows{more}.{below}",
+    )
 
 
 def _groups(

@@ -198,6 +198,8 @@ def _population_view(settings: Settings, look: Look, facts: Facts) -> tuple[str,
         f"{_load(settings, facts)}result = {run}\n"
         f"died = ms.death_times(result, {death!r}, since={since:g})\n"
         f"print(died.to_series())\n"
+        f"dishes = ms.dish(result, [{death!r}], {death!r}, since={since:g})\n"
+        "print(dishes[['dead', 'dead_low', 'dead_high']].to_dataframe())\n"
         f"ms.plot_population(result, {death!r}, since={since:g})\n"
     )
 
@@ -321,11 +323,19 @@ def _network(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:
     )
     context = f" --context {shlex.quote(settings.context)}" if settings.context else ""
     command = f"mir21sim info {shlex.quote(facts.name)}{context} --plot network.svg"
-    return command, (
+    names = ",".join(facts.modules.get(look.module) or _all_drawn(facts))
+    seen = [f"--observe {shlex.quote(names)}"] if names else []
+    amounts = _command("simulate", settings, facts, f"--points {POINTS}", *seen)
+    return f"{command}\n{amounts} -o network.csv", (
         f"{_load(settings, facts)}result = {run}\n"
         f"k = round({look.at:g} * (result.sizes['time'] - 1))\n"
-        "print(result.isel(time=k).to_pandas())\n"
+        "print(result.isel(time=k).to_pandas().to_string())\n"
     )
+
+
+def _all_drawn(facts: Facts) -> list[str]:
+    """Return the species of all modules."""
+    return [name for names in facts.modules.values() for name in names]
 
 
 def _parameters(settings: Settings, look: Look, facts: Facts) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import xarray as xr
 from mir21sim.analysis import ranking
 from mir21sim.analysis.cell_death import death_quantity, death_times
 from mir21sim.analysis.curves import compare, stimulus_time
-from mir21sim.analysis.dish import activity_quantities, dish_of, resample
+from mir21sim.analysis.dish import activity_quantities, dish, dish_of, resample
 from mir21sim.analysis.dish_response import half_effect_lines
 from mir21sim.analysis.outcome import outcome_lines
 from mir21sim.analysis.tables import death_text, feature_text
@@ -184,8 +184,13 @@ def population(model: CompiledModel, settings: Settings, look: Look, job: Job) -
     data = result.assign(death_time=died).assign_attrs(
         since=since, length=float(result["time"][-1]) - since, death=death
     )
-    lines = (*outcome_lines(result, death), death_text(result, death, since=since))
-    return Shown(data, lines)
+    dishes = dish(result, [death], death, since=since)
+    lines = (
+        *outcome_lines(result, death),
+        death_text(result, death, since=since),
+        f"Band: {dishes['dead'].attrs['band']}.",
+    )
+    return Shown((data, dishes), lines)
 
 
 def response(model: CompiledModel, settings: Settings, look: Look, job: Job) -> Shown:

@@ -142,12 +142,24 @@ class Jobs:
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
         self._jobs: OrderedDict[tuple[str, str], Job] = OrderedDict()
+        self._stopped: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._lock = threading.Lock()
 
     def ask(
-        self, tab: str, view: str, key: str, work: Callable[[Job], Any], wait: float
+        self,
+        tab: str,
+        view: str,
+        key: str,
+        work: Callable[[Job], Any],
+        wait: float,
+        *,
+        again: bool = False,
     ) -> Job:
-        """Return the job that answers a key, finished if that takes only a moment."""
+        """Return the job that answers a key, finished if that takes only a moment.
+
+        A page that asks again, for what was stopped since it last asked, gets a
+        stopped job: only a new question begins that work anew.
+        """
         known = self.cache.get(key)
         if known is not None:
             job = Job(key, answer=known)
@@ -156,6 +168,9 @@ class Jobs:
             return job
         with self._lock:
             job = self._jobs.get((tab, view), Job(""))
+            if again and self._stopped.get((tab, view)) == key:
+                return _stopped_job(key)
+            self._stopped.pop((tab, view), None)
         if job.key != key or job.stop.is_set():
             job = Job(key)
             self._replace(tab, view, job)
@@ -173,6 +188,12 @@ class Jobs:
 
     def stop(self, tab: str, view: str) -> None:
         """Stop the work of one view of one tab."""
+        with self._lock:
+            job = self._jobs.get((tab, view))
+            if job is not None:
+                self._stopped[tab, view] = job.key
+            while len(self._stopped) > MOST_JOBS:
+                self._stopped.popitem(last=False)
         self._replace(tab, view, None)
 
     def _replace(self, tab: str, view: str, job: Job | None) -> None:
@@ -189,6 +210,12 @@ class Jobs:
         with self._lock:
             if self._jobs.get((tab, view)) is job:
                 del self._jobs[tab, view]
+
+
+def _stopped_job(key: str) -> Job:
+    job = Job(key, error=STOPPED)
+    job.done.set()
+    return job
 
 
 # ------------------------------------------------------------------------- warnings

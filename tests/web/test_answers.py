@@ -6,20 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import run
-from web_pages import LOOKS, MODEL, ran, record, told, words
+from web_pages import LOOKS, MODEL, explorer_of, ran, record, told, words
 
 import mir21sim as ms
 from mir21sim.web import views
 from mir21sim.web.answers import answer
-from mir21sim.web.explorer import Explorer, Question
+from mir21sim.web.explorer import Question
 from mir21sim.web.layout import VIEWS
-from mir21sim.web.models import Models
 from mir21sim.web.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def explorer():
-    made = Explorer(Models(MODEL))
+    made = explorer_of(MODEL)
     yield made
     made.models.close()
 
@@ -76,7 +75,8 @@ def test_population_and_its_sentence_are_those_of_the_library(explorer, model):
     dead = int(np.isfinite(died[died > 0]).sum())
     said = words(found.said)
     assert f"{dead} of 6 cells dead" in said or (dead == 0 and "no cell dead" in said)
-    assert found.picture["data"][0]["y"][-1] == pytest.approx(100 * dead / 6, abs=1e-3)
+    share = next(t for t in found.picture["data"] if "fill" not in t)
+    assert share["y"][-1] == pytest.approx(100 * dead / 6, abs=1e-3)
 
 
 def test_the_curve_of_the_page_its_command_and_its_lines_agree(
@@ -95,15 +95,113 @@ def test_the_curve_of_the_page_its_command_and_its_lines_agree(
     assert first in capsys.readouterr().out  # the outcome, in the same words
 
 
-@pytest.mark.parametrize("view", ["response", "population", "network", "parameters"])
-def test_the_code_of_each_view_runs(view, explorer, tmp_path, monkeypatch, capsys):
-    found = told(explorer, view)
+def run_commands(code):
+    """Run the commands of a view, one a line."""
+    for line in code.command.replace("\\\n", "").splitlines():
+        assert run(*shlex.split(line)[1:]) == 0
+
+
+@pytest.mark.parametrize("observe", [["CASP3_active"], []])
+def test_the_response_of_the_page_its_command_and_its_lines_agree(
+    observe, explorer, tmp_path, monkeypatch, capsys
+):
+    """Of dishes, and of the average cell (`cells` 1)."""
+    given = record() if not observe else record(cells="1", observe=observe)
+    look = LOOKS["response"] | ({"response": "peak"} if observe else {})
+    found = told(explorer, "response", given, look)
+    drawn = next(t for t in found.picture["data"] if "customdata" in t)
     monkeypatch.chdir(tmp_path)
-    assert run(*shlex.split(found.code.command.replace("\\\n", ""))[1:]) == 0
-    if view in ("response", "population"):
-        outcome = words(found.said[-1 if view == "population" else 0])
-        assert outcome.strip().rstrip(".") in capsys.readouterr().out
+    run_commands(found.code)
+    assert words(found.said[0]).strip().rstrip(".") in capsys.readouterr().out
+    names = ran(found.code.python)
+    assert drawn["customdata"] == [0, 10, 1000]
+    made = (
+        names["features"]["peak"].squeeze() if observe else names["dishes"]["dead_end"]
+    )
+    assert drawn["y"] == pytest.approx(made.values, rel=2e-4)  # of rtol 1e-4
+    table = pd.read_csv("response.csv", comment="#")
+    if observe:
+        last = table[table["TRAIL"] == 1000]["CASP3_active"]
+        assert last.max() == pytest.approx(drawn["y"][-1], rel=0.2)  # on the grid
+    else:
+        end = table[(table["TRAIL"] == 1000) & (table["time"] == 30)]
+        dead = 100 * (end["MOMP_fraction"] > 0.5).mean()
+        assert dead == pytest.approx(drawn["y"][-1], abs=20)  # some died before TRAIL
+
+
+def test_the_deaths_of_the_page_its_command_and_its_lines_agree(
+    explorer, tmp_path, monkeypatch, capsys
+):
+    found = told(explorer, "population")
+    monkeypatch.chdir(tmp_path)
+    run_commands(found.code)
+    printed = capsys.readouterr().out
+    counted = [words(line) for line in found.said if " die within " in words(line)]
+    assert len(counted) == 1
+    assert counted[0] in printed
+    names = ran(found.code.python)
+    died, (low, *_) = names["died"].values, found.picture["data"]
+    share = next(t for t in found.picture["data"] if "fill" not in t)
+    dead = 100 * np.isfinite(died[died > 0]).mean()
+    assert share["y"][-1] == pytest.approx(dead, abs=1e-4)
+    n = len(names["dishes"]["after"])
+    assert low["y"][:n] == pytest.approx(names["dishes"]["dead_low"].values, abs=1e-3)
+    table = pd.read_csv("cells.csv", comment="#")
+    last = table[table["time"] == table["time"].max()]
+    assert (last["MOMP_fraction"] > 0.5).sum() == (np.isfinite(died)).sum()
+
+
+def test_the_amounts_of_the_network_its_command_and_its_lines_agree(
+    explorer, tmp_path, monkeypatch, capsys
+):
+    found = told(explorer, "network")
+    nodes = found.picture["data"][0]
+    drawn = dict(text.rsplit("<br>", 1) for text in nodes["text"])
+    monkeypatch.chdir(tmp_path)
+    run_commands(found.code)
+    assert (tmp_path / "network.svg").stat().st_size > 1000
     ran(found.code.python)
+    shown = capsys.readouterr().out
+    table = pd.read_csv("network.csv", comment="#")
+    middle = table.iloc[round(0.5 * (len(table) - 1))]
+    assert len(drawn) > 20
+    for label, amount in drawn.items():
+        name = label.replace("<br>", "")
+        assert middle[name] == pytest.approx(float(amount), rel=6e-3, abs=1e-9)
+        assert name in shown
+
+
+@pytest.mark.parametrize("of", ["", "peak(CASP3_active)"])
+def test_the_numbers_of_the_page_its_command_and_its_lines_agree(
+    of, explorer, tmp_path, monkeypatch, capsys
+):
+    found = told(explorer, "parameters", look={"of": of})
+    monkeypatch.chdir(tmp_path)
+    run_commands(found.code)
+    printed = capsys.readouterr().out
+    names = ran(found.code.python)
+    rows = {row[0]: row for row in found.picture["rows"]}
+    if not of:
+        frame = names["model"].parameters
+        assert list(rows) == [str(name) for name in frame.index]
+        assert rows["K_sites"][3] in printed
+        return
+    sizes = dict(zip(rows, found.picture["sensitivities"], strict=True))
+    made = names["result"]["log_derivative"].squeeze()
+    top = list(rows)[:5]
+    for name in top:
+        assert sizes[name] == pytest.approx(float(made.sel(number=name)), rel=6e-3)
+        assert name in printed
+
+
+@pytest.mark.parametrize("view", ["curves", "response", "population", "network"])
+def test_the_study_of_each_view_has_its_treatment(view, explorer, tmp_path):
+    """One text for all views; its numbers are compared in the view of assays."""
+    found = told(explorer, view)
+    path = tmp_path / "study.toml"
+    path.write_text(found.code.study, encoding="utf-8")
+    assert run("study", "check", str(path)) == 0
+    assert 'doses = ["anti_miR21=100 nM@0h", "TRAIL=200 ng/ml@24h"]' in found.code.study
 
 
 def test_the_study_and_the_lines_of_an_assay_give_the_densities_of_the_page(

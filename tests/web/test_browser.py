@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from web_pages import MODEL
 
+from mir21sim.web.layout import VIEWS
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), "")
@@ -214,6 +216,72 @@ def test_two_tabs_do_not_disturb_each_other(tab, browser, address):
         colour = other.page.evaluate("() => getComputedStyle(document.body).color")
         assert min(map(int, re.findall(r"\d+", colour))) > 200  # light on dark
         assert not other.heard
+    finally:
+        other.context.close()
+
+
+def test_every_view_follows_every_view(tab):
+    """Each pair of views in a row: the chosen one alone is shown, and is drawn."""
+    page, names = tab.page, list(VIEWS)
+    order = [n for a in names for b in names if a != b for n in (a, b)]
+    tab.heard.clear()
+    for name in order:
+        page.locator(f"#tab-{name}").click()
+        tab.until(f"#panel-{name}")
+        shown = page.locator("[role=tabpanel]:visible")
+        assert shown.evaluate_all("all => all.map((e) => e.id)") == [f"panel-{name}"]
+        tab.until(f"#{name}-said p")
+        assert not page.locator(f"#{name}-said .error").count()
+    page.locator("#tab-curves").click()
+    ranges = page.evaluate(
+        "() => { const l = document.querySelector('#curves-picture .js-plotly-plot')"
+        "._fullLayout; return [l.xaxis.range, l.xaxis2]; }"
+    )
+    assert ranges[0] == [0, 48]
+    assert ranges[1] is None  # one axis of time for all panels
+    assert not tab.heard
+
+
+def test_cell_line_and_model_change_while_work_goes_on_and_back(tab):
+    page = tab.page
+    page.locator("#tab-population").click()
+    tab.until("#population-said .outcome")
+    page.locator("#cells").fill("900")
+    page.locator("#cells").press("Enter")
+    for control, words in (("context", "HeLa"), ("model", "earm_1_3")):
+        page.locator(f"#{control}").click()
+        page.get_by_role("option", name=words, exact=True).first.click()
+    tab.until("#title", has_text="EARM 1.3")
+    tab.until("#population-said .outcome, #population-said .error")
+    page.locator("#tab-curves").click()
+    tab.until("#curves-said p")
+    page.locator("#model").click()
+    page.get_by_role("option", name=MODEL, exact=True).first.click()
+    tab.until("#curves-said p", has_text="average cell")
+    assert tab.curve().shape == (2, 241)
+    assert not tab.heard
+
+
+def test_work_that_takes_long_is_stopped_by_its_button(tab):
+    page = tab.page
+    page.locator("#tab-population").click()
+    page.locator("#cells").fill("5000")
+    page.locator("#cells").press("Enter")
+    stop = tab.until("#population-stop")
+    stop.click()
+    tab.until("#population-said p", has_text="Stopped.")
+    page.locator("#cells").fill("9")
+    page.locator("#cells").press("Enter")
+    tab.until("#population-said p", has_text="9 cells")
+    assert not tab.heard
+
+
+def test_a_page_whose_cookie_is_gone_says_so(browser, address):
+    other = Tab(browser, address)
+    try:
+        other.context.clear_cookies()
+        other.type("TRAIL", "70 ng/ml")
+        other.until("#banner", has_text="explorer that has ended")
     finally:
         other.context.close()
 

@@ -1,22 +1,23 @@
 """Who may ask the explorer, the requests that it takes, and work that is stopped."""
 
 import json
+import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 from commands import run, sentence
-from web_pages import MODEL, record, told, words
+from web_pages import MODEL, explorer_of, record, told, words
 
-from mir21sim.errors import InputError
+from mir21sim.errors import InputError, ModelError
 from mir21sim.model.formats.guard import MAX_BYTES
 from mir21sim.web import app as apps
-from mir21sim.web import work
-from mir21sim.web.explorer import Explorer
+from mir21sim.web import trial, work
 from mir21sim.web.guard import Door, guard, hosts_of, policy
-from mir21sim.web.models import Models
 from mir21sim.web.server import listen
+from mir21sim.web.trial import read_apart
 from mir21sim.web.work import STOPPED, Cache, Job, Jobs
 
 HOST = {"Host": "127.0.0.1:8021"}
@@ -38,7 +39,7 @@ SBML = b"""<?xml version="1.0" encoding="UTF-8"?>
 
 @pytest.fixture(scope="module")
 def explorer():
-    made = Explorer(Models(MODEL))
+    made = explorer_of(MODEL)
     yield made
     made.models.close()
 
@@ -148,8 +149,9 @@ def test_a_dropped_file_is_a_model_in_its_own_units(client, door, explorer):
     assert found.picture["data"][0]["y"][-1] == pytest.approx(8 * 2.718281828**-2, 1e-4)
     assert "decay.xml" in found.code.command
     table = told(explorer, "parameters", bare, {"of": "final(A)"})
-    row = next(row for row in table.picture._traverse() if "k" in words(row)[:2])
-    assert "-2" in words(row)  # A = 8 exp(-k t)
+    names = [row[0] for row in table.picture["rows"]]
+    found = dict(zip(names, table.picture["sensitivities"], strict=True))
+    assert found["k"] == pytest.approx(-2, abs=1e-3)  # A = 8 exp(-k t)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,35 @@ def test_a_bad_file_is_one_sentence(name, data, part, client, door):
     assert part in said
     assert "Internal" not in said
     assert "/tmp" not in said
+
+
+def test_a_file_is_read_first_in_a_process_with_bounds(tmp_path):
+    path = tmp_path / "decay.xml"
+    path.write_bytes(SBML)
+    read_apart(path)
+    with pytest.raises(ModelError, match=r"decay\.xml took more than 1 s of processor"):
+        read_apart(path, cpu_seconds=1)
+    path.write_text("hello")
+    with pytest.raises(ModelError, match="decay is not valid SBML"):
+        read_apart(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (-signal.SIGKILL, "more than 60 s of processor time"),
+        (-signal.SIGABRT, "needs more than 4 GB of memory"),
+        (12, "needs more than 4 GB of memory"),
+        (-signal.SIGSEGV, "ended the process that read it"),
+    ],
+)
+def test_a_file_that_ends_its_reader_costs_the_explorer_one_sentence(
+    code, sentence, tmp_path, monkeypatch
+):
+    ended = subprocess.CompletedProcess([], code, stdout=b"")
+    monkeypatch.setattr(trial.subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(ModelError, match=sentence):
+        read_apart(tmp_path / "decay.xml")
 
 
 def test_an_upload_of_100_mb_is_refused_before_it_is_read(client, door):
@@ -227,6 +258,26 @@ def test_work_can_be_stopped_and_two_tabs_do_not_disturb_each_other():
     assert newer.answer == "quick"
     assert other.done.wait(5)
     assert other.error == STOPPED  # a newer setting of the same view
+
+
+def test_asking_again_does_not_begin_what_was_stopped():
+    jobs, begun = Jobs(Cache()), []
+
+    def slow(job):
+        begun.append(job)
+        job.stop.wait(20)
+        job.tell(0, 1)
+
+    first = jobs.ask("t", "v", "a", slow, wait=0.0)
+    jobs.stop("t", "v")
+    assert first.done.wait(5)
+    late = jobs.ask("t", "v", "a", slow, wait=0.0, again=True)  # on its way at the stop
+    assert late.error == STOPPED
+    assert begun == [first]
+    anew = jobs.ask("t", "v", "a", slow, wait=0.0)
+    assert not anew.done.is_set()
+    jobs.stop("t", "v")
+    assert anew.done.wait(5)
 
 
 def test_an_error_in_the_work_is_a_sentence_and_the_next_question_is_answered():
@@ -296,6 +347,31 @@ def test_a_port_in_use_is_one_sentence_or_the_next_port(monkeypatch, capsys):
 def test_bad_arguments_are_one_sentence(arguments, part, capsys):
     assert run("explore", *arguments, "--no-browser") == 2
     assert part in sentence(capsys)
+
+
+@pytest.mark.parametrize("screen", ["", ":0"])
+def test_without_a_browser_the_address_is_opened_by_hand(screen, monkeypatch, capsys):
+    import webbrowser
+
+    from mir21sim.cli import explore
+    from mir21sim.web.server import Running
+
+    def closed(running):
+        running._server.server_close()
+        running._models.close()
+
+    asked = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: bool(asked.append(url)))
+    monkeypatch.setattr(Running, "serve", closed)
+    monkeypatch.setattr(explore.sys, "platform", "linux")
+    for name in ("WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", screen)
+    assert run("explore", MODEL, "--port", "0") == 0
+    said = capsys.readouterr().out
+    assert "Explorer: http://127.0.0.1:" in said
+    assert "No browser was found: open the address by hand." in said
+    assert len(asked) == bool(screen)  # no browser for the terminal is looked for
 
 
 def test_a_server_listens_on_this_computer_alone():

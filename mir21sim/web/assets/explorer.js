@@ -234,13 +234,63 @@
     return true;
   }
 
+  /* ---------------------------------------------------------------- a table */
+  function cell(kind, text, style) {
+    const made = document.createElement(kind);
+    made.textContent = text;
+    if (style) { made.className = style; }
+    return made;
+  }
+
+  /* The bar of a sensitivity is drawn by its width and sign, its number stands below. */
+  function bar(value, largest) {
+    const made = cell("td", "", value === null ? "figure" : "sensitivity");
+    if (value === null) { made.textContent = "–"; return made; }
+    const line = cell("span", "", value < 0 ? "bar minus" : "bar");
+    line.style.width = (100 * Math.abs(value) / largest).toFixed(1) + "%";
+    made.append(line, cell("span", (value > 0 ? "+" : "") + String(value)));
+    return made;
+  }
+
+  function line(texts, value, largest) {
+    const row = document.createElement("tr");
+    const name = cell("th", texts[0]);
+    name.scope = "row";
+    const status = cell("td", "");
+    status.append(cell("span", texts[3], "status " + texts[3]));
+    row.append(name);
+    if (largest) { row.append(bar(value, largest)); }
+    row.append(cell("td", texts[1], "figure"), cell("td", texts[2]), status,
+               cell("td", texts[4], "source"));
+    return row;
+  }
+
+  function table(data) {
+    if (!data || !data.rows) { return; }
+    const sizes = data.sensitivities || [];
+    const largest = Math.max(0, ...sizes.map((v) => Math.abs(v || 0)));
+    const words = ["number", "value", "unit", "status", "source"];
+    if (largest) { words.splice(1, 0, "sensitivity"); }
+    const top = document.createElement("tr");
+    words.forEach((word) => {
+      const head = cell("th", word);
+      head.scope = "col";
+      top.append(head);
+    });
+    const made = cell("table", "", "plain");
+    made.id = "numbers";
+    made.createTHead().append(top);
+    made.createTBody().append(...data.rows.map((t, k) => line(t, sizes[k], largest)));
+    document.getElementById("parameters-table").replaceChildren(made);
+    find((document.getElementById("find") || {}).value);
+  }
+
   /* --------------------------------------------------------------- the rest */
   function find(text) {
     const wanted = (text || "").trim().toLowerCase();
     document.querySelectorAll("#numbers tbody tr").forEach((row) => {
       row.hidden = Boolean(wanted) && !row.textContent.toLowerCase().includes(wanted);
     });
-    return window.dash_clientside.no_update;
   }
 
   document.addEventListener("input", (event) => {
@@ -273,13 +323,14 @@
     if (!dropZone() || !window.dash_clientside || !window.dash_clientside.set_props) { return; }
     window.clearInterval(ready);
     document.documentElement.lang = "en";
-    set("tab-id", { data: crypto.randomUUID() });
+    set("tab-id", { data: Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-") });
     if (window.matchMedia("(max-width: 760px)").matches) {
       document.getElementById("settings-box").open = false;
     }
   }, 30);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    explorer: { gather: gather, move: move, show: show, again: again, uploaded: uploaded },
+    explorer: { gather: gather, move: move, show: show, again: again, uploaded: uploaded,
+                table: table },
   });
 })();
