@@ -141,10 +141,15 @@ def _claim_rows(
 def _observation_rows(
     place: str, row: Mapping[str, str], available: tuple[str, ...]
 ) -> list[ValidationRow]:
+    for column, known in (("unit", UNITS), ("use", USES)):
+        if not row[column]:
+            raise ModelError(
+                f"{place}: `{row['id']}` has no {column}; give one of "
+                f"{', '.join(known)}."
+            )
     if row["unit"] not in UNITS:
         raise ModelError(
-            f"{place}: unknown unit `{row['unit']}`. "
-            f"{hint(row['unit'], tuple(u for u in UNITS if u))}"
+            f"{place}: unknown unit `{row['unit']}`. {hint(row['unit'], tuple(UNITS))}"
         )
     if row["use"] not in USES:
         raise ModelError(

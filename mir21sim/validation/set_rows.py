@@ -41,7 +41,7 @@ from mir21sim.validation.verdicts import Outcome, SetShares
 DRAWS = 50
 """Parameter sets of a validation by default: a share of 95 % is told to some 3 %."""
 
-CELLS = 64
+CELLS = 32
 """Unlike cells of a population in each set, at most."""
 
 PART = 16

@@ -5,6 +5,7 @@ effect is 10 % or more; an observation, where the prediction lies within its err
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -135,34 +136,52 @@ class _Runs(Lines):
         self.extra = Trial(Treatment.of(perturb=perturb))
         self.runs: dict[str, xr.Dataset] = {}
         self.values: dict[str, float] = {}
-        self.wanted = unique(
-            n for row in rows for c in row.cases() for n in c.readout.names
-        )
+        self.wanted: dict[str, dict[str, None]] = {}
+        self.waiting: Counter[str] = Counter()
+        for case in {repr(c): c for row in rows for c in row.cases()}.values():
+            key = _key(self.ready(case))
+            names = self.wanted.setdefault(key, {})
+            names |= dict.fromkeys(case.readout.names)
+            self.waiting[key] += 1
+
+    def ready(self, case: Case) -> Case:
+        """Return a case as it is run: with what is done to all, and so many cells."""
+        trial = case.trial.joined(self.extra)
+        if self.cells and trial.cells:
+            trial = replace(trial, cells=self.cells)
+        return replace(case, trial=trial)
 
     def value(self, case: Case) -> float:
         """Return the number of a case; each case is computed once."""
         key = repr(case)
         if key not in self.values:
-            trial = case.trial.joined(self.extra)
-            if self.cells and trial.cells:
-                trial = replace(trial, cells=self.cells)
-            ready = replace(case, trial=trial)
+            ready = self.ready(case)
             self.values[key] = (
                 _threshold(self, ready)
                 if case.readout.definition.read is None
-                else case.readout.of(self.run(ready.context, trial), trial.last_dose_h)
+                else case.readout.of(self.run(ready), ready.trial.last_dose_h)
             )
+            self._forget(_key(ready))
         return self.values[key]
 
-    def run(self, context: str, trial: Trial) -> xr.Dataset:
-        """Return the run of a trial, each done once, with all that rows read."""
-        key = f"{context} {trial!r}"
+    def run(self, case: Case) -> xr.Dataset:
+        """Return the run of a case's trial, each done once, with all that rows read."""
+        key = _key(case)
         if key not in self.runs:
-            model = self.context(context)
-            self.runs[key] = run_trial(
-                model, trial, _present(model, self.wanted), self.options
-            )
+            model = self.context(case.context)
+            names = _present(model, self.wanted[key])
+            self.runs[key] = run_trial(model, case.trial, names, self.options)
         return self.runs[key]
+
+    def _forget(self, key: str) -> None:
+        """Drop the run of a trial that no later read-out needs: cells are large."""
+        self.waiting[key] -= 1
+        if self.waiting[key] <= 0:
+            self.runs.pop(key, None)
+
+
+def _key(case: Case) -> str:
+    return f"{case.context} {case.trial!r}"
 
 
 def run_trial(

@@ -87,10 +87,18 @@ def test_a_file_without_the_extension_is_refused(tmp_path):
         read_calibration(path)
 
 
-def test_rows_without_use_or_unit_are_refused(problem):
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (",fit,", ",,", "`COPY-Bid` has no use; give one of fit, test, context"),
+        (",molecule,", ",,", "`COPY-Bid` has no unit; give one of molecule, "),
+        (",fit,", ",fitted,", "use must be fit, test or context, got `fitted`"),
+        (",molecule,", ",molecules,", "unknown unit `molecules`"),
+    ],
+)
+def test_rows_without_use_or_unit_are_refused(problem, old, new, words):
     name = "validation/observations.csv"
     text = (files.models_folder() / name).read_text(encoding="utf-8")
     row = next(line for line in text.splitlines() if line.startswith("COPY-Bid,"))
-    path = problem(name, row, row.replace(",fit,", ",,", 1))
-    with pytest.raises(ModelError, match="use must be fit, test or context"):
-        read_calibration(path)
+    with pytest.raises(ModelError, match=rf"observations.csv, line \d+: {words}"):
+        read_calibration(problem(name, row, row.replace(old, new, 1)))
