@@ -203,6 +203,7 @@ def fit_compare(
     records = {str(folder): hypotheses.read_record(folder) for folder in folders}
     table = hypotheses.criteria(records)
     typer.echo("\n".join(tables.lines_of(tables.text_table(table))))
+    typer.echo("\n".join(hypotheses.verdicts(table)))
 
 
 def _observables(given: list[str]) -> dict[str, str]:

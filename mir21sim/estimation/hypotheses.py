@@ -26,6 +26,10 @@ from mir21sim.errors import InputError
 from mir21sim.estimation.fit import FitResult
 
 
+CLOSE, FAR = 2.0, 10.0
+"""Differences in AICc below which two models are alike, and above which one is out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parting:
     """Where the predictions of the models differ most.
@@ -145,6 +149,32 @@ def criteria(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     for criterion, name in (("AICc", "weight"), ("BIC", "weight_BIC")):
         table[name] = _weights(table[criterion].to_numpy(float))
     return table.sort_values("AICc", kind="stable").reset_index(drop=True)
+
+
+def verdicts(table: pd.DataFrame) -> list[str]:
+    """Return sentences on a table of criteria: which models the data leave standing.
+
+    A difference in AICc below 2 tells nothing, one above 10 speaks against the model
+    (Burnham KP, Anderson DR 2002, Model selection and multimodel inference, p 70).
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"model": ["a", "b"], "AICc": [3.0, 14.0]})
+    >>> verdicts(table)[1]
+    '`b`: AICc 11 higher, the data speak against it'
+    """
+    best = table.iloc[0]
+    lines = [f"`{best['model']}` has the lowest AICc"]
+    for _, row in table.iloc[1:].iterrows():
+        gap = float(row["AICc"] - best["AICc"])
+        if gap < CLOSE:
+            words = "the data do not tell it from the best"
+        elif gap <= FAR:
+            words = "less likely, not ruled out"
+        else:
+            words = "the data speak against it"
+        lines.append(f"`{row['model']}`: AICc {gap:.3g} higher, {words}")
+    return lines
 
 
 def _weights(criterion: np.ndarray) -> np.ndarray:

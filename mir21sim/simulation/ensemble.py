@@ -78,6 +78,13 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __repr__(self) -> str:
+        named = ", ".join(self.names[:6]) + ", …" * (len(self.names) > 6)
+        how = self.provenance.get("how", "")
+        what = "factors on" if self.relative else "of"
+        text = f"{len(self)} draws {what} {len(self.names)} numbers ({named})"
+        return f"Ensemble: {text}" + f"; {how}" * bool(how)
+
     @classmethod
     def of(cls, given: "EnsembleLike") -> "Ensemble":
         """Return an ensemble, read from a file where a path is given."""

@@ -2,12 +2,13 @@
 
 import fit_cases
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import mir21sim as ms
 from mir21sim.errors import InputError
-from mir21sim.estimation.hypotheses import compare_fits, part_most
+from mir21sim.estimation.hypotheses import compare_fits, part_most, verdicts
 
 pytest.importorskip("petab")
 
@@ -72,3 +73,13 @@ def test_a_difference_too_small_to_measure_does_not_count():
     pair = {"a": xr.Dataset({"C": a}), "b": xr.Dataset({"C": b})}
     assert part_most(pair, "C", floor=1.0, number=1)[0].place == {"time": 1.0}
     assert part_most(pair, "C", number=1)[0].place == {"time": 0.0}
+
+
+def test_a_difference_in_the_criterion_is_told_in_words():
+    table = pd.DataFrame({"model": list("abcd"), "AICc": [1.0, 2.0, 8.0, 30.0]})
+    first, *others = verdicts(table)
+    assert first == "`a` has the lowest AICc"
+    for line, words in zip(
+        others, ("do not tell it", "not ruled out", "speak against it"), strict=True
+    ):
+        assert words in line
