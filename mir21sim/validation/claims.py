@@ -17,7 +17,7 @@ from mir21sim.validation.trial import Trial
 
 UNITS = {
     "molecule": 1.0, "fraction": 1.0, "%": 100.0, "fold": 1.0, "h": 1.0, "min": 60.0,
-    "nM": 1.0, "ng/ml": 1.0,
+    "nM": 1.0, "uM": 1.0, "ng/ml": 1.0,
 }  # fmt: skip
 """Units of a row; value: one native unit (h, fraction, molecule) in that unit."""
 
