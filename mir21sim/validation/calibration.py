@@ -12,8 +12,9 @@ numbers), and what PEtab has no word for, as the extension ``mir21sim``:
 Free numbers are factors on the numbers of the model, log-normal about 1. Residuals are
 (prediction − observed)/error, an error ``a..b`` being read as a 95 % interval, ``e`` as
 one standard deviation; where a prediction comes of n cells its own sampling error is
-added. In every line the cell of ``WEAK``, weaker than about 99 of 100, must rest without
-treatment for 72 h (residuals of log10 of released cytochrome c above 1e-3, over 0.5).
+added. In every line the cell of ``WEAK``, weaker than about 99 of 100, must rest
+without treatment for 72 h (residuals of log10 of released cytochrome c above 1e-3,
+over 0.5).
 """
 
 import csv
@@ -58,8 +59,9 @@ WEAK = (
     "--knockdown BCL2=0.336 --knockdown AKT=0.315 --overexpress BAX=1.24 "
     "--overexpress PTEN=1.2 --overexpress BBC3=1.16"
 )
-"""A cell that rests worse than about 99 of 100 unlike ones: 2.33 standard deviations (0.275
-of a logarithm) along the slopes of resting active Bax over levels, the mean of five lines.
+"""A cell that rests worse than about 99 of 100 unlike ones: 2.33 standard deviations
+(0.275 of a logarithm) along the slopes of resting active Bax over levels, mean of five
+lines.
 """
 
 DRAWS = 500
@@ -331,7 +333,8 @@ def calibrate(
 ) -> "Calibrated":
     """Return draws of the posterior of a calibration; deterministic.
 
-    Draws in which the weak cell of a line does not rest are left out; ``n_left_out`` counts them.
+    Draws in which the weak cell of a line does not rest are left out; ``n_left_out``
+    counts them.
 
     Parameters
     ----------
