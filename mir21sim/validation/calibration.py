@@ -27,7 +27,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from mir21sim._typing import FloatArray
+from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.compiler.load import load
 from mir21sim.errors import InputError, hint
 from mir21sim.estimation.smoother import STEPS, smoothed
@@ -63,6 +63,10 @@ WEAK = (
 (0.275 of a logarithm) along the slopes of resting active Bax over levels, mean of five
 lines.
 """
+
+UNLIKE, MOST_DEAD = 16, 1
+"""Unlike untreated cells of each line that a draw is held against at the end, and how
+many of a line may be dead after 72 h."""
 
 DRAWS = 500
 
@@ -333,8 +337,8 @@ def calibrate(
 ) -> "Calibrated":
     """Return draws of the posterior of a calibration; deterministic.
 
-    Draws in which the weak cell of a line does not rest are left out; ``n_left_out``
-    counts them.
+    Draws in which the weak cell of a line does not rest, or more than one of 16 unlike
+    cells dies untreated, are left out; ``n_left_out`` counts them.
 
     Parameters
     ----------
@@ -347,6 +351,7 @@ def calibrate(
         residuals, len(problem.names), draws, steps=steps, seed=seed, progress=progress
     )
     rests = (found.residuals[:, len(problem.rows) :] == 0).all(axis=1)
+    rests[rests] = unlike_cells_live(problem, found.z[rests], n_jobs=n_jobs)
     return Calibrated(
         problem,
         found.z[rests],
@@ -354,6 +359,32 @@ def calibrate(
         found.misfit,
         int((~rests).sum()),
     )
+
+
+def unlike_cells_live(
+    problem: Calibration, z: FloatArray, *, n_jobs: int | None = None
+) -> BoolArray:
+    """Return for each draw whether unlike untreated cells live in every line.
+
+    Of ``UNLIKE`` cells of a line no more than ``MOST_DEAD`` may be dead after 72 h, at
+    rest or later.
+
+    Returns
+    -------
+    bool array, shape (n_draw,)
+    """
+    trial = Trial.parse(f"--end 72h --cells {UNLIKE}")
+    read = Readout.parse("mean(MOMP_fraction)")
+    lives = np.ones(len(z), dtype=bool)
+    sets = Sets(problem.names, problem.factors(z))
+    for line in problem.lines:
+        row = replace(_resting(problem.rows[0], line), case=Case(line, trial, read))
+        runs = RowRuns(
+            problem.model, (row,), cells=UNLIKE, points=3,
+            n_jobs=n_jobs,
+        )  # fmt: skip
+        lives &= runs.predict(sets)[:, 0] * UNLIKE < MOST_DEAD + 0.5
+    return lives
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -365,7 +396,7 @@ class Calibrated:
     z : float array, shape (n_draw, n_free), over the prior's standard deviation
     residuals : float array, shape (n_draw, n_row + n_line)
     misfit : mean sum of squares before each step and after the last
-    n_left_out : draws in which the weak cell of a line does not rest
+    n_left_out : draws in which untreated cells of a line do not rest
     """
 
     problem: Calibration
@@ -438,7 +469,7 @@ def report(done: Calibrated) -> str:
     made = (
         f"{len(done.z)} parameter sets of {len(problem.names)} free numbers, held "
         f"against {len(problem.rows)} rows marked `fit`; {done.n_left_out} sets "
-        "left out, in which a weak cell of some line does not rest"
+        "left out, in which untreated cells of some line do not rest"
     )
     misfit = (
         f"mean sum of squared residuals: {done.misfit[0]:.4g} of the prior, "

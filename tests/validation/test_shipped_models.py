@@ -172,21 +172,26 @@ def test_untreated_cells_live(context):
 
 @pytest.mark.parametrize("context", model_files.contexts("mir21_apoptosis"))
 def test_untreated_cells_of_the_shipped_parameter_sets_live(context):
-    """Each of 25 sets with 16 unlike cells, of which four may die in 72 h (1 %)."""
+    """Each of 62 sets with 16 unlike cells: of 992, fewer than 1 % die in 72 h.
+
+    A cell without a state of rest counts as one that dies.
+    """
     model = loaded("mir21_apoptosis", context)
     sets = ensembles.shipped(model)
-    chosen = np.linspace(0, len(sets) - 1, 25).astype(int)
+    chosen = np.linspace(0, len(sets) - 1, 62).astype(int)
     cells = Population(len(chosen) * 16, seed=3).cells(model)
     own = sets.cells(model)
     start = dict(zip(model.param_names, model.p0, strict=True))
     for name, values in own.items():
+        if start[name] == 0:
+            continue
         drawn = np.repeat(values[chosen], 16)
         cells[name] = drawn * cells[name] / start[name] if name in cells else drawn
     fates = simulate_population(
         model, cells, times=[0.0, 72.0], observe="MOMP_fraction", doses=()
     )
-    assert (fates["status"] == SolverStatus.OK).all()
-    assert int((fates["MOMP_fraction"] >= 0.5).any("time").sum()) <= 4
+    dead = (fates["MOMP_fraction"] >= 0.5).any("time")
+    assert float((dead | (fates["status"] != SolverStatus.OK)).mean()) < 0.01
 
 
 @each_case
