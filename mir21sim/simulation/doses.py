@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from mir21sim.errors import InputError
 from mir21sim.model.border import Border
@@ -52,6 +52,9 @@ class Dose:
     Dose(time=24.0, amount=50.0, target='TRAIL', unit='ng/ml', interval=0.0,
          additional=0, duration=0.0, mode='bolus')
     """
+
+    # Of a record in a file: a name that this class does not know is a mistake.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     time: float
     amount: float

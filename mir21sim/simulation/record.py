@@ -49,6 +49,7 @@ class _Record(_Table):
     doses: list[Dose]
     over: dict[_Name, _Axis]
     cells: dict[_Name, str] = {}
+    rest_from: _Numbers = {}
     perturb: _Perturbations = _Perturbations()
     parameters: _Numbers
     initials: _Numbers
@@ -57,6 +58,7 @@ class _Record(_Table):
     rtol: _Positive
     atol: _Positive | list[_Positive] | None
     max_steps: Annotated[int, Field(gt=0, le=10**9)]
+    max_step: _Positive | _Name | None = None
     timeout: Annotated[float, Field(gt=0)]
     equilibrate: bool | None
     allow_negative: bool

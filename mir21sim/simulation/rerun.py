@@ -55,7 +55,13 @@ def rerun(path: str | Path) -> tuple[xr.Dataset, float]:
     files = model_files.ModelFiles(
         record["model"], results.read_source(path), record["context"]
     )
-    model = library.assemble(files, backend=record["backend"])
+    try:
+        model = library.assemble(files, backend=record["backend"])
+    except KeyError as error:  # metadata and context are kept by the model's name
+        raise ModelError(
+            f"`{path}`: the model kept in the file has nothing on {error}: the file "
+            "was changed."
+        ) from error
     if model.digest != record["model_sha256"]:
         raise ModelError(
             f"`{path}`: the model kept in the file has SHA-256 {model.digest[:12]}…, "

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import support
 
+import mir21sim as ms
 from mir21sim.analysis import curves
-from mir21sim.errors import InputError, Mir21simError
+from mir21sim.errors import InputError, Mir21simError, ModelError
 from mir21sim.simulation import dataset, record
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.rerun import rerun
@@ -64,6 +65,10 @@ CRAFTED = {
     **{f"no {key} ": without(key) for key in ("doses", "over", "timeout", "method")},
     "kind": put("kind", "plot"),
     "model": put("model", 3),
+    "rest as a list": put("rest_from", [1]),
+    "rest as text": put("rest_from", {"A": "x"}),
+    "longest step": put("max_step", [1]),
+    "unknown word of a dose": put("doses", 0, "colour", "red"),
     "context": put("context", ["MCF-7"]),
     "backend": put("backend", "fortran"),
     "digest": put("model_sha256", "0" * 64),
@@ -157,3 +162,12 @@ def test_the_place_of_a_mistake_is_named(result, tmp_path):
     text = result[0].attrs["provenance"].replace('"amount": 1.0', '"amount": "much"')
     with pytest.raises(InputError, match=r"`doses\.0\.amount`.*got 'much'"):
         record.parsed(text)
+
+
+def test_a_result_renamed_to_another_model_is_one_sentence(tmp_path):
+    made = ms.simulate("mir21_core", "1h", doses=(), points=3, observe="PTEN")
+    kept = json.loads(made.attrs["provenance"]) | {"model": "earm_1_3"}
+    made = made.assign_attrs(provenance=json.dumps(kept))
+    path = dataset.save(made, tmp_path / "a.nc", ms.load("mir21_core").source)
+    with pytest.raises(ModelError, match="nothing on 'earm_1_3'"):
+        rerun(path)
