@@ -25,7 +25,6 @@ import xarray as xr
 from mir21sim.errors import InputError
 from mir21sim.estimation.fit import FitResult
 
-
 CLOSE, FAR = 2.0, 10.0
 """Differences in AICc below which two models are alike, and above which one is out."""
 
