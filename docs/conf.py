@@ -4,6 +4,7 @@ Every code cell is run by the build. The tutorials are the notebooks of ``exampl
 the pages of the modules of ``mir21_apoptosis`` are written from the files of the model.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,6 +22,19 @@ import model_pages  # noqa: E402
 from myst_nb.core import render  # noqa: E402
 
 from mir21sim import __version__  # noqa: E402
+
+
+def _version_of_results() -> str:
+    """Return a text that changes with the code and the models, so that figures do too.
+
+    The cache of cells knows their text alone.
+    """
+    files = sorted([*ROOT.glob("mir21sim/**/*.py"), *ROOT.glob("models/**/*.*")])
+    total = hashlib.sha256()
+    for path in filter(Path.is_file, files):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
 
 project = "mir21sim"
 author = "The mir21sim developers"
@@ -58,10 +72,11 @@ myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(HERE / "_build" / "notebooks")
+nb_execution_cache_path = str(HERE / "_build" / "notebooks" / _version_of_results())
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables that a cell writes, too; not in CommonMark
 nb_number_source_lines = False
 
 autodoc_member_order = "bysource"

@@ -170,7 +170,7 @@ def _write_workbook(
                 table.to_excel(book, sheet_name=sheet, index=False)
     except ModuleNotFoundError as error:
         raise InputError(
-            "Excel workbooks need the extra `excel`: pip install 'mir21sim[excel]'."
+            'Excel workbooks need the extra `excel`: pip install "mir21sim[excel]".'
         ) from error
     return path
 

@@ -25,7 +25,7 @@ def executor(address: str) -> Executor:
         import distributed
     except ImportError as error:
         raise InputError(
-            "A cluster needs the extra `dask`: pip install 'mir21sim[dask]'."
+            'A cluster needs the extra `dask`: pip install "mir21sim[dask]".'
         ) from error
     try:
         client: Any = distributed.Client  # has no types

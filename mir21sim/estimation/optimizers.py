@@ -33,7 +33,7 @@ def chosen_optimizer(name: str | None) -> str:
             return "scipy"
         raise InputError(
             "The optimizer `fides` needs the extra `fit` "
-            "(pip install 'mir21sim[fit]'); `scipy` needs nothing more."
+            '(pip install "mir21sim[fit]"); `scipy` needs nothing more.'
         ) from error
     logging.getLogger(fides.__name__).setLevel(logging.ERROR)
     return "fides"

@@ -6,7 +6,7 @@ from mir21sim.compiler import cache
 from mir21sim.errors import InputError
 from mir21sim.estimation.problem import FitProblem
 
-EXTRA = "the package `petab` (pip install 'mir21sim[petab]')"
+EXTRA = 'the package `petab` (pip install "mir21sim[petab]")'
 
 
 def read_petab(path: str | Path, backend: cache.Backend = "numba") -> FitProblem:

@@ -142,7 +142,7 @@ def mcmc(
         import emcee
     except ImportError as error:
         raise InputError(
-            "MCMC needs the extra `bayes` (pip install 'mir21sim[bayes]')."
+            'MCMC needs the extra `bayes` (pip install "mir21sim[bayes]").'
         ) from error
     _check_number(steps)
     n = len(result.x)

@@ -147,7 +147,7 @@ def _zarr() -> None:
         import zarr  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "Results as .zarr need the extra `zarr`: pip install 'mir21sim[zarr]'."
+            'Results as .zarr need the extra `zarr`: pip install "mir21sim[zarr]".'
         ) from error
 
 
