@@ -19,6 +19,10 @@ from mir21sim.analysis.response_curve import (
 )
 from mir21sim.model.info import unique
 
+#: Factor between the doses beside the highest response beyond which its top is not
+#: placed.
+WIDEST_TOP = 5.0
+
 #: Largest difference, as a natural logarithm of dose, between two interpolations of
 #: the top of a bell.
 TOP_RESOLUTION = 0.006
@@ -39,11 +43,12 @@ def bell(curve: ResponseCurve) -> DoseResponse:
     notes: list[str] = []
     kept = z > USABLE[0] * z.max()
     x, v = curve.x[kept], np.log(z[kept])
-    top = _top_of(x, v)
+    top = _top_of(curve, x, v)
     rising, falling = Estimate(), Estimate()
     if top.dose.relation != "equal":
         notes.append(
-            "the doses are too far apart to place the top within 1 %, and so its half"
+            "the doses are too far apart to place the top within 1 %, and so its half; "
+            f"the largest effect tested is {curve.sign * float(z.max()):.3g}"
         )
     elif curve.has_zero:
         m = int(z.argmax())
@@ -53,10 +58,11 @@ def bell(curve: ResponseCurve) -> DoseResponse:
     else:
         notes.append("half of the effect is defined only with dose 0: test it too")
     base = curve.y0 if curve.has_zero else float(curve.y[0])
+    sure = top.dose.relation == "equal" and top.error <= TOP_RESOLUTION
     return DoseResponse(
         "bell",
         e0=curve.y0,
-        emax=base + curve.sign * math.exp(top.height),
+        emax=base + curve.sign * math.exp(top.height) if sure else math.nan,
         ec50=rising,
         falling_ec50=falling,
         top=top.dose,
@@ -64,12 +70,17 @@ def bell(curve: ResponseCurve) -> DoseResponse:
     )
 
 
-def _top_of(x: FloatArray, v: FloatArray) -> _Top:
-    """Return the maximum of a curve through points, shape (n,) each."""
-    k = int(v.argmax())
-    low, high = math.exp(x[max(k - 1, 0)]), math.exp(x[min(k + 1, len(x) - 1)])
-    around = Estimate("between", low=low, high=high, guess=math.exp(x[k]))
-    if not 1 < k < len(x) - 2 or len(x) < 5 or high > WIDEST_STEP**2 * low:
+def _top_of(curve: ResponseCurve, x: FloatArray, v: FloatArray) -> _Top:
+    """Return the maximum of a curve through points, shape (n,) each.
+
+    It lies between the tested doses beside the highest response, not only between
+    those whose effects have a logarithm.
+    """
+    k, m = int(v.argmax()), int(curve.effect.argmax())
+    low = float(curve.dose[m - 1]) if m else 0.0
+    high = float(curve.dose[min(m + 1, len(curve.dose) - 1)])
+    around = Estimate("between", low=low, high=high, guess=float(curve.dose[m]))
+    if not 1 < k < len(x) - 2 or len(x) < 5 or high > WIDEST_TOP * low:
         return _Top(around, float(v[k]), math.inf)
     spline = scipy.interpolate.CubicSpline(x, v)
     first = min(max(k - 2, 0), len(x) - 5)

@@ -27,6 +27,7 @@ from mir21sim.analysis.interpolation import (
 )
 from mir21sim.analysis.response_curve import (
     RESOLUTION,
+    WIDEST_STEP,
     ResponseCurve,
     crossing,
     equal,
@@ -221,7 +222,7 @@ def _sigmoid(curve: ResponseCurve) -> DoseResponse:
         notes = (f"no plateau at {side} doses in the tested range{words}",)
     else:
         share = (curve.sign * curve.y - bottom.value) / (top.value - bottom.value)
-        error = 4.0 * (top.error + bottom.error) / (top.value - bottom.value)
+        error = 2.0 * (top.error + bottom.error) / (top.value - bottom.value)
         ec50, slope, notes = crossing(curve, share, 0.5, error)
     return DoseResponse(
         "sigmoid",
@@ -281,6 +282,10 @@ def _level_crossing(
         return Estimate("below", high=float(curve.dose[0])), (
             f"the response is beyond {level:g} without the drug",
         ) if curve.has_zero else ()
+    if y.max() < wanted and found.shape == "bell":
+        return Estimate(), (
+            f"no tested dose reaches {level:g}; test more doses around the top",
+        )
     if y.max() < wanted:
         return Estimate("above", low=float(curve.dose[-1])), (
             f"no dose reaches {level:g}",
@@ -295,9 +300,9 @@ def _level_crossing(
     k = int(np.flatnonzero(y >= wanted)[0])
     if k == 0:
         return Estimate("below", high=float(curve.dose[0])), ()
-    if len(y) > 2:
+    if len(y) > 2 and curve.dose[k] <= WIDEST_STEP * curve.dose[k - 1]:
         x, _, apart = first_crossing(curve.x, y, wanted)
-        if apart <= RESOLUTION:
+        if apart <= RESOLUTION / 3.0:  # of a curve whose plateaus are not known
             return equal(x), ()
     low, high = float(curve.dose[k - 1]), float(curve.dose[k])
     estimate, _, notes = too_far(low, high, (float(y[k - 1]), float(y[k])), wanted)

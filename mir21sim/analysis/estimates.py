@@ -86,8 +86,9 @@ class DoseResponse:
     def summary(self, unit: str = "") -> str:
         """Return the finding in one line."""
         if self.shape == "bell":
+            height = f"{self.emax:.3g} " if math.isfinite(self.emax) else ""
             found = (
-                f"bell-shaped, top {self.emax:.3g} at {self.top.text(unit)}, half of "
+                f"bell-shaped, top {height}at {self.top.text(unit)}, half of "
                 f"it at {self.ec50.text(unit)} and {self.falling_ec50.text(unit)}"
             )
         elif self.ec50.relation == "none":

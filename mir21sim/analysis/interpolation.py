@@ -23,14 +23,10 @@ LEVEL_OFF = 0.01
 #: Doses that a plateau is extrapolated from differ by this factor or more.
 TAIL_FACTOR = 1.9
 
-#: Effects between these shares decide whether a response is a Hill curve.
-HILL_RANGE = (0.02, 0.98)
-
-#: Least number of such effects: three of them determine the plateau.
-HILL_POINTS = 5
-
-#: Largest spread of the local slopes of a Hill curve, of their median.
-HILL_BEND = 0.03
+#: What makes a response a Hill curve: effects between these shares, this many at least,
+#: and the largest spread of their local slopes, of the median. Three effects determine
+#: the plateau, so that only those beyond them are a test.
+HILL_TESTS = (((0.02, 0.98), 5, 0.03), ((2e-3, 1.0 - 2e-3), 4, 0.005))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +66,14 @@ def upper_plateau(x: FloatArray, y: FloatArray, base: float) -> Plateau:
 
 def is_hill(x: FloatArray, share: FloatArray) -> bool:
     """Return whether the logit of an effect is a straight line: a Hill curve."""
-    inside = (share > HILL_RANGE[0]) & (share < HILL_RANGE[1])
-    if inside.sum() < HILL_POINTS:
-        return False
-    slopes = np.diff(scipy.special.logit(share[inside])) / np.diff(x[inside])
-    return bool(np.ptp(slopes) <= HILL_BEND * np.median(slopes))
+    for (low, high), points, bend in HILL_TESTS:
+        inside = (share > low) & (share < high)
+        if inside.sum() < points:
+            continue
+        slopes = np.diff(scipy.special.logit(share[inside])) / np.diff(x[inside])
+        if np.ptp(slopes) <= bend * np.median(slopes):
+            return True
+    return False
 
 
 def _tail(x: FloatArray) -> list[int]:
@@ -117,8 +116,6 @@ def first_crossing(
 ) -> tuple[float, float, float]:
     """Return where values first cross a level, the slope there, and an error.
 
-    The error is the difference of linear and cubic interpolation.
-
     Parameters
     ----------
     x, v : shape (n,), n of 3 or more; a crossing must exist
@@ -130,8 +127,30 @@ def first_crossing(
 def crossing_between(
     x: FloatArray, v: FloatArray, wanted: float, k: int
 ) -> tuple[float, float, float]:
-    """Return ``first_crossing`` for the crossing between points k and k + 1."""
+    """Return ``first_crossing`` for the crossing between points k and k + 1.
+
+    The error is the largest distance of the crossing of a cubic spline from that of
+    other curves through the nearest points: two parabolas, each of which leaves one of
+    the four points out, at a quarter of their distance, and a monotone cubic at a half.
+    """
     spline = scipy.interpolate.CubicSpline(x, v)
-    root = scipy.optimize.brentq(lambda at: spline(at) - wanted, x[k], x[k + 1])
-    linear = x[k] + (wanted - v[k]) / (v[k + 1] - v[k]) * (x[k + 1] - x[k])
-    return float(root), float(spline(root, 1)), abs(float(root - linear))
+    root = float(scipy.optimize.brentq(lambda at: spline(at) - wanted, x[k], x[k + 1]))
+    mean_slope = float((v[k + 1] - v[k]) / (x[k + 1] - x[k]))
+    off = [(scipy.interpolate.PchipInterpolator(x, v)(root) - wanted) / 2.0]
+    for first in (k - 1, k):
+        if 0 <= first <= len(x) - 3:
+            near = slice(first, first + 3)
+            off.append((_parabola(x[near], v[near], root) - wanted) / 4.0)
+    if len(off) < 3:  # one side is seen by one point only
+        off.append(mean_slope * root + v[k] - mean_slope * x[k] - wanted)
+    slope = float(spline(root, 1))
+    least = min(abs(slope), abs(mean_slope))
+    error = float(np.max(np.abs(off))) / least if least > 0 else math.inf
+    return root, slope, error
+
+
+def _parabola(x: FloatArray, v: FloatArray, at: float) -> float:
+    """Return the value at a place of the parabola through three points."""
+    first = (v[1] - v[0]) / (x[1] - x[0])
+    second = ((v[2] - v[1]) / (x[2] - x[1]) - first) / (x[2] - x[0])
+    return float(v[0] + (at - x[0]) * (first + (at - x[1]) * second))

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy.special
 
 from mir21sim._typing import FloatArray
@@ -13,9 +14,8 @@ from mir21sim.analysis.interpolation import first_crossing, is_hill
 #: Factor between neighbouring doses beyond which only a Hill curve is interpolated.
 WIDEST_STEP = 4.0
 
-#: Largest difference, as a natural logarithm of dose, between linear and cubic
-#: interpolation: the error of the cubic one is about a tenth of it.
-RESOLUTION = 0.04
+#: Largest error of a dose, as a natural logarithm, by interpolations that differ.
+RESOLUTION = 0.008
 
 #: Effects between these shares have a usable logit.
 USABLE = (2e-3, 1.0 - 2e-3)
@@ -73,13 +73,43 @@ def crossing(
     low, high = float(curve.dose[k - 1]), float(curve.dose[k])
     close = high <= WIDEST_STEP * low or is_hill(curve.x, share)
     if close and usable[k - 1] and usable[k] and usable.sum() > 2:
-        logit = scipy.special.logit(share[usable])
-        x, slope, apart = first_crossing(
-            curve.x[usable], logit, scipy.special.logit(wanted)
-        )
+        x, slope, apart = _by_scales(curve, share, usable, wanted)
         if apart + error <= RESOLUTION:
             return equal(x), slope, ()
     return too_far(low, high, (float(share[k - 1]), float(share[k])), wanted)
+
+
+def _by_scales(
+    curve: ResponseCurve,
+    share: FloatArray,
+    usable: npt.NDArray[np.bool_],
+    wanted: float,
+) -> tuple[float, float, float]:
+    """Return the crossing on the logit, its slope, and its error.
+
+    A Hill curve is a straight line on the logit. Of any other curve the crossings on
+    the two complementary logarithms (Gompertz, Weibull) must agree with it too.
+    """
+    x, seen = curve.x[usable], share[usable]
+    at, slope, error = first_crossing(
+        x, scipy.special.logit(seen), float(scipy.special.logit(wanted))
+    )
+    if is_hill(curve.x, share):
+        return at, slope, error
+    for scale in (_weibull, _gompertz):
+        other, _, apart = first_crossing(x, scale(seen), float(scale(wanted)))
+        error = max(error, apart, 2.0 * abs(other - at))
+    return at, slope, error
+
+
+def _weibull(share: FloatArray | float) -> FloatArray:
+    """Return ln(−ln(1 − share)), a straight line by ln dose for a Weibull curve."""
+    return np.asarray(np.log(-np.log1p(-np.asarray(share))))
+
+
+def _gompertz(share: FloatArray | float) -> FloatArray:
+    """Return −ln(−ln share), a straight line by ln dose for a Gompertz curve."""
+    return np.asarray(-np.log(-np.log(np.asarray(share))))
 
 
 def equal(log_dose: float) -> Estimate:

@@ -110,3 +110,72 @@ def test_doubled_and_unsorted_doses_are_averaged():
     both = np.concatenate((values + 1.0, values - 1.0))[::-1]
     found = half_effect(twice, both, both[np.newaxis])
     assert found.dose == pytest.approx(3.0, rel=0.01)
+
+
+def gompertz(d, middle, slope):
+    return 1.0 - 0.5 ** ((d / middle) ** slope)
+
+
+def weibull(d, middle, slope):
+    logs = slope * np.log(middle / np.maximum(d, 1e-300))
+    return 0.5 ** np.exp(np.minimum(logs, 50.0))
+
+
+def two_steep_sites(d, middle, slope):
+    near, far = (d / middle) ** slope, (d / (20.0 * middle)) ** slope
+    return 0.5 * near / (1.0 + near) + 0.5 * far / (1.0 + far)
+
+
+def uneven_grids(rng, middle):
+    """Yield dose lists that bracket a dose: by logarithm, by step, and at random."""
+    low, high = middle / 10 ** rng.uniform(0.5, 4), middle * 10 ** rng.uniform(1.5, 4)
+    n = int(rng.integers(4, 16))
+    for doses in (
+        np.geomspace(low, high, n),
+        np.linspace(low, high, n),
+        np.sort(np.exp(rng.uniform(np.log(low), np.log(high), n))),
+    ):
+        yield np.concatenate(([0.0], doses)) if rng.random() < 0.6 else doses
+
+
+def dose_of(share, shape, middle, slope):
+    logs = brentq(lambda x: shape(np.exp(x), middle, slope) - share, -99, 99)
+    return math.exp(logs)
+
+
+@pytest.mark.parametrize("shape", [gompertz, weibull, two_steep_sites])
+def test_a_curve_that_is_no_hill_curve_is_read_within_one_percent_or_refused(shape):
+    """Found by a random search: a spline of the logit was up to 8 % and 700 % off."""
+    rng = np.random.default_rng(5)
+    given = 0
+    for _ in range(60):
+        middle, slope = 10 ** rng.uniform(-2, 2), rng.uniform(0.6, 5.0)
+        level = rng.uniform(0.1, 0.9)
+        halves, levels = (
+            dose_of(share, shape, middle, slope) for share in (0.5, level)
+        )
+        for doses in uneven_grids(rng, middle):
+            found = dose_response(doses, shape(doses, middle, slope), level=level)
+            for dose, true in ((found.ec50, halves), (found.absolute, levels)):
+                if dose.relation == "equal":
+                    given += 1
+                    assert dose.value == pytest.approx(true, rel=0.01)
+    assert given > 5
+
+
+def test_the_top_of_a_bell_between_wide_doses_has_no_height_and_a_true_bracket():
+    def effect(d):
+        return d**2 / (1.0 + d**2) / (1.0 + (d / 30.0) ** 2)
+
+    doses = np.array([0.0, 0.01, 300.0, 600.0, 900.0, 1200.0])  # top at 5.5
+    found = dose_response(doses, effect(doses))
+    assert found.shape == "bell"
+    assert math.isnan(found.emax)
+    assert found.top.relation == "between"
+    assert (found.top.low, found.top.high) == (0.01, 600.0)
+    assert "largest effect tested" in found.summary()
+    assert "nan" not in found.summary()
+    fine = np.concatenate(([0.0], np.geomspace(0.01, 1e4, 37)))
+    sharp = dose_response(fine, effect(fine))
+    assert sharp.top.value == pytest.approx(math.sqrt(30.0), rel=0.01)
+    assert sharp.emax == pytest.approx(effect(math.sqrt(30.0)), rel=0.01)
