@@ -170,10 +170,11 @@ def _generate_sensitivities(network: Network) -> str:
     """Return the text of the sensitivity programs."""
     from mir21sim.compiler import sensitivity_programs, symbolic
 
-    system = symbolic.build(network)
     species = frozenset(s.id for s in network.species)
-    made = sensitivity_programs.sensitivity_programs(system, species)
-    return sensitivity_programs.module_text(made, system, network.id, key(network))
+    with symbolic.as_written(network):
+        system = symbolic.build(network)
+        made = sensitivity_programs.sensitivity_programs(system, species)
+        return sensitivity_programs.module_text(made, system, network.id, key(network))
 
 
 def one_kernels(network: Network, name: str | None = None) -> "OneKernels":
@@ -205,9 +206,11 @@ def _generate_lanes(network: Network, name: str) -> str:
     from mir21sim.compiler import lane_programs as lanes
     from mir21sim.compiler import symbolic
 
-    system = symbolic.build(network)
-    made = lanes.programs(system, frozenset(s.id for s in network.species))
-    return lanes.module_text(made, system, network.id, name)
+    species = frozenset(s.id for s in network.species)
+    with symbolic.as_written(network):
+        system = symbolic.build(network)
+        made = lanes.programs(system, species)
+        return lanes.module_text(made, system, network.id, name)
 
 
 def _generate(network: Network, name: str) -> str:
@@ -218,9 +221,10 @@ def _generate(network: Network, name: str) -> str:
         symbolic_events,  # not needed on a cached start
     )
 
-    system = symbolic.build(network)
-    events = symbolic_events.build(equations(network), system)
-    return emit.module_text(system, events, network.id, name)
+    with symbolic.as_written(network):
+        system = symbolic.build(network)
+        events = symbolic_events.build(equations(network), system)
+        return emit.module_text(system, events, network.id, name)
 
 
 class _Source:

@@ -7,11 +7,13 @@ their own derivatives (chain rule), which keeps the generated code small.
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import sympy
+from sympy.core.parameters import distribute
 
 from mir21sim.compiler.equation_terms import CHAIN, Equations
 from mir21sim.compiler.equations import equations
@@ -199,6 +201,26 @@ def _needed(lines: list[Line], wanted: set[Any]) -> list[Line]:
             wanted |= expr.free_symbols
             kept.append((symbol, expr))
     return kept[::-1]
+
+
+_WHOLE = frozenset({"floor", "ceiling", "quotient", "rem"})
+"""Functions that jump where their argument is a whole number."""
+
+
+def as_written(network: Network) -> AbstractContextManager[None]:
+    """Return a context in which (t - 28)/24 stays so, where a formula takes its floor.
+
+    SymPy makes it t/24 - 7/6, which rounding leaves below 0 at t = 28: the floor is
+    then too small by one at the very times at which conditions are looked at.
+    """
+    model = equations(network)
+    formulas = [*model.defined.values(), *model.starts.values()]
+    formulas += [rate.math for rate in model.rates]
+    for event in model.events:
+        formulas += [event.trigger, *(a.math for a in event.assignments)]
+        formulas += [f for f in (event.delay, event.priority) if f is not None]
+    jumps = any(op in _WHOLE for formula in formulas for op in ex.operators(formula))
+    return distribute(False) if jumps else nullcontext()
 
 
 def build(network: Network) -> SymbolicSystem:

@@ -81,16 +81,19 @@ def symbols(expr: Expr) -> Iterator[str]:
             stack.extend(reversed(node.args))
 
 
-def uses_time(expr: Expr) -> bool:
-    """Say whether the simulation time, or a delayed value, stands in an expression."""
+def operators(expr: Expr) -> Iterator[str]:
+    """Yield the operators and functions in an expression, with repetitions."""
     stack = [expr]
     while stack:
         node = stack.pop()
         if isinstance(node, Call):
-            if node.op in (TIME, DELAY):
-                return True
+            yield node.op
             stack.extend(node.args)
-    return False
+
+
+def uses_time(expr: Expr) -> bool:
+    """Say whether the simulation time, or a delayed value, stands in an expression."""
+    return any(op in (TIME, DELAY) for op in operators(expr))
 
 
 def depth(expr: Expr) -> int:

@@ -1,5 +1,7 @@
 """Volumes, counts and rates as SBML defines them, against closed forms."""
 
+import math
+
 import numpy as np
 import pytest
 from sbml_text import (
@@ -346,3 +348,18 @@ def test_ids_that_a_result_uses_itself_get_an_underscore(load):
     assert result["status_"].values.tolist() == [8.0, 8.0]
     assert result["time"].values.tolist() == [0.0, 1.0]
     assert int(result["status"]) == 0
+
+
+# ----------------------------------------------------------------- rounded quotients
+@pytest.mark.parametrize("day", [24, 49, 0.3])
+@pytest.mark.parametrize("begin", [0.5, 1.25, 1.75])
+def test_whole_days_count_from_the_very_time_at_which_they_begin(run, begin, day):
+    """SymPy made (t - 28)/24 t/24 - 7/6, whose floor at t = 28 was -1: a rule had no
+    piece for it, and a run of BioModels 577 ended as not a number."""
+    found = run(
+        "n",
+        parameters=[parameter("n", "", "false")],
+        rules=[rule("assignment", "n", f"floor((time - {begin})/{day})")],
+    )
+    expected = [math.floor((t - begin) / day) for t in TIMES]
+    np.testing.assert_array_equal(found["n"], expected)

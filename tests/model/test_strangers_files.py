@@ -64,6 +64,27 @@ def test_what_changes_no_number_stops_no_load(parts):
     assert model.y0.tolist() == [3.0]
 
 
+def test_a_package_for_drawing_in_a_file_of_level_2_stops_no_load():
+    """As COPASI writes it (BioModels 965 and 1044)."""
+    text = sbml(namespaces=package("layout", "false"))
+    old = text.replace(f"{L3}core", "http://www.sbml.org/sbml/level2/version4")
+    old = old.replace('level="3" version="1"', 'level="2" version="4"')
+    assert load(old.replace(' constant="true"', "")).y0.tolist() == [3.0]
+
+
+def test_an_unknown_element_is_harmless_in_a_drawing_and_nowhere_else():
+    """As in BioModels 546; an unknown element of the core may change numbers."""
+    packages = package("layout", "false") + package("render", "false")
+    inside = "<render:listOfGlobalRenderInformation><render:globalRenderInformation/>"
+    drawing = (
+        f"<layout:listOfLayouts>{inside}</render:listOfGlobalRenderInformation>"
+        "</layout:listOfLayouts>"
+    )
+    assert load(sbml(namespaces=packages, more=drawing)).y0.tolist() == [3.0]
+    with pytest.raises(ModelError, match="not part of the definition"):
+        load(sbml(more="<listOfUnheardOf/>"))
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [

@@ -11,7 +11,7 @@ from event_runs import DECAY, compiled
 from support import event
 
 import mir21sim as ms
-from mir21sim.errors import SolverError
+from mir21sim.errors import SolverError, SolverStatus
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.translate import translate
@@ -136,3 +136,15 @@ def test_an_amount_below_zero_in_the_last_step_ends_the_run():
     allowed = replace(ONCE, allow_negative=True)
     result = ms.simulate(model, 1.5, points=2, doses=[], observe="A", options=allowed)
     assert float(result["A"][-1]) == pytest.approx(-0.5)
+
+
+def test_a_run_that_cannot_begin_says_so():
+    """No step was made, so there are no sizes to fit tolerances to: it was a
+    ValueError on an empty array (BioModels 636, 618, 775)."""
+    net = support.network(
+        {"A": 8.0}, {"k": 0.3}, [support.reaction("r", "A ->", "k*ln(A - 8)")]
+    )
+    model = compiled(net, backend="numba")
+    problem, settings = open_problem(model, np.linspace(0.0, 1.0, 3))
+    ended = one_rodas.one_run(model, problem, 0, settings, threading.Event())
+    assert ended.status == SolverStatus.NON_FINITE

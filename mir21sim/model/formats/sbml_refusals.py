@@ -52,14 +52,19 @@ ERRORS_SHOWN = 3
 def stop_on_errors(document: Any, name: str) -> None:
     """Raise the first few of libSBML's errors, with the count of the others."""
     errors = _errors(document, name)
-    told = [
-        f"line {line}: {textwrap.shorten(' '.join(words.split()), 200)}"
-        for line, words in errors[:ERRORS_SHOWN]
-    ]
+    told = [f"line {line}: {_short(words)}" for line, words in errors[:ERRORS_SHOWN]]
     if told:
         more = len(errors) - len(told)
         tail = f" ({more} more errors)" if more else ""
         raise ModelError(f"{name} is not valid SBML: {'; '.join(told)}{tail}")
+
+
+def _short(words: str) -> str:
+    """Return a message of libSBML, both its rule and what breaks it, shortened."""
+    lines = [line for line in words.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Reference:")]
+    told = dict.fromkeys([*lines[:1], *lines[-1:]])
+    return " ".join(textwrap.shorten(line, 200) for line in told)
 
 
 def _errors(document: Any, name: str) -> list[tuple[int, str]]:
@@ -96,8 +101,26 @@ def _texts(log: Any) -> list[tuple[int, str]]:
         for error in errors
         if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR
         and error.getErrorId() not in _SAID_BY_US
-        and (error.isFatal() or error.getErrorId() not in _HARMLESS)
+        and (error.isFatal() or not _is_harmless(error))
     ]
+
+
+_OF_DRAWINGS = re.compile(
+    r"The L3 package '(layout|layout_L2|render|groups)\w*' cannot be used"
+    r"|in SBML Level \d Version \d Package (layout|render|groups) "
+    r"|listOf(Layouts|GlobalRenderInformation|Groups) cannot be empty"
+)
+"""Words of libSBML on packages that draw or sort, in files of a wrong level or form."""
+
+
+def _is_harmless(error: Any) -> bool:
+    """Say whether no number of a run depends on what an error is about."""
+    if error.getErrorId() in (
+        libsbml.UnrecognizedElement,
+        libsbml.NotSchemaConformant,
+    ):
+        return bool(_OF_DRAWINGS.search(error.getMessage()))
+    return error.getErrorId() in _HARMLESS
 
 
 def _definitions(model: Any) -> Iterator[tuple[str, Any]]:

@@ -134,6 +134,8 @@ def _smaller(ended: Ended, rtol: float) -> tuple[FloatArray, bool]:
     needed : whether errors of small states were amplified, so that the run is wrong
     """
     times, states = ended.one.seen()
+    if not len(times):  # not one step could be made
+        return ended.atol, False
     sizes = np.abs(states)
     peak = sizes.max(axis=0)
     # SHARE·rtol·peak; inf leaves the tolerance of a state that is always 0.
