@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mir21sim import files
 from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mir21sim.simulation.ensemble import Ensemble
     from mir21sim.simulation.options import Options
     from mir21sim.validation.set_rows import Asked
+    from mir21sim.validation.single_cells import Film
     from mir21sim.validation.verdicts import Outcome
 
 
@@ -70,6 +72,14 @@ class SetOptions:
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the sets that were stopped.")
     ] = False
+    report: Annotated[
+        Path | None,
+        typer.Option(help="What the sets say, as Markdown (.md), for models/README."),
+    ] = None
+    single_cells: Annotated[
+        Path | None,
+        typer.Option(help="Film of single cells (CSV): its likelihood as well, HeLa."),
+    ] = None
 
 
 @expanded
@@ -100,13 +110,17 @@ def validate(
     from mir21sim.solvers.methods import MANY
     from mir21sim.validation import verdicts
     from mir21sim.validation.set_rows import Asked
+    from mir21sim.validation.single_cells import read_film
 
     check_outputs(output, plot, kinds=(".csv",))
+    if spread.report is not None:
+        files.check_writable(spread.report, (".md",))
     options = Options(method=method, rtol=rtol)
     if kind.arms:
         many = replace(options, method=method or MANY.name)
         _print_arms(model, name_list(rows.context), many, output)
         return
+    film = None if spread.single_cells is None else read_film(spread.single_cells)
     drawn = None if kind.assays else _ensemble(model, spread.sets)
     asked = Asked(
         model,
@@ -124,6 +138,11 @@ def validate(
     if drawn is not None:
         outcomes = _with_sets(asked, outcomes, drawn, (spread, output, quiet))
     typer.echo(verdicts.outcome_text(outcomes))
+    if film is not None:
+        _show_film(film, model, drawn, spread.draws, quiet)
+    if spread.report is not None:
+        text = verdicts.set_markdown(outcomes) + "\n"
+        typer.echo(f"report: {files.write_text(spread.report, text)}")
     if output is not None:
         write_table(verdicts.outcome_records(outcomes), output)
     if plot is not None:
@@ -208,6 +227,20 @@ def _with_sets(
         kept = "the same command with --resume goes on" if output else "-o keeps them"
         typer.echo(f"the parameter sets are not done: {kept}", err=True)
         raise
+
+
+def _show_film(
+    film: "Film", model: str, drawn: "Ensemble | None", draws: int, quiet: bool
+) -> None:
+    """Print how well a film of single cells agrees with the model."""
+    from mir21sim.validation import single_cells
+    from mir21sim.validation.calibration_problem import LINE
+
+    with progress_bar(quiet) as progress:
+        found = single_cells.film_likelihood(
+            film, model, LINE, drawn, draws=draws, progress=progress
+        )
+    typer.echo("\n".join(["", *single_cells.film_text(found)]))
 
 
 def _print_arms(

@@ -22,7 +22,7 @@ from mir21sim.simulation.ensemble import LINE_MARK
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
 from mir21sim.simulation.population import Population
-from mir21sim.simulation.translate import translate
+from mir21sim.simulation.translate import CELL, translate
 from mir21sim.simulation.varied import varied
 from mir21sim.solvers.methods import MANY
 from mir21sim.solvers.problem import Problem, Schedule, Selection, Solution
@@ -196,7 +196,7 @@ class Batch:
     def _read(self, case: Case) -> FloatArray:
         read = case.readout.definition.read
         assert read is not None  # thresholds go another way
-        times, curves = self._run(case.context, case.trial)
+        times, curves = self.run(case.context, case.trial)
         since = case.trial.last_dose_h
         since = since if since < times[-1] else float(times[0])
         many = case.readout.many
@@ -214,7 +214,7 @@ class Batch:
             found[k] = read(RunCurves(times, own, since, case.readout.number))
         return found
 
-    def _run(
+    def run(
         self, context: str, trial: Trial
     ) -> tuple[FloatArray, dict[str, FloatArray]]:
         """Return the times and the curves (n_set, n_cell, n_time) of a trial."""
@@ -347,7 +347,9 @@ class Batch:
                 own_value = found.get(name, np.full(n_set * n_cell, value))
                 found[name] = own_value * np.repeat(amounts, n_cell)
         if not found:
-            found = {model.param_names[0]: np.full(n_set * n_cell, model.p0[0])}
+            pairs = zip(model.param_names, model.p0, strict=True)
+            name, value = next(p for p in pairs if p[0] not in {*fixed, CELL})
+            found = {name: np.full(n_set * n_cell, value)}
         return found, n_cell
 
     def _threshold(self, case: Case) -> FloatArray:

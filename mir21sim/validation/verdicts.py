@@ -136,7 +136,7 @@ def _spread(outcome: Outcome) -> str:
         return "–"
     numbers = (sets.median, sets.low_50, sets.high_50, sets.low_95, sets.high_95)
     if outcome.kind == "claim":
-        texts = ["no end" if math.isinf(x) else f"{100.0 * x:+.3g}" for x in numbers]
+        texts = [_percent(x) for x in numbers]
         unit = " %"
     else:
         texts, unit = [f"{x:.3g}" for x in numbers], ""
@@ -188,6 +188,45 @@ def set_summary(outcomes: Sequence[Outcome]) -> list[str]:
             if share < GOAL
         ]
     return lines
+
+
+def set_markdown(outcomes: Sequence[Outcome]) -> str:
+    """Return what the parameter sets say as a section of Markdown."""
+    spread = [(o, o.sets) for o in outcomes if o.sets is not None]
+    claims = [(o, s) for o, s in spread if o.kind == "claim"]
+    seen = [(o, s) for o, s in spread if o.kind == "observation"]
+    counts = [line.strip() for line in set_summary(outcomes) if " rows" in line]
+    lines = [f"* {line}" for line in counts]
+    below = sorted((s.direction, o.id, o.context, o.what, s) for o, s in claims)
+    lines += [
+        "",
+        "Claims whose direction holds in fewer sets than 95 %; change: median",
+    ]
+    lines += ["over the sets and its 95 % interval, in percent of the reference.", ""]
+    lines += ["| claim | line | what | direction | with 10 % | change |"]
+    lines += ["|---|---|---|---|---|---|"]
+    lines += [
+        f"| {name} | {context} | {what} | {share:.0%} | {s.agree:.0%} | "
+        f"{_percent(s.median)} ({_percent(s.low_95)} to {_percent(s.high_95)}) |"
+        for share, name, context, what, s in below
+        if share < GOAL
+    ]
+    lines += ["", "Observations; sets within error: share of the sets.", ""]
+    lines += ["| id | use | observed | median (50 %) [95 %] | sets within error |"]
+    lines += ["|---|---|---|---|---|"]
+    lines += [
+        f"| {o.id} | {o.use} | {o.low:.4g}–{o.high:.4g} {o.unit} | {_spread(o)} | "
+        f"{s.agree:.0%} |"
+        for o, s in seen
+    ]
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    """Return a change in percent."""
+    if math.isnan(share):
+        return "–"
+    return "no end" if math.isinf(share) else f"{100.0 * share:+.3g}"
 
 
 def _shown(outcome: Outcome) -> tuple[str, str]:

@@ -114,6 +114,9 @@ def test_the_summary_counts_rows_and_lists_claims_below_the_goal(asked, plain):
     assert " 90%  C1 MCF-7: mimic lowers PTEN" in text
     assert "80%, direction 90%" in verdicts.outcome_text(made)
     assert verdicts.set_summary(plain) == []
+    report = verdicts.set_markdown(made)
+    assert "| C1 | MCF-7 | mimic lowers PTEN | 90% | 80% | +70 (+50 to +90) |" in report
+    assert "| O1 | fit | 0.01–1.39 fold | 0.7 (0.6 to 0.65) [0.5 to 0.9] |" in report
 
 
 def test_a_row_that_the_model_cannot_run_gets_nothing(tmp_path):
