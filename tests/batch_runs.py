@@ -17,6 +17,7 @@ from mir21sim.solvers import solve as solving
 from mir21sim.solvers.batch import integrate as batch
 from mir21sim.solvers.batch.rodas4 import RODAS4
 from mir21sim.solvers.batch.rodas5p import RODAS5P
+from mir21sim.solvers.problem import subset
 from mir21sim.solvers.settings import Settings, Workers
 
 TABLEAUX = {t.name: t for t in (RODAS5P, RODAS4)}
@@ -89,7 +90,7 @@ PER_RUN = ("status", "t_end", "y_end", "n_steps", "n_rejected")
 
 
 def some(problem, which):
-    return solving.subset(problem, np.asarray(which, dtype=np.int64))
+    return subset(problem, np.asarray(which, dtype=np.int64))
 
 
 FAULTY = support.network(

@@ -11,9 +11,9 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelWarning, SolverStatus
 from mir21sim.solvers.methods import is_batch, method_of, usable
-from mir21sim.solvers.problem import Problem, Solution
+from mir21sim.solvers.problem import Problem, Solution, subset
 from mir21sim.solvers.settings import Settings
-from mir21sim.solvers.solve import solve, subset
+from mir21sim.solvers.solve import solve
 
 CHECKED_FROM = 8
 """Runs from which on one of them is made again with smaller tolerances."""

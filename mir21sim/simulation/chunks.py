@@ -25,9 +25,9 @@ from mir21sim.model import files as model_files
 from mir21sim.simulation.checkpoint import PartialResults
 from mir21sim.solvers.interrupt import ctrl_c_sets
 from mir21sim.solvers.methods import is_batch
-from mir21sim.solvers.problem import PER_RUN, Problem, Solution
+from mir21sim.solvers.problem import PER_RUN, Problem, Solution, subset
 from mir21sim.solvers.settings import Settings, Workers
-from mir21sim.solvers.solve import solve, subset
+from mir21sim.solvers.solve import solve
 
 CHUNK = 128
 """Runs that a batch part has for each thread; as many as a thread takes at a time."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.problem import Problem, Solution
+from mir21sim.solvers.problem import Problem, Solution, subset
 from mir21sim.solvers.step_curve import NODES, node_times
 
 Ask: TypeAlias = Callable[[Problem], tuple[Solution, bool]]
@@ -107,7 +107,6 @@ def fill_features(
     ask : integrates a problem with one run by the method that made the solution
     """
     from mir21sim.solvers.batch.feature_kernel import curve_features
-    from mir21sim.solvers.solve import subset
 
     request = problem.features
     assert request is not None

@@ -5,7 +5,7 @@ stay outside.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -240,3 +240,16 @@ _COUNTS = {
 }
 PER_RUN = tuple(field.name for field in fields(Solution))
 """Names of the arrays of a Solution, all with the runs along their first axis."""
+
+
+def subset(problem: Problem, which: IntArray) -> Problem:
+    """Return some of the runs, in the order given."""
+    schedule = problem.schedule
+    return replace(
+        problem,
+        y0=problem.y0[which],
+        p=problem.p[which],
+        schedule=Schedule(
+            schedule.time, schedule.state, schedule.kind, schedule.value[which]
+        ),
+    )

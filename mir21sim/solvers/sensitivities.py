@@ -23,9 +23,9 @@ from mir21sim.solvers.batch.rodas4 import RODAS4
 from mir21sim.solvers.batch.rodas5p import RODAS5P
 from mir21sim.solvers.batch.rosenbrock import needed_states, supports
 from mir21sim.solvers.methods import NAMES, SECOND_TRY
-from mir21sim.solvers.problem import PER_RUN, Problem, Solution
+from mir21sim.solvers.problem import PER_RUN, Problem, Solution, subset
 from mir21sim.solvers.settings import Settings, Workers
-from mir21sim.solvers.solve import solve, subset
+from mir21sim.solvers.solve import solve
 
 if TYPE_CHECKING:
     from mir21sim.compiler.build_lane_kernels import LaneKernels

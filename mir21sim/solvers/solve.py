@@ -10,7 +10,7 @@ from mir21sim.errors import SolverStatus
 from mir21sim.solvers.method import BATCH
 from mir21sim.solvers.methods import NAMES, method_of, second_try
 from mir21sim.solvers.panels import fill_features
-from mir21sim.solvers.problem import PER_RUN, Problem, Schedule, Solution
+from mir21sim.solvers.problem import PER_RUN, Problem, Solution, subset
 from mir21sim.solvers.settings import Settings, Workers
 
 
@@ -79,16 +79,3 @@ def _to_retry(solution: Solution, settings: Settings) -> IntArray:
     if settings.adapts and method_of(settings.method).family == BATCH:
         statuses.add(int(SolverStatus.NEGATIVE))
     return np.flatnonzero(np.isin(solution.status, list(statuses)))
-
-
-def subset(problem: Problem, which: IntArray) -> Problem:
-    """Return some of the runs, in the order given."""
-    schedule = problem.schedule
-    return replace(
-        problem,
-        y0=problem.y0[which],
-        p=problem.p[which],
-        schedule=Schedule(
-            schedule.time, schedule.state, schedule.kind, schedule.value[which]
-        ),
-    )

@@ -30,9 +30,9 @@ from mir21sim.simulation.randomness import lognormal_factors
 from mir21sim.simulation.steady_state import resting_states
 from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
-from mir21sim.solvers.problem import Problem, Schedule
+from mir21sim.solvers.problem import Problem, Schedule, subset
 from mir21sim.solvers.settings import Settings, Workers
-from mir21sim.solvers.solve import solve, subset
+from mir21sim.solvers.solve import solve
 
 Say: TypeAlias = Callable[[str], None]
 
