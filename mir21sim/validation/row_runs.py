@@ -202,11 +202,16 @@ class Batch:
         many = case.readout.many
         found = np.full(len(self.sets), np.nan)
         quantities = [_quantity(q, curves) for q in case.readout.quantities]
+        # A failed run is NaN; a ratio may be 0/0 at the start of a good one.
+        shape = (len(self.sets), case.trial.cells or 1)
+        whole = np.ones(shape, dtype=bool)
+        for name in case.readout.names:
+            whole &= np.isfinite(curves[name]).all(axis=-1)
         for k in range(len(self.sets)):
             own = tuple(q[k] if many else q[k, 0] for q in quantities)
-            if not many and any(np.isnan(curve).any() for curve in own):
+            if not many and not whole[k, 0]:
                 continue
-            good = np.all([np.isfinite(c).all(axis=-1) for c in own], axis=0)
+            good = whole[k]
             if many:
                 own = tuple(curve[good] for curve in own)
                 if not good.any():

@@ -12,7 +12,7 @@ import mir21sim as ms
 from mir21sim.errors import InputError
 from mir21sim.simulation.ensemble import Ensemble
 from mir21sim.validation import set_rows, validate, verdicts
-from mir21sim.validation.row_runs import Batch
+from mir21sim.validation.row_runs import Batch, Sets
 from mir21sim.validation.set_rows import Asked, add_sets, shares_of
 
 MODEL = "mir21_core"
@@ -124,6 +124,16 @@ def test_a_row_that_the_model_cannot_run_gets_nothing(tmp_path):
     asked = Asked(MODEL, folder=folder)
     found = add_sets(validate.validate(MODEL, folder=folder), asked, sets([1.0] * 4))
     assert [o.sets is None for o in found] == [True, False]
+
+
+def test_a_ratio_that_is_0_over_0_before_a_dose_is_read_after_it(tmp_path):
+    treated = CLAIM.replace("miR21_mimic=50 nM@0h", "TRAIL=50 ng/ml@1h")
+    claim = treated.replace("end(PTEN)", "end(TRAIL/TRAIL)").replace("down", "near")
+    asked = Asked(MODEL, folder=tables(tmp_path, claim.replace(",--end 24h", ",")))
+    (row, _) = asked.rows()
+    ready = replace(row, against=replace(row.case), comparison="near")
+    value = asked.runs([ready]).predict(Sets((), np.ones((1, 0))))
+    assert value == pytest.approx(np.zeros((1, 1)), abs=1e-12)
 
 
 # ---------------------------------------------------------------------- stop and resume
