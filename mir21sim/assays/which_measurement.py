@@ -27,6 +27,7 @@ from mir21sim.assays.antibodies import antibodies
 from mir21sim.assays.noise import PlateNoise, WesternNoise
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.info import unique
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.curve_features import Feature, parse_feature
 from mir21sim.simulation.doses import Dose, DosesLike, Protocol
@@ -47,10 +48,6 @@ TIMES = 9
 
 MOST_DOSES = 8
 """Doses of candidates at most: each is one run with all derivatives."""
-
-CHECKED = 5
-"""Candidates at the top that are checked by weights of draws."""
-
 
 WIDEST = 1000.0
 """Factor beyond which a linear estimate of a width is not given as a number."""
@@ -108,8 +105,9 @@ class Experiments:
     predict : the prediction, as it was asked for
     value : its value
     log_sd : standard deviation of its logarithm before any measurement, to first order
-    records : name, assay, quantity, time_h, dose, removed (share), by_weighting (NaN
-        where it was not checked), the best first
+    records : name, assay, quantity, time_h, dose, removed (share, linear), by_weighting
+        (share by weights of draws, NaN without them), the best first: by weighting
+        where there are draws, else linear
     together : names, and share removed by all up to each, one after the other
     carried_by : the numbers that carry the width
     """
@@ -128,16 +126,15 @@ class Experiments:
         best = self.records[0]
         factor = _factor(1.96 * self.log_sd)
         width = f"its numbers leave {factor} to each side (95 %, linear)"
-        share = f"it removes {100 * best['removed']:.0f} % of the variance"
         lines = [
             f"{self.predict} = {self.value:.4g}; {width}.",
-            f"Most would tell {best['name']}: {share}{_checked_words(best)}.",
+            f"Most would tell {best['name']}: {_removed_words(best)}.",
         ]
         if len(self.together) > 1:
             steps = "; then ".join(
                 f"{name} ({100 * share:.0f} %)" for name, share in self.together
             )
-            lines.append(f"Together: {steps}.")
+            lines.append(f"Together, by linear algebra: {steps}.")
         return lines
 
 
@@ -148,9 +145,15 @@ def _factor(log: float) -> str:
     return f"a factor of {math.exp(log):.3g}"
 
 
-def _checked_words(record: Mapping[str, Any]) -> str:
-    share = record["by_weighting"]
-    return "" if math.isnan(share) else f", {100 * share:.0f} % by weights of draws"
+def _removed_words(record: Mapping[str, Any]) -> str:
+    """Return the share that a measurement removes, and how it was found."""
+    linear, share = 100 * record["removed"], 100 * record["by_weighting"]
+    if math.isnan(share):
+        return f"it removes {linear:.0f} % of the variance (linear, not checked)"
+    return (
+        f"it removes {share:.0f} % of the variance by weights of draws, which rank the "
+        f"candidates ({linear:.0f} % by linear algebra)"
+    )
 
 
 def experiments(
@@ -180,8 +183,9 @@ def experiments(
     times : h, when candidates are measured; by default ``TIMES`` of them
     replicates : of each candidate
     draws : an ensemble, whose covariance is that of the numbers; or how many draws to
-        take from the ranges of the parameter table. With them the best ``CHECKED`` are
-        checked by weights; by default nothing is checked
+        take from the ranges of the parameter table. With them all candidates are
+        checked by weights of draws and ranked by that: the linear share can be far off;
+        by default nothing is checked
 
     Raises
     ------
@@ -222,19 +226,19 @@ def experiments(
         wanted, _treatments(model, protocol, over), at, replicates
     )
     removed = variance_removed(slopes, candidates, covariance)
-    order = np.argsort(-removed, kind="stable")
     checked = _checked(
         (model, settings, feature, protocol),
-        [about[k] | {"noise": candidates[k].noise} for k in order[:CHECKED]],
+        [one | {"noise": c.noise} for one, c in zip(about, candidates, strict=True)],
         draws,
     )
+    order = np.argsort(np.where(np.isfinite(checked), -checked, 1.0 - removed))
     records = [
         {
             **{key: value for key, value in about[k].items() if key in _COLUMNS},
             "removed": float(removed[k]),
-            "by_weighting": checked[place] if place < len(checked) else math.nan,
+            "by_weighting": float(checked[k]),
         }
-        for place, k in enumerate(order)
+        for k in order
     ]
     steps = best_set(slopes, candidates, covariance) if candidates else []
     return Experiments(
@@ -432,29 +436,43 @@ def _checked(
     case: tuple[CompiledModel, _Run, Feature, Protocol],
     about: Sequence[Mapping[str, Any]],
     draws: Ensemble | int,
-) -> list[float]:
-    """Return the shares that weights of draws give for some candidates."""
+) -> FloatArray:
+    """Return the share that weights of draws give for each candidate, NaN for none.
+
+    All candidates of one treatment are read from the same runs, a run a draw.
+    """
     model, settings, feature, protocol = case
+    found = np.full(len(about), math.nan)
     if draws == 0:
-        return []
+        return found
     cells = (
         draws.cells(model)
         if isinstance(draws, Ensemble)
         else _drawn(settings.numbers, draws)
     )
     run = _simulated(model, cells, settings, protocol, (feature.name,))
-    predictions = np.log(_feature(run, feature, settings.since))
-    found = []
-    for one in about:
-        readout: Readout = one["readout"]
-        curves = _simulated(model, cells, settings, one["protocol"], readout.binds)
-        total = np.asarray(sum(curves[name].values for name in readout.binds))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.log(total[:, one["moment"]])
-            if readout.relative:
-                z = z - np.log(total[:, 0])
-        found.append(removed_by_weighting(predictions, z, one["noise"]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        predictions = np.log(_feature(run, feature, settings.since))
+    places: dict[str, list[int]] = {}
+    for k, one in enumerate(about):
+        places.setdefault(one["dose"], []).append(k)
+    for own in places.values():
+        names = unique(n for k in own for n in about[k]["readout"].binds)
+        curves = _simulated(model, cells, settings, about[own[0]]["protocol"], names)
+        for k in own:
+            found[k] = removed_by_weighting(
+                predictions, _read_logs(curves, about[k]), about[k]["noise"]
+            )
     return found
+
+
+def _read_logs(curves: xr.Dataset, one: Mapping[str, Any]) -> FloatArray:
+    """Return the logarithm of what is read of each draw."""
+    readout: Readout = one["readout"]
+    total = np.asarray(sum(curves[name].values for name in readout.binds))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.log(total[:, one["moment"]])
+        return np.asarray(z - np.log(total[:, 0]) if readout.relative else z)
 
 
 def _drawn(numbers: Numbers, draws: int) -> dict[str, FloatArray]:

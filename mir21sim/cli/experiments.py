@@ -85,7 +85,10 @@ def experiments(
         str | None, typer.Option(help="Reference time of the feature, e.g. 24h.")
     ] = None,
     draws: Annotated[
-        int, typer.Option(help="Check the best by this many draws of the numbers.")
+        int,
+        typer.Option(
+            help="Without an ensemble: rank by this many draws of the numbers."
+        ),
     ] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="All candidates as .csv.")

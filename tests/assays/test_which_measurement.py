@@ -73,6 +73,22 @@ def test_draws_check_the_best(model):
     assert found.records[0]["by_weighting"] > 0.9
 
 
+def test_draws_rank_all_candidates(model):
+    found = ms.experiments(
+        model,
+        "final(CASP8_active)",
+        measure={"CASP8_active": 0.1, "XIAP": 0.1, "CASP3": 2.0},
+        times=[2.0, 4.0],
+        draws=40,
+        **CASE,
+    )
+    shares = [record["by_weighting"] for record in found.records]
+    assert len(shares) > 5
+    assert np.isfinite(shares).all()
+    assert shares == sorted(shares, reverse=True)
+    assert "weights of draws, which rank the candidates" in found.text()[1]
+
+
 def test_every_readout_is_of_quantities_of_the_model(model):
     known = {*model.state_names, *model.assigned_names}
     found = readouts(model)
