@@ -275,6 +275,8 @@ def _level_crossing(
     curve: ResponseCurve, level: float, found: DoseResponse
 ) -> tuple[Estimate, tuple[str, ...]]:
     """Return the lowest dose at which a response crosses an absolute level."""
+    if found.shape == "flat":  # whether it rises or falls means nothing
+        return Estimate(), (f"no dose is told for {level:g} by a flat response",)
     y = curve.sign * curve.y
     wanted = curve.sign * level
     start = curve.sign * curve.y0 if curve.has_zero else y[0]
