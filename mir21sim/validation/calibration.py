@@ -64,9 +64,9 @@ WEAK = (
 lines.
 """
 
-UNLIKE, MOST_DEAD = 16, 1
-"""Unlike untreated cells of each line that a draw is held against at the end, and how
-many of a line may be dead after 72 h."""
+UNLIKE, MOST_DEAD, SHARE_DEAD = 32, 1, 0.01
+"""Unlike untreated cells of each line that a draw is held against at the end, how many
+of a line and which share of all lines may be dead after 72 h."""
 
 DRAWS = 500
 
@@ -337,8 +337,8 @@ def calibrate(
 ) -> "Calibrated":
     """Return draws of the posterior of a calibration; deterministic.
 
-    Draws in which the weak cell of a line does not rest, or more than one of 16 unlike
-    cells dies untreated, are left out; ``n_left_out`` counts them.
+    Draws in which the weak cell of a line does not rest, or unlike cells die untreated
+    (``unlike_cells_live``), are left out; ``n_left_out`` counts them.
 
     Parameters
     ----------
@@ -367,7 +367,7 @@ def unlike_cells_live(
     """Return for each draw whether unlike untreated cells live in every line.
 
     Of ``UNLIKE`` cells of a line no more than ``MOST_DEAD`` may be dead after 72 h, at
-    rest or later.
+    rest or later, and of those of all lines no more than ``SHARE_DEAD``.
 
     Returns
     -------
@@ -375,16 +375,18 @@ def unlike_cells_live(
     """
     trial = Trial.parse(f"--end 72h --cells {UNLIKE}")
     read = Readout.parse("mean(MOMP_fraction)")
-    lives = np.ones(len(z), dtype=bool)
+    dead = np.empty((len(z), len(problem.lines)))
     sets = Sets(problem.names, problem.factors(z))
-    for line in problem.lines:
+    for k, line in enumerate(problem.lines):
         row = replace(_resting(problem.rows[0], line), case=Case(line, trial, read))
         runs = RowRuns(
             problem.model, (row,), cells=UNLIKE, points=3,
             n_jobs=n_jobs,
         )  # fmt: skip
-        lives &= runs.predict(sets)[:, 0] * UNLIKE < MOST_DEAD + 0.5
-    return lives
+        dead[:, k] = np.round(runs.predict(sets)[:, 0] * UNLIKE)
+    # A draw without a prediction is NaN, and does not live.
+    few = (dead <= MOST_DEAD).all(axis=1)
+    return np.asarray(few & (dead.mean(axis=1) <= SHARE_DEAD * UNLIKE))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
