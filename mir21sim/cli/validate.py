@@ -115,6 +115,7 @@ def validate(
     check_outputs(output, plot, kinds=(".csv",))
     if spread.report is not None:
         files.check_writable(spread.report, (".md",))
+    _check_kind(kind, spread)
     options = Options(method=method, rtol=rtol)
     if kind.arms:
         many = replace(options, method=method or MANY.name)
@@ -151,6 +152,24 @@ def validate(
 
         typer.echo(
             f"picture: {plotting.save(pictures.plot_validation(outcomes), plot)}"
+        )
+
+
+def _check_kind(kind: KindOptions, spread: SetOptions) -> None:
+    """Refuse options of the parameter sets where no sets are read."""
+    from mir21sim.errors import InputError
+
+    chosen = "--arms" if kind.arms else "--assays" if kind.assays else None
+    given = {
+        "--resume": spread.resume,
+        "--report": spread.report is not None,
+        "--single-cells": spread.single_cells is not None,
+    }
+    unused = [name for name, present in given.items() if present]
+    if chosen is not None and unused:
+        raise InputError(
+            f"{chosen} reads no parameter sets, so {', '.join(unused)} would do "
+            "nothing: leave one of them out."
         )
 
 

@@ -194,3 +194,11 @@ def test_the_command_writes_what_the_sets_say(asked, tmp_path, capsys):
     assert support.run_cli(*words, "--no-ensemble") == 0
     assert "parameter sets" not in capsys.readouterr().out
     assert "sets_n" not in pd.read_csv(path)
+
+
+@pytest.mark.parametrize("kind", ["--arms", "--assays"])
+@pytest.mark.parametrize("unused", [["--resume"], ["--report", "r.md"]])
+def test_options_of_sets_are_refused_where_no_sets_are_read(kind, unused, capsys):
+    assert support.run_cli("validate", MODEL, kind, *unused) == 2
+    message = capsys.readouterr().err
+    assert kind in message and unused[0] in message and "do nothing" in message
