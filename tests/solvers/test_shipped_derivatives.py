@@ -73,6 +73,8 @@ def test_derivatives_by_every_number(name, request):
         ways, _ = errors_of_ways(model, problem, tight(model, 1e-6), seeds)
         far = errors_of_differences(model, problem, tight(model, 1e-11), seeds)
         for k, row in enumerate(rows):
-            if ways[k] > 1e-12 or far[k] > 1e-6:
+            # Runs at 1e-11 over a step of 2e-3, of which a share of 1e-3 counts, tell
+            # differences to 5e-6.
+            if ways[k] > 1e-12 or far[k] > 1e-5:
                 wrong[names[row]] = ways[k], far[k]
     assert not wrong
