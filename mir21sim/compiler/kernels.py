@@ -32,9 +32,16 @@ class EventKernels:
     kind : int array, shape (n_relation,), index into ``RELATIONS``
     user : int array, an event whose trigger has the relation, -1 where a rate has it
     moving : bool array, the root function changes while no event does anything
-    timed : bool array, the relation is linear in time; ``moments`` says when it turns
+    timed : bool array, it is known when the relation may turn: ``moments`` says it
+        where it is linear in time, ``pieces`` and ``jumps`` where it jumps between
+    pieced : bool array, the relation is linear in time between jumps
+    from_left : bool array, at a jump it has the value before it, as of a ceiling
+    piece_of : int array, shape (n_piece,), the relation of each linear piece
+    n_jump : jumps that ``jumps`` gives
     make : compiles ``roots`` on its first use
     roots, moments : kernels, out (n_relation,)
+    pieces : kernel, out (n_piece,), the times at which linear pieces are zero
+    jumps : kernel, out (n_jump,), the next times after t at which root functions jump
     triggers : kernel ``(t, r, p, out)``, out (n_event,), of the truths ``r`` as 0 or 1
     delays, priorities : kernels, out (n_event,)
     values, sizes : kernels per event, out (assignments of the event,); a concentration
@@ -53,8 +60,14 @@ class EventKernels:
     user: IntArray
     moving: BoolArray
     timed: BoolArray
+    pieced: BoolArray
+    from_left: BoolArray
+    piece_of: IntArray
+    n_jump: int
     make: Callable[[str], Kernel]
     moments: Kernel
+    pieces: Kernel
+    jumps: Kernel
     triggers: Kernel
     delays: Kernel
     priorities: Kernel

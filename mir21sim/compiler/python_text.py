@@ -155,7 +155,8 @@ def _event_patterns(events: SymbolicEvents) -> list[str]:
     records = events.records
     targets = [target for row in events.targets for target in row]
     first = itertools.accumulate(map(len, events.targets), initial=0)
-    timed = (moment is not sympy.nan for moment in events.moments)
+    known = zip(events.timed, events.moments, strict=True)
+    pieced = (timed and moment is sympy.nan for timed, moment in known)
     return [
         _names("EVENT_NAMES", [e.id for e in records]),
         _array("EVENT_INITIAL", (e.initial_value for e in records), "bool_"),
@@ -168,7 +169,11 @@ def _event_patterns(events: SymbolicEvents) -> list[str]:
         _array("ROOT_KIND", events.kinds, "int64"),
         _array("ROOT_USER", events.users, "int64"),
         _array("ROOT_MOVING", events.moving, "bool_"),
-        _array("ROOT_TIMED", timed, "bool_"),
+        _array("ROOT_TIMED", events.timed, "bool_"),
+        _array("PIECE_OF", (k for k, _ in events.pieces), "int64"),
+        _array("ROOT_FROM_LEFT", events.from_left, "bool_"),
+        _array("ROOT_PIECED", pieced, "bool_"),
+        f"N_JUMP = {len(events.jumps)}",
     ]
 
 
@@ -236,6 +241,12 @@ class _Writer:
         return [
             self._listed("roots", events.roots, relations),
             self._listed("moments", events.moments, relations),
+            self._listed(
+                "pieces",
+                [zero for _, zero in events.pieces],
+                [relations[k] for k, _ in events.pieces],
+            ),
+            self._listed("jumps", events.jumps, ["next jump"] * len(events.jumps)),
             self._triggers(events),
             self._listed("delays", events.delays, per_event),
             self._listed("priorities", events.priorities, per_event),

@@ -8,6 +8,8 @@ and pairs that bound a window of a state, are watched as well, as a pulse may be
 than a step.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +18,23 @@ import sympy
 
 from mir21sim.compiler.equation_terms import EXTENT, ROOT, Equations
 from mir21sim.compiler.kernels import RELATIONS
-from mir21sim.compiler.symbolic import SymbolicSystem, Translator, truth
+from mir21sim.compiler.symbolic import (
+    Ceiling,
+    Floor,
+    Quotient,
+    SymbolicSystem,
+    Translator,
+    truth,
+)
 from mir21sim.model import delays
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Event
 
 FILLED = (delays.PREFIX, ROOT, EXTENT)
 """Begins of the names of parameters that the solver fills while time goes on."""
+
+_MOST_PIECES = 64
+"""Pieces of a root function that are looked at one by one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +48,12 @@ class SymbolicEvents:
     kinds : indices into ``RELATIONS``
     moments : the time at which each relation's root function is zero where it is
         linear in time and free of states, NaN for all others
+    timed : whether it is known when each relation may turn: of ``moments``, or of
+        ``pieces`` and ``jumps``
+    pieces : (relation, time at which a piece of its root function is zero), where it is
+        linear in time between jumps; a piece holds until the next jump
+    jumps : the next times after ``t`` at which such root functions jump
+    from_left : whether the value at a jump is that before it, as of a ceiling
     moving : whether a root function changes while no event does anything
     users : number of the first event whose trigger has the relation, -1 for none
     r : the symbols that stand for the truths of the relations
@@ -50,6 +68,10 @@ class SymbolicEvents:
     roots: tuple[Any, ...]
     kinds: tuple[int, ...]
     moments: tuple[Any, ...]
+    timed: tuple[bool, ...]
+    pieces: tuple[tuple[int, Any], ...]
+    jumps: tuple[Any, ...]
+    from_left: tuple[bool, ...]
     moving: tuple[bool, ...]
     users: tuple[int, ...]
     r: tuple[Any, ...]
@@ -83,11 +105,23 @@ def build(model: Equations, system: SymbolicSystem) -> SymbolicEvents:
     changing = {system.t, *system.y, *filled}
     r = tuple(sympy.Symbol(f"r{k}") for k in range(len(relations)))
     truths = dict(zip(relations, r, strict=True))
+    moments = tuple(_moment(relation, system, filled) for relation in relations)
+    cut = [
+        _linear_pieces(relation, system, filled) if moment is sympy.nan else None
+        for relation, moment in zip(relations, moments, strict=True)
+    ]
     return SymbolicEvents(
         records=model.events,
         roots=tuple(relation.lhs - relation.rhs for relation in relations),
         kinds=tuple(RELATIONS.index(relation.rel_op) for relation in relations),
-        moments=tuple(_moment(relation, system, filled) for relation in relations),
+        moments=moments,
+        timed=tuple(
+            moment is not sympy.nan or pieces is not None
+            for moment, pieces in zip(moments, cut, strict=True)
+        ),
+        pieces=tuple((k, z) for k, found in enumerate(cut) if found for z in found[0]),
+        jumps=tuple(dict.fromkeys(j for found in cut if found for j in found[1])),
+        from_left=tuple(_from_left(relation, system) for relation in relations),
         moving=tuple(
             bool(_root(relation, system).free_symbols & changing)
             for relation in relations
@@ -176,3 +210,109 @@ def _moment(relation: Any, system: SymbolicSystem, filled: set[Any]) -> Any:
     if not root.is_polynomial(t) or sympy.degree(root, t) != 1:
         return sympy.nan
     return -root.xreplace({t: sympy.Integer(0)}) / sympy.diff(root, t)
+
+
+def _linear_pieces(
+    relation: Any, system: SymbolicSystem, filled: set[Any]
+) -> tuple[list[Any], list[Any]] | None:
+    """Return when the pieces of a root function are zero, and when it jumps next.
+
+    ``time - 12*floor(time/12)`` is linear between the times at which time/12 is whole.
+    Conditions of pieces count as pieces, as the root function may jump at their zeros.
+
+    Returns
+    -------
+    (zeros, jumps), or None where the root function has pieces that are not linear in
+    time, or depends on a state
+    """
+    root, t = _root(relation, system), system.t
+    if t not in root.free_symbols or root.free_symbols & {*system.y, *filled}:
+        return None
+    steps: dict[Any, Any] = {}
+    zeros: dict[Any, None] = {}
+    try:
+        for piece in _pieces(root, t, steps):
+            slope = _slope(piece, t)
+            if slope != 0:
+                zeros[-piece.xreplace({t: sympy.Integer(0)}) / slope] = None
+        jumps = [_next_whole(argument, t) for argument in _arguments(steps)]
+    except _NotLinearError:
+        return None
+    # Steps within steps are put back from the outermost to the innermost.
+    for symbol, step in reversed(steps.items()):
+        zeros = dict.fromkeys(zero.xreplace({symbol: step}) for zero in zeros)
+        jumps = [jump.xreplace({symbol: step}) for jump in jumps]
+    return list(zeros), list(dict.fromkeys(jumps))
+
+
+def _from_left(relation: Any, system: SymbolicSystem) -> bool:
+    """Say whether a root function jumps by ceilings of rising arguments alone."""
+    root = _root(relation, system)
+    return root.has(Ceiling) and not root.has(Floor, Quotient)
+
+
+class _NotLinearError(Exception):
+    """A piece of a root function that is not linear in time."""
+
+
+def _pieces(expr: Any, t: Any, steps: dict[Any, Any]) -> list[Any]:
+    """Return the pieces of an expression without the steps, which are put in a dict.
+
+    Parameters
+    ----------
+    steps : symbol → floor, ceiling or quotient that it stands for; added to
+    """
+    if t not in expr.free_symbols:
+        return [expr]
+    if isinstance(expr, sympy.Piecewise):
+        found = [piece for value, _ in expr.args for piece in _pieces(value, t, steps)]
+        for _, condition in expr.args:
+            for inner in _within([condition]):
+                found += _pieces(inner.lhs - inner.rhs, t, steps)
+        return found
+    combined = [_pieces(arg, t, steps) for arg in expr.args] or [[expr]]
+    if math.prod(map(len, combined)) > _MOST_PIECES:
+        raise _NotLinearError
+    whole = isinstance(expr, Floor | Ceiling | Quotient)
+    found = []
+    for args in itertools.product(*combined):
+        made = expr.func(*args) if expr.args else expr
+        if whole and t in made.free_symbols:
+            known = {step: symbol for symbol, step in steps.items()}
+            symbol = known.get(made, sympy.Dummy("step"))
+            steps[symbol] = made
+            made = symbol
+        found.append(made)
+    return found
+
+
+def _slope(piece: Any, t: Any) -> Any:
+    """Return the slope of a piece that is linear in time."""
+    if not piece.is_polynomial(t):
+        raise _NotLinearError
+    slope = sympy.diff(piece, t)
+    if t in slope.free_symbols:
+        slope = sympy.expand(slope)
+    if t in slope.free_symbols:
+        raise _NotLinearError
+    return slope
+
+
+def _arguments(steps: dict[Any, Any]) -> list[Any]:
+    """Return what steps take the whole part of."""
+    return [
+        step.args[0] / step.args[1] if isinstance(step, Quotient) else step.args[0]
+        for step in steps.values()
+    ]
+
+
+def _next_whole(argument: Any, t: Any) -> Any:
+    """Return the first time after t at which a function linear in time is whole."""
+    slope, offset = _slope(argument, t), argument.xreplace({t: sympy.Integer(0)})
+    if not slope.free_symbols and slope.is_negative:
+        return (Ceiling(argument) - 1 - offset) / slope
+    up = (Floor(argument) + 1 - offset) / slope
+    if not slope.free_symbols:
+        return up
+    down = (Ceiling(argument) - 1 - offset) / slope
+    return sympy.Piecewise((up, slope > 0), (down, True))

@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 """The folder of this package."""
 
-GENERATOR = 14
+GENERATOR = 15
 """Raise by one whenever the text or the machine code for the same network changes."""
 
 

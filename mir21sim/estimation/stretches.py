@@ -32,6 +32,8 @@ def without_conditions(model: CompiledModel) -> CompiledModel | None:
     events = model.kernels.events
     if events is None or len(events.names) or (events.moving & ~events.timed).any():
         return None
+    if events.pieced.any():
+        return None  # moments that come again and again
     return replace(model, kernels=replace(model.kernels, events=None))
 
 

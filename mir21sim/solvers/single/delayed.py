@@ -193,6 +193,8 @@ class History:
                 events,
                 make=lambda name: self.filled(made(name)),
                 moments=self.filled(events.moments),
+                pieces=self.filled(events.pieces),
+                jumps=self.filled(events.jumps),
                 triggers=events.triggers,
                 delays=self.filled(events.delays),
                 priorities=self.filled(events.priorities),

@@ -296,6 +296,8 @@ class Unknowns:
                 events,
                 make=lambda name: self.filled(made(name)),
                 moments=self.filled(events.moments),
+                pieces=self.filled(events.pieces),
+                jumps=self.filled(events.jumps),
                 delays=self.filled(events.delays),
                 priorities=self.filled(events.priorities),
                 values=tuple(map(self.filled, events.values)),
