@@ -45,6 +45,10 @@ ERRORS = 10.0
 ROUNDING = float(np.finfo(float).eps) ** 2
 """Share of the largest value of any state below which an amount is nothing."""
 
+RUNAWAY = 1e15
+"""Size below zero, over the largest start or value above zero, of a run without limit:
+a rate that overflows there is read at zero, and the run seems to go on."""
+
 GRID = 201
 """Equal times over a run that are compared beside its output times."""
 
@@ -93,6 +97,7 @@ def _tighter(settings: Settings, factor: float) -> Settings:
         atol=settings.atol * (rtol / settings.rtol),
         allow_negative=True,
         judges_negative=False,
+        retried=frozenset(),  # what only a third method could do is no agreement
     )
 
 
@@ -132,6 +137,9 @@ def _keep(
     looser, tight = (found.values[0][:, n_select:] for found in made)
     peak = np.abs(tight).max(axis=0, initial=0.0)
     if not np.isfinite(looser).all() or not np.isfinite(peak).all():
+        return
+    usual = max(float(np.abs(problem.y0).max()), float(tight.max())) or 1.0
+    if tight.min() < -RUNAWAY * usual:
         return
     # The error that the tolerance asked for allows, and what rounding makes of nothing.
     error = ERRORS * settings.rtol * partner_reach(kernels, peak)

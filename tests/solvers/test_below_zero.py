@@ -60,8 +60,8 @@ def test_amounts_that_may_be_negative_are_not_warned_of(emptied):
 
 def test_a_runaway_below_zero_is_a_failure():
     """dA/dt = -1 - A² has no value from t = atan(1) + pi/2 on."""
-    model = guest({"A": 1.0}, {"k": 1.0}, [reaction("away", "A ->", "k + A^2")])
-    with pytest.raises(SolverError, match=r"At 2\.3") as caught:
+    model = guest({"A": 1.0}, {"k": 1.0}, [reaction("away", "A ->", "k + A**2")])
+    with pytest.raises(SolverError, match="became negative") as caught:
         ms.simulate(model, END, points=3)
     assert caught.value.t < np.pi / 2 + np.arctan(1.0) + 1e-3
 

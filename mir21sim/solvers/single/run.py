@@ -16,7 +16,7 @@ import scipy.integrate
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.below_zero import ERRORS
+from mir21sim.solvers.below_zero import ERRORS, ROUNDING
 from mir21sim.solvers.problem import Action, Problem, negative_slack, partner_reach
 from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.single import lsoda
@@ -93,6 +93,8 @@ class SingleRun:
             if settings.allow_negative
             else problem.amounts
         )
+        # What rounding of the largest state makes of one that is still zero.
+        floor = np.maximum(floor, ROUNDING * float(self.peak.max(initial=0.0)))
         self.share, self.floor = share, np.where(watched, floor, np.inf)
         self.samples: list[tuple[FloatArray, FloatArray]] = []
         self.reduction: Reduction | None = None
