@@ -42,7 +42,7 @@ def fit(folder, *more):
 def test_a_plate_with_decimal_commas_is_fitted(folder, capsys):
     assert fit(folder, "--petab", str(folder / "petab")) == 0
     out = capsys.readouterr().out
-    assert "The data hold 3 of 3 combinations" in out
+    assert "Of 3 combinations of parameters, the data alone hold 3" in out
     made = {path.name for path in (folder / "out").iterdir()}
     assert made >= {
         *("parameters.csv", "result.json", "evaluations.log", "ensemble.nc"),

@@ -6,12 +6,12 @@ measures of every case must hold, to 1e-3 and to 1e-5 of the value.
 
 import csv
 import os
-import tarfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import support
 
 from mir21sim.estimation import petab_read
 from mir21sim.estimation.engine import Engine
@@ -37,8 +37,7 @@ def unpacked(name, folder):
     pack = SUITES / f"{name}.tar.xz"
     if not pack.is_file():
         pytest.skip(f"no {pack.name} in {SUITES}; set MIR21SIM_SUITES")
-    with tarfile.open(pack) as archive:
-        archive.extractall(folder, filter="data")
+    support.unpack(pack, folder)
     return folder / name
 
 

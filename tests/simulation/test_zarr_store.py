@@ -129,5 +129,5 @@ def test_a_folder_that_is_no_result_is_not_replaced(result, model, tmp_path):
 
 def test_without_zarr_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(InputError, match=r"pip install 'mir21sim\[zarr\]'"):
+    with pytest.raises(InputError, match=r'pip install "mir21sim\[zarr\]"'):
         zarr_store.check_place(tmp_path / "a.zarr")

@@ -5,13 +5,13 @@ The packs are no part of the project; without them these tests are skipped.
 
 import math
 import os
-import tarfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import support
 from derivative_checks import errors_of_differences, errors_of_ways
 
 from mir21sim.estimation import petab_read
@@ -106,8 +106,7 @@ def test_derivatives_of_a_benchmark(name, tmp_path, request, monkeypatch):
     pack = SUITES / "benchmark_petab.tar.xz"
     if not pack.is_file():
         pytest.skip(f"no {pack.name} in {SUITES}; set MIR21SIM_SUITES")
-    with tarfile.open(pack) as archive:
-        archive.extractall(tmp_path, filter="data")
+    support.unpack(pack, tmp_path)
     calls = solver_calls(tmp_path / "benchmark_petab", name, monkeypatch)
     assert calls
     for call in calls[:: max(1, len(calls) // CALLS)][:CALLS]:

@@ -13,11 +13,11 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 import sbml_adapter
+import support
 
 HERE = Path(__file__).parents[1]
 SUITES = Path(
@@ -53,8 +53,7 @@ def judge():
 def packs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packs")
     for name in PACKS:
-        with tarfile.open(SUITES / f"{name}.tar.xz") as archive:
-            archive.extractall(folder, filter="data")
+        support.unpack(SUITES / f"{name}.tar.xz", folder)
     return folder
 
 
