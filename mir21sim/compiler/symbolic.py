@@ -207,6 +207,10 @@ _WHOLE = frozenset({"floor", "ceiling", "quotient", "rem"})
 """Functions that jump where their argument is a whole number."""
 
 
+_ANGLES = ("sin", "cos", "tan", "sec", "csc", "cot")
+"""Beginnings of the names of trigonometric and hyperbolic functions."""
+
+
 def as_written(network: Network) -> AbstractContextManager[None]:
     """Return a context in which (t - 28)/24 stays so, where a formula takes its floor.
 
@@ -219,8 +223,10 @@ def as_written(network: Network) -> AbstractContextManager[None]:
     for event in model.events:
         formulas += [event.trigger, *(a.math for a in event.assignments)]
         formulas += [f for f in (event.delay, event.priority) if f is not None]
-    jumps = any(op in _WHOLE for formula in formulas for op in ex.operators(formula))
-    return distribute(False) if jumps else nullcontext()
+    used = {op for formula in formulas for op in ex.operators(formula)}
+    # SymPy takes minus signs out of angles by distribution, and never ends without it.
+    angles = any(op.removeprefix("arc").startswith(_ANGLES) for op in used)
+    return distribute(False) if used & _WHOLE and not angles else nullcontext()
 
 
 def build(network: Network) -> SymbolicSystem:
