@@ -225,12 +225,6 @@ class SolverOptions:
             "Default: as the model says.",
         ),
     ] = None
-    allow_negative: Annotated[
-        bool,
-        typer.Option(
-            "--allow-negative", help="Accept amounts below zero without a warning."
-        ),
-    ] = False
 
     def options(
         self,
@@ -248,7 +242,6 @@ class SolverOptions:
             max_steps=self.max_steps,
             max_step=self.max_step,
             equilibrate=self.equilibrate,
-            allow_negative=self.allow_negative,
             n_jobs=jobs,
             progress=progress,
             executor=executor,

@@ -1,13 +1,12 @@
 """One sentence on how a run failed, with the reaction and species concerned."""
 
 import math
-import warnings
 
 import numpy as np
 
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import ModelWarning, SolverStatus
+from mir21sim.errors import SolverStatus
 from mir21sim.model.expressions import text
 from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.problem import Solution
@@ -35,26 +34,6 @@ def describe(
     else:
         culprit = suspect(model, status, t, y, p=translated.problem.p[run], atol=atol)
     return f"At {t / border.per_time:.4g} {border.time_unit}{culprit}: {words}"
-
-
-def warn_below_zero(model: CompiledModel, found: Solution) -> None:
-    """Say once that the mathematics of a file takes an amount below zero."""
-    runs = np.flatnonzero(found.below >= 0)
-    if not runs.size:
-        return
-    run = int(runs[0])
-    where = (
-        f" in {runs.size} of {len(found.below)} runs" if len(found.below) > 1 else ""
-    )
-    warnings.warn(
-        f"{model.id}: the model takes `{model.state_names[int(found.below[run])]}` "
-        f"below zero{where}, to {found.lowest[run]:.3g} at the lowest "
-        f"{'of the first of them ' if runs.size > 1 else ''}(two runs with smaller "
-        "tolerances agree): an amount below zero has no meaning unless it stands for "
-        "something else, such as a voltage. --allow-negative turns this off.",
-        ModelWarning,
-        stacklevel=3,
-    )
 
 
 def suspect(

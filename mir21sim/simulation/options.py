@@ -68,9 +68,7 @@ class Options:
     timeout : s of wall time that one run may take; in the batch solver seven others run
         beside it
     equilibrate : start from the resting state; None: as the model says
-    allow_negative : accept amounts below zero without a word. Otherwise a run in which
-        one becomes negative fails; of a file of others it is made again with smaller
-        tolerances, and accepted with a warning where two of them agree
+    allow_negative : accept amounts below zero
     n_jobs : threads over runs; None: one per core for the batch solver, else 1, as
         SciPy's solvers hold Python's lock and gain nothing from more
     executor : any ``concurrent.futures`` executor, instead of own threads: a process
@@ -140,7 +138,6 @@ class Options:
             timeout=self.timeout,
             equilibrate=model.info.equilibrate if rests is None else rests,
             allow_negative=self.allow_negative,
-            judges_negative=guest and not self.allow_negative,
             adapts=self.atol is None and (guest or single),
             max_step=self._longest_step(model),
         )

@@ -24,8 +24,7 @@ It promises that
 8. every run ends with a ``SolverStatus``. One bad run costs no other run, and a failed
    run keeps its values up to ``t_end`` and is NaN after it;
 9. a run with status OK is within the tolerance asked for: an amount that is negative by
-   more than ``negative_slack`` ends the run, unless ``allow_negative``, or two tighter
-   runs of a file of others agree on it (``below_zero``);
+   more than ``negative_slack`` ends the run, unless ``allow_negative``;
 10. a run ends after ``max_steps`` steps, and after ``timeout`` seconds, late by no more
     than a tenth of that time or a second;
 11. the numbers of a run depend on nothing but its own arrays and the settings: not on

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
-from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -150,23 +149,6 @@ def negative_slack(rtol: float, atol: FloatArray) -> tuple[float, FloatArray]:
     return max(10.0 * rtol, 1e-4), 1e3 * atol
 
 
-def partner_reach(kernels: Kernels, peak: FloatArray) -> FloatArray:
-    """Return the largest change of each state that its partners in reactions allow.
-
-    An error of a share of a large pool is one of the small pool that it turns into.
-
-    Parameters
-    ----------
-    peak : float array, shape (n_state,), the largest value of each state
-    """
-    value = np.abs(kernels.n_value)
-    extents = np.zeros(kernels.n_rate)
-    np.maximum.at(extents, kernels.n_col, peak[kernels.n_row] / value)
-    reach = np.zeros(len(peak))
-    np.maximum.at(reach, kernels.n_row, extents[kernels.n_col] * value)
-    return reach
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
     """The results of each run; NaN after the moment at which a run stopped.
@@ -180,9 +162,6 @@ class Solution:
     n_events : events executed
     culprit : int array, shape (n_run,), the event at which a run failed, -1 for none
     method : int array, shape (n_run,), index into ``methods.METHODS``, −1 for none
-    below : int array, shape (n_run,), the amount that the mathematics takes below zero
-        furthest in a run that is OK for all that (``below_zero``), -1 for none
-    lowest : float array, shape (n_run,), the smallest value of that amount
     features : float array, shape (n_run, n_row, n_select), of ``FEATURES`` in model
         time, for one reference time after the other; NaN for a run that did not end
         well; n_row is 0 where none are wanted
@@ -199,8 +178,6 @@ class Solution:
     n_events: IntArray
     culprit: IntArray
     method: IntArray
-    below: IntArray
-    lowest: FloatArray
     features: FloatArray
 
     @classmethod
@@ -245,7 +222,6 @@ class Solution:
         return cls(
             values=make("values", shape, np.float64, np.nan).transpose(1, 2, 0),
             t_end=make("t_end", (n_run,), np.float64, np.nan),
-            lowest=make("lowest", (n_run,), np.float64, np.nan),
             y_end=make("y_end", (n_run, n_state), np.float64, np.nan),
             features=make("features", (n_run, n_row, n_select), np.float64, np.nan),
             **numbers,
@@ -261,7 +237,6 @@ _COUNTS = {
     "n_events": 0,
     "culprit": -1,
     "method": -1,
-    "below": -1,
 }
 PER_RUN = tuple(field.name for field in fields(Solution))
 """Names of the arrays of a Solution, all with the runs along their first axis."""

@@ -30,8 +30,6 @@ class Settings:
     timeout : s of wall time that one run may take
     equilibrate : start from the resting state; read by ``simulation``, not by solvers
     allow_negative : accept amounts below zero
-    judges_negative : make a run in which an amount became negative again with smaller
-        tolerances, and accept what they agree on (``below_zero``)
     adapts : ``atol`` is open: each single run finds it from the sizes of its states
     max_step : longest step of a single run, model time
     retried : statuses after which a failed run is tried once more by Radau
@@ -44,7 +42,6 @@ class Settings:
     timeout: float = 600.0
     equilibrate: bool = False
     allow_negative: bool = False
-    judges_negative: bool = False
     adapts: bool = False
     max_step: float = math.inf
     retried: frozenset[SolverStatus] = RETRIED

@@ -7,7 +7,6 @@ import numpy as np
 from mir21sim._typing import IntArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.below_zero import judge
 from mir21sim.solvers.method import BATCH
 from mir21sim.solvers.methods import NAMES, method_of, second_try
 from mir21sim.solvers.panels import fill_features
@@ -34,23 +33,14 @@ def solve(
     method, workers = method_of(settings.method), workers or Workers()
     solution, interrupted = method.integrate(model, problem, settings, workers)
     solution.method[solution.status != SolverStatus.NOT_RUN] = NAMES.index(method.name)
-    again, batch = _to_retry(solution, settings), method.family == BATCH
+    again = _to_retry(solution, settings)
     other = second_try(method)
     if again.size and not interrupted and other is not None:
         second, interrupted = solve(
-            model,
-            subset(problem, again),
-            replace(settings, method=other.name, judges_negative=False),
+            model, subset(problem, again), replace(settings, method=other.name)
         )
         for name in PER_RUN:
             getattr(solution, name)[again] = getattr(second, name)
-    if settings.judges_negative and not interrupted:
-
-        def repeat(asked: Problem, tight: Settings) -> tuple[Solution, bool]:
-            name = other.name if other is not None and batch else method.name
-            return solve(model, asked, replace(tight, method=name))
-
-        interrupted = judge(model.kernels, problem, settings, solution, repeat)
     if problem.features is not None and not interrupted:
         interrupted = _fill_features(model, problem, settings, solution)
     return solution, interrupted

@@ -16,8 +16,7 @@ import scipy.integrate
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.below_zero import ERRORS, ROUNDING
-from mir21sim.solvers.problem import Action, Problem, negative_slack, partner_reach
+from mir21sim.solvers.problem import Action, Problem, negative_slack
 from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.single import lsoda
 from mir21sim.solvers.single.event_search import States
@@ -44,6 +43,9 @@ _SHARE_OF_FAST_PATH = 0.25
 
 _NEAR_ZERO = 1e-3
 """Share of the run's length that counts as the size of a time near zero."""
+
+_ERRORS = 10.0
+"""Tolerances that the error of a partner may be when it makes an amount negative."""
 
 _SEEN = 256
 """About how many times of a run are kept for the sizes of its states."""
@@ -93,8 +95,6 @@ class SingleRun:
             if settings.allow_negative
             else problem.amounts
         )
-        # What rounding of the largest state makes of one that is still zero.
-        floor = np.maximum(floor, ROUNDING * float(self.peak.max(initial=0.0)))
         self.share, self.floor = share, np.where(watched, floor, np.inf)
         self.samples: list[tuple[FloatArray, FloatArray]] = []
         self.reduction: Reduction | None = None
@@ -504,9 +504,16 @@ class SingleRun:
         return bool((self.y[below] < -self._error_from_partners()[below]).any())
 
     def _error_from_partners(self) -> FloatArray:
-        """Return the error that ``rtol`` allows by the states that reactions tie."""
-        reach = partner_reach(self.kernels, self.peak)
-        error: FloatArray = ERRORS * self.settings.rtol * reach
+        """Return the error that the asked tolerance allows by states a reaction ties.
+
+        An error of `rtol` in a large pool is one of the small pool that it turns into.
+        """
+        k, value = self.kernels, np.abs(self.kernels.n_value)
+        extents = np.zeros(k.n_rate)
+        np.maximum.at(extents, k.n_col, self.peak[k.n_row] / value)
+        reach = np.zeros(len(self.y))
+        np.maximum.at(reach, k.n_row, extents[k.n_col] * value)
+        error: FloatArray = _ERRORS * self.settings.rtol * reach
         error += self.share * self.peak + self.floor
         return error
 
