@@ -53,6 +53,10 @@ LEFT_OUT = {
     "ZHOU-AP": "a share of rare cells, which takes 1,000 of them",
     "CH-DOX-468": "a ratio of shares, which takes 400 cells",
     "SENS-DOX": "a searched dose, which takes 20 runs of 120 h",
+    **dict.fromkeys(
+        ("IC-DOX-HELA", "IC-CIS-HELA", "IC-5FU-HCT"),
+        "a searched dose, which takes 20 runs; its number was set by hand",
+    ),
     "NEUR": "the model has no ischaemia",
     "HUVEC-L": "the model has no shear stress",
 }
