@@ -9,7 +9,7 @@ from mir21sim._typing import BoolArray, FloatArray
 from mir21sim.assays.gates import LABELS, QUADRANTS, Gates, compensated, shares_of
 from mir21sim.assays.noise import FlowNoise
 from mir21sim.errors import InputError
-from mir21sim.simulation.randomness import lognormal_factors, stream
+from mir21sim.simulation.randomness import lognormal_factors
 
 NAME = "flow"
 """Of the assay, and of its random numbers."""
@@ -99,13 +99,12 @@ class Cytometer:
             is_cell,
         )  # fmt: skip
 
-    def beads(self, seed: int) -> FloatArray:
+    def beads(self, rng: np.random.Generator) -> FloatArray:
         """Return the spillover that single-stained beads show, row the dye.
 
         Each dye's beads against unstained ones: the rise of the median in the other
         detector over that in its own.
         """
-        rng = stream(seed, NAME, "beads")
         about = self.noise
         blank = np.median(self._detected(rng, np.zeros((CONTROL_EVENTS, 2))), axis=0)
         found = np.eye(2)
@@ -121,7 +120,9 @@ class Cytometer:
             found[dye] = rise / rise[dye]
         return found
 
-    def gates(self, seed: int, spill: FloatArray, *, noise: bool) -> Gates:
+    def gates(
+        self, rng: np.random.Generator, spill: FloatArray, *, noise: bool
+    ) -> Gates:
         """Return gates from controls stained with the other dye and with both.
 
         Each lies half way, on a log axis, between the 99th percentile of cells without
@@ -132,7 +133,6 @@ class Cytometer:
         if not noise:
             share = self.positive_ps
             return Gates(debris, share * about.annexin_full, 0.5 * about.pi_full)
-        rng = stream(seed, NAME, "controls")
         full = np.array([about.annexin_full, about.pi_full])
         n = CONTROL_EVENTS
         limits = []

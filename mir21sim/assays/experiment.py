@@ -212,7 +212,8 @@ def run_experiment(
     Returns
     -------
     Dataset with the dimensions ``sample``, ``cell`` and ``time`` (h); the coordinates
-    ``treatment``, ``dose`` and ``dish`` on ``sample``; ``status`` on (sample, cell)
+    ``treatment``, ``dose``, ``dish``, ``cells`` (line and seed of its cells) and
+    ``done`` (all that was done to them) on ``sample``; ``status`` on (sample, cell)
 
     Raises
     ------
@@ -267,7 +268,9 @@ def run_experiment(
     )
     data["status"] = (("sample", "cell"), status, status_attributes())
     return xr.Dataset(
-        data, coords=_coordinates(experiment), attrs=_attributes(model, experiment)
+        data,
+        coords=_coordinates(model, experiment),
+        attrs=_attributes(model, experiment),
     )
 
 
@@ -355,8 +358,10 @@ def _warn_of_failures(experiment: Experiment, status: np.ndarray[Any, Any]) -> N
     )
 
 
-def _coordinates(experiment: Experiment) -> dict[str, Any]:
+def _coordinates(model: CompiledModel, experiment: Experiment) -> dict[str, Any]:
     samples = experiment.samples
+    seed = experiment.population.seed
+    cells = f"{model.id}, {model.context or BASE}, cells of seed {seed}"
 
     def text(values: Sequence[str]) -> np.ndarray[Any, Any]:
         return np.array(values, dtype=object)
@@ -367,6 +372,8 @@ def _coordinates(experiment: Experiment) -> dict[str, Any]:
         "dose": ("sample", np.array([s.dose for s in samples], dtype=float)),
         "dose_unit": ("sample", text([s.dose_unit for s in samples])),
         "dish": ("sample", text([s.dish for s in samples])),
+        "cells": ("sample", text([cells] * len(samples))),
+        "done": ("sample", text([json.dumps(s.to_record()) for s in samples])),
         "cell": ("cell", np.arange(experiment.population.n)),
         "replicate": (
             "cell",

@@ -23,7 +23,13 @@ from mir21sim.assays.fcs import NO_FCS, can_write_fcs, write_fcs
 from mir21sim.assays.flow_reading import FlowReading, plot_flow
 from mir21sim.assays.gates import QUADRANTS, Gates, quadrants
 from mir21sim.assays.noise import FlowNoise
-from mir21sim.assays.signals import at_time, control_of, dishes_of, no_signal, stream
+from mir21sim.assays.signals import (
+    at_time,
+    control_of,
+    dishes_of,
+    no_signal,
+    noise_of,
+)
 from mir21sim.assays.statistics import Test, summary_rows
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
@@ -149,8 +155,12 @@ class FlowCytometry(Assay[FlowReading]):
         ]
         noise, seed = conditions.noise, conditions.seed
         cytometer = Cytometer(self.noise, self.events, self.positive_ps)
-        spill = cytometer.beads(seed) if noise else np.eye(2)
-        gates = self.gates or cytometer.gates(seed, spill, noise=noise)
+        beads, controls = (
+            noise_of(seed, part, None, self.name, stain)
+            for stain in ("beads", "controls")
+        )
+        spill = cytometer.beads(beads) if noise else np.eye(2)
+        gates = self.gates or cytometer.gates(controls, spill, noise=noise)
         tubes, rows = [], []
         for k, r in itertools.product(range(len(names)), range(conditions.replicates)):
             block = blocks[r]
@@ -158,7 +168,7 @@ class FlowCytometry(Assay[FlowReading]):
             if not known.any():
                 raise InputError(f"No cell of `{names[k]}` could be run to its end.")
             fate = (block[PS][k][known], block[RUPTURED][k][known])
-            rng = stream(seed, self.name, names[k], float(part["time"]), r)
+            rng = noise_of(seed, part, k, self.name, r)
             tube = cytometer.tube(names[k], r + 1, fate, rng, noise=noise)
             shares = quadrants(tube.events, spill, gates, what=tube.sample)
             true = true_shares(tube)

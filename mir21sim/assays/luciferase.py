@@ -27,8 +27,8 @@ from mir21sim.assays.signals import (
     dish_mean,
     lognormal,
     no_signal,
+    noise_of,
     scale_of,
-    stream,
 )
 from mir21sim.assays.statistics import summary_rows
 from mir21sim.compiler.model import CompiledModel
@@ -254,7 +254,7 @@ class LuciferaseAssay(Assay[Reading]):
                 {"treatment": treatment, **keys, "replicate": r + 1}
                 | self._well(
                     (float(amounts[r][0][k]), float(amounts[r][1][k])),
-                    stream(conditions.seed, self.name, treatment, *keys.values(), r),
+                    noise_of(conditions.seed, part, k, self.name, r),
                     noise=conditions.noise,
                 )
                 for r in range(conditions.replicates)

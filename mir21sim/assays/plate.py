@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
@@ -45,9 +46,9 @@ from mir21sim.assays.signals import (
     dishes_of,
     lognormal,
     no_signal,
+    noise_of,
     nothing_seen,
     scale_of,
-    stream,
 )
 from mir21sim.assays.statistics import summary_rows
 from mir21sim.compiler.model import CompiledModel
@@ -189,8 +190,7 @@ class PlateAssay(Assay[PlateReading]):
             conditions.replicates,
             self.size,
         )
-        labels = self._labels(part)
-        raw = self._wells(plate, levels, labels, conditions.seed, noise=noise)
+        raw = self._wells(plate, levels, part, conditions)
         used = raw[raw["contents"] != BLANK]
         groups = {
             str(name): table["net"].to_numpy(dtype=float)
@@ -247,11 +247,6 @@ class PlateAssay(Assay[PlateReading]):
             means = means * self.noise.viability_gain
         return dict(zip(_keys(part), map(float, means), strict=True))
 
-    def _labels(self, part: xr.Dataset) -> dict[tuple[str, float | None], str]:
-        """Return the sample's name by treatment and dose."""
-        names = [str(name) for name in part["sample"].values]
-        return dict(zip(_keys(part), names, strict=True))
-
     def _named(self, wanted: str | None, raw: pd.DataFrame) -> str | None:
         """Return the sample that a treatment or sample name stands for."""
         if wanted is None or (raw["sample"] == wanted).any():
@@ -265,12 +260,11 @@ class PlateAssay(Assay[PlateReading]):
         self,
         plate: PlateMap,
         levels: Mapping[tuple[str, float | None], Sequence[float]],
-        labels: Mapping[tuple[str, float | None], str],
-        seed: int,
-        *,
-        noise: bool,
+        part: xr.Dataset,
+        conditions: Conditions,
     ) -> pd.DataFrame:
         """Return every well that is not empty with its signal."""
+        places = {key: k for k, key in enumerate(_keys(part))}
         rows = []
         used: Counter[tuple[str, float | None]] = Counter()
         for well in plate.wells:
@@ -283,12 +277,19 @@ class PlateAssay(Assay[PlateReading]):
                     raise _unknown_contents(well, levels)
                 mine = levels[well.sample]  # a replicate each, from the first well on
                 level = mine[used[well.sample] % len(mine)]
-                sample = labels[well.sample]
+                sample = str(part["sample"].values[places[well.sample]])
                 used[well.sample] += 1
             edge = plate.is_edge(well)
             signal = level * self.cells_per_well * (1.0 + self.edge * edge)
-            if noise:
-                signal = self._noisy(signal, well, seed)
+            if conditions.noise:
+                rng = noise_of(
+                    conditions.seed,
+                    part,
+                    places.get(well.sample),  # None for a blank
+                    self.name,
+                    well.place,
+                )
+                signal = self._noisy(signal, rng)
             rows.append(
                 {
                     "well": well.place,
@@ -308,10 +309,9 @@ class PlateAssay(Assay[PlateReading]):
         raw["net"] = raw["signal"] - (float(blanks.mean()) if len(blanks) else 0.0)
         return raw
 
-    def _noisy(self, signal: float, well: Well, seed: int) -> float:
+    def _noisy(self, signal: float, rng: np.random.Generator) -> float:
         """Return the reading of one well."""
         about = self.noise
-        rng = stream(seed, self.name, well.place, *well.sample)
         cv = (about.seeding_cv, about.pipetting_cv, about.reader_cv)
         light = signal * math.prod(lognormal(rng, c) for c in cv)
         return light + about.background + about.background_sd * rng.standard_normal()

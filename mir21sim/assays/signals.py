@@ -9,8 +9,30 @@ from mir21sim._typing import FloatArray
 from mir21sim.assays.statistics import Scale
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
-from mir21sim.simulation.randomness import lognormal_factors
-from mir21sim.simulation.randomness import stream as stream
+from mir21sim.simulation.randomness import lognormal_factors, stream
+
+
+def noise_of(
+    seed: int, cells: xr.Dataset, place: int | None, *labels: object
+) -> np.random.Generator:
+    """Return the random numbers of one reading.
+
+    Dishes of another cell line, population, name, treatment or time are other samples,
+    so their noise is drawn anew; that of one dish does not depend on the others.
+
+    Parameters
+    ----------
+    cells : at one time, see ``at_time``
+    place : of the dish among the samples; None for what all dishes of one day share:
+        a membrane, blanks, stained controls
+    labels : assay, and what is drawn
+    """
+    when = cells["time"].item()
+    if place is None:
+        lines = unique(map(str, cells["cells"].values))
+        return stream(seed, *labels, *lines, when)
+    own = cells.isel(sample=place)
+    return stream(seed, *labels, own["cells"].item(), own["done"].item(), when)
 
 
 def lognormal(rng: np.random.Generator, cv: float) -> float:

@@ -27,15 +27,16 @@ from mir21sim.assays.signals import (
     dishes_of,
     lognormal,
     no_signal,
+    noise_of,
     nothing_seen,
     scale_of,
-    stream,
 )
 from mir21sim.assays.statistics import summary_rows
 from mir21sim.assays.western_reading import WesternReading, plot_western
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
+from mir21sim.simulation.randomness import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +199,15 @@ class WesternBlot(Assay[WesternReading]):
         }
         loaded = np.ones(len(lanes))
         if conditions.noise:
-            for k, lane in enumerate(lanes):
-                rng = stream(conditions.seed, self.name, "load", lane, blot)
+            for k in range(len(lanes)):
+                rng = noise_of(conditions.seed, dish, k, self.name, "load", blot)
                 loaded[k] = lognormal(rng, self.noise.loading_cv)
         shares = {LOADING.name: loaded / loaded.max()}
         for name, values in amounts.items():
             full = max(float((wholes[name] * loaded).max()), self.noise.least_amount)
             shares[name] = values * loaded / full if conditions.noise else values
         bands = {
-            name: self._bands(name, values, lanes, blot, conditions)
+            name: self._bands(name, values, dish, blot, conditions)
             for name, values in shares.items()
         }
         loading = bands[LOADING.name]
@@ -278,7 +279,7 @@ class WesternBlot(Assay[WesternReading]):
         self,
         name: str,
         amounts: FloatArray,
-        lanes: Sequence[str],
+        dish: xr.Dataset,
         blot: int,
         conditions: Conditions,
     ) -> FloatArray:
@@ -295,11 +296,12 @@ class WesternBlot(Assay[WesternReading]):
             stream(seed, self.name, "antibody", name), about.affinity_cv
         )
         exposure = lognormal(
-            stream(seed, self.name, "exposure", name, blot), about.exposure_cv
+            noise_of(seed, dish, None, self.name, "exposure", name, blot),
+            about.exposure_cv,
         )
-        light = np.zeros(len(lanes))
-        for k, lane in enumerate(lanes):
-            rng = stream(seed, self.name, "band", name, lane, blot)
+        light = np.zeros(len(amounts))
+        for k in range(len(amounts)):
+            rng = noise_of(seed, dish, k, self.name, "band", name, blot)
             bound = exposure * amounts[k] * lognormal(rng, about.transfer_cv)
             light[k] = (
                 about.exposure * bound

@@ -8,7 +8,15 @@ import xarray as xr
 
 
 def cells_of(
-    samples, *, times=(48.0,), treatment=None, dose=None, dish=None, genes=None
+    samples,
+    *,
+    times=(48.0,),
+    treatment=None,
+    dose=None,
+    dish=None,
+    genes=None,
+    line="a line",
+    done=None,
 ):
     """Return virtual cells from sample → quantity → one value, or one a cell."""
     names = list(samples)
@@ -38,6 +46,8 @@ def cells_of(
         "dose": ("sample", np.array(dose or [np.nan] * len(names), float)),
         "dose_unit": text(["ng/ml" if dose else ""] * len(names)),
         "dish": text(dish or [""] * len(names)),
+        "cells": text([line] * len(names)),
+        "done": text(done or names),
         "cell": np.arange(n_cell),
         "time": np.array(times),
     }

@@ -16,7 +16,7 @@ from mir21sim.assays.experiment import (
     experiment_record,
     run_experiment,
 )
-from mir21sim.assays.signals import of_replicate
+from mir21sim.assays.signals import at_time, noise_of, of_replicate
 from mir21sim.assays.western import WesternBlot
 from mir21sim.errors import FailedRunsWarning, InputError, UnknownNameError
 from mir21sim.simulation import steady_state as resting
@@ -220,3 +220,25 @@ def test_initial_amounts_of_a_sample_hold_for_all_its_cells():
     more = Sample("more B", Treatment(initials={"B": 7.0}))
     found = run_experiment(plain, Experiment((more,), CELLS, (0, 1)), ["B"])
     assert found["B"].isel(time=0).values == pytest.approx(np.full((1, 4), 7.0))
+
+
+def test_a_dish_says_its_line_the_seed_of_its_cells_and_what_was_done(cascade):
+    found = [
+        run_experiment(
+            cascade,
+            Experiment((Sample("control"), Sample(name, dose)), cells, (0, 1)),
+            ["A"],
+        )
+        for name, dose, cells in (
+            ("treated", "A=5 molecule@0h", Population(2, seed=1)),
+            ("treated", "A=6 molecule@0h", Population(2, seed=1)),
+            ("treated", "A=5 molecule@0h", Population(2, seed=2)),
+        )
+    ]
+    first, other_dose, other_cells = (
+        [noise_of(1, at_time(cells, None), k, "x").random() for k in (0, 1)]
+        for cells in found
+    )
+    assert first[0] == other_dose[0]
+    assert first[1] != other_dose[1]
+    assert not set(first) & set(other_cells)

@@ -156,7 +156,11 @@ def tubes():
             name: (("sample", "cell", "time"), np.broadcast_to(v, n).reshape(1, n, 1))
             for name, v in values.items()
         },
-        coords={"sample": names, "time": [48.0], "dish": ("sample", np.array([""]))},
+        coords={
+            "sample": names,
+            "time": [48.0],
+            **{n: ("sample", np.array([""])) for n in ("dish", "cells", "done")},
+        },
     )
     assay = FlowCytometry(events=200)
     table = schema.ASSAYS["flow"](kind="flow")
