@@ -12,27 +12,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
+from mir21sim._typing import BoolArray, FloatArray, Kernel
 from mir21sim.compiler.kernels import EventKernels
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.single.event_search import RelationSearch
-
-SAME_TIME = 1e-12
-"""Moments that differ by less, relatively, are the same: hours and seconds round."""
+from mir21sim.solvers.single.event_jumps import (
+    NEIGHBOURS,
+    ROUGHLY,
+    SAME_TIME,
+    JumpSearch,
+)
 
 MAX_AT_ONCE = 10_000
 """Events executed at one moment; more are a loop without end."""
-
-_ROUGHLY = 1e-9
-"""Relative error that a moment may have before it is searched to the last digit."""
-
-_NEIGHBOURS = 4
-"""Floating-point numbers away from a computed moment that are tried one by one."""
-
-
-_ASIDE = 1e-3
-"""Share of a piece at whose end a function that is zero at its begin is looked at; one
-that is that much smaller at the begin is zero there, up to rounding."""
 
 
 class _UndefinedError(Exception):
@@ -61,24 +52,8 @@ class _Pending:
     after: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pieces:
-    """Linear pieces of root functions that jump.
-
-    Attributes
-    ----------
-    inside : a time little after the one at which they begin
-    zeros : float array, shape (n_piece,), the times at which they are zero
-    end : the next time at which one of the functions jumps, infinity for never
-    """
-
-    inside: float
-    zeros: FloatArray
-    end: float
-
-
 @dataclass(slots=True, eq=False)
-class EventQueue(RelationSearch):
+class EventQueue(JumpSearch):
     """Triggers, waiting events and chance of one run.
 
     Attributes
@@ -313,15 +288,15 @@ class EventQueue(RelationSearch):
         if pieces is not None:
             timed = np.concatenate([timed, self.kernels.piece_of])
             moments = np.concatenate([moments, pieces.zeros])
-        near = np.isfinite(moments) & (moments >= t - _ROUGHLY * abs(t))
+        near = np.isfinite(moments) & (moments >= t - ROUGHLY * abs(t))
         if not near.any() and pieces is None:
             return soonest
         now = self._codes(self._roots(t, y, p))
         for i in map(int, np.argsort(moments)):
             k, about = int(timed[i]), float(moments[i])
-            if not math.isfinite(about) or about + _ROUGHLY * abs(about) < t:
+            if not math.isfinite(about) or about + ROUGHLY * abs(about) < t:
                 continue
-            if about - _ROUGHLY * abs(about) > soonest:
+            if about - ROUGHLY * abs(about) > soonest:
                 break
             turn = self._near(k, about, t, now, y, p)
             if turn is None:
@@ -330,127 +305,6 @@ class EventQueue(RelationSearch):
                 soonest, self.after = turn, not now[k] and not self.holds_at_zero[k]
                 self.after |= bool(now[k]) and self.holds_at_zero[k]
         return soonest if pieces is None else self._jump(pieces, soonest, t, y, p)
-
-    # ------------------------------------------------------ root functions with jumps
-    def _at_pieces(self, t: float, y: FloatArray, p: FloatArray) -> _Pieces:
-        """Return where the pieces after a time are zero and when they end."""
-        kernels, end = self.kernels, math.inf
-        jumps = self._filled(kernels.jumps, t, y, p, kernels.n_jump)
-        for j in map(int, np.argsort(jumps)):
-            about = float(jumps[j])
-            # Jumps that only rounding keeps apart are one, the latest of them.
-            if not math.isfinite(about) or about * (1 + _ROUGHLY) < t:
-                continue
-            if about > end + SAME_TIME * abs(end):
-                break
-            exact = self._exact_jump(j, about, t, y, p)
-            end = exact if math.isinf(end) else max(end, exact)
-        reach = abs(t) if math.isinf(end) else end - t
-        inside = max(t + _ROUGHLY * reach, math.nextafter(t, math.inf))
-        zeros = self._filled(kernels.pieces, inside, y, p, len(kernels.piece_of))
-        return _Pieces(inside, zeros, end)
-
-    def _exact_jump(
-        self, j: int, about: float, t: float, y: FloatArray, p: FloatArray
-    ) -> float:
-        """Return the first floating-point time at which a jump has taken place."""
-        count = self.kernels.n_jump
-        first = max(about, math.nextafter(t, math.inf))
-        for _ in range(_NEIGHBOURS):
-            first = max(math.nextafter(first, -math.inf), math.nextafter(t, math.inf))
-        time = first
-        before = float(self._filled(self.kernels.jumps, t, y, p, count)[j])
-        for _ in range(3 * _NEIGHBOURS):
-            if self._filled(self.kernels.jumps, time, y, p, count)[j] != before:
-                return time
-            time = math.nextafter(time, math.inf)
-        return max(about, math.nextafter(t, math.inf))
-
-    def _jump(
-        self,
-        pieces: _Pieces,
-        soonest: float,
-        t: float,
-        y: FloatArray,
-        p: FloatArray,
-    ) -> float:
-        """Return the next time, with jumps of root functions as such times.
-
-        A relation may turn right after this time too, where a ceiling jumps.
-        """
-        now = self._codes(self._roots(t, y, p))
-        then = self._codes(self._roots(pieces.inside, y, p))
-        turned = np.flatnonzero((now != then) & self.kernels.pieced)
-        if turned.size and pieces.inside < soonest:
-
-            def states(times: FloatArray) -> FloatArray:
-                return np.broadcast_to(y, (len(times), len(y)))
-
-            self.after = True
-            return self._bisect(t, pieces.inside, turned, now, states, p)
-        if pieces.end > soonest + SAME_TIME * abs(soonest):
-            return soonest
-        # A zero in this very place waits for the jump: both are one moment.
-        self.after = False
-        return self._landing(pieces, y, p)
-
-    def _landing(self, pieces: _Pieces, y: FloatArray, p: FloatArray) -> float:
-        """Return the time at which a jump counts, and note relations at zero there.
-
-        ``time - 12*floor(time/12)`` is zero where it jumps, up to rounding; the time is
-        the one at which it is exactly so, else the first at which rounding is over.
-        """
-        kernels, time = self.kernels, pieces.end
-        after = self._at_pieces(time, y, p)
-        left = kernels.from_left[kernels.piece_of]
-        zeros = np.where(left, pieces.zeros, after.zeros)
-        touched = np.unique(
-            kernels.piece_of[np.abs(zeros - time) <= SAME_TIME * abs(time)]
-        )
-        small = self._small(touched, time, after.end, y, p)
-        touched, small = touched[~np.isnan(small)], small[~np.isnan(small)]
-        if not touched.size:
-            return time
-        codes = self._codes(self._roots(after.inside, y, p))[touched]
-        found = None
-        for _ in range(4 * _NEIGHBOURS):
-            g = self._roots(time, y, p)
-            if not g[touched].any():
-                found = time, g
-                break
-            over = (self._codes(g)[touched] == codes) & (np.abs(g[touched]) <= small)
-            if found is None and over.all():
-                found = time, g
-            time = math.nextafter(time, math.inf)
-        time, g = found or (pieces.end, self._roots(pieces.end, y, p))
-        self.turns.update({k: (time, float(g[k])) for k in map(int, touched)})
-        return time
-
-    def _small(
-        self, which: IntArray, time: float, end: float, y: FloatArray, p: FloatArray
-    ) -> FloatArray:
-        """Return what counts as zero for relations at a jump, NaN for those not zero.
-
-        A piece that is zero there may be one that does not hold there. The functions
-        may be rounded otherwise than the jumps, so that they jump a little later.
-
-        Returns
-        -------
-        float array, shape (n_which,): infinity for a value taken before the jump
-        """
-        reach = _ASIDE * (abs(time) if math.isinf(end) else end - time)
-        left = self.kernels.from_left[which]
-        near = time + math.ulp(time) * np.arange(-_NEIGHBOURS, 2 * _NEIGHBOURS)
-        g = np.abs([self._roots(at, y, p)[which] for at in near.tolist()])
-        before = g[:_NEIGHBOURS].min(axis=0) <= _ASIDE * np.abs(
-            self._roots(time - reach, y, p)[which]
-        )
-        limit = _ASIDE * np.abs(self._roots(time + reach, y, p)[which])
-        behind = g[_NEIGHBOURS:].min(axis=0) <= limit
-        small: FloatArray = np.where(
-            left, np.where(before, np.inf, np.nan), np.where(behind, limit, np.nan)
-        )
-        return small
 
     def _near(
         self,
@@ -467,7 +321,7 @@ class EventQueue(RelationSearch):
         """
         first = math.nextafter(t, math.inf)
         time, found = max(about, first), None
-        for _ in range(_NEIGHBOURS):
+        for _ in range(NEIGHBOURS):
             g = self._roots(time, y, p)
             if self._code(g, k) != now[k]:
                 found, g_found = time, g
@@ -498,7 +352,7 @@ class EventQueue(RelationSearch):
         def states(times: FloatArray) -> FloatArray:
             return np.broadcast_to(y, (len(times), len(y)))
 
-        high = about + _ROUGHLY * abs(about)
+        high = about + ROUGHLY * abs(about)
         if high <= t or self._code(self._roots(high, y, p), k) == now[k]:
             return math.inf
         return self._bisect(t, high, np.array([k]), now, states, p)

@@ -21,7 +21,7 @@ from mir21sim.solvers.batch.integrate import TOLERANCE_SHARE
 from mir21sim.solvers.problem import Problem, Selection, Source
 from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.single import one_memory as memory
-from mir21sim.solvers.single.events import SAME_TIME
+from mir21sim.solvers.single.event_jumps import SAME_TIME
 from mir21sim.solvers.single.one_driver import advance, along, call_six, roots_at
 from mir21sim.solvers.single.outputs import Outputs
 from mir21sim.solvers.single.run import SingleRun

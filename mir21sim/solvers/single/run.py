@@ -1,111 +1,31 @@
 """One run through its breakpoints, by an integrator of SciPy.
 
-Our own loop steps the integrators, so that dose times are hit exactly, work is bounded,
-and a failure keeps the results before it. The output times never touch the step
-control: they are read off the dense output of each step.
+The run stops at every dose and at every known moment of an event, so that these are hit
+exactly. Between two stops it goes in one call where it can (``lsoda``), else step by
+step (``run_steps``).
 """
 
 import math
-import threading
 import time
-from typing import Any
 
 import numpy as np
-import scipy.integrate
 
-from mir21sim._typing import FloatArray, IntArray
-from mir21sim.compiler.kernels import Kernels
+from mir21sim._typing import FloatArray
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.problem import Action, Problem, negative_slack
-from mir21sim.solvers.settings import Settings
 from mir21sim.solvers.single import lsoda
-from mir21sim.solvers.single.event_search import States
-from mir21sim.solvers.single.events import SAME_TIME, EventQueue
-from mir21sim.solvers.single.outputs import Outputs
-from mir21sim.solvers.single.reduced_problem import SPARSE_FROM, ReducedProblem, clipped
+from mir21sim.solvers.single.reduced_problem import ReducedProblem
 from mir21sim.solvers.single.reduction import Reduction, moving_states, ties_of
-
-_STEPS_WITH_EVENTS = 100
-"""Steps at least over a whole run in which triggers or relations are watched."""
-
-_AFTER_EVENT = 0.1
-"""First step after an event over the longest before it."""
-
-#: Steps after which the way that a solver has made is looked at.
-_STALL_CHECK_STEPS = 1000
-
-#: Share of its way that a solver must have made in these steps, or it is started anew:
-#: LSODA, which met a jump, can keep its estimate of the slope there and tiny steps.
-_STALL_FRACTION = 1e-3
+from mir21sim.solvers.single.run_steps import SteppedRun
 
 _SHARE_OF_FAST_PATH = 0.25
 """Share of the time left that going to a stop in one call may take."""
 
-_NEAR_ZERO = 1e-3
-"""Share of the run's length that counts as the size of a time near zero."""
-
-_ERRORS = 10.0
-"""Tolerances that the error of a partner may be when it makes an amount negative."""
-
-_SEEN = 256
-"""About how many times of a run are kept for the sizes of its states."""
-
 _GRID = 64
 """Times between two stops at which sizes are looked at, where outputs are fewer."""
 
-_LOOK_EVERY = 32
-"""Steps between looks at the clock."""
 
-
-class SingleRun:
+class SingleRun(SteppedRun):
     """One initial value problem on its way through its breakpoints."""
-
-    def __init__(
-        self,
-        kernels: Kernels,
-        problem: Problem,
-        run: int,
-        settings: Settings,
-        solver: str,
-        stop: threading.Event,
-    ) -> None:
-        self.kernels, self.settings, self.stop = kernels, settings, stop
-        self.solver = solver
-        self.p = problem.p[run].copy()
-        self.y = problem.y0[run].copy()
-        self.times, self.schedule = problem.times, problem.schedule
-        self.dose_values = problem.schedule.value[run]
-        self.outputs = self._outputs(problem)
-        self.never_negative, self.frozen = problem.amounts, problem.frozen
-        self.out = np.full((len(self.times), self.outputs.n_select), np.nan)
-        self.input = np.zeros_like(self.y)
-        self.t = float(self.times[0])
-        self.near_zero = _NEAR_ZERO * float(self.times[-1] - self.times[0])
-        self.latest = math.inf
-        self.edge = False  # the next stop comes right after a time, by rounding
-        self.pace = 0.0  # about the longest step of late, where there are events
-        self.next_output = 0
-        self.next_dose = int(np.searchsorted(self.schedule.time, self.t))
-        self.n_steps = self.n_rhs = self.n_jac = 0
-        self.deadline = time.monotonic() + settings.timeout
-        self.peak = np.abs(self.y)
-        share, floor = negative_slack(settings.rtol, settings.atol)
-        watched = (
-            np.zeros_like(problem.amounts)
-            if settings.allow_negative
-            else problem.amounts
-        )
-        self.share, self.floor = share, np.where(watched, floor, np.inf)
-        self.samples: list[tuple[FloatArray, FloatArray]] = []
-        self.reduction: Reduction | None = None
-        self.pattern: tuple[bytes, bytes] | None = None
-        self.events = None
-        if kernels.events is not None:
-            self.events = EventQueue.of(kernels.events, self.y, self.p, self._clipped)
-
-    def _outputs(self, problem: Problem) -> Outputs:
-        """Return the quantities that are kept."""
-        return Outputs(self.kernels, problem.selection)
 
     def integrate(self) -> SolverStatus:
         """Go from the first to the last output time; return how it ended."""
@@ -155,88 +75,6 @@ class SingleRun:
             stops.append(moment)
         soonest = min(stops)
         return max(s for s in stops if s <= soonest + self._same(soonest))
-
-    def _same(self, t: float) -> float:
-        """Return how far another moment may be for being the same as this one."""
-        if self.events is None:
-            return 0.0
-        return SAME_TIME * max(
-            abs(t), _NEAR_ZERO * float(self.times[-1] - self.times[0])
-        )
-
-    def _before(self, stop: float) -> float:
-        """Return the time up to which outputs show the state before a stop."""
-        return stop if self.edge else stop - self._same(stop)
-
-    def _act(self) -> SolverStatus:
-        """Apply the doses of this moment in the order of the schedule, then events."""
-        self.latest = math.inf
-        due = int(np.searchsorted(self.schedule.time, self.t, side="right"))
-        for k in range(self.next_dose, due):
-            state, value = self.schedule.state[k], self.dose_values[k]
-            kind = self.schedule.kind[k]
-            if kind == Action.ADD:
-                self.y[state] += value
-            elif kind == Action.SET:
-                self.y[state] = value
-            else:
-                self.input[state] += value
-        self.next_dose = due
-        status = SolverStatus.OK
-        if self.events is not None:
-            status = self.events.settle(self.t, self.y, self.p)
-        self._note_now()
-        return status
-
-    def _note(self, times: FloatArray, states: FloatArray) -> None:
-        """Keep accepted states, shape (n_time, n_state), for the sizes of the run."""
-        if self.settings.adapts and len(times):
-            self.samples.append((times, states))
-
-    def _note_now(self) -> None:
-        """Keep the state where the run is."""
-        if self.settings.adapts:
-            self.samples.append((np.array([self.t]), self.y[np.newaxis].copy()))
-
-    def seen(self) -> tuple[FloatArray, FloatArray]:
-        """Return times and states that the run went through, (n,) and (n, n_state)."""
-        times = np.concatenate([times for times, _ in self.samples])
-        states = np.concatenate([states for _, states in self.samples])
-        every = max(1, len(times) // _SEEN)
-        order = np.argsort(times[::every], kind="stable")
-        return times[::every][order], states[::every][order]
-
-    def tolerances(self, states: FloatArray) -> FloatArray:
-        """Return the tolerances at the states seen, shape (n_time, n_state)."""
-        return np.broadcast_to(self.settings.atol, states.shape)
-
-    def _clipped(self, y: FloatArray) -> FloatArray:
-        """Return states without amounts below zero."""
-        return clipped(y, self.never_negative)
-
-    def slope(self) -> FloatArray:
-        """Return dy/dt of all states where the run is."""
-        out: FloatArray = np.empty_like(self.y)
-        t = min(self.t, self.latest)
-        self.kernels.rhs(t, self.y, self.p, out)
-        if not math.isfinite(out.sum()):
-            self.kernels.rhs(t, self._clipped(self.y), self.p, out)
-        out += self.input
-        if self.frozen is not None:
-            out[self.frozen] = 0.0
-        return out
-
-    def jacobian(
-        self, t: float, y: FloatArray
-    ) -> tuple[IntArray, IntArray, FloatArray]:
-        """Return rows, columns and values of d(dy/dt)/dy, shape (n_nonzero,) each."""
-        k = self.kernels
-        data = np.zeros(len(k.j_row))
-        k.jac(float(t), np.array(y), self.p, data)
-        return k.j_row, k.j_col, data
-
-    def _finite_start(self) -> bool:
-        return bool(np.isfinite(self.y).all() and np.isfinite(self.slope()).all())
 
     def _integrate_to(self, end: float) -> SolverStatus:
         """Integrate up to a stop, or to an event before it, and write outputs."""
@@ -322,63 +160,6 @@ class SingleRun:
         self.y, self.t = states[-1].copy(), end
         return True
 
-    def _step_by_step(self, reduced: ReducedProblem, end: float) -> SolverStatus:
-        """Integrate with a look at every step."""
-        solver = self._solver(reduced, end)
-        self.pace *= _AFTER_EVENT
-        n_steps, start = 0, self.t
-        status, crossed = SolverStatus.OK, False
-        while solver.status == "running" and not crossed and status == SolverStatus.OK:
-            try:
-                solver.step()
-            except (ValueError, RuntimeError, np.linalg.LinAlgError):
-                # Raised by the linear algebra for non-finite or singular matrices.
-                status = self._broken()
-                break
-            status, crossed = self._after_step(solver, reduced)
-            n_steps += 1
-            if n_steps % _STALL_CHECK_STEPS == 0:
-                if self.t - start < _STALL_FRACTION * (end - start):
-                    break
-                start = self.t
-        self.n_rhs += reduced.n_rhs
-        self.n_jac += reduced.n_jac
-        if solver.status == "finished" and not crossed:
-            self.t = end
-        return status
-
-    def _solver(self, reduced: ReducedProblem, end: float) -> Any:
-        """Return an integrator of SciPy for a reduced."""
-        sparse = len(reduced) >= SPARSE_FROM and self.solver != "LSODA"
-        return getattr(scipy.integrate, self.solver)(
-            reduced.slope,
-            self.t,
-            self.y[reduced.index],
-            end,
-            rtol=self.settings.rtol,
-            atol=self.settings.atol[reduced.index],
-            jac=reduced.sparse_matrix if sparse else reduced.matrix,
-            max_step=self._longest_step(),
-            first_step=self._first_step(end),
-        )
-
-    def _longest_step(self) -> float:
-        """Return a step so short that no event hides between the places looked at."""
-        longest = self.settings.max_step
-        if self.events is None or not self.events.watches:
-            return longest
-        span = float(self.times[-1] - self.times[0])
-        return min(longest, span / _STEPS_WITH_EVENTS)
-
-    def _first_step(self, end: float) -> float | None:
-        """Return a try for the first step after an event, None to leave it open.
-
-        Most events change little, and a model may have a hundred thousand: the steps
-        before one tell more than the slope after it. The error test has the last word.
-        """
-        step = min(_AFTER_EVENT * self.pace, end - self.t)
-        return step if step > self._same(end) else None
-
     def _advance_without_solver(self, end: float) -> SolverStatus:
         """Cross a gap that is rounding alone, too short for any integrator."""
         self.n_steps += 1
@@ -408,134 +189,3 @@ class SingleRun:
     def _constant_states(self, times: FloatArray) -> FloatArray:
         """Return the states at some times where they do not change."""
         return np.tile(self.y, (len(times), 1))
-
-    def _broken(self) -> SolverStatus:
-        data = np.empty(len(self.kernels.j_row))
-        self.kernels.jac(self.t, self.y, self.p, data)
-        finite = np.isfinite(data).all()
-        return SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
-
-    def _after_step(
-        self, solver: Any, reduced: ReducedProblem
-    ) -> tuple[SolverStatus, bool]:
-        """Take over an accepted step up to the first event in it, or say why not.
-
-        Returns
-        -------
-        status : SolverStatus
-        crossed : bool, whether an event ends the step
-        """
-        self.n_steps += 1
-        if self.stop.is_set():
-            return SolverStatus.INTERRUPTED, False
-        if solver.status == "failed":
-            finite = (
-                np.isfinite(solver.y).all()
-                and np.isfinite(reduced.slope(solver.t, solver.y)).all()
-            )
-            failed = SolverStatus.STEP_TOO_SMALL if finite else SolverStatus.NON_FINITE
-            return failed, False
-        if not np.isfinite(solver.y).all():
-            return SolverStatus.NON_FINITE, False
-        crossed = self._take(solver, reduced)
-        self._note_now()
-        np.maximum(self.peak, np.abs(self.y), out=self.peak)
-        return self._verdict(), crossed
-
-    def _take(self, solver: Any, reduced: ReducedProblem) -> bool:
-        """Move to the end of a step or to the first event in it; say whether to that.
-
-        Outputs at a stop wait for the doses and events there.
-        """
-        t, y, crossing = solver.t, reduced.whole(solver.y), None
-        if self.events is not None and self.events.watches and t > self.t:
-            states = self._interpolant(solver, reduced)
-            crossing = self.events.first_crossing(
-                self.t, t, self._longest_step(), states, self.p
-            )
-            if crossing is not None:
-                t, y = crossing, states(np.array([crossing]))[0].copy()
-        self.pace = max(self.pace, t - self.t) if self.events is not None else 0.0
-        at_stop = crossing is not None or solver.status != "running"
-        self._record(solver, reduced, self._before(t) if at_stop else t)
-        self.t, self.y = t, y
-        return crossing is not None
-
-    def _interpolant(self, solver: Any, reduced: ReducedProblem) -> States:
-        """Return the state within a step; it starts exactly where the last one ended.
-
-        Dense output meets the step's own start only within its error, which could make
-        a root function just left behind come back.
-        """
-        dense, start, end = solver.dense_output(), self.t, solver.t
-        first, gap = self.y, self.y[reduced.index] - dense(start)
-
-        def states(times: FloatArray) -> FloatArray:
-            share = (end - times) / (end - start)
-            rows = reduced.whole(dense(times).T + share[:, np.newaxis] * gap)
-            rows[times == start] = first  # to the last bit
-            return rows
-
-        return states
-
-    def _verdict(self) -> SolverStatus:
-        """Return whether a run may go on from where it has come to."""
-        if self._negative():
-            return SolverStatus.NEGATIVE
-        if self.events is not None and self.events.culprit >= 0:
-            return SolverStatus.EVENT_UNDEFINED
-        if self.n_steps >= self.settings.max_steps and self.t < self.times[-1]:
-            return SolverStatus.MAX_STEPS
-        if self.stop.is_set():
-            return SolverStatus.INTERRUPTED
-        if self.n_steps % _LOOK_EVERY == 0 and self._late():
-            return SolverStatus.TIMEOUT
-        return SolverStatus.OK
-
-    def _late(self) -> bool:
-        """Say whether the time that the run may take is over."""
-        return time.monotonic() > self.deadline
-
-    def _negative(self) -> bool:
-        """Say whether an amount is negative by more than numerical error explains."""
-        below = np.flatnonzero(self.y < -(self.share * self.peak + self.floor))
-        if not below.size:
-            return False
-        return bool((self.y[below] < -self._error_from_partners()[below]).any())
-
-    def _error_from_partners(self) -> FloatArray:
-        """Return the error that the asked tolerance allows by states a reaction ties.
-
-        An error of `rtol` in a large pool is one of the small pool that it turns into.
-        """
-        k, value = self.kernels, np.abs(self.kernels.n_value)
-        extents = np.zeros(k.n_rate)
-        np.maximum.at(extents, k.n_col, self.peak[k.n_row] / value)
-        reach = np.zeros(len(self.y))
-        np.maximum.at(reach, k.n_row, extents[k.n_col] * value)
-        error: FloatArray = _ERRORS * self.settings.rtol * reach
-        error += self.share * self.peak + self.floor
-        return error
-
-    def _record(self, solver: Any, reduced: ReducedProblem, end: float) -> None:
-        """Write the outputs before `end` within the step just made."""
-        last = int(np.searchsorted(self.times, end, side="left"))
-        if last <= self.next_output:
-            return
-        inside = slice(self.next_output, last)
-        z = solver.dense_output()(self.times[inside])
-        self._write(inside, reduced.whole(z.T))
-        self.next_output = last
-
-    def _record_now(self) -> None:
-        """Write the output at the current time, where one is wanted."""
-        due = self.next_output
-        if due < len(self.times) and (self.times[due] <= self.t + self._same(self.t)):
-            self._write(slice(due, due + 1), self.y[np.newaxis])
-            self.next_output = due + 1
-
-    def _write(self, rows: slice, states: FloatArray) -> None:
-        """Write the outputs of some times, states of shape (n_time, n_state)."""
-        self.out[rows] = self.outputs.rows(
-            self.times[rows], states, self.p, self._clipped
-        )
