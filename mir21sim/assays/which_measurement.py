@@ -15,26 +15,27 @@ import numpy as np
 import xarray as xr
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.cell_death import crossing_times
 from mir21sim.analysis.design import (
     Candidate,
     best_set,
-    removed_by_weighting,
     variance_removed,
 )
 from mir21sim.analysis.trust import Numbers, Trust, shares, uncertain_numbers
 from mir21sim.assays.antibodies import antibodies
+from mir21sim.assays.measurement_weights import (
+    Readout,
+    SharedRuns,
+    shares_by_weights,
+)
 from mir21sim.assays.noise import PlateNoise, WesternNoise
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
-from mir21sim.model.info import unique
 from mir21sim.simulation.axes import SweptValues, axis_values
-from mir21sim.simulation.curve_features import Feature, parse_feature
+from mir21sim.simulation.curve_features import parse_feature
 from mir21sim.simulation.doses import Dose, DosesLike, Protocol
 from mir21sim.simulation.ensemble import Ensemble
 from mir21sim.simulation.names import canonical
 from mir21sim.simulation.plan import output_times
-from mir21sim.simulation.population import simulate_population
 from mir21sim.simulation.sensitivity import sensitivities
 
 TRACE = 1e-3
@@ -51,26 +52,6 @@ MOST_DOSES = 8
 
 WIDEST = 1000.0
 """Factor beyond which a linear estimate of a width is not given as a number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Readout:
-    """A quantity that an assay reads.
-
-    Attributes
-    ----------
-    name : as the assay calls it
-    assay : ``western``, ``caspase`` or ``given``
-    binds : quantities of the model whose sum it is
-    cv : of one replicate, of the signal or, where `relative`, of the ratio
-    relative : whether it is read relative to the untreated cells at the start
-    """
-
-    name: str
-    assay: str
-    binds: tuple[str, ...]
-    cv: float
-    relative: bool = False
 
 
 def readouts(model: CompiledModel) -> dict[str, Readout]:
@@ -226,7 +207,7 @@ def experiments(
         wanted, _treatments(model, protocol, over), at, replicates
     )
     removed = variance_removed(slopes, candidates, covariance)
-    checked = _checked(
+    checked = shares_by_weights(
         (model, settings, feature, protocol),
         [one | {"noise": c.noise} for one, c in zip(about, candidates, strict=True)],
         draws,
@@ -255,13 +236,8 @@ _COLUMNS = ("name", "assay", "quantity", "time_h", "dose")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Run:
+class _Run(SharedRuns):
     """The runs of which derivatives are taken."""
-
-    model: CompiledModel
-    numbers: Numbers
-    times_h: FloatArray
-    since: float | str | None
 
     def prediction(self, predict: str, doses: Protocol) -> tuple[FloatArray, float]:
         """Return the log derivatives of the prediction, and its value."""
@@ -430,94 +406,3 @@ def _covariance(
     found = np.zeros_like(widths)  # what the ensemble does not draw is known
     found[np.ix_(known, known)] = np.cov(logs)
     return found
-
-
-def _checked(
-    case: tuple[CompiledModel, _Run, Feature, Protocol],
-    about: Sequence[Mapping[str, Any]],
-    draws: Ensemble | int,
-) -> FloatArray:
-    """Return the share that weights of draws give for each candidate, NaN for none.
-
-    All candidates of one treatment are read from the same runs, a run a draw.
-    """
-    model, settings, feature, protocol = case
-    found = np.full(len(about), math.nan)
-    if draws == 0:
-        return found
-    cells = (
-        draws.cells(model)
-        if isinstance(draws, Ensemble)
-        else _drawn(settings.numbers, draws)
-    )
-    run = _simulated(model, cells, settings, protocol, (feature.name,))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        predictions = np.log(_feature(run, feature, settings.since))
-    places: dict[str, list[int]] = {}
-    for k, one in enumerate(about):
-        places.setdefault(one["dose"], []).append(k)
-    for own in places.values():
-        names = unique(n for k in own for n in about[k]["readout"].binds)
-        curves = _simulated(model, cells, settings, about[own[0]]["protocol"], names)
-        for k in own:
-            found[k] = removed_by_weighting(
-                predictions, _read_logs(curves, about[k]), about[k]["noise"]
-            )
-    return found
-
-
-def _read_logs(curves: xr.Dataset, one: Mapping[str, Any]) -> FloatArray:
-    """Return the logarithm of what is read of each draw."""
-    readout: Readout = one["readout"]
-    total = np.asarray(sum(curves[name].values for name in readout.binds))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.log(total[:, one["moment"]])
-        return np.asarray(z - np.log(total[:, 0]) if readout.relative else z)
-
-
-def _drawn(numbers: Numbers, draws: int) -> dict[str, FloatArray]:
-    """Return draws of the numbers from their ranges."""
-    rng = np.random.default_rng(0)
-    normal = rng.standard_normal((draws, len(numbers.names)))
-    values = numbers.values * np.exp(numbers.widths * normal)
-    return {name: values[:, k] for k, name in enumerate(numbers.names)}
-
-
-def _simulated(
-    model: CompiledModel,
-    cells: Mapping[str, FloatArray],
-    settings: _Run,
-    protocol: Protocol,
-    observe: Sequence[str],
-) -> xr.Dataset:
-    """Return the average cell of each draw."""
-    return simulate_population(
-        model, cells, times=settings.times_h, doses=protocol, observe=list(observe)
-    )
-
-
-def _feature(
-    run: xr.Dataset, feature: Feature, since: float | str | None
-) -> FloatArray:
-    """Return a feature of each curve, on the output times."""
-    from mir21sim import units
-
-    start = 0.0
-    if since is not None:
-        start = units.seconds(since, "since") / units.SECONDS_PER_HOUR
-    times = run["time"].values
-    curves = run[feature.name].values
-    late = curves[:, times >= start - 1e-9]
-    if feature.kind == "peak":
-        return np.asarray(late.max(axis=1))
-    if feature.kind == "final":
-        return np.asarray(late[:, -1])
-    if feature.kind == "area":
-        return np.asarray(np.trapezoid(late, times[times >= start - 1e-9], axis=1))
-    if feature.kind == "crossing":
-        found = crossing_times(times, curves, feature.level, start)
-        return np.where(np.isfinite(found), found, math.nan)
-    raise InputError(
-        f"`{feature.text}` cannot be checked by draws; peak, final, area and crossing "
-        "can."
-    )

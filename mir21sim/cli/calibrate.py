@@ -44,8 +44,9 @@ def fit_calibrate(
     """Draw parameter sets that agree with all rows marked `fit`; print the numbers."""
     from mir21sim.cli.output import check_outputs, write_table
     from mir21sim.validation import calibration
+    from mir21sim.validation.calibration_reader import read_calibration
 
-    read = calibration.read_calibration(problem)
+    read = read_calibration(problem)
     output.mkdir(parents=True, exist_ok=True)
     paths = [output / name for name in ("ensemble.nc", "numbers.csv", "rows.csv")]
     for path in paths:

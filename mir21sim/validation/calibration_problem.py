@@ -16,7 +16,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.model import files as model_files
 from mir21sim.model import metadata
 from mir21sim.model.formats.sbml_writer import write_sbml
-from mir21sim.validation.calibration import EXTENSION
+from mir21sim.validation.calibration_reader import EXTENSION
 from mir21sim.validation.claims import ValidationRow, validation_rows
 
 WIDTHS = {

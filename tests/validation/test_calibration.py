@@ -7,8 +7,8 @@ import pytest
 
 from mir21sim.errors import InputError, ModelError
 from mir21sim.model import files
-from mir21sim.validation.calibration import read_calibration
 from mir21sim.validation.calibration_problem import write_problem
+from mir21sim.validation.calibration_reader import read_calibration
 
 pytest.importorskip("petab")
 
