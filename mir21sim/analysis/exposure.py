@@ -21,13 +21,26 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.dish import treatment_text
 from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS
 from mir21sim.analysis.pictures import Picture
+from mir21sim.analysis.set_bands import percentiles
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.simulation.ensemble import DRAW
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito 2008."""
 
 NAME_WIDTH = 36
 """Letters in one line of a quantity's name."""
+
+NUMBERS = {
+    "largest": "C_max",
+    "largest_at_h": "t_max_h",
+    "area": "AUC_h",
+    "half_life_h": "half_life_h",
+}
+"""Attribute of ``Exposure`` → its title in a table."""
+
+BANDS = (2.5, 25.0, 50.0, 75.0, 97.5)
+"""Percentiles of draws: ends of the 95 % band, of the 50 % band, and the median."""
 
 LEAST_POINTS = 3
 """Points of a terminal regression at least."""
@@ -121,23 +134,81 @@ def exposure_records(
 
     Parameters
     ----------
-    result : of one run, times in h
+    result : of one run, or of the draws of an ensemble; times in h
     names : quantities, such as ``anti_miR21`` and ``anti_miR21_cyt``
+
+    Returns
+    -------
+    Records of ``quantity``, ``C_max``, ``t_max_h``, ``AUC_h``, ``half_life_h`` and
+    ``unit``. Of draws each number is the median, with the ends of the 95 % band behind
+    it, ``C_max_low`` and ``C_max_high``; a half-life is that of the draws that have one
     """
     records: list[dict[str, float | str]] = []
     for name in names:
-        found = exposure(result["time"].values, result[name].values)
-        records.append(
-            {
-                "quantity": name,
-                "C_max": found.largest,
-                "t_max_h": found.largest_at_h,
-                "AUC_h": found.area,
-                "half_life_h": found.half_life_h,
-                "unit": str(result[name].attrs.get("units", "")),
-            }
-        )
+        curves = _curves(result, name)
+        found = [exposure(result["time"].values, curve) for curve in curves]
+        record: dict[str, float | str] = {"quantity": name}
+        for key, title in NUMBERS.items():
+            values = np.array([getattr(one, key) for one in found])
+            low, middle, high = percentiles(values, (2.5, 50.0, 97.5))
+            record[title] = float(middle)
+            if DRAW in result[name].dims:
+                record |= {f"{title}_low": float(low), f"{title}_high": float(high)}
+        record["unit"] = str(result[name].attrs.get("units", ""))
+        records.append(record)
     return records
+
+
+def exposure_tables(
+    records: Sequence[dict[str, float | str]],
+) -> list[list[dict[str, float | str]]]:
+    """Return records as tables that fit into a line: two where they have bands."""
+    if not any("C_max_low" in record for record in records):
+        return [list(records)]
+    parts = (("C_max", "t_max_h"), ("AUC_h", "half_life_h"))
+    return [[_shown(record, titles) for record in records] for titles in parts]
+
+
+def _shown(
+    record: dict[str, float | str], titles: Sequence[str]
+) -> dict[str, float | str]:
+    """Return some numbers of a record with their bands in brackets."""
+    row: dict[str, float | str] = {"quantity": record["quantity"]}
+    for title in titles:
+        ends = (title, f"{title}_low", f"{title}_high")
+        row[title] = _in_words(*(float(record[end]) for end in ends))
+    return row | {"unit": record["unit"]}
+
+
+def _in_words(value: float, low: float, high: float) -> str:
+    """Return a number with its band, a dash where there is none."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _curves(result: xr.Dataset, name: str) -> FloatArray:
+    """Return the curves of a quantity, shape (n_draw, n_time); failed draws left out.
+
+    Raises
+    ------
+    InputError
+        Where no draw is left, or for a result of more than one run without draws.
+    """
+    values = result[name]
+    if set(values.dims) - {"time", DRAW}:
+        raise InputError(
+            "Exposure is read from one run, or from the draws of an ensemble, got the "
+            f"dimensions {', '.join(map(str, values.dims))}."
+        )
+    if DRAW not in values.dims:
+        return np.asarray(values.values[np.newaxis], float)
+    block = np.asarray(values.transpose(DRAW, "time").values, float)
+    good = np.isfinite(block).all(axis=1)
+    if not good.any():
+        raise InputError(f"No draw of the ensemble has a whole curve of `{name}`.")
+    whole: FloatArray = block[good]
+    return whole
 
 
 def plot_exposure(
@@ -153,7 +224,8 @@ def plot_exposure(
 
     Parameters
     ----------
-    result : of one run that starts at its resting state
+    result : of one run that starts at its resting state; of the draws of an ensemble
+        the lines are medians, with bands of 50 and 95 %
     pools : quantities of the inhibitor, on a logarithmic axis
     effects : what it binds, as multiples of the first value
     targets : what that represses, as multiples of the first value, in a third panel
@@ -208,12 +280,23 @@ def plot_exposure(
         )
         headline = textwrap.fill(line, int(LETTERS * WIDTHS[width]))
         figure.suptitle(headline, fontsize=FONT, x=0.01, ha="left")
+        if DRAW in result.dims:
+            words = band_words(result)
+            figure.supxlabel(words, fontsize=FONT, color="0.35", x=0.99, ha="right")
     return figure
+
+
+def band_words(result: xr.Dataset) -> str:
+    """Return the meaning of the lines and bands of the draws of an ensemble."""
+    return (
+        f"Line: median. Bands: 50 and 95 % of {result.sizes[DRAW]} parameter sets of "
+        "the ensemble."
+    )
 
 
 def _draw_pools(ax: Axes, result: xr.Dataset, pools: Sequence[str]) -> None:
     """Draw the pools on a logarithmic axis, named above it."""
-    top = max(float(result[name].max()) for name in pools)
+    top = max(float(np.median(_curves(result, n).max(axis=1))) for n in pools)
     for k, name in enumerate(pools):
         _line(ax, result, name, COLOURS[k % len(COLOURS)])
     ax.set_yscale("log")
@@ -256,8 +339,16 @@ def _line(
     ax: Axes, result: xr.Dataset, name: str, colour: str, *, relative: bool = False
 ) -> None:
     """Draw one quantity, in its unit or as a multiple of its first value."""
-    values = result[name].values
-    if relative:
-        values = values / values[0] if values[0] else np.full(len(values), np.nan)
+    curves = _curves(result, name)
+    if relative:  # each draw by its own resting state
+        first = curves[:, :1]
+        curves = np.divide(
+            curves, first, out=np.full_like(curves, np.nan), where=first != 0
+        )
     label = textwrap.fill(str(result[name].attrs.get("long_name", name)), NAME_WIDTH)
-    ax.plot(result["time"].values, values, color=colour, lw=1.1, label=label)
+    times = result["time"].values
+    low, quarter, middle, upper, high = percentiles(curves, BANDS)
+    if len(curves) > 1:
+        ax.fill_between(times, low, high, color=colour, alpha=0.15, lw=0)
+        ax.fill_between(times, quarter, upper, color=colour, alpha=0.25, lw=0)
+    ax.plot(times, middle, color=colour, lw=1.1, label=label)

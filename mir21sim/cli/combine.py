@@ -64,7 +64,7 @@ def combine(
     shared: dict[str, Any] = {
         "observe": [*active, death],
         "cells": cells,
-        "ensemble": sets.of_cells(loaded),
+        "ensemble": sets.of(loaded),
     }
     with work.bar() as progress:
         shared["options"] = run.solver.options(work.jobs, progress, work.executor())

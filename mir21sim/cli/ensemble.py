@@ -25,8 +25,8 @@ class EnsembleOptions:
         str | None,
         typer.Option(
             help="Parameter sets of a fit (ensemble.nc), or `shipped`, those of the "
-            "model: median, 50 and 95 % bands. Dishes of unlike cells use those of "
-            "the model by default."
+            "model: median, 50 and 95 % bands. Dishes of unlike cells, `exposure` "
+            "and studies use those of the model by default."
         ),
     ] = None
     no_ensemble: Annotated[
@@ -58,10 +58,23 @@ class EnsembleOptions:
             raise InputError(f"{model.id} is shipped without an ensemble.")
         return shipped
 
-    def of_cells(self, model: "CompiledModel") -> "Ensemble | None":
-        """Return the ensemble for unlike cells: that of the model by default.
+    def has_any(self, name: str) -> bool:
+        """Return whether a model has parameter sets to use, before it is loaded."""
+        from mir21sim.model.files import shipped
+        from mir21sim.simulation.ensemble import shipped_path
 
-        One of another version of the model is left out with a note on stderr.
+        known = name in shipped() and shipped_path(name).is_file()
+        return not self.no_ensemble and (known or self.ensemble is not None)
+
+    def of(
+        self, model: "CompiledModel", without: str = "bands are of resampled cells"
+    ) -> "Ensemble | None":
+        """Return the ensemble that is asked for, by default that of the model.
+
+        Parameters
+        ----------
+        without : what a result is when the ensemble of the model belongs to another
+            version of it: it is left out, and a note on stderr says so
         """
         from mir21sim.errors import InputError
         from mir21sim.simulation import ensemble as ensembles
@@ -71,7 +84,7 @@ class EnsembleOptions:
         try:
             return ensembles.shipped(model)
         except InputError as error:
-            typer.echo(f"note: bands are of resampled cells. {error}", err=True)
+            typer.echo(f"note: {without}. {error}", err=True)
             return None
 
 

@@ -110,7 +110,7 @@ def experiments(
         over=axes(candidates.over),
         times=candidates.moments(),
         replicates=candidates.replicates,
-        draws=sets.of_cells(loaded) or draws,
+        draws=sets.of(loaded) or draws,
     )
     for line in found.text():
         typer.echo(line)

@@ -1,10 +1,12 @@
 """``mir21sim exposure``: where a dosed molecule is, for how long, with what effect."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import ModelArgument, OutputOptions, RunOptions
 from mir21sim.cli.output import check_outputs, write_table
@@ -22,6 +24,7 @@ def exposure(
     model: ModelArgument,
     run: RunOptions,
     files: OutputOptions,
+    sets: EnsembleOptions,
     *,
     of: Annotated[
         str, typer.Option(help="Input whose pools are read: NAME and NAME_….")
@@ -42,7 +45,9 @@ def exposure(
     from mir21sim.analysis import tables
     from mir21sim.analysis.oligonucleotide import way_in
     from mir21sim.errors import InputError
+    from mir21sim.simulation.ensemble import DRAW
     from mir21sim.simulation.simulate import simulate
+    from mir21sim.simulation.spread import SETS
 
     check_outputs(files.output, files.plot, kinds=(".csv",))
     loaded = run.load.load(model)
@@ -54,10 +59,12 @@ def exposure(
     given = name_list(effect)
     effects = given or [n for n in EFFECTS if n in known]
     targets = [] if given else _targets(known)
+    ensemble = sets.of(loaded, "the curves are of the model's own numbers")
     result = simulate(
         loaded,
         observe=list(dict.fromkeys((*pools, *effects, *targets))),
-        options=run.solver.options(),
+        options=replace(run.solver.options(), features=False),
+        ensemble=None if ensemble is None else ensemble.first(SETS),
         **run.arguments(),
     )
     typer.echo(result.attrs["summary"])
@@ -70,7 +77,10 @@ def exposure(
     if way:
         typer.echo(f"{of}: {way}")
     records = exposures.exposure_records(result, pools)
-    typer.echo("\n".join(tables.lines_of(tables.text_table(records))))
+    for table in exposures.exposure_tables(records):
+        typer.echo("\n".join(tables.lines_of(tables.text_table(table))))
+    if ensemble is not None:
+        typer.echo(f"Median (95 % of {result.sizes[DRAW]} parameter sets).")
     if files.output is not None:
         write_table(records, files.output)
     files.draw(

@@ -88,7 +88,7 @@ def population(
     arguments = run.treatment.arguments()
     ends = run.times
     times = output_times(loaded, ends.start, ends.end, ends.points or 201)
-    ensemble = sets.of_cells(loaded)
+    ensemble = sets.of(loaded)
     with work.bar() as progress:
         result = populations.simulate_population(
             loaded,

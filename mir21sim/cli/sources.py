@@ -42,27 +42,15 @@ def sources(
 
 
 def _prior_posterior(name: str, context: str | None, sets: EnsembleOptions) -> Any:
-    """Return the table of ``prior_posterior``; None where there are no parameter sets.
-
-    Shipped sets of another version of the model are left out with a note on stderr.
-    """
+    """Return the table of ``prior_posterior``; None without parameter sets."""
     from mir21sim.compiler.load import load
-    from mir21sim.errors import InputError
-    from mir21sim.model.files import shipped
-    from mir21sim.simulation import ensemble as ensembles
     from mir21sim.validation.prior_posterior import prior_posterior
 
-    known = name in shipped() and ensembles.shipped_path(name).is_file()
-    if sets.no_ensemble or not (known or sets.ensemble):
+    if not sets.has_any(name):
         return None
     model = load(name, context, backend="numpy")
-    try:
-        return prior_posterior(model, sets.given(model))
-    except InputError as error:
-        if sets.ensemble is not None:
-            raise
-        typer.echo(f"note: prior and posterior are left out. {error}", err=True)
-        return None
+    ensemble = sets.of(model, "prior and posterior are left out")
+    return None if ensemble is None else prior_posterior(model, ensemble)
 
 
 def _records(rows: list[dict[str, Any]], found: Any) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def sweep(
     if not swept:
         raise InputError("Give --over NAME=VALUES, or --schedule NAME=TIMES.")
     cells = dish.population(loaded, list(swept))
-    ensemble = sets.given(loaded) if cells is None else sets.of_cells(loaded)
+    ensemble = sets.given(loaded) if cells is None else sets.of(loaded)
     kept = name_list(observe)
     if cells is None and ensemble is not None:
         _sweep_draws(loaded, swept, run, (files, work), (kept, ensemble))
@@ -207,7 +207,7 @@ def _sweep_schedules(
             observe=[*active, death],
             options=run.solver.options(work.jobs, progress, work.executor()),
             cells=cells,
-            ensemble=sets.of_cells(model),
+            ensemble=sets.of(model),
         )
     typer.echo(next(iter(found.values())).attrs["summary"])
     show_schedules(found, model, dish, files, (look.response, look.width))

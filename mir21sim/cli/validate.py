@@ -197,26 +197,13 @@ def _verdicts(asked: "Asked", kind: KindOptions, progress: Any) -> "list[Outcome
 
 
 def _ensemble(model: str, sets: EnsembleOptions) -> "Ensemble | None":
-    """Return the parameter sets to use; None where there are none.
-
-    Shipped sets of another version of the model are left out with a note on stderr.
-    """
+    """Return the parameter sets to use; None where there are none."""
     from mir21sim.compiler.load import load
-    from mir21sim.errors import InputError
-    from mir21sim.model.files import shipped
-    from mir21sim.simulation import ensemble as ensembles
 
-    known = model in shipped() and ensembles.shipped_path(model).is_file()
-    if sets.no_ensemble or not (known or sets.ensemble):
+    if not sets.has_any(model):
         return None
     loaded = load(model, backend="numpy")
-    if sets.ensemble is not None:
-        return sets.given(loaded)
-    try:
-        return ensembles.shipped(loaded)
-    except InputError as error:
-        typer.echo(f"note: verdicts are of the model's own numbers. {error}", err=True)
-        return None
+    return sets.of(loaded, "verdicts are of the model's own numbers")
 
 
 def _with_sets(

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mir21sim.analysis.exposure import exposure, exposure_records, plot_exposure
+from mir21sim.analysis.exposure import (
+    exposure,
+    exposure_records,
+    exposure_tables,
+    plot_exposure,
+)
 from mir21sim.errors import InputError
 
 TIMES = np.linspace(0.0, 48.0, 97)
@@ -54,3 +59,55 @@ def test_records_and_picture():
     assert right.lines[0].get_ydata()[0] == 1.0
     with pytest.raises(InputError, match="lacks cytosol"):
         plot_exposure(result, ["cytosol"], [])
+
+
+def drawn(rates):
+    """Return a pool that falls from 1 at some rates, one a draw, and what it frees."""
+    curves = np.exp(-np.outer(rates, TIMES))
+    dims = ("draw", "time")
+    data = {"medium": (dims, curves), "PTEN": (dims, np.outer(rates, 2 - curves[0]))}
+    return xr.Dataset(data, {"time": TIMES})
+
+
+def test_bands_are_those_of_the_draws():
+    """Of 101 rates the ends of 95 % are the 3.5th and 98.5th, each in closed form."""
+    rates = np.linspace(0.1, 0.3, 101)
+    (record,) = exposure_records(drawn(rates), ["medium"])
+    low, middle, high = np.percentile(np.log(2) / rates, (2.5, 50.0, 97.5))
+    assert record["half_life_h"] == pytest.approx(middle, rel=1e-9)
+    assert record["half_life_h_low"] == pytest.approx(low, rel=1e-9)
+    assert record["half_life_h_high"] == pytest.approx(high, rel=1e-9)
+    assert record["C_max_low"] == record["C_max_high"] == 1.0
+
+
+def test_an_effect_is_relative_to_the_rest_of_its_own_draw():
+    """Draws whose curves differ by a factor alone have no width."""
+    figure = plot_exposure(drawn(np.linspace(0.1, 0.3, 5)), ["medium"], ["PTEN"])
+    outer = figure.axes[1].collections[0].get_paths()[0].vertices[:, 1]
+    assert outer.min() == pytest.approx(1.0)
+    assert np.ptp(np.unique(outer.round(9))) == pytest.approx(
+        np.exp(-0.1 * 0) - np.exp(-4.8)
+    )
+    (words,) = [t.get_text() for t in figure.texts if "Bands" in t.get_text()]
+    assert words.startswith("Line: median. Bands: 50 and 95 % of 5 parameter sets")
+
+
+def test_draws_that_failed_are_left_out():
+    result = drawn(np.array([0.1, 0.2, 0.3]))
+    result["medium"][2, 5:] = np.nan
+    (record,) = exposure_records(result, ["medium"])
+    assert record["half_life_h"] == pytest.approx(np.log(2) * (1 / 0.1 + 1 / 0.2) / 2)
+    result["medium"][:] = np.nan
+    with pytest.raises(InputError, match="No draw"):
+        exposure_records(result, ["medium"])
+
+
+def test_tables_with_bands_fit_into_a_line():
+    from mir21sim.analysis import tables
+
+    result = drawn(np.array([0.1, 0.2, 0.3])) * 1.234e8
+    names = {"medium": "anti_miR21_miR21"}
+    records = exposure_records(result.rename(names), ["anti_miR21_miR21"])
+    for table in exposure_tables(records):
+        lines = tables.lines_of(tables.text_table(table))
+        assert max(map(len, lines)) <= 80

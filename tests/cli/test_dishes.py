@@ -109,3 +109,18 @@ def test_exposure_to_an_inhibitor(tmp_path, capsys):
     assert csv.read_text().startswith("quantity,C_max,")
     assert run("exposure", "mir21_core", *TIMES) == 2
     assert "Give a dose of `anti_miR21`" in sentence(capsys)
+
+
+def test_exposure_has_the_bands_of_an_ensemble(tmp_path, capsys):
+    """The table, the file and the picture are those of the sets, not of the point."""
+    model = ms.load("mir21_core", "HeLa")
+    name = "k_deg_anti_miR21"
+    own = model.p0[model.param_names.index(name)]
+    path = tmp_path / "sets.nc"
+    ms.Ensemble((name,), own * np.array([[0.5], [1.0], [2.0]])).save(path)
+    csv = tmp_path / "e.csv"
+    arguments = ["exposure", "mir21_core", "--dose", "anti_miR21=50 nM@0h", *TIMES]
+    assert run(*arguments, "--ensemble", str(path), "-o", str(csv)) == 0
+    assert "Median (95 % of 3 parameter sets)." in capsys.readouterr().out
+    assert "AUC_h_low" in csv.read_text().partition("\n")[0]
+    assert run(*arguments, "--ensemble", str(path), "--no-ensemble") == 2
