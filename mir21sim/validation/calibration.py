@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mir21sim._typing import BoolArray, FloatArray
+from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler.load import load
 from mir21sim.estimation.smoother import STEPS, smoothed
 from mir21sim.model import files as model_files
@@ -131,7 +131,8 @@ def calibrate(
     """Return draws of the posterior of a calibration; deterministic.
 
     Draws in which the weak cell of a line does not rest, or unlike cells die untreated
-    (``unlike_cells_live``), are left out; ``n_left_out`` counts them.
+    (``live``), are left out; ``n_left_out`` counts them. A cell whose run fails
+    counts as dead here.
 
     Parameters
     ----------
@@ -144,40 +145,63 @@ def calibrate(
         residuals, len(problem.names), draws, steps=steps, seed=seed, progress=progress
     )
     rests = (found.residuals[:, len(problem.rows) :] == 0).all(axis=1)
-    rests[rests] = unlike_cells_live(problem, found.z[rests], n_jobs=n_jobs)
+    dead, failed = unlike_cells(problem, found.z[rests], n_jobs=n_jobs)
+    rests[rests] = live(dead + failed)
     return Calibrated(
         problem,
         found.z[rests],
         found.residuals[rests],
         found.misfit,
         int((~rests).sum()),
+        int(failed.sum()),
     )
 
 
-def unlike_cells_live(
+def unlike_cells(
     problem: Calibration, z: FloatArray, *, n_jobs: int | None = None
-) -> BoolArray:
+) -> tuple[IntArray, IntArray]:
+    """Return how many of ``UNLIKE`` untreated cells die, and how many have no result.
+
+    A cell is dead if it is so after 72 h, at rest or later. A cell has no result if its
+    run fails.
+
+    Returns
+    -------
+    dead, failed : int arrays, shape (n_draw, n_line)
+    """
+    trial = Trial.parse(f"--end 72h --cells {UNLIKE}")
+    read = Readout.parse("mean(MOMP_fraction)")
+    dead = np.zeros((len(z), len(problem.lines)), dtype=np.int64)
+    failed = np.zeros_like(dead)
+    sets = Sets(problem.names, problem.factors(z))
+    for k, line in enumerate(problem.lines):
+        case = Case(line, trial, read)
+        row = replace(_resting(problem.rows[0], line), case=case)
+        runs = RowRuns(problem.model, (row,), cells=UNLIKE, points=3, n_jobs=n_jobs)
+        for block in runs.blocks(len(sets)):
+            batch = runs.batch(sets.part(block))
+            share, _ = batch.numbers(0)
+            (missing,) = batch.failed.values()
+            failed[block, k] = missing
+            # The share is that of the cells with a result; NaN where there is none.
+            dead[block, k] = np.round(np.nan_to_num(share) * (UNLIKE - missing))
+    return dead, failed
+
+
+def live(dead: IntArray) -> BoolArray:
     """Return for each draw whether unlike untreated cells live in every line.
 
-    Of ``UNLIKE`` cells of a line no more than ``MOST_DEAD`` may be dead after 72 h, at
-    rest or later, and of those of all lines no more than ``SHARE_DEAD``.
+    Of ``UNLIKE`` cells of a line no more than ``MOST_DEAD`` may be dead or without a
+    result, and of those of all lines no more than ``SHARE_DEAD``.
+
+    Parameters
+    ----------
+    dead : int array, shape (n_draw, n_line), of ``UNLIKE`` cells
 
     Returns
     -------
     bool array, shape (n_draw,)
     """
-    trial = Trial.parse(f"--end 72h --cells {UNLIKE}")
-    read = Readout.parse("mean(MOMP_fraction)")
-    dead = np.empty((len(z), len(problem.lines)))
-    sets = Sets(problem.names, problem.factors(z))
-    for k, line in enumerate(problem.lines):
-        row = replace(_resting(problem.rows[0], line), case=Case(line, trial, read))
-        runs = RowRuns(
-            problem.model, (row,), cells=UNLIKE, points=3,
-            n_jobs=n_jobs,
-        )  # fmt: skip
-        dead[:, k] = np.round(runs.predict(sets)[:, 0] * UNLIKE)
-    # A draw without a prediction is NaN, and does not live.
     few = (dead <= MOST_DEAD).all(axis=1)
     return np.asarray(few & (dead.mean(axis=1) <= SHARE_DEAD * UNLIKE))
 
@@ -192,6 +216,7 @@ class Calibrated:
     residuals : float array, shape (n_draw, n_row + n_line)
     misfit : mean sum of squares before each step and after the last
     n_left_out : draws in which untreated cells of a line do not rest
+    n_failed : untreated cells whose run failed, which count as dead
     """
 
     problem: Calibration
@@ -199,6 +224,7 @@ class Calibrated:
     residuals: FloatArray
     misfit: FloatArray
     n_left_out: int
+    n_failed: int
 
     def ensemble(self, provenance: Mapping[str, object]) -> Ensemble:
         """Return the draws as factors on the numbers of the model."""
@@ -265,6 +291,7 @@ def report(done: Calibrated) -> str:
         f"{len(done.z)} parameter sets of {len(problem.names)} free numbers, held "
         f"against {len(problem.rows)} rows marked `fit`; {done.n_left_out} sets "
         "left out, in which untreated cells of some line do not rest"
+        f" ({done.n_failed} untreated cells had no result and count as dead)"
     )
     misfit = (
         f"mean sum of squared residuals: {done.misfit[0]:.4g} of the prior, "

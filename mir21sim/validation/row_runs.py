@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mir21sim._typing import BoolArray, FloatArray
+from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import DEAD
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
@@ -147,13 +147,20 @@ class RowRuns(Lines):
 
 
 class Batch:
-    """The trials of one block of sets; every trial and every rest is made once."""
+    """The trials of one block of sets; every trial and every rest is made once.
+
+    Attributes
+    ----------
+    failed : by ``repr`` of a case, int array, shape (n_set,): cells whose run failed;
+        a read-out of many cells is that of the others
+    """
 
     def __init__(self, runs: RowRuns, sets: Sets) -> None:
         self.runs, self.sets = runs, sets
         self.curves: dict[str, tuple[FloatArray, dict[str, FloatArray]]] = {}
         self.rests: dict[str, FloatArray] = {}
         self.values: dict[str, FloatArray] = {}
+        self.failed: dict[str, IntArray] = {}
         self.waiting = Counter(
             _key(case.context, case.trial)
             for case in {repr(c): c for cases in runs.cases for c in cases}.values()
@@ -207,6 +214,7 @@ class Batch:
         whole = np.ones(shape, dtype=bool)
         for name in case.readout.names:
             whole &= np.isfinite(curves[name]).all(axis=-1)
+        self.failed[repr(case)] = (~whole).sum(axis=1)
         for k in range(len(self.sets)):
             own = tuple(q[k] if many else q[k, 0] for q in quantities)
             if not many and not whole[k, 0]:

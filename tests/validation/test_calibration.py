@@ -1,12 +1,16 @@
 """The calibration of the shipped model: its problem, and mistakes in it."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mir21sim.errors import InputError, ModelError
+from mir21sim.errors import InputError, ModelError, SolverStatus
 from mir21sim.model import files
+from mir21sim.validation import row_runs
+from mir21sim.validation.calibration import UNLIKE, live, unlike_cells
 from mir21sim.validation.calibration_problem import write_problem
 from mir21sim.validation.calibration_reader import read_calibration
 
@@ -102,3 +106,19 @@ def test_rows_without_use_or_unit_are_refused(problem, old, new, words):
     row = next(line for line in text.splitlines() if line.startswith("COPY-Bid,"))
     with pytest.raises(ModelError, match=rf"observations.csv, line \d+: {words}"):
         read_calibration(problem(name, row, row.replace(old, new, 1)))
+
+
+def test_cells_without_a_result_are_counted_and_do_not_count_as_living(monkeypatch):
+    problem = replace(read_calibration(FOLDER / "problem.yaml"), lines=("MCF-7",))
+    draws, solve = np.zeros((2, len(problem.names))), row_runs.solve
+
+    def solve_all_but_two(model, runs, settings, workers):
+        solution, interrupted = solve(model, runs, settings, workers)
+        solution.status[UNLIKE : UNLIKE + 2] = SolverStatus.MAX_STEPS
+        return solution, interrupted
+
+    monkeypatch.setattr(row_runs, "solve", solve_all_but_two)
+    dead, failed = unlike_cells(problem, draws)
+    assert dead.tolist() == [[0], [0]]
+    assert failed.tolist() == [[0], [2]]  # the second draw lost its first two cells
+    assert live(dead + failed).tolist() == [True, False]
