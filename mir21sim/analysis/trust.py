@@ -25,6 +25,7 @@ from mir21sim.model.metadata import context_table, parameter_table
 from mir21sim.model.ranges import table_of
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.options import Options
+from mir21sim.simulation.perturbations import site_parameters
 from mir21sim.simulation.plan import output_times
 from mir21sim.simulation.population import simulate_population
 
@@ -226,8 +227,7 @@ def trust(
     1.0
     """
     perturb = treatment.get("perturb")
-    genes = [model.info.genes[gene] for gene in (perturb.no_site if perturb else ())]
-    sites = [name for gene in genes for name in gene.site]
+    sites = site_parameters(model, perturb.no_site if perturb else ())
     fixed = {*(treatment.get("parameters") or {}), *(over or {}), *sites}
     numbers = uncertain_numbers(model, fixed)
     if not numbers.names:

@@ -28,8 +28,7 @@ def draws_of(
     if plan.cells:
         raise InputError("Give cells or an ensemble, not both.")
     drawn = Ensemble.of(ensemble)
-    treatment = plan.treatment
-    fixed = {*treatment.parameters, *treatment.initials, *plan.over}
+    fixed = plan.fixed(model)
     cells = {n: v for n, v in drawn.cells(model).items() if n not in fixed}
     if not cells:
         raise InputError(

@@ -6,7 +6,7 @@ the resting state is sought: a stable line. A clamp holds an amount during the r
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
@@ -190,6 +190,15 @@ def parameter_columns(
                 )
             columns[name] = np.array([value])
     return columns
+
+
+def site_parameters(model: CompiledModel, genes: Iterable[str]) -> frozenset[str]:
+    """Return the parameters that the missing miR-21 sites of genes fix."""
+    return frozenset(
+        name
+        for gene in genes
+        for name in _known_gene(model, gene, "free of miR-21", "site").site
+    )
 
 
 def _nominal(model: CompiledModel, name: str) -> FloatArray:

@@ -16,6 +16,7 @@ from mir21sim.simulation.names import (
     canonical_treatment,
 )
 from mir21sim.simulation.outputs import default_outputs
+from mir21sim.simulation.perturbations import site_parameters
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.units import SECONDS_PER_HOUR
 
@@ -86,6 +87,12 @@ class Plan:
         treatment = replace(treatment, doses=doses)
         names = canonical_names(model, kept)
         return cls(treatment, times_h, names, over, cells or {})
+
+    def fixed(self, model: CompiledModel) -> frozenset[str]:
+        """Return the numbers that no draw and no cell replaces."""
+        done = self.treatment
+        sites = site_parameters(model, done.perturbations.no_site)
+        return sites.union(done.parameters, done.initials, self.over)
 
 
 def doses_or_default(

@@ -144,9 +144,7 @@ def members(
             "An ensemble needs cells that are drawn (`Population`): cells given number "
             "by number have numbers of their own."
         )
-    done = plan.treatment
-    fixed = {*done.parameters, *done.initials, *plan.over}
-    return spread(model, cells, Ensemble.of(ensemble), fixed=fixed)
+    return spread(model, cells, Ensemble.of(ensemble), fixed=plan.fixed(model))
 
 
 def with_sets(result: xr.Dataset, of_cell: IntArray | None) -> xr.Dataset:

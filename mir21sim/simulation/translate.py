@@ -269,7 +269,7 @@ def _schedule(
     rows: list[tuple[float, int, Action, FloatArray]] = []
     for dose in protocol.doses:
         entry = dose_input(model, dose.target)
-        if dose.time < start or dose.time > end:
+        if dose.time < start or dose.time > end or start < dose.time == end:
             raise InputError(_outside(model, dose, start, end))
         axis = swept.get(dose.target)
         is_swept = axis is not None and dose.mode != "set"
@@ -292,11 +292,14 @@ def _schedule(
 
 
 def _outside(model: CompiledModel, dose: Dose, start: float, end: float) -> str:
-    """Return the message for a dose before or after the run."""
-    text = (
-        f"The dose `{dose}` lies outside the run, {start:g} to {end:g} "
-        f"{model.border.time_unit}."
-    )
+    """Return the message for a dose that the run cannot show."""
+    unit = model.border.time_unit
+    text = f"The dose `{dose}` lies outside the run, {start:g} to {end:g} {unit}."
+    if dose.time == end:
+        text = (
+            f"The dose `{dose}` lies at the end of the run, {end:g} {unit}, and "
+            "nothing can follow it: end later."
+        )
     if dose not in Protocol.of(model.info.doses).doses:
         return text
     return (
