@@ -67,6 +67,46 @@ def set_means(
     return middle.reshape(*shape, n_time), drawn.reshape(-1, *shape, n_time)
 
 
+def of_halves(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean over parameter sets, and the reading of each, cells' noise out.
+
+    For readings that are no means over cells: the two halves of a set have other cells
+    and the same numbers, so that the variance by the drawing of cells of their mean is
+    w = ⟨((a − b)/2)²⟩.
+
+    Parameters
+    ----------
+    first, second : shape (n_set, …): the reading of each half of the cells of a set
+
+    Returns
+    -------
+    mean of shape (…) and readings of shape (n_set, …); a set that lacks a half is NaN,
+    and all are where fewer than two sets have both
+
+    Examples
+    --------
+    >>> a = np.array([[0.0], [1.0]])
+    >>> of_halves(a, a)[1].ravel()  # no drawing of cells: nothing is taken out
+    array([0., 1.])
+    >>> of_halves(a, 1 - a)[1].ravel()  # nothing but the drawing of cells
+    array([0.5, 0.5])
+    """
+    both = (first + second) / 2.0
+    lost = ~np.isfinite(both)
+    count = (~lost).sum(axis=0)
+    enough = count >= 2
+    n = np.maximum(count, 2)
+    middle = np.where(lost, 0.0, both).sum(axis=0) / n
+    apart = np.where(lost, 0.0, both - middle)
+    spread = (apart**2).sum(axis=0) / (n - 1)
+    error = np.where(lost, 0.0, (first - second) / 2.0)
+    error = (error**2).sum(axis=0) / n
+    share = np.zeros_like(spread)
+    np.divide(np.maximum(spread - error, 0.0), spread, out=share, where=spread > 0)
+    drawn = np.where(lost | ~enough, np.nan, middle + apart * np.sqrt(share))
+    return np.where(enough, middle, np.nan), drawn
+
+
 def percentiles(drawn: FloatArray, wanted: Sequence[float]) -> FloatArray:
     """Return percentiles over the first axis, NaN left out; NaN where all are.
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mir21sim._typing import FloatArray
+from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import FailedRunsWarning, InputError, SolverStatus
 from mir21sim.model.files import BASE
@@ -28,11 +28,13 @@ from mir21sim.simulation.dataset import (
     time_coordinate,
 )
 from mir21sim.simulation.doses import Dose, DosesLike
+from mir21sim.simulation.ensemble import Ensemble
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import amount_unit, select_outputs
 from mir21sim.simulation.plan import Plan, checked_times
 from mir21sim.simulation.population import Population, cell_options, simulate_population
 from mir21sim.simulation.provenance import numerical_versions
+from mir21sim.simulation.spread import spread, with_sets
 from mir21sim.simulation.translate import translate
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.solvers.problem import Progress
@@ -195,6 +197,7 @@ def run_experiment(
     options: Options | None = None,
     progress: Progress | None = None,
     store: PartialDishes | None = None,
+    ensemble: Ensemble | None = None,
 ) -> xr.Dataset:
     """Run every dish of an experiment and return its virtual cells.
 
@@ -208,6 +211,8 @@ def run_experiment(
     progress : called with (cells done, cells in all dishes)
     store : where each dish is kept as it is done, and from where it is taken when it
         is there; its plan must be the ``record`` of the same arguments
+    ensemble : parameter sets over which the cells are spread, the same cells and sets
+        in every dish; the coordinate ``parameter_set`` says which set a cell has
 
     Returns
     -------
@@ -235,7 +240,7 @@ def run_experiment(
             f"{len(observe)} quantities take {size / 2**30:.1f} GiB, more than "
             f"{MAX_BYTES / 2**30:.0f}: keep fewer times, or fewer cells."
         )
-    cells = experiment.population.cells(model)
+    cells, of_cell = _cells(model, experiment.population, ensemble)
     values = {name: np.full(shape, np.nan) for name in observe}
     status = np.full(shape[:2], SolverStatus.NOT_RUN, dtype=np.int64)
     options = cell_options(options)
@@ -267,11 +272,21 @@ def run_experiment(
         [values[o.name] for o in outputs],
     )
     data["status"] = (("sample", "cell"), status, status_attributes())
-    return xr.Dataset(
+    result = xr.Dataset(
         data,
         coords=_coordinates(model, experiment),
         attrs=_attributes(model, experiment),
     )
+    return with_sets(result, of_cell)
+
+
+def _cells(
+    model: CompiledModel, population: Population, ensemble: Ensemble | None
+) -> tuple[dict[str, FloatArray], IntArray | None]:
+    """Return the numbers of each cell, and which parameter set it has, None without."""
+    if ensemble is None:
+        return population.cells(model), None
+    return spread(model, population, ensemble)
 
 
 def _dish(
@@ -313,6 +328,7 @@ def experiment_record(
     experiment: Experiment,
     observe: Sequence[str],
     options: Options | None = None,
+    ensemble: Ensemble | None = None,
 ) -> dict[str, Any]:
     """Return all inputs that decide the numbers of ``run_experiment``, by name."""
     options = cell_options(options)
@@ -333,6 +349,7 @@ def experiment_record(
         "equilibrate": options.equilibrate,
         "allow_negative": options.allow_negative,
         "versions": numerical_versions(),
+        "ensemble": None if ensemble is None else ensemble.digest(),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mir21sim.cli.command import Command
+from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
 from mir21sim.cli.options import (
     BackendOption,
@@ -34,6 +35,7 @@ def study_run(
         bool, typer.Option("--overwrite", help="Replace results that are there.")
     ] = False,
     *,
+    sets: EnsembleOptions,
     work: WorkOptions,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study that was stopped.")
@@ -42,7 +44,11 @@ def study_run(
     rtol: RtolOption = None,
     backend: BackendOption = "numba",
 ) -> None:
-    """Run a study: data, pictures and one HTML report in a folder."""
+    """Run a study: data, pictures and one HTML report in a folder.
+
+    Replicates imitate a measurement of cells with the model's own numbers; beside them
+    stands what the parameter sets of the model predict, with a band.
+    """
     from mir21sim.simulation.options import Options
     from mir21sim.studies import command as study
 
@@ -59,6 +65,7 @@ def study_run(
                     n_jobs=work.jobs,
                     progress=progress,
                 ),
+                choose=lambda model: sets.of(model, "nothing is predicted"),
                 backend=backend,  # type: ignore[arg-type]  # checked by load
             )
     except KeyboardInterrupt:

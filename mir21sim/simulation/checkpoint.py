@@ -6,6 +6,7 @@ that it belongs to. A file that fails the check is taken for a missing one, so t
 killed process or a damaged disk costs the parts concerned and gives no wrong number.
 """
 
+import copy
 import hashlib
 import io
 import json
@@ -311,13 +312,20 @@ class PartialDishes:
 
     def __init__(self, folder: Path, plan: Mapping[str, Any], *, resume: bool) -> None:
         self._parts = PartFolder(folder, plan, "study", resume=resume)
+        self._before = 0
+
+    def after(self, dishes: int) -> "PartialDishes":
+        """Return the same folder, in which counting starts after some dishes."""
+        later = copy.copy(self)
+        later._before = self._before + dishes
+        return later
 
     def __len__(self) -> int:
         return len(self._parts.names())
 
     def read(self, dish: int) -> dict[str, NDArray[Any]] | None:
         """Return the arrays of a dish, None where it is missing or damaged."""
-        return self._parts.read(f"{dish:06d}")
+        return self._parts.read(f"{self._before + dish:06d}")
 
     def write(self, dish: int, arrays: Arrays) -> None:
         """Keep the arrays of a finished dish.
@@ -327,7 +335,7 @@ class PartialDishes:
         InputError
             When the disk is full; the dishes before stay.
         """
-        self._parts.write(f"{dish:06d}", arrays)
+        self._parts.write(f"{self._before + dish:06d}", arrays)
 
     def remove(self) -> None:
         """Delete the folder, when the results are saved elsewhere."""

@@ -9,6 +9,7 @@ are factors on the numbers of the model, so that one file serves every cell line
 ``k_syn_MCL1@HeLa`` is a factor for that line alone, on top of the common one.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -140,6 +141,12 @@ class Ensemble:
     def first(self, n: int) -> "Ensemble":
         """Return the first n draws, all where there are no more."""
         return replace(self, values=self.values[:n])
+
+    def digest(self) -> str:
+        """Return the SHA-256 of names and values."""
+        content = hashlib.sha256(json.dumps([self.names, self.relative]).encode())
+        content.update(np.ascontiguousarray(self.values).tobytes())
+        return content.hexdigest()
 
     def check(self, model: CompiledModel) -> None:
         """Stop where the draws belong to another version of the model.

@@ -1,18 +1,31 @@
 """Functions behind `mir21sim study`: run a study file, describe plan and result."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
+
+import xarray as xr
 
 from mir21sim import files
 from mir21sim.analysis import tables
 from mir21sim.compiler import cache
+from mir21sim.compiler.model import CompiledModel
 from mir21sim.simulation.checkpoint import PartialDishes, folder_for
+from mir21sim.simulation.ensemble import Ensemble
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.summary import named_model
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies import report, run, schema
 from mir21sim.studies.parse import Planned, plan
+from mir21sim.studies.prediction import fate_records
 from mir21sim.studies.run import REPORT as REPORT
+
+SHOWN_TIMES = 2
+"""Times of the predicted dead cells in a printed table; the report has all."""
+
+Choose: TypeAlias = Callable[[CompiledModel], Ensemble | None]
+"""Model to the parameter sets of its prediction, None for none."""
 
 
 def run_study(
@@ -24,6 +37,7 @@ def run_study(
     options: Options | None = None,
     backend: cache.Backend = "numba",
     progress: Progress | None = None,
+    choose: Choose | None = None,
 ) -> run.StudyResult:
     """Run a study file and write its data, pictures and report to a folder.
 
@@ -39,6 +53,8 @@ def run_study(
         again, and the results are the same
     options : method and tolerances of the runs
     progress : called with (cells done, cells in all dishes)
+    choose : returns the parameter sets of the prediction for the model of the study,
+        None for none; by default none
 
     Raises
     ------
@@ -49,11 +65,17 @@ def run_study(
     """
     planned = plan(study, backend=backend)
     folder = run.check_folder(folder, overwrite=overwrite)
+    ensemble = None if choose is None else choose(planned.model)
     store = run.unfinished(
-        planned, folder, options=options, resume=resume, overwrite=overwrite
+        planned,
+        folder,
+        options=options,
+        resume=resume,
+        overwrite=overwrite,
+        ensemble=ensemble,
     )
     try:
-        done = _finish(planned, folder, store, options, progress)
+        done = _finish(planned, folder, store, ensemble, (options, progress))
     except BaseException:
         if not len(store):
             store.remove()  # nothing to go on with
@@ -69,11 +91,14 @@ def _finish(
     planned: Planned,
     folder: Path,
     store: PartialDishes,
-    options: Options | None,
-    progress: Progress | None,
+    ensemble: Ensemble | None,
+    how: tuple[Options | None, Progress | None],
 ) -> run.StudyResult:
     """Run the dishes that are missing, and write the folder."""
-    done = run.run(planned, options=options, progress=progress, store=store)
+    options, progress = how
+    done = run.run(
+        planned, options=options, progress=progress, store=store, ensemble=ensemble
+    )
     made = run.study_provenance(done)
     with run.new_folder(folder) as part:
         reads = run.write_data(done, part)
@@ -96,21 +121,33 @@ def left_text(folder: Path) -> str:
 
 
 def study_text(done: run.StudyResult) -> str:
-    """Return the model, the cell line and the summaries of all assays as text."""
-    first = f"{named_model(done.planned.model)}\n\n"
-    return (
-        first
-        + "\n".join(
-            line
-            for read in done.reads
-            for line in (
-                f"{read.table.title}: {report.test_words(read)}",
-                *tables.lines_of(report.summary_table(read)),
-                *(f"note: {note}" for note in read.reading.notes),
-                "",
-            )
-        ).rstrip()
-    )
+    """Return the model, the cell line and the summaries of all assays as text.
+
+    Tables have the columns that fit into a line; all are in the files of the assays.
+    """
+    lines = [named_model(done.planned.model), ""]
+    if done.prediction is not None:
+        n = done.prediction.n_sets
+        lines += [f"predicted: mean (95 %) over {n} parameter sets, without noise."]
+        lines += [
+            "mean ± SD: replicates imitate a measurement of the model's own numbers.",
+            "",
+        ]
+        if done.prediction.fate is not None:
+            lines += _fate_lines(done.prediction.fate)
+    for read in done.reads:
+        lines.append(f"{read.table.title}: {report.test_words(read)}")
+        lines += tables.lines_of(report.short_table(read))
+        lines += [f"note: {note}" for note in read.reading.notes]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _fate_lines(fate: xr.Dataset) -> list[str]:
+    """Return the predicted dead cells, the last times that fit into a line."""
+    shown = fate.isel(time=slice(-SHOWN_TIMES, None))
+    table = tables.text_table(fate_records(shown))
+    return ["predicted dead cells by then:", *tables.lines_of(table), ""]
 
 
 def plan_text(planned: Planned) -> str:

@@ -12,13 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from mir21sim.analysis import model_report
-from mir21sim.analysis.cell_death import DEAD, EXPOSED, death_times
+from mir21sim.analysis.cell_death import EXPOSED, death_times
 from mir21sim.analysis.tables import TextTable, text_table
+from mir21sim.analysis.text_tables import narrowed
 from mir21sim.assays.experiment import Sample
 from mir21sim.assays.kinds import noise_table
-from mir21sim.studies.run import AssayResult, StudyResult
+from mir21sim.studies.prediction import OWN, fate_records, with_prediction
+from mir21sim.studies.run import (
+    PREDICTED_CELLS,
+    PREDICTION,
+    AssayResult,
+    StudyResult,
+    death_level,
+)
 from mir21sim.studies.schema import hour_keys
 
 _LEAST_P = 1e-4
@@ -27,7 +36,9 @@ _LEAST_P = 1e-4
 _TITLES = {
     "sd": "SD", "relative": "relative to control", "p_anova": "p (ANOVA)",
     "p": "p against control", "time_h": "time (h)",
+    "predicted": "predicted (95 %)",
 }  # fmt: skip
+_SHORT_TITLES = {"p": "p", "relative": "of control", "p_anova": "p of all"}
 _SAID_ONCE = ("relative_sd", "control", "test", "contents")
 """Columns of a summary that are the same in all rows, or follow from others."""
 
@@ -85,6 +96,7 @@ def render(
         samples=_samples(study.dishes()),
         population=_population(done),
         fate=_fate(done),
+        prediction=_prediction(done, folder),
         sections=[_section(read, done, folder) for read in reads],
         noise=text_table(noise),
         noise_words=_noise_words(done, noise),
@@ -161,8 +173,7 @@ def _fate(done: StudyResult) -> TextTable | None:
     if EXPOSED not in cells:
         return None
     plain = cells.isel(sample=cells["dish"].values == "")
-    levels = [assay.death_level for _, assay in done.planned.assays]
-    level = next((found for found in levels if found is not None), DEAD)
+    level = death_level(done.planned)
     died = death_times(plain, EXPOSED, level=level).transpose("sample", "cell")
     rows = []
     for name, times in zip(plain["sample"].values, died.values, strict=True):
@@ -174,6 +185,31 @@ def _fate(done: StudyResult) -> TextTable | None:
         rows,
         f"Dead cells by then, before any assay: {level:.0%} or more of the "
         "phosphatidylserine exposed",
+    )
+
+
+def _prediction(done: StudyResult, folder: Path) -> Section | None:
+    """Return what the parameter sets predict of the dead cells, None without sets."""
+    found = done.prediction
+    if found is None:
+        return None
+    words = (
+        "The replicates of the assays below imitate a measurement: cells with the "
+        "model's own numbers, and noise. The column `predicted` says what the model "
+        f"predicts of the same reading without noise: mean and {found.band}. The two "
+        "differ where the model's own numbers are not in the middle of the sets."
+    )
+    if found.fate is None:
+        return Section("Prediction", words, (), (), (), (PREDICTED_CELLS,))
+    caption = "Dead cells of each sample as the parameter sets predict them."
+    table = text_table(fate_records(found.fate), "Dead cells by then, mean (95 %)")
+    return Section(
+        "Prediction",
+        words,
+        (Figure(_data_uri(folder / PREDICTION), caption),),
+        (table,),
+        (),
+        ("prediction.csv", PREDICTION, PREDICTED_CELLS),
     )
 
 
@@ -211,13 +247,42 @@ def _section(read: AssayResult, done: StudyResult, folder: Path) -> Section:
 
 def summary_table(read: AssayResult, caption: str = "") -> TextTable:
     """Return the summary of a reading as people read it, one row a group."""
+    return text_table(summary_frame(read), caption, _TITLES)
+
+
+def summary_frame(read: AssayResult) -> pd.DataFrame:
+    """Return the summary of a reading with its prediction, without empty columns."""
     table = read.reading.summary
+    if read.predicted is not None:
+        table = with_prediction(table, read.predicted)
     table = table.drop(columns=[c for c in _SAID_ONCE if c in table])
     empty = [c for c in table.columns if table[c].isna().all()]
     table = table.drop(columns=empty)
     for column in {"p", "p_anova"} & set(table.columns):
         table[column] = [_p_text(p) for p in table[column]]
-    return text_table(table, caption, _TITLES)
+    return table
+
+
+def short_table(read: AssayResult) -> TextTable:
+    """Return the summary in the columns that fit into a line of a terminal.
+
+    Names that are the same in all groups, the number of replicates and the p of the
+    analysis of variance are left out; mean and SD stand in one column. What does not
+    fit is left out from the right.
+    """
+    table = summary_frame(read)
+    names = [c for c in table if c in read.reading.summary and c not in OWN]
+    alike = [c for c in names if table[c].nunique(dropna=False) == 1]
+    first = [c for c in names if c not in alike]
+    sd = table["sd"] if "sd" in table else [math.nan] * len(table)
+    table["mean"] = [
+        f"{m:.3g}" if math.isnan(s) else f"{m:.3g} ± {s:.2g}"
+        for m, s in zip(table["mean"], sd, strict=True)
+    ]
+    others = [c for c in ("mean", "p", "predicted", "relative") if c in table]
+    titles = {**_TITLES, "mean": "mean ± SD" if "sd" in table else "mean"}
+    shown = text_table(table[[*first, *others]], titles=titles | _SHORT_TITLES)
+    return narrowed(shown, len(first) + 1)[0]
 
 
 def test_words(read: AssayResult) -> str:

@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from mir21sim import files
 from mir21sim.analysis import model_report, plots, tables
-from mir21sim.analysis.cell_death import EXPOSED
+from mir21sim.analysis.cell_death import DEAD, EXPOSED
 from mir21sim.assays.assay import Assay, Reading
 from mir21sim.assays.experiment import (
     Experiment,
@@ -38,15 +40,25 @@ from mir21sim.simulation.checkpoint import (
     folder_for,
     refuse_to_lose,
 )
+from mir21sim.simulation.ensemble import Ensemble
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.provenance import versions
+from mir21sim.simulation.spread import LEAST, SET, SETS
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies.mistakes import at
 from mir21sim.studies.parse import Planned
+from mir21sim.studies.prediction import (
+    Prediction,
+    predicted_fate,
+    predicted_reading,
+)
+from mir21sim.studies.prediction_plot import plot_prediction
 from mir21sim.studies.schema import AssayTable
 
 REPORT = "report.html"
 CELLS = "cells.nc"
+PREDICTED_CELLS = "cells_of_sets.nc"
+PREDICTION = "prediction.png"
 PROVENANCE = "provenance.json"
 
 
@@ -54,7 +66,8 @@ PROVENANCE = "provenance.json"
 class AssayResult:
     """One assay of a study: its table, settings and reading, and the files of it.
 
-    ``pictures`` and ``data`` are paths within the folder of dataset.
+    ``pictures`` and ``data`` are paths within the folder of dataset; ``predicted`` is
+    the reading without noise over parameter sets, None without an ensemble.
     """
 
     table: AssayTable
@@ -62,6 +75,7 @@ class AssayResult:
     reading: Reading
     pictures: tuple[Path, ...] = ()
     data: tuple[Path, ...] = ()
+    predicted: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +86,7 @@ class StudyResult:
     cells: xr.Dataset
     reads: tuple[AssayResult, ...]
     warnings: tuple[str, ...]
+    prediction: Prediction | None = None
 
 
 def run(
@@ -80,6 +95,7 @@ def run(
     options: Options | None = None,
     progress: Progress | None = None,
     store: PartialDishes | None = None,
+    ensemble: Ensemble | None = None,
 ) -> StudyResult:
     r"""Run the cells of a study once and read them by each of its assays.
 
@@ -87,6 +103,8 @@ def run(
     ----------
     progress : called with (cells done, cells in all dishes)
     store : keeps each dish as it is done (``unfinished``); those there are not run
+    ensemble : parameter sets; the study then says what they predict of each reading
+        (``StudyResult.prediction``), beside the replicates of the model's own numbers
 
     Examples
     --------
@@ -121,10 +139,56 @@ def run(
                 reads.append(
                     AssayResult(table, assay, _reading(planned, table, assay, cells))
                 )
+        prediction = None
+        if ensemble is not None:
+            prediction = _predict(planned, ensemble, options, progress, store)
+            reads = [
+                replace(read, predicted=found)
+                for read, found in zip(reads, prediction.readings, strict=True)
+            ]
     said = unique(str(entry.message) for entry in caught)
     for entry in caught:
         warnings.warn(entry.message, entry.category, stacklevel=2)
-    return StudyResult(planned, cells, tuple(reads), said)
+    return StudyResult(planned, cells, tuple(reads), said, prediction)
+
+
+def _predict(
+    planned: Planned,
+    ensemble: Ensemble,
+    options: Options | None,
+    progress: Progress | None,
+    store: PartialDishes | None,
+) -> Prediction:
+    """Run the dishes over parameter sets, and read each assay in every set."""
+    cells = run_experiment(
+        planned.model,
+        _spread_experiment(planned, ensemble),
+        _observed(planned),
+        options=options,
+        progress=progress,
+        store=None if store is None else store.after(len(planned.dishes())),
+        ensemble=ensemble,
+    )
+    readings = []
+    for k, (table, assay) in enumerate(planned.assays):
+        with at(planned.text, planned.name, "assays", k):
+            readings.append(predicted_reading(assay, _read_by(planned, table, cells)))
+    plain = cells.isel(sample=cells["dish"].values == "")
+    fate = predicted_fate(plain, death_level(planned))
+    return Prediction(cells, len(np.unique(cells[SET].values)), fate, tuple(readings))
+
+
+def _spread_experiment(planned: Planned, ensemble: Ensemble) -> Experiment:
+    """Return the dishes with as many cells as the parameter sets need."""
+    n = LEAST * max(2, min(SETS, len(ensemble)))
+    population = replace(planned.population, n=n)
+    return replace(_experiment(planned), population=population, replicates=1)
+
+
+def death_level(planned: Planned) -> float:
+    """Return the share of PS exposed in a dead cell, as the study's assays count it."""
+    levels = [assay.death_level for _, assay in planned.assays]
+    return next((found for found in levels if found is not None), DEAD)
 
 
 def unfinished(
@@ -134,6 +198,7 @@ def unfinished(
     options: Options | None = None,
     resume: bool,
     overwrite: bool,
+    ensemble: Ensemble | None = None,
 ) -> PartialDishes:
     """Return where the dishes of a study are kept until its folder is whole.
 
@@ -149,7 +214,7 @@ def unfinished(
     if not (resume or overwrite):
         refuse_to_lose(folder, "study")
     plan = experiment_record(
-        planned.model, _experiment(planned), _observed(planned), options
+        planned.model, _experiment(planned), _observed(planned), options, ensemble
     )
     return PartialDishes(folder_for(folder), plan, resume=resume)
 
@@ -176,16 +241,21 @@ def _reading(
 ) -> Reading:
     """Return the reading of one assay in its dishes."""
     study = planned.study
-    names = {dish.name for dish in study.dishes(table.samples)}
-    mine = [k for k, name in enumerate(origins(cells)) if name in names]
     reading: Reading = assay.read(
-        cells.isel(sample=mine),
+        _read_by(planned, table, cells),
         noise=study.noise,
         seed=study.seed,
         replicates=table.replicates or study.replicates,
         test=table.test or study.test,
     )
     return reading
+
+
+def _read_by(planned: Planned, table: AssayTable, cells: xr.Dataset) -> xr.Dataset:
+    """Return the cells of the dishes that an assay reads."""
+    names = {dish.name for dish in planned.study.dishes(table.samples)}
+    mine = [k for k, name in enumerate(origins(cells)) if name in names]
+    return cells.isel(sample=mine)
 
 
 # ------------------------------------------------------------------- the folder of it
@@ -252,9 +322,23 @@ def write_data(done: StudyResult, folder: Path) -> tuple[AssayResult, ...]:
     files.write_text(folder / "study.toml", planned.text)
     dataset.save(done.cells, folder / CELLS, planned.model.source)
     tables.write_csv(noise_table(planned.noises()), folder / "noise.csv")
+    _write_prediction(done, folder)
     numbers = tables.records_frame(model_report.source_rows(planned.files))
     tables.write_csv(numbers, folder / "numbers.csv")
     return tuple(write_result(read, folder) for read in done.reads)
+
+
+def _write_prediction(done: StudyResult, folder: Path) -> None:
+    """Write the cells over parameter sets, and the dead ones of them with a picture."""
+    found = done.prediction
+    if found is None:
+        return
+    dataset.save(found.cells, folder / PREDICTED_CELLS, done.planned.model.source)
+    if found.fate is not None:
+        frame = found.fate.to_dataframe().reset_index()
+        tables.write_csv(frame, folder / "prediction.csv")
+        picture = plot_prediction(found.fate, found.band)
+        plots.save(picture, folder / PREDICTION)
 
 
 def write_result(result: AssayResult, folder: Path) -> AssayResult:
@@ -266,11 +350,15 @@ def write_result(result: AssayResult, folder: Path) -> AssayResult:
     picture = home / f"{name}.png"
     plots.save(result.assay.plot(result.reading), picture)
     notes = (*result.reading.notes, *exported.notes)
+    written = exported.files
+    if result.predicted is not None:
+        path = tables.write_csv(result.predicted, home / "predicted.csv")
+        written = (*written, path)
     return replace(
         result,
         reading=replace(result.reading, notes=notes),
         pictures=(picture.relative_to(folder),),
-        data=tuple(path.relative_to(folder) for path in exported.files),
+        data=tuple(path.relative_to(folder) for path in written),
     )
 
 
@@ -285,6 +373,7 @@ def study_provenance(done: StudyResult) -> dict[str, Any]:
         "model_sha256": planned.model.digest,
         "context": planned.model.context,
         "seed": planned.study.seed,
+        "parameter_sets": done.prediction.n_sets if done.prediction else 0,
         "runs": int(done.cells["status"].size),
         "failed_runs": failed,
         "warnings": list(done.warnings),
