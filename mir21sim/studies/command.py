@@ -9,6 +9,7 @@ import xarray as xr
 
 from mir21sim import files
 from mir21sim.analysis import tables
+from mir21sim.assays.prediction import fate_records
 from mir21sim.compiler import cache
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.simulation.checkpoint import PartialDishes, folder_for
@@ -18,7 +19,6 @@ from mir21sim.simulation.summary import named_model
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies import report, run, schema
 from mir21sim.studies.parse import Planned, plan
-from mir21sim.studies.prediction import fate_records
 from mir21sim.studies.run import REPORT as REPORT
 
 SHOWN_TIMES = 2

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 
 from mir21sim.analysis import model_report
 from mir21sim.analysis.cell_death import EXPOSED, death_times
@@ -20,7 +19,12 @@ from mir21sim.analysis.tables import TextTable, text_table
 from mir21sim.analysis.text_tables import narrowed
 from mir21sim.assays.experiment import Sample
 from mir21sim.assays.kinds import noise_table
-from mir21sim.studies.prediction import OWN, fate_records, with_prediction
+from mir21sim.assays.prediction import (
+    OWN,
+    Frame,
+    fate_records,
+    with_prediction,
+)
 from mir21sim.studies.run import (
     PREDICTED_CELLS,
     PREDICTION,
@@ -250,7 +254,7 @@ def summary_table(read: AssayResult, caption: str = "") -> TextTable:
     return text_table(summary_frame(read), caption, _TITLES)
 
 
-def summary_frame(read: AssayResult) -> pd.DataFrame:
+def summary_frame(read: AssayResult) -> Frame:
     """Return the summary of a reading with its prediction, without empty columns."""
     table = read.reading.summary
     if read.predicted is not None:

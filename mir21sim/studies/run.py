@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from mir21sim import files
@@ -32,6 +31,13 @@ from mir21sim.assays.experiment import (
     run_experiment,
 )
 from mir21sim.assays.kinds import noise_table
+from mir21sim.assays.prediction import (
+    Frame,
+    Prediction,
+    predicted_fate,
+    predicted_reading,
+)
+from mir21sim.assays.prediction_plot import plot_prediction
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.model.info import unique
 from mir21sim.simulation import dataset
@@ -47,12 +53,6 @@ from mir21sim.simulation.spread import LEAST, SET, SETS
 from mir21sim.solvers.problem import Progress
 from mir21sim.studies.mistakes import at
 from mir21sim.studies.parse import Planned
-from mir21sim.studies.prediction import (
-    Prediction,
-    predicted_fate,
-    predicted_reading,
-)
-from mir21sim.studies.prediction_plot import plot_prediction
 from mir21sim.studies.schema import AssayTable
 
 REPORT = "report.html"
@@ -75,7 +75,7 @@ class AssayResult:
     reading: Reading
     pictures: tuple[Path, ...] = ()
     data: tuple[Path, ...] = ()
-    predicted: pd.DataFrame | None = None
+    predicted: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

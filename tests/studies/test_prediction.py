@@ -6,9 +6,9 @@ import pytest
 
 import mir21sim as ms
 from mir21sim.analysis.set_bands import of_halves
+from mir21sim.assays.prediction import with_prediction
 from mir21sim.errors import InputError
 from mir21sim.studies import command, report
-from mir21sim.studies.prediction import with_prediction
 
 STUDY = """
 model = "mir21_core"

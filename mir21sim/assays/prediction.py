@@ -9,7 +9,7 @@ halves of the cells of a set, which differ by it alone.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from mir21sim.analysis.set_bands import of_halves, percentiles, set_means
 from mir21sim.assays.assay import Assay
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
+
+Frame: TypeAlias = pd.DataFrame
+"""A table of readings."""
 
 OWN = ("n", "mean", "sd", "relative", "relative_sd", "control", "test", "p_anova", "p")
 """Columns of the summary of an assay that are not the names of its groups."""
