@@ -20,10 +20,16 @@ import support
 _KEPT = os.environ.get("MIR21SIM_TEST_CACHE")
 """A cache folder to keep between test runs, so that kernels are compiled once."""
 
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
-_CACHE = Path(_KEPT or tempfile.mkdtemp(prefix="mir21sim-tests-")) / _WORKER
-"""One cache a worker, since tests count what is compiled and searched."""
+_CACHE = Path(
+    _KEPT
+    or (os.environ["MIR21SIM_CACHE"] if _IS_WORKER else None)
+    or tempfile.mkdtemp(prefix="mir21sim-tests-")
+)
+"""One cache for all workers, so that a model is compiled once; a worker is started with
+the environment of the first process, which names the folder. Tests that count what is
+compiled have folders of their own."""
 
 
 def pytest_addoption(parser):
@@ -36,7 +42,8 @@ def pytest_configure(config):
     """Turn the cache away from the user's before anything, doctests too, compiles."""
     os.environ["MIR21SIM_CACHE"] = str(_CACHE)
     # Tests count searches of resting states, so none may be left of an earlier run.
-    shutil.rmtree(_CACHE / "resting", ignore_errors=True)
+    if not _IS_WORKER:
+        shutil.rmtree(_CACHE / "resting", ignore_errors=True)
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(_CACHE / "hypothesis")
     hypothesis.settings.register_profile(
         "mir21sim", database=None, deadline=None, derandomize=True
@@ -44,8 +51,14 @@ def pytest_configure(config):
     hypothesis.settings.load_profile("mir21sim")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the files of slow tests, so that none is left for one worker alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_unconfigure(config):
-    if not _KEPT:
+    if not _KEPT and not _IS_WORKER:
         shutil.rmtree(_CACHE, ignore_errors=True)
 
 

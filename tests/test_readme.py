@@ -14,14 +14,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 FIRST, SECOND = (text.strip() for kind, text in BLOCKS[:2])
 GLANCE = (ROOT / "docs" / "howto" / "commands.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line.partition("  #")[0].strip()
-    for text in (README, GLANCE)
-    for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL)
-    if kind == "bash"
-    for line in block.splitlines()
-    if line.startswith("mir21sim ")
-]
+COMMANDS = list(
+    dict.fromkeys(
+        line.partition("  #")[0].strip()
+        for text in (README, GLANCE)
+        for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL)
+        if kind == "bash"
+        for line in block.splitlines()
+        if line.startswith("mir21sim ")
+    )
+)
+"""Each command once, also where both pages have it."""
 
 
 def run(command, folder):
