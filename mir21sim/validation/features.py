@@ -142,6 +142,13 @@ def _mean(run: RunCurves) -> float:
     return float(ends[known].mean())
 
 
+def _mean_area(run: RunCurves) -> float:
+    """Return the mean over the cells of the area under a curve after `since`, h."""
+    after = run.times >= run.since
+    areas = np.trapezoid(run.curves[0][:, after], run.times[after], axis=-1)
+    return float(areas.mean())
+
+
 def _cv_time(run: RunCurves) -> float:
     times = _alive_at_start(run)
     died = times[np.isfinite(times)]
@@ -180,6 +187,7 @@ FEATURES: dict[str, Feature] = {
         Feature("dead", "1", 1, _dead, many=True),
         Feature("alive", "1", 1, lambda run: 1.0 - _dead(run), many=True),
         Feature("mean", "quantity", 1, _mean, many=True),
+        Feature("mean_area", "quantity", 1, _mean_area, many=True),
         Feature(
             "mean_time",
             "h",

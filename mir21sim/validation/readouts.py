@@ -63,8 +63,9 @@ class Readout:
     90 % is never reached; ``after(A, B, 1h)`` is A that long after B crosses one half;
     ``hold`` is how long a quantity stays above half of its peak, in h.
     Of a population, ``dead`` and ``alive`` are shares of the cells that are alive at
-    the last dose, ``mean`` is the mean of all cells at the end, ``mean_time`` and
-    ``cv_time`` describe when it crosses one half among those in which it does.
+    the last dose, ``mean`` is the mean of all cells at the end, ``mean_area`` that
+    of the areas after the last dose; ``mean_time`` and ``cv_time`` describe when it
+    crosses one half among those in which it does.
     ``mean_switch`` and ``mean_after`` are the means of ``switch_time`` and ``after``
     over those cells; ``mean_without(A, B)`` is the mean at the end of A over the cells
     in which B never crosses one half.

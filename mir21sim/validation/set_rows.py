@@ -229,12 +229,12 @@ def shares_of(
     floor : least absolute change that counts, in the unit of the values
     """
     shown = prediction(row, values, references)
-    direction = math.nan
+    direction = against = math.nan
     if row.kind == "claim":
         pairs = list(zip(values.tolist(), references.tolist(), strict=True))
         held = [claim_holds(row.comparison, v, r, floor)[0] for v, r in pairs]
-        towards = [_towards(row.comparison, v, r, floor) for v, r in pairs]
-        direction = float(np.mean(towards))
+        signs = np.array([_sign(row.comparison, v, r, floor) for v, r in pairs])
+        direction, against = float(np.mean(signs > 0)), float(np.mean(signs < 0))
         shown = np.where(values == references, 0.0, shown)
     else:
         held = [bool(row.low <= value <= row.high) for value in shown]
@@ -254,16 +254,23 @@ def shares_of(
         high_95=high,
         agree=float(np.mean(held)),
         direction=direction,
+        against=against,
     )
 
 
-def _towards(comparison: str, value: float, reference: float, floor: float) -> bool:
-    """Say whether a change has the direction of a claim, however small."""
+def _sign(comparison: str, value: float, reference: float, floor: float) -> int:
+    """Return 1 for a change with the direction of a claim, −1 against it, 0 for none.
+
+    None are a change too small to be seen, a tie, and a number that is missing: two
+    half-lethal doses that are both infinite say nothing of a direction.
+    """
+    if math.isnan(value) or math.isnan(reference):
+        return 0
     if comparison in ("same", "near"):
-        return claim_holds(comparison, value, reference, floor)[0]
-    if math.isnan(value) or math.isnan(reference) or value == reference:
-        return False
+        return 1 if claim_holds(comparison, value, reference, floor)[0] else -1
+    if value == reference:
+        return 0
     gap = value - reference
     if not math.isinf(gap) and (abs(gap) < floor or abs(gap) < APART * abs(reference)):
-        return False
-    return gap > 0 if comparison == "up" else gap < 0
+        return 0
+    return 1 if (gap > 0) == (comparison == "up") else -1

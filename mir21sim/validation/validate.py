@@ -42,7 +42,8 @@ ROUNDING = 1e-9
 """Slack for arithmetic, so that 90 against 100 is a fall by 10 %."""
 
 FLOORS = {"molecule": 1.0, "dimensionless": 1e-3, "cells": 0.01}
-"""Least absolute change that counts: a molecule, 0.1 % of a pool, 1 % of the cells."""
+"""Least absolute change that counts: a molecule (of a population: on the mean), 0.1 %
+of a pool, 1 % of the cells."""
 
 SAME = 0.05
 """Largest relative change that counts as none (wild-type against mutant reporter)."""
@@ -327,14 +328,15 @@ def claim_holds(
 def floor_of(model: CompiledModel, row: ValidationRow) -> float:
     """Return the least absolute change that counts for the read-out of a claim."""
     readout = row.case.readout
-    if readout.many:
+    if readout.many and readout.definition.unit != "quantity":
         return FLOORS["cells"]
     ratio = any(quantity.below for quantity in readout.quantities)
     timed = readout.definition.unit in ("h", "dose")
     if row.effect_of is not None or timed or ratio:
         return 0.0
     outputs, _ = select_outputs(model, readout.names[:1])
-    return FLOORS.get(outputs[0].unit, FLOORS["dimensionless"])
+    other = FLOORS["cells" if readout.many else "dimensionless"]
+    return FLOORS["molecule"] if outputs[0].unit == "molecule" else other
 
 
 def lacking(runs: Lines, row: ValidationRow, known: Mapping[str, str]) -> str:

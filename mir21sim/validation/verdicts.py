@@ -14,6 +14,11 @@ GOAL = 0.95
 """Share of the parameter sets in which the direction of a claim should hold."""
 
 
+TITLES = (
+    "| claim | line | what | direction | no effect | against | with 10 % | change |"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SetShares:
     """What the parameter sets of an ensemble say of a row.
@@ -25,8 +30,10 @@ class SetShares:
         row; of a claim, of its relative change
     agree : share of the sets in which the prediction lies within the error of the
         observation, or in which the claim holds; a set without a number does not agree
-    direction : share of the sets whose change has the direction of the claim, be it
-        below 10 %; NaN for an observation
+    direction, against : share of the sets whose change has the direction of the claim,
+        be it below 10 %, and of those with the other direction; the rest have no effect
+        that can be seen (a tie, less than the least that counts, no number). NaN for
+        an observation
     """
 
     n: int
@@ -38,6 +45,17 @@ class SetShares:
     high_95: float
     agree: float
     direction: float
+    against: float
+
+    @property
+    def seen(self) -> float:
+        """Share of the sets with an effect."""
+        return self.direction + self.against
+
+    @property
+    def of_seen(self) -> float:
+        """Share of the sets with an effect that have the direction; NaN for none."""
+        return self.direction / self.seen if self.seen else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +169,17 @@ def _agreement(outcome: Outcome) -> str:
         return "–"
     text = f"{sets.agree:.0%}"
     if outcome.kind == "claim":
-        text += f", direction {sets.direction:.0%}"
+        text += f", direction {_directions(sets)}"
     missing = sets.n - sets.known
     return f"{text}, {missing} without a number" if missing else text
+
+
+def _directions(sets: SetShares) -> str:
+    """Return the shares of the sets with, without and against a direction."""
+    return (
+        f"{sets.direction:.0%} (no effect {1.0 - sets.seen:.0%}, "
+        f"against {sets.against:.0%})"
+    )
 
 
 def set_summary(outcomes: Sequence[Outcome]) -> list[str]:
@@ -175,19 +201,39 @@ def set_summary(outcomes: Sequence[Outcome]) -> list[str]:
             )
     claims = [(o, s) for o, s in spread if o.kind == "claim"]
     if claims:
-        right = sum(s.direction >= GOAL for _, s in claims)
-        whole = sum(s.agree >= GOAL for _, s in claims)
-        lines.append(
-            f"  the direction of a claim holds in {GOAL:.0%} of the sets or more in "
-            f"{right} of {len(claims)} rows, with an effect of 10 % in {whole}"
-        )
-        below = sorted((s.direction, o.id, o.context, o.what) for o, s in claims)
+        lines += [f"  {line}" for line in _claim_counts([s for _, s in claims])]
         lines += [
-            f"  {share:4.0%}  {name} {context}: {what}"
-            for share, name, context, what in below
-            if share < GOAL
+            f"  {_directions(s)}  {o.id} {o.context}: {o.what}"
+            for o, s in _below(claims)
         ]
     return lines
+
+
+def _claim_counts(claims: Sequence[SetShares]) -> list[str]:
+    """Return in how many rows the direction of a claim holds, in three ways."""
+    whole = sum(s.agree >= GOAL for s in claims)
+    right = sum(s.direction >= GOAL for s in claims)
+    of_seen = sum(s.of_seen >= GOAL for s in claims)
+    few = sum(s.seen < 0.5 for s in claims)
+    n = len(claims)
+    return [
+        (
+            f"the direction of a claim holds in {GOAL:.0%} of the sets or more in "
+            f"{right} of {n} rows, with an effect of 10 % in {whole}"
+        ),
+        (
+            f"of the sets with an effect {GOAL:.0%} or more have the direction in "
+            f"{of_seen} of {n} rows; fewer than half of the sets have one in {few}"
+        ),
+    ]
+
+
+def _below(
+    claims: Sequence[tuple[Outcome, SetShares]],
+) -> list[tuple[Outcome, SetShares]]:
+    """Return the claims below the goal, those with most sets against them first."""
+    below = [(o, s) for o, s in claims if s.direction < GOAL]
+    return sorted(below, key=lambda c: (-c[1].against, c[1].direction, c[0].id))
 
 
 def set_markdown(outcomes: Sequence[Outcome]) -> str:
@@ -197,19 +243,20 @@ def set_markdown(outcomes: Sequence[Outcome]) -> str:
     seen = [(o, s) for o, s in spread if o.kind == "observation"]
     counts = [line.strip() for line in set_summary(outcomes) if " rows" in line]
     lines = [f"* {line}" for line in counts]
-    below = sorted((s.direction, o.id, o.context, o.what, s) for o, s in claims)
     lines += [
         "",
-        "Claims whose direction holds in fewer sets than 95 %; change: median",
+        "Claims whose direction holds in fewer sets than 95 %; no effect: too small to",
+        "be seen, or a tie; change: median over the sets and its 95 % interval, in",
+        "percent of the reference.",
+        "",
+        TITLES,
+        "|---|---|---|---|---|---|---|---|",
     ]
-    lines += ["over the sets and its 95 % interval, in percent of the reference.", ""]
-    lines += ["| claim | line | what | direction | with 10 % | change |"]
-    lines += ["|---|---|---|---|---|---|"]
     lines += [
-        f"| {name} | {context} | {what} | {share:.0%} | {s.agree:.0%} | "
+        f"| {o.id} | {o.context} | {o.what} | {s.direction:.0%} | {1.0 - s.seen:.0%} | "
+        f"{s.against:.0%} | {s.agree:.0%} | "
         f"{_percent(s.median)} ({_percent(s.low_95)} to {_percent(s.high_95)}) |"
-        for share, name, context, what, s in below
-        if share < GOAL
+        for o, s in _below(claims)
     ]
     lines += ["", "Observations; sets within error: share of the sets.", ""]
     lines += ["| id | use | observed | median (50 %) [95 %] | sets within error |"]

@@ -83,18 +83,33 @@ def test_each_set_gives_what_a_run_with_its_numbers_gives(asked, plain):
 
 
 @pytest.mark.parametrize(
-    ("comparison", "agree", "direction"),
-    [("up", 0.3, 0.4), ("down", 0.1, 0.2), ("near", 0.5, 0.5), ("same", 0.4, 0.4)],
+    ("comparison", "agree", "direction", "against"),
+    [
+        ("up", 0.3, 0.4, 0.2),
+        ("down", 0.1, 0.2, 0.4),
+        ("near", 0.5, 0.5, 0.4),
+        ("same", 0.4, 0.4, 0.5),
+    ],
 )
 def test_shares_count_sets_and_one_without_a_number_does_not_agree(
-    asked, comparison, agree, direction
+    asked, comparison, agree, direction, against
 ):
     row = replace(asked.rows()[0], comparison=comparison)
     values = np.array([50, 95, 99.9, 100, 100.5, 106, 115, 200, 1e9, np.nan])
     found = shares_of(row, values, np.full(10, 100.0), 0.0)
     assert (found.n, found.known) == (10, 9)
-    assert (found.agree, found.direction) == (agree, direction)
+    assert (found.agree, found.direction, found.against) == (agree, direction, against)
+    assert found.of_seen == pytest.approx(direction / (direction + against))
     assert (found.low_95, found.high_95) == pytest.approx((-0.5, 1e7))
+
+
+def test_two_doses_without_an_end_say_nothing_of_a_direction(asked):
+    row = replace(asked.rows()[0], comparison="down")
+    ends = np.array([math.inf, math.inf, 5.0, 20.0])
+    found = shares_of(row, ends, np.array([math.inf, 5.0, math.inf, 20.1]), 0.0)
+    assert (found.direction, found.against, found.seen) == (0.25, 0.25, 0.5)
+    none = shares_of(row, np.full(2, math.inf), np.full(2, math.inf), 0.0)
+    assert math.isnan(none.of_seen)
 
 
 def test_a_time_that_never_comes_is_an_end_of_the_interval(asked):
@@ -106,16 +121,23 @@ def test_a_time_that_never_comes_is_an_end_of_the_interval(asked):
 def test_the_summary_counts_rows_and_lists_claims_below_the_goal(asked, plain):
     made = []
     for outcome, direction in zip(plain, (0.9, math.nan), strict=True):
-        spread = verdicts.SetShares(50, 50, 0.7, 0.6, 0.65, 0.5, 0.9, 0.8, direction)
+        spread = verdicts.SetShares(
+            50, 50, 0.7, 0.6, 0.65, 0.5, 0.9, 0.8, direction, 0.02
+        )
         made.append(replace(outcome, sets=spread))
     text = "\n".join(verdicts.set_summary(made))
     assert "inside the 50 % interval in 0, inside the 95 % interval in 1 of 1" in text
     assert "in 0 of 1 rows" in text
-    assert " 90%  C1 MCF-7: mimic lowers PTEN" in text
-    assert "80%, direction 90%" in verdicts.outcome_text(made)
+    assert "have the direction in 1 of 1 rows" in text
+    shares = "90% (no effect 8%, against 2%)"
+    assert f"{shares}  C1 MCF-7: mimic lowers PTEN" in text
+    assert f"80%, direction {shares}" in verdicts.outcome_text(made)
     assert verdicts.set_summary(plain) == []
     report = verdicts.set_markdown(made)
-    assert "| C1 | MCF-7 | mimic lowers PTEN | 90% | 80% | +70 (+50 to +90) |" in report
+    assert (
+        "| C1 | MCF-7 | mimic lowers PTEN | 90% | 8% | 2% | 80% | +70 (+50 to +90) |"
+        in report
+    )
     assert "| O1 | fit | 0.01–1.39 fold | 0.7 (0.6 to 0.65) [0.5 to 0.9] |" in report
 
 

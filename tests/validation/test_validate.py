@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,7 @@ CELLS = np.stack([np.clip((TIMES_H - t) / 2, 0, top) for t, top in
         ("after(A, B, 0.5h)", 0.75),
         ("hold(C)", 2.0),  # a peak at 5 h, half of it an hour before and after
         ("mean_switch(A)", 1.6),
+        ("mean_area(A)", 5.64),  # (8 + 6 + 7 + 1.56)/4
         ("mean_after(A, B, 0.5h)", 0.75),
     ],
 )
@@ -188,6 +190,22 @@ def test_a_claim_needs_its_direction_ten_percent_and_a_molecule(
     comparison, value, reference, holds
 ):
     assert validate.claim_holds(comparison, value, reference, 1.0)[0] is holds
+
+
+@pytest.mark.parametrize(
+    ("readout", "floor"),
+    [
+        ("mean(CASP3_active)", 1.0),
+        ("mean(MOMP_fraction)", 0.01),
+        ("dead(MOMP_fraction)", 0.01),
+        ("end(CASP3_active)", 1.0),
+        ("end(MOMP_fraction)", 1e-3),
+    ],
+)
+def test_the_least_that_counts_is_in_the_unit_of_the_readout(readout, floor):
+    row = next(r for r in validation_rows("mir21_apoptosis") if r.kind == "claim")
+    row = replace(row, case=replace(row.case, readout=Readout.parse(readout)))
+    assert validate.floor_of(load("mir21_apoptosis", row.context), row) == floor
 
 
 def test_curve_features_of_a_readout():
