@@ -2,8 +2,18 @@
 
 Every number of a model has a status and a range. The width of a prediction y is, to
 first order, var(ln y) = s' C s, with s its logarithmic derivatives and C the covariance
-of the logarithms of the numbers: by default the ranges of the parameter table. A
-number's share is s_i (C s)_i / (s' C s); the shares of all numbers add up to 1.
+of the logarithms of the numbers: by default the ranges of the parameter table, each
+number independent of the others; with an ensemble that of its draws.
+
+The share of an independent number is s_i² C_ii / (s' C s). Numbers that go together
+carry width together: s_i (C s)_i can then be negative or more than the whole. They are
+shared by relative weights (Johnson 2000, Multivar Behav Res 35:1,
+doi:10.1207/S15327906MBR3501_1): with D the standard deviations and R the correlations,
+the independent variables nearest to the numbers have the weights b = R^½ D s, and
+number i has the share Σ_k (R^½)_ik² b_k² / (s' C s). These shares are never negative,
+add up to 1, and are those above where R = 1. Of few draws R is drawn towards 1 by as
+much as chance alone makes of it (Schäfer and Strimmer 2005, Stat Appl Genet Mol Biol
+4:32, doi:10.2202/1544-6115.1175).
 """
 
 import math
@@ -24,6 +34,7 @@ from mir21sim.model.files import ModelFiles
 from mir21sim.model.metadata import context_table, parameter_table
 from mir21sim.model.ranges import table_of
 from mir21sim.simulation.axes import SweptValues, axis_values
+from mir21sim.simulation.ensemble import Ensemble
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import site_parameters
 from mir21sim.simulation.plan import output_times
@@ -37,6 +48,9 @@ POINTS = 241
 
 LISTED = 3
 """Numbers that a sentence names."""
+
+LEAST_DRAWS = 2
+"""Draws of which no correlation can be told."""
 
 NAMED = 0.05
 """Share of the width below which a number is not named."""
@@ -175,7 +189,7 @@ def shares(
     known = np.isfinite(slopes)
     unknown = tuple(np.array(numbers.names)[~known].tolist())
     s = np.where(known, slopes, 0.0)
-    parts = s * (c @ s)
+    parts = _relative_weights(s, c)
     total = float(parts.sum())
     if not total > 0:
         few = f"no number of the model moves {of}."
@@ -194,6 +208,49 @@ def shares(
     )
 
 
+def _relative_weights(slopes: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return the part of each number in the variance s' C s, never below 0."""
+    widths = np.sqrt(np.diag(covariance))
+    scale = np.where(widths > 0, widths, 1.0)
+    correlation = covariance / np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(correlation)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    found: FloatArray = root**2 @ (root @ (widths * slopes)) ** 2
+    return found
+
+
+def drawn_numbers(
+    model: CompiledModel, ensemble: Ensemble, fixed: Collection[str] = ()
+) -> tuple[Numbers, FloatArray]:
+    """Return the numbers that an ensemble draws, and the covariance of their logs.
+
+    Correlations are drawn towards 0 as far as chance alone explains them.
+
+    Returns
+    -------
+    numbers with the standard deviations of the draws, and float array, shape (n, n)
+    """
+    table = uncertain_numbers(model, fixed)
+    cells = ensemble.cells(model)
+    logs = {n: np.log(v) for n, v in cells.items() if (v > 0).all()}
+    kept = [k for k, n in enumerate(table.names) if n in logs and np.ptp(logs[n]) > 0]
+    names = tuple(table.names[k] for k in kept)
+    x = np.array([logs[n] for n in names]).reshape(len(names), len(ensemble))
+    widths = x.std(axis=1, ddof=1) if names else np.empty(0)
+    numbers = Numbers(
+        names, table.values[kept], widths, tuple(table.statuses[k] for k in kept)
+    )
+    if len(names) < 2:
+        return numbers, np.diag(widths**2)
+    r = np.corrcoef(x)
+    apart = ~np.eye(len(names), dtype=bool)
+    chance = float(((1.0 - r[apart] ** 2) ** 2).sum()) / (len(ensemble) - 1)
+    seen = float((r[apart] ** 2).sum())
+    kept_share = max(0.0, 1.0 - chance / seen) if seen > 0 else 0.0
+    r = np.where(apart, kept_share * r, 1.0)
+    return numbers, r * np.outer(widths, widths)
+
+
 def trust(
     model: CompiledModel,
     activity: str,
@@ -203,6 +260,7 @@ def trust(
     start: float | str = 0.0,
     over: Mapping[str, SweptValues] | None = None,
     options: Options | None = None,
+    ensemble: Ensemble | None = None,
     **treatment: Any,
 ) -> Trust:
     """Return how far the fate of the average cell can be trusted.
@@ -214,6 +272,8 @@ def trust(
     ----------
     activity, death : quantities of the model, such as ``CASP3_active``, ``PS_exposed``
     over : swept names; the largest value of each is run
+    ensemble : of three draws or more, whose width is shared; by default the width is
+        that of the ranges of the numbers
     treatment : `doses`, `parameters`, `initials`, `perturb` as in ``simulate``
 
     Examples
@@ -229,7 +289,9 @@ def trust(
     perturb = treatment.get("perturb")
     sites = site_parameters(model, perturb.no_site if perturb else ())
     fixed = {*(treatment.get("parameters") or {}), *(over or {}), *sites}
-    numbers = uncertain_numbers(model, fixed)
+    numbers, covariance = uncertain_numbers(model, fixed), None
+    if ensemble is not None and len(ensemble) > LEAST_DRAWS:
+        numbers, covariance = drawn_numbers(model, ensemble, fixed)
     if not numbers.names:
         return Trust("it", note="no number of this model has a status and a range.")
     moved = numbers.values * np.exp(STEP)
@@ -255,7 +317,9 @@ def trust(
     slopes, of = _slopes(result, activity, death)
     if slopes is None:
         return Trust(of, note=f"{of} is 0, so it has no relative width.")
-    return shares(slopes, numbers, of)
+    if covariance is not None:
+        of = f"{of} over the parameter sets"
+    return shares(slopes, numbers, of, covariance)
 
 
 def _slopes(result: Any, activity: str, death: str) -> tuple[FloatArray | None, str]:

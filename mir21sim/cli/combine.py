@@ -86,7 +86,7 @@ def combine(
         return
     typer.echo(result.attrs["summary"])
     table = _show(result, (*active, death), MEASURES)
-    print_trust(loaded, run, swept, (active[0], death))
+    print_trust(loaded, run, swept, (active[0], death), shared["ensemble"])
     _print_table(table)
     write_result(result, loaded, output, saved=True)
     if files.plot is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from mir21sim.compiler.model import CompiledModel
+    from mir21sim.simulation.ensemble import Ensemble
     from mir21sim.simulation.population import Population
 
 CELLS = 300
@@ -91,6 +92,7 @@ def print_trust(
     run: RunOptions,
     over: dict[str, str] | None = None,
     quantities: tuple[str, str] | None = None,
+    ensemble: "Ensemble | None" = None,
 ) -> None:
     """Print which share of the width of the fate comes from assumed numbers.
 
@@ -99,6 +101,7 @@ def print_trust(
     Parameters
     ----------
     quantities : activity and death; by default those that the model has
+    ensemble : of the bands: the width is then that of its draws
     """
     from mir21sim.analysis.trust import trust
     from mir21sim.errors import SolverError
@@ -111,7 +114,8 @@ def print_trust(
         return
     given = {k: v for k, v in run.arguments().items() if k != "points"}
     with contextlib.suppress(SolverError):  # the run itself says that it has no rest
-        typer.echo(trust(model, *quantities, over=over, **given).text())
+        found = trust(model, *quantities, over=over, ensemble=ensemble, **given)
+        typer.echo(found.text())
 
 
 def _fate(model: "CompiledModel") -> tuple[str, str] | None:

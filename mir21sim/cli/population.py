@@ -104,7 +104,7 @@ def population(
     typer.echo(result.attrs["summary"])
     typer.echo(tables.death_text(result, dies, since=start))
     _print_shares(result, cells, loaded, dies, start)
-    print_trust(loaded, run, swept)
+    print_trust(loaded, run, swept, ensemble=ensemble)
     write_result(result, loaded, files.output)
     files.draw(lambda: _picture(result, dies, start))
     exit_by_status(result)

@@ -115,7 +115,7 @@ def sweep(
     typer.echo(result.attrs["summary"])
     fate = None if cells is None else (active[0], death)
     print_outcome(result, fate[1] if fate else None)
-    print_trust(loaded, run, swept, fate)
+    print_trust(loaded, run, swept, fate, ensemble)
     write_result(result, loaded, output, saved=True)
     if cells is None:
         files.draw(lambda: plot_first(result))

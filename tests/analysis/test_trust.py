@@ -5,7 +5,13 @@ import pytest
 
 import mir21sim as ms
 from mir21sim.analysis.cell_death import DEAD
-from mir21sim.analysis.trust import Numbers, shares, trust, uncertain_numbers
+from mir21sim.analysis.trust import (
+    Numbers,
+    drawn_numbers,
+    shares,
+    trust,
+    uncertain_numbers,
+)
 from mir21sim.errors import InputError
 
 TWO = Numbers(("a", "b"), np.ones(2), np.array([1.0, 2.0]), ("assumed", "measured"))
@@ -23,6 +29,58 @@ def test_a_correlation_that_cancels_takes_the_width_away():
     found = shares(np.array([1.0, 1.0]), TWO, "y", covariance)
     assert sum(found.by_status.values()) == pytest.approx(1.0)
     assert found.assumed == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shares_are_shares_whatever_goes_together(seed):
+    """s_i (C s)_i is negative or above the whole for most of these."""
+    rng = np.random.default_rng(seed)
+    n = 6
+    half = rng.standard_normal((n, 2)) @ rng.standard_normal((2, n))
+    covariance = half @ half.T + 0.01 * np.eye(n)
+    slopes = rng.standard_normal(n)
+    statuses = ("assumed", "measured") * 3
+    numbers = Numbers(tuple("abcdef"), np.ones(n), np.ones(n), statuses)
+    found = shares(slopes, numbers, "y", covariance)
+    parts = np.array(list(found.by_number.values()))
+    assert (parts >= 0).all()
+    assert parts.sum() == pytest.approx(1.0)
+    assert 0 <= found.assumed <= 1
+    assert "-" not in found.text()
+
+
+def test_two_numbers_that_go_together_share_as_in_closed_form():
+    """R^½ of a correlation r has cos and sin of one angle: cos² and sin² are shares."""
+    r = 0.6
+    covariance = np.array([[1.0, r], [r, 1.0]])
+    found = shares(np.array([1.0, 0.0]), TWO, "y", covariance)
+    angle = np.arcsin(r) / 2
+    a = np.cos(angle) ** 4 + np.sin(angle) ** 4
+    assert found.by_number == pytest.approx({"a": a, "b": 1 - a})
+
+
+def test_draws_that_are_independent_share_by_their_own_widths():
+    """Chance correlations of few draws do not smear shares over 100 numbers."""
+    model = ms.load("mir21_core", backend="numpy")
+    table = uncertain_numbers(model)
+    rng = np.random.default_rng(3)
+    factors = np.exp(0.2 * rng.standard_normal((60, len(table.names))))
+    sets = ms.Ensemble(table.names, table.values * factors)
+    numbers, covariance = drawn_numbers(model, sets)
+    slopes = np.zeros(len(numbers.names))
+    slopes[3] = 1.0
+    found = shares(slopes, numbers, "y", covariance)
+    assert found.by_number[numbers.names[3]] > 0.97
+
+
+def test_draws_that_go_together_keep_their_correlation():
+    model = ms.load("mir21_core", backend="numpy")
+    names = uncertain_numbers(model).names[:2]
+    x = np.random.default_rng(4).standard_normal(500)
+    values = np.exp(np.column_stack([0.3 * x, -0.3 * x]))
+    numbers, covariance = drawn_numbers(model, ms.Ensemble(names, values))
+    assert numbers.widths == pytest.approx([0.3, 0.3], rel=0.1)
+    assert covariance[0, 1] == pytest.approx(-covariance[0, 0], rel=1e-6)
 
 
 def test_a_prediction_that_nothing_moves_says_so():
