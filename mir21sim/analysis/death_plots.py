@@ -1,13 +1,15 @@
 """Times and shares of death of a population as a picture."""
 
+import textwrap
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.cell_death import death_times, fraction_dead
-from mir21sim.analysis.curves import time_unit
+from mir21sim.analysis.cell_death import death_times
+from mir21sim.analysis.dead_share import dead_share
 from mir21sim.analysis.pictures import Picture
 from mir21sim.analysis.plot_style import (
     OVERLAY_COLOURS,
@@ -18,7 +20,9 @@ from mir21sim.analysis.plot_style import (
 )
 from mir21sim.analysis.plots import plot_family
 from mir21sim.errors import InputError
-from mir21sim.units import time_in
+
+LETTERS = 110
+"""Letters in a line over or below a picture."""
 
 
 def plot_population(
@@ -27,6 +31,7 @@ def plot_population(
     """Draw when the cells of a population die, and the share dead over time.
 
     With one swept dose, the share dead at the end by dose takes the place of the times.
+    Bands of the share are those of ``dish``.
 
     Parameters
     ----------
@@ -62,31 +67,45 @@ def plot_population(
             "The picture shows one swept dose of a population, got the dimensions "
             f"{', '.join(dims)}: select a value first."
         )
-    clock = time_unit(result)
-    start = time_in(since, clock, "since")
-    length = float(result["time"][-1]) - start
-    at = np.linspace(0.0, length, 201)
-    share = 100 * fraction_dead(result, at, observe, since=since)
-    after = f" after {start:g} {clock}" if start else ""
-    figure = Picture(figsize=(9.0, 3.8), layout="constrained")
+    share = dead_share(result, observe, since=since)
+    clock, length = share["after"].attrs["units"], float(share["after"][-1])
+    event = share.attrs["counted_from"]
+    figure = Picture(figsize=(9.0, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     if dims:
-        _plot_kill_curve(left, result[dims[0]], share.isel(at=-1).values)
-        left.set(ylabel=f"dead cells {length:g} {clock}{after} (%)", ylim=(0, 102))
-        plot_family(right, share.rename(at="time"), dims[0], legend=True)
+        _plot_kill_curve(left, share)
+        left.set(ylabel=f"dead cells {length:g} {clock} after {event} (%)")
+        plot_family(right, share["dead"].rename(after="time"), dims[0], legend=True)
     else:
         _plot_times_of_death(left, died.values, length)
-        left.set(xlabel=f"time{after} ({clock})", xlim=(0, length))
-        right.plot(at, share.values, color=OVERLAY_COLOURS[0], lw=1.8)
+        left.set(xlabel=f"time after {event} ({clock})", xlim=(0, length))
+        for ends, alpha in (("", 0.15), ("50", 0.25)):
+            right.fill_between(
+                share["after"].values,
+                share[f"dead_low{ends}"].values,
+                share[f"dead_high{ends}"].values,
+                color=OVERLAY_COLOURS[0],
+                alpha=alpha,
+                lw=0,
+            )
+        right.plot(share["after"], share["dead"], color=OVERLAY_COLOURS[0], lw=1.8)
     right.set(ylabel="dead cells (%)", ylim=(0, 102))
-    right.set(xlabel=f"time{after} ({clock})", xlim=(0, length))
+    right.set(xlabel=f"time after {event} ({clock})", xlim=(0, length))
     for ax in (left, right):
         clean(ax)
-    whose = " · ".join(filter(None, map(result.attrs.get, ("model_id", "context"))))
-    figure.suptitle(
-        f"{whose}: {axis_label(result[observe])} crosses one half", fontsize=10
-    )
+    whose = [*map(result.attrs.get, ("model_id", "context")), share.attrs["treatment"]]
+    whose.append(f"{share.attrs['cells']} cells{' a dose' if dims else ''}")
+    _say(figure, " · ".join(filter(None, whose)), result[observe], share.attrs["band"])
     return figure
+
+
+def _say(figure: Figure, headline: str, death: xr.DataArray, band: str) -> None:
+    """Put the treatment over a picture, and when a cell is dead and the bands below."""
+    figure.suptitle(textwrap.fill(headline, LETTERS), fontsize=10, x=0.01, ha="left")
+    words = f"Dead: {axis_label(death)} crosses one half. Bands: 50 and {band}."
+    figure.supxlabel(
+        textwrap.fill(words, LETTERS), fontsize=8, color="0.35", x=0.99, ha="right"
+    )
 
 
 def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
@@ -101,15 +120,21 @@ def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
     ax.set_title(title, fontsize=10)
 
 
-def _plot_kill_curve(ax: Axes, swept: xr.DataArray, dead: FloatArray) -> None:
+def _plot_kill_curve(ax: Axes, share: xr.Dataset) -> None:
     """Draw the share dead by dose, dose 0 apart at the left of a logarithmic axis."""
-    doses = swept.values.astype(float)
+    end = share.isel(after=-1)
+    (name,) = end["dead"].dims
+    doses, dead = end[name].values.astype(float), end["dead"].values
     place = places(doses)
     order = np.argsort(place)
     joined = order[doses[order] > 0]
-    ax.plot(place[joined], dead[joined], color=OVERLAY_COLOURS[0], lw=1.8)
-    ax.plot(place, dead, "o", color=OVERLAY_COLOURS[0], mfc="white", ms=5)
+    colour = OVERLAY_COLOURS[0]
+    for ends, width in (("", 1.0), ("50", 3.0)):
+        low, high = end[f"dead_low{ends}"].values, end[f"dead_high{ends}"].values
+        ax.vlines(place, low, high, color=colour, lw=width, alpha=0.5)
+    ax.plot(place[joined], dead[joined], color=colour, lw=1.8)
+    ax.plot(place, dead, "o", color=colour, mfc="white", ms=5)
     if (dead == 0).all():
         ax.set_title("no cell dies at any of these doses", fontsize=10)
     log_axis(ax, doses)
-    ax.set_xlabel(axis_label(swept))
+    ax.set(xlabel=axis_label(end[name]), ylim=(0, 102))

@@ -303,7 +303,7 @@ def resample(
     good = np.isfinite(values).all(axis=-1) & ~np.isnan(died)
     dead_by = np.where(died[..., np.newaxis] <= after[keep], 100.0, 0.0)
     alive = good & (died > 0)
-    means, band = _meaning(result)
+    means, band = band_means(result)
     change = None
     if len(dims) == 1:
         lowest = int(np.argmin(result[dims[0]].values))
@@ -336,7 +336,7 @@ _Means: TypeAlias = Callable[
 ]
 
 
-def _meaning(result: xr.Dataset) -> tuple[_Means, str]:
+def band_means(result: xr.Dataset) -> tuple[_Means, str]:
     """Return how means and their draws are made of a result, and the band in words."""
     if SET in result.coords:
         of_cell = result[SET].values.astype(np.int64)

@@ -11,6 +11,7 @@ import xarray as xr
 from mir21sim import files, units
 from mir21sim.analysis.cell_death import EXPOSED, death_records
 from mir21sim.analysis.curves import RESPONSE_NAMES, quantity, time_unit
+from mir21sim.analysis.dead_share import dead_share
 from mir21sim.analysis.text_tables import TextTable as TextTable
 from mir21sim.analysis.text_tables import lines_of as lines_of
 from mir21sim.analysis.text_tables import narrowed
@@ -199,10 +200,20 @@ def death_text(
     length = float(result["time"][-1]) - start
     records = death_records(result, observe, since=start)
     swept = [str(d) for d in quantity(result, observe).dims if d not in _OWN]
+    share = dead_share(result, observe, since=start).isel(after=-1)
+    ends = [
+        f"{low:.0f} to {high:.0f}" if np.isfinite(low) else "–"
+        for low, high in zip(
+            share["dead_low"].values.ravel(),
+            share["dead_high"].values.ravel(),
+            strict=True,
+        )
+    ]
     if swept:
         frame = pd.DataFrame(records)
         frame["dead"] *= 100.0
-        names = {"dead": "dead [%]"}
+        frame.insert(list(frame).index("dead") + 1, "band", ends)
+        names = {"dead": "dead [%]", "band": "band [%]"}
         names |= {name: f"{name.removesuffix('_h')} [{clock}]" for name in _TIMES}
         names |= {d: f"{d} [{result[d].attrs.get('units', '1')}]" for d in swept}
         table = frame.drop(columns=[] if frame["lost"].any() else ["lost"])
@@ -211,7 +222,7 @@ def death_text(
         return (
             f"cells that live at {start:g} {clock}, dead of them within "
             f"{length:g} {clock}, and "
-            f"their time of death\n{body}{none}"
+            f"their time of death\n{body}\nband: {share.attrs['band']}{none}"
         )
     (found,) = records
     n_dead = round(found["dead"] * found["cells"]) if found["cells"] else 0
@@ -221,8 +232,10 @@ def death_text(
         lines.append(
             f"{n_dead} of them ({found['dead']:.1%}) die within {length:g} {clock}"
         )
+    if n_dead:
+        lines.append(f"share that dies: {ends[0]} % ({share.attrs['band']})")
     if found["cells"] and not n_dead:
-        lines[-1] = f"no cell dies within {length:g} {clock}"
+        lines[1] = f"no cell dies within {length:g} {clock}"
     if n_dead > 1:
         lines.append(
             f"time of death: mean {found['mean_h']:.3g} {clock}, CV {found['CV']:.2f}; "

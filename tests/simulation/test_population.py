@@ -15,6 +15,7 @@ from mir21sim.analysis.cell_death import (
     fraction_dead,
     kill_curve,
 )
+from mir21sim.analysis.dead_share import dead_share
 from mir21sim.analysis.death_plots import plot_population
 from mir21sim.analysis.tables import death_text
 from mir21sim.compiler import load as library
@@ -244,6 +245,7 @@ def test_a_kill_curve_has_one_share_for_each_dose(fates):
 
 def test_words_and_picture_say_who_dies(fates):
     text = death_text(fates)
+    assert "share that dies: 0 to 100 % (95 % of 400 resamplings of the cells)" in text
     assert text.splitlines()[0] == "3 of 5 cells live at 0 h"
     assert "2 of them (66.7%) die within 4 h" in text
     assert "mean 2.25 h" in text
@@ -251,6 +253,21 @@ def test_words_and_picture_say_who_dies(fates):
     left, right = plot_population(fates, "PS_exposed").axes
     assert left.get_title().startswith("2 of 3 cells die; mean 2.25 h")
     assert right.lines[0].get_ydata()[-1] == pytest.approx(200 / 3)
+    (band,) = {c.get_paths()[0].get_extents().y1 for c in right.collections}
+    assert band == pytest.approx(100)
+
+
+def test_a_population_over_parameter_sets_has_their_bands(fates):
+    cells = fates.isel(cell=[0, 1, 0, 1, 2, 2, 2, 2])
+    sets = cells.assign_coords(parameter_set=("cell", [0, 0, 0, 0, 1, 1, 1, 1]))
+    share = dead_share(sets, "PS_exposed")
+    last = share.isel(after=-1)
+    # No cell of a set differs from the others in its end: nothing is taken out.
+    assert float(last["dead"]) == pytest.approx(50)
+    ends = float(last["dead_low"]), float(last["dead_high"])
+    assert ends == pytest.approx((2.5, 97.5))
+    assert "2 parameter sets" in death_text(sets)
+    assert "2 parameter sets" in plot_population(sets, "PS_exposed").get_supxlabel()
 
 
 def test_a_swept_dose_has_a_line_each_and_a_kill_curve(fates):
@@ -265,13 +282,13 @@ def test_a_swept_dose_has_a_line_each_and_a_kill_curve(fates):
     assert (some["p10_h"], some["p90_h"]) == pytest.approx((1.65, 2.85))
     assert (nobody["lost"], some["lost"]) == (0, 1)
     assert some["CV"] == pytest.approx(np.std([1.5, 3.0], ddof=1) / 2.25)
-    first, names, none, fifty = death_text(both).splitlines()
+    first, names, none, fifty, band = death_text(both).splitlines()
     assert "within 4 h" in first
     assert names.split()[:5] == ["TRAIL", "[ng/ml]", "cells", "dead", "[%]"]
-    assert none.split() == ["0", "5", "0", *"–––––", "0"]
-    assert fifty.split() == [
-        *["50", "3", "66.67", "2.25", "0.4714", "1.65", "2.25", "2.85", "1"]
-    ]
+    assert none.split() == ["0", "5", "0", *["0", "to", "0"], *"–––––", "0"]
+    fates_of_50 = ["2.25", "0.4714", "1.65", "2.25", "2.85", "1"]
+    assert fifty.split() == ["50", "3", "66.67", *["0", "to", "100"], *fates_of_50]
+    assert band == "band: 95 % of 400 resamplings of the cells"
     figure = plot_population(both, "PS_exposed")
     left, right = figure.axes
     assert left.lines[1].get_ydata() == pytest.approx([0.0, 200 / 3])
