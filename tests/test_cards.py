@@ -1,5 +1,7 @@
 """Records as text and as HTML for notebooks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,32 @@ def test_a_study_escapes_its_texts(tmp_path):
     assert "dishes" in repr(planned)
     assert "Mimic &amp; &lt;anti-miR-21&gt;" in planned._repr_html_()
     assert "<anti" not in planned._repr_html_()
+
+
+def test_a_study_that_was_run_shows_its_dishes_and_the_summary_of_each_assay(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(SMALL, encoding="utf-8")
+    found = ms.run_study(ms.read_study(path))
+    assert "control, mimic, anti" in repr(found)
+    assert "36, 0 of them failed" in repr(found)  # 3 dishes, 3 replicates of 4 cells
+    shown = found._repr_html_()
+    assert shown.count("<table") == 3  # the card, the blot, the plate
+    assert "PDCD4" in shown
+    assert "Mimic &amp; &lt;anti-miR-21&gt;" in shown
+    assert "<anti" not in shown
+
+
+def test_titles_and_names_of_a_stranger_are_escaped(model):
+    hostile = "<img src=x onerror=alert(1)>"
+    named = replace(model, info=replace(model.info, title=hostile))
+    data = pd.DataFrame({"time": [0.1], "CASP8_active": [1.0]})
+    problem = ms.Problem(
+        model, data, ["CASP8_active"], [model.param_names[0]], priors=None
+    )
+    for shown in (named, replace(problem, id=hostile)):
+        card = shown._repr_html_()
+        assert "<img" not in card
+        assert "&lt;img src=x" in card
 
 
 def test_an_ensemble_takes_lists():

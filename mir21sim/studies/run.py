@@ -7,6 +7,7 @@ of that name is complete.
 
 import datetime as dt
 import hashlib
+import html
 import platform
 import shutil
 import tempfile
@@ -38,6 +39,7 @@ from mir21sim.assays.prediction import (
     predicted_reading,
 )
 from mir21sim.assays.prediction_plot import plot_prediction
+from mir21sim.compiler.card import html_rows, text_rows
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.model.info import unique
 from mir21sim.simulation import dataset
@@ -87,6 +89,29 @@ class StudyResult:
     reads: tuple[AssayResult, ...]
     warnings: tuple[str, ...]
     prediction: Prediction | None = None
+
+    def __repr__(self) -> str:
+        return text_rows(f"StudyResult {self.planned.name}", self._card())
+
+    def _repr_html_(self) -> str:
+        """Return the card and the summary of each assay that notebooks show."""
+        card = html_rows(self.planned.study.title, self.planned.name, self._card())
+        summaries = (
+            f"<p>{html.escape(read.assay.heading)}</p>"
+            + read.reading.summary.to_html(index=False)  # escapes what it writes
+            for read in self.reads
+        )
+        return card + "".join(summaries)
+
+    def _card(self) -> dict[str, str]:
+        """Return dishes, cells, assays and warnings, by title."""
+        status = self.cells["status"].values
+        return {
+            "dishes": ", ".join(dish.name for dish in self.planned.dishes()),
+            "cells": f"{status.size}, {int((status != 0).sum())} of them failed",
+            "assays": ", ".join(read.assay.name for read in self.reads),
+            "warnings": " ".join(self.warnings) or "none",
+        }
 
 
 def run(

@@ -49,6 +49,14 @@ def test_the_values_behind_the_data_are_found(result):
     assert result.n_same >= 1
 
 
+def test_a_fit_shows_its_outcome_and_its_table_with_names_escaped(result):
+    named = replace(result, problem=replace(result.problem, id="<b>fit</b>"))
+    shown = named._repr_html_()
+    assert shown.count("<table") == 1
+    assert "sd_signal" in shown
+    assert "<b>" not in shown
+
+
 def test_the_objective_is_that_of_the_closed_form(problem):
     objective = Objective(problem, Engine.of(problem.model, rtol=1e-9))
     theta = np.array([0.4, 0.3, 0.1])
