@@ -276,7 +276,7 @@ class _TangentWorker:
     def __init__(
         self, run: _Recording, made: "SensitivityKernels", seeds: Seeds, out: FloatArray
     ) -> None:
-        from mir21sim.solvers.batch.tangents import parameter_terms
+        from mir21sim.solvers.batch.tangent_columns import parameter_terms
 
         self.run, self.made, self.seeds, self.out = run, made, seeds, out
         self.terms = np.concatenate([made.by_param, made.by_param_extra])
@@ -286,16 +286,21 @@ class _TangentWorker:
         self, first: int, last: int, trail: "Trail", states: FloatArray, ok: BoolArray
     ) -> None:
         """Fill the tangents of the runs `first` to `last`."""
-        from mir21sim.solvers.batch import output_tangents, replay, tangents
+        from mir21sim.solvers.batch import (
+            output_tangents,
+            replay,
+            tangent_columns,
+            tangents,
+        )
 
         problem, seeds, need = self.run.problem, self.seeds, self.run.need
         block = slice(first, last)
         parts = (seeds.p, seeds.y0, seeds.dose, seeds.dose_time)
-        directions = tangents.Directions(
+        directions = tangent_columns.Directions(
             *(np.array(part[block], order="C") for part in parts)
         )
-        jobs = tangents.jobs(
-            ok,
+        jobs = tangent_columns.jobs(
+            np.where(ok, trail.n, -1),
             seeds.n_column,
             need,
             self.moves,

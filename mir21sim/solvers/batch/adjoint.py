@@ -13,11 +13,18 @@ import numba
 import numpy as np
 from numba import types
 
-from mir21sim._typing import FloatArray, IntArray
+from mir21sim._typing import BoolArray, FloatArray, IntArray, Kernel
 from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import MATRIX, RATES, SOLVE, TIME
 from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES
 from mir21sim.compiler.llvm_lanes import LANES
+from mir21sim.solvers.batch.lane_arrays import (
+    HELPER,
+    MAKER,
+    copy_rows,
+    zero_rows,
+    zero_stages,
+)
 from mir21sim.solvers.batch.replay import (
     _ADD,
     _SET,
@@ -30,9 +37,13 @@ from mir21sim.solvers.batch.replay import (
     STRICT,
     StepKernels,
     end_of_step,
+    find_partials,
+    new_again,
+    new_places,
+    repeat_step,
     slopes,
-    stages,
 )
+from mir21sim.solvers.batch.step import spread_stage
 
 _K = KERNEL_TYPES
 
@@ -68,23 +79,87 @@ _FUNCTIONALS = types.NamedTuple([I1, I1, F3, types.boolean], Functionals)
 _GRADIENTS = types.NamedUniTuple(F2, 4, Gradients)
 
 
-@numba.njit(**STRICT)
-def _load(steps, run, lane, p, inflow, pb, lam, d_inflow):
+class TransposedKernels(NamedTuple):
+    """Kernels that take adjoints back through a stage (``sensitivity_programs``)."""
+
+    gather: Kernel
+    linear_t: Kernel
+    bend_t: Kernel
+    second_t: Kernel
+    solve_t: Kernel
+
+
+class Adjoints(NamedTuple):
+    """Adjoints of all lanes; letters as in ``tangents``.
+
+    lam, yb, ob : of the state at the end of the step, at its start and at a stage,
+        (n, 8)
+    ub : of the stages and then of their right-hand sides, (s, n, 8)
+    pb, d_inflow : of the parameters (n_param, 8) and of the infusions (n_act, 8)
+    q, g, b : of the changes of d[0], of rules and rates, and of the rules in dJ·U_i
+    y_end, y_act, before, after : the state at a breakpoint and beside it, and dy/dt on
+        both sides, (n, 8)
+    t_end : time of the breakpoint (1, 8); where : lanes that are at one (8,)
+    """
+
+    lam: FloatArray
+    yb: FloatArray
+    ob: FloatArray
+    ub: FloatArray
+    pb: FloatArray
+    d_inflow: FloatArray
+    q: FloatArray
+    g: FloatArray
+    b: FloatArray
+    y_end: FloatArray
+    y_act: FloatArray
+    before: FloatArray
+    after: FloatArray
+    t_end: FloatArray
+    where: BoolArray
+
+
+@numba.njit(**MAKER)
+def _new_adjoints(m, size, steps):
+    """Return the arrays of the adjoints."""
+    s, n = m.alpha.size, steps.y0.shape[1]
+    return Adjoints(
+        zero_rows(n),
+        zero_rows(n),
+        zero_rows(n),
+        zero_stages(s, n),
+        zero_rows(steps.p.shape[1]),
+        zero_rows(steps.act_time.size),
+        zero_rows(size.n_second),
+        zero_rows(size.n_quantity),
+        zero_rows(size.n_rule),
+        zero_rows(n),
+        zero_rows(n),
+        zero_rows(n),
+        zero_rows(n),
+        zero_rows(1),
+        np.zeros(LANES, np.bool_),
+    )
+
+
+@numba.njit(**HELPER)
+def _load(steps, run, lane, r, b):
     """Start the way back of a run in a lane: all infusions are on, all adjoints 0."""
+    p, inflow = r.p, r.inflow
     for m in range(p.shape[0]):
         p[m, lane] = steps.p[run, m]
-        pb[m, lane] = 0.0
-    for i in range(lam.shape[0]):
-        lam[i, lane] = 0.0
+        b.pb[m, lane] = 0.0
+    for i in range(b.lam.shape[0]):
+        b.lam[i, lane] = 0.0
     for j in range(inflow.shape[0]):
-        d_inflow[j, lane] = 0.0
+        b.d_inflow[j, lane] = 0.0
         on = steps.act_kind[j] != _ADD and steps.act_kind[j] != _SET
         # Neither ADD nor SET: an infusion; it is on at the end if it began by then.
         on = on and steps.act_time[j] <= steps.times[-1]
         inflow[j, lane] = steps.act_value[run, j] if on else 0.0
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _apply(steps, run, first, last, lane, y, inflow):
     """Carry out the breakpoints `first` to `last` on a state."""
     for j in range(first, last):
@@ -97,7 +172,7 @@ def _apply(steps, run, first, last, lane, y, inflow):
             inflow[j, lane] = steps.act_value[run, j]
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _first_at(steps, j, moment):
     """Return the first breakpoint at or after a moment, at most j."""
     while j > 0 and steps.act_time[j - 1] >= moment:
@@ -105,7 +180,7 @@ def _first_at(steps, j, moment):
     return j
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _undo(steps, run, j, lane, lam, inflow, d_inflow, grad, job):
     """Take the adjoint through breakpoint j, backwards."""
     i, kind = steps.act_state[j], steps.act_kind[j]
@@ -123,65 +198,80 @@ def _undo(steps, run, j, lane, lam, inflow, d_inflow, grad, job):
         inflow[j, lane] = 0.0
 
 
-@numba.njit(**STRICT)
-def _boundary(k, steps, f, grad, at, moment, job, act, t, y0, p, v, a, inflow, lam,
-              d_inflow, y, before, after):  # fmt: skip
-    """Undo the breakpoints at `moment` of the lanes marked in `at`, last one first.
+@numba.njit(**HELPER)
+def _is_left(steps, o, b, lane, moment):
+    """Return whether a lane at a breakpoint has one left at or after its moment."""
+    j = o.act[lane]
+    return b.where[lane] and j >= 0 and steps.act_time[j] >= moment[lane]
 
-    y0 has the states before the first of them.
+
+@numba.njit(**HELPER)
+def _state_before(steps, run, j, lane, moment, r, b):
+    """Set the state and the infusions of a lane to those just before breakpoint j."""
+    # From y_end, with all earlier breakpoints of the same moment, whose infusions begin
+    # off.
+    start = _first_at(steps, j, moment)
+    for i in range(b.y_act.shape[0]):
+        b.y_act[i, lane] = b.y_end[i, lane]
+    for z in range(start, j + 1):
+        kind = steps.act_kind[z]
+        if kind != _ADD and kind != _SET:
+            r.inflow[z, lane] = 0.0
+    _apply(steps, run, start, j, lane, b.y_act, r.inflow)
+
+
+@numba.njit(**HELPER)
+def _by_time(steps, job, j, lane, b, grad):
+    """Set the gradient by the time of breakpoint j."""
+    # ∂/∂τ_j = λᵀ (f⁻ − f⁺), where SET has no f⁻ in its state.
+    total = 0.0
+    for i in range(b.y_act.shape[0]):
+        slope = b.before[i, lane]
+        if steps.act_kind[j] == _SET and i == steps.act_state[j]:
+            slope = 0.0
+        total += b.lam[i, lane] * (slope - b.after[i, lane])
+    grad.dose_time[job, j] = total
+
+
+@numba.njit(**HELPER)
+def _undo_breakpoints(k, steps, f, grad, moment, r, o, b):
+    """Undo the breakpoints at `moment` of the lanes marked in ``where``, last first.
+
+    ``y_end`` has the states before the first of them, ``t_end`` their times.
     """
-    # f functionals, act[lane] the last breakpoint not undone, y state just before it,
-    # before and after: f⁻ and f⁺ (n, 8).
+    # act[lane] the last breakpoint not undone; before and after: f⁻ and f⁺.
     while True:
         acting = False
         for lane in range(LANES):
-            j = act[lane]
-            if at[lane] and j >= 0 and steps.act_time[j] >= moment[lane]:
+            if _is_left(steps, o, b, lane, moment):
                 acting = True
                 if f.shifts:
-                    run = f.run[job[lane]]
-                    # State and infusions just before breakpoint j: from y0, with all
-                    # earlier breakpoints of the same moment; its infusions begin off.
-                    start = _first_at(steps, j, moment[lane])
-                    for i in range(y.shape[0]):
-                        y[i, lane] = y0[i, lane]
-                    for z in range(start, j + 1):
-                        kind = steps.act_kind[z]
-                        if kind != _ADD and kind != _SET:
-                            inflow[z, lane] = 0.0
-                    _apply(steps, run, start, j, lane, y, inflow)
+                    run = f.run[o.job[lane]]
+                    _state_before(steps, run, o.act[lane], lane, moment[lane], r, b)
         if not acting:
             return
         if f.shifts:
             # f⁻ before breakpoint j, f⁺ after it.
-            slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, before)
+            slopes(k, r, steps, b.t_end, b.y_act, b.before)
             for lane in range(LANES):
-                j = act[lane]
-                if at[lane] and j >= 0 and steps.act_time[j] >= moment[lane]:
-                    _apply(steps, f.run[job[lane]], j, j + 1, lane, y, inflow)
-            slopes(k, t, y, p, v, a, inflow, steps.act_state, steps.held, after)
+                if _is_left(steps, o, b, lane, moment):
+                    j, run = o.act[lane], f.run[o.job[lane]]
+                    _apply(steps, run, j, j + 1, lane, b.y_act, r.inflow)
+            slopes(k, r, steps, b.t_end, b.y_act, b.after)
         for lane in range(LANES):
-            j = act[lane]
-            if not (at[lane] and j >= 0 and steps.act_time[j] >= moment[lane]):
+            if not _is_left(steps, o, b, lane, moment):
                 continue
-            act[lane] -= 1
+            j, job = o.act[lane], o.job[lane]
+            o.act[lane] -= 1
             # Never carried out: its gradient stays 0.
             if steps.act_time[j] > steps.times[-1]:
                 continue
             if f.shifts:
-                # ∂/∂τ_j = λᵀ (f⁻ − f⁺), where SET has no f⁻ in its state.
-                total = 0.0
-                for i in range(y.shape[0]):
-                    slope = before[i, lane]
-                    if steps.act_kind[j] == _SET and i == steps.act_state[j]:
-                        slope = 0.0
-                    total += lam[i, lane] * (slope - after[i, lane])
-                grad.dose_time[job[lane], j] = total
-            run = f.run[job[lane]]
-            _undo(steps, run, j, lane, lam, inflow, d_inflow, grad, job[lane])
+                _by_time(steps, job, j, lane, b, grad)
+            _undo(steps, f.run[job], j, lane, b.lam, r.inflow, b.d_inflow, grad, job)
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _inside(steps, f, job, lane, due, t, h, H, lam, yb, ub):
     """Add the weights of the outputs within a step to the adjoints of its parts."""
     s = ub.shape[0]
@@ -203,7 +293,7 @@ def _inside(steps, f, job, lane, due, t, h, H, lam, yb, ub):
     return z
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _take_outputs(steps, f, job, lane, due, moment, lam):
     """Add the weights of the outputs at or after a moment; return the next one."""
     z = due
@@ -214,15 +304,174 @@ def _take_outputs(steps, f, job, lane, due, moment, lam):
     return z
 
 
-@numba.njit(**STRICT)
-def _spread(i, z, ob, A, C, per_h, ub):
-    """Give the adjoint of stage i to the stages before it."""
-    for j in range(i):
-        a, c = A[i, j], C[i, j]
-        for r in range(z.shape[0]):
+@numba.njit(**HELPER)
+def _take_jobs(next_job, steps, f, r, o, b):
+    """Let free lanes take the next jobs; mark lanes that are back at their start.
+
+    Returns
+    -------
+    int, bool : the next job that no lane has taken, and whether any lane is at a start
+    """
+    ending = False
+    for lane in range(LANES):
+        if o.job[lane] < 0 and next_job < f.run.size:
+            o.job[lane] = next_job
+            run = f.run[next_job]
+            next_job += 1
+            _load(steps, run, lane, r, b)
+            # From the last step, output and breakpoint to the first.
+            o.step[lane] = steps.n[run] - 1
+            o.due[lane], o.act[lane] = steps.times.size - 1, steps.act_time.size - 1
+        b.where[lane] = o.job[lane] >= 0 and o.step[lane] < 0
+        ending |= b.where[lane]
+    return next_job, ending
+
+
+@numba.njit(**HELPER)
+def _end_jobs(k, steps, f, grad, r, o, b):
+    """Take lanes that are back at their start through its breakpoints; free them."""
+    moment = r.end
+    for lane in range(LANES):
+        moment[lane] = steps.times[0]
+        if b.where[lane]:
+            # Outputs and breakpoints left are at the start: −∞ takes them all.
+            b.t_end[0, lane] = steps.times[0]
+            _take_outputs(steps, f, o.job[lane], lane, o.due[lane], -np.inf, b.lam)
+            for i in range(b.y_end.shape[0]):
+                b.y_end[i, lane] = steps.y0[f.run[o.job[lane]], i]
+            moment[lane] = -np.inf
+    _undo_breakpoints(k, steps, f, grad, moment, r, o, b)
+    for lane in range(LANES):
+        job = o.job[lane]
+        if b.where[lane]:
+            for i in range(b.lam.shape[0]):
+                grad.y0[job, i] = b.lam[i, lane]
+            for z in range(b.pb.shape[0]):
+                # Added: the direct part of outputs that depend on p is there.
+                grad.p[job, z] += b.pb[z, lane]
+            o.job[lane] = -1
+
+
+@numba.njit(**HELPER)
+def _begin_steps(steps, trail_y, f, r, o, b):
+    """Set state, time and length of the step of each lane; return how many have one."""
+    busy = 0
+    for lane in range(LANES):
+        r.h[lane] = 1.0
+        b.where[lane] = o.job[lane] >= 0
+        if o.job[lane] >= 0:
+            busy += 1
+            run, step = f.run[o.job[lane]], o.step[lane]
+            r.h[lane], r.t[0, lane] = steps.h[run, step], steps.t[run, step]
+            r.end[lane] = b.t_end[0, lane] = end_of_step(steps, run, step)
+            for i in range(r.y.shape[0]):
+                # y_n was kept, as the steps cannot be made backwards.
+                r.y[i, lane] = trail_y[run, step, i]
+    return busy
+
+
+@numba.njit(**HELPER)
+def _undo_ends(k, m, steps, f, grad, r, o, b):
+    """Take outputs and breakpoints at the end of the step of each lane back."""
+    # Breakpoints at the end of the step see the infusions after it.
+    any_act = False
+    for lane in range(LANES):
+        if b.where[lane]:
+            o.due[lane] = _take_outputs(
+                steps, f, o.job[lane], lane, o.due[lane], r.end[lane], b.lam
+            )
+            any_act |= _is_left(steps, o, b, lane, r.end)
+    if not any_act:
+        return
+    if f.shifts:
+        # Infusions that begin at the end of the step are not on within it.
+        for lane in range(LANES):
+            j = o.act[lane]
+            while b.where[lane] and j >= 0 and steps.act_time[j] >= r.end[lane]:
+                if steps.act_kind[j] != _ADD and steps.act_kind[j] != _SET:
+                    r.inflow[j, lane] = 0.0
+                j -= 1
+        repeat_step(k, m, r, steps)
+        # y1 = Y_s + U_s, the state before the breakpoints.
+        last = r.u[m.alpha.size - 1]
+        for i in range(last.shape[0]):
             for lane in range(LANES):
-                # Transposes of Y_i = y + Σ A_ij U_j (ob) and of Σ (C_ij/h) U_j (z).
-                ub[j, r, lane] += c * per_h[0, lane] * z[r, lane] + a * ob[r, lane]
+                b.y_end[i, lane] = r.ys[i, lane] + last[i, lane]
+    _undo_breakpoints(k, steps, f, grad, r.end, r, o, b)
+
+
+@numba.njit(**HELPER)
+def _take_back(k, kt, m, steps, f, r, o, b):
+    """Take the adjoints from the end of the step just repeated to its start."""
+    s, n, n_act = m.alpha.size, r.y.shape[0], steps.act_time.size
+    lam, yb, ob, ub, g = b.lam, b.yb, b.ob, b.ub, b.g
+    # y1 = Y_s + U_s with Y_s = y + Σ_j A_sj U_j, transposed.
+    yb[:, :] = 0.0
+    ub[:, :, :] = 0.0
+    b.q[:, :] = 0.0
+    for lane in range(LANES):
+        if o.job[lane] >= 0:
+            o.due[lane] = _inside(
+                steps, f, o.job[lane], lane, o.due[lane], r.t[0, lane], r.h[lane], m.H,
+                lam, yb, ub,
+            )  # fmt: skip
+    for row in range(n):
+        for lane in range(LANES):
+            yb[row, lane] += lam[row, lane]
+            ub[s - 1, row, lane] += lam[row, lane]
+    for j in range(s - 1):
+        weight = m.A[s - 1, j]
+        if weight != 0.0:
+            for row in range(n):
+                for lane in range(LANES):
+                    ub[j, row, lane] += weight * lam[row, lane]
+    for i in range(s - 1, -1, -1):
+        target = ub[i]
+        # U_i = W⁻¹ r_i: the adjoint of r_i is W⁻ᵀ ub_i.
+        kt.solve_t(r.w, target)
+        for row in steps.held:
+            target[row, :] = 0.0
+        for j in range(n_act):
+            for lane in range(LANES):
+                # r_i has the inflow as a term.
+                b.d_inflow[j, lane] += target[steps.act_state[j], lane]
+        g[:, :] = 0.0
+        b.b[:, :] = 0.0
+        ob[:, :] = 0.0
+        # g = Nᵀ ub_i; through the rules ob = J(Y_i)ᵀ ub_i and pb += f_p(Y_i)ᵀ ub_i.
+        kt.gather(target, g)
+        kt.linear_t(r.d[i], g, ob, b.pb)
+        # q += adjoint of the changes of d[0] in dJ·U_i: summed over the stages.
+        kt.bend_t(r.d[0], g, r.u[i], r.ut[i], r.au[i], b.b, b.q)
+        # Y_i has y_n as a term; the stages j < i get their shares next.
+        for row in range(n):
+            for lane in range(LANES):
+                yb[row, lane] += ob[row, lane]
+        spread_stage(i, ub, m.A[i], m.C[i], r.per_h, target, ob, n)
+    # yb and pb += (f_yy, f_yp)ᵀ q: the change of J(y_n), once a step.
+    kt.second_t(r.t, r.y, r.p, r.a0, r.d[0], b.q, g, yb, b.pb)
+    # The adjoint at the start of the step is that at the end of the one before.
+    copy_rows(yb, lam)
+
+
+@numba.njit(**HELPER)
+def _replay(k, kt, m, steps, trail_y, f, grad, r, o, b):
+    """Take the weights of all jobs back, in arrays that the caller keeps."""
+    next_job = 0
+    while True:
+        # Runs that are back at their start are done; free lanes take the next.
+        next_job, ending = _take_jobs(next_job, steps, f, r, o, b)
+        while ending:
+            _end_jobs(k, steps, f, grad, r, o, b)
+            next_job, ending = _take_jobs(next_job, steps, f, r, o, b)
+        if _begin_steps(steps, trail_y, f, r, o, b) == 0:
+            return
+        _undo_ends(k, m, steps, f, grad, r, o, b)
+        repeat_step(k, m, r, steps)
+        find_partials(k, m, r)
+        _take_back(k, kt, m, steps, f, r, o, b)
+        for lane in range(LANES):
+            o.step[lane] -= 1
 
 
 @machine_code.solver(
@@ -238,177 +487,8 @@ def replay_adjoint(
     solve_t, size, m, steps, trail_y, f, grad,
 ):  # fmt: skip
     """Take the weights of all jobs back to parameters, start values and doses."""
-    # Letters: U_i = u[i], Y_i = at[i]; adjoints: lam of y1, yb of y_n, ub[i] of U_i and
-    # then of its right-hand side, ob of Y_i, pb of p, d_inflow of the infusion rates,
-    # g of rules and rates, b of the rules in dJ·U_i, q of the changes of d[0].
-    k = StepKernels(rates, matrix, solve, time, size.has_time)
-    s, n, n_p = m.alpha.size, steps.y0.shape[1], steps.p.shape[1]
-    n_act, n_job = steps.act_time.size, f.run.size
-    # ---- the run: as in ``driver``
-    y, ys, y_end = np.zeros((n, LANES)), np.zeros((n, LANES)), np.zeros((n, LANES))
-    u, at = np.zeros((s, n, LANES)), np.zeros((s, n, LANES))
-    p, v = np.zeros((n_p, LANES)), np.zeros((size.n_rate, LANES))
-    a, w = np.zeros((size.n_a, LANES)), np.zeros((size.n_w, LANES))
-    ft, hg = np.zeros((n, LANES)), np.ones((n, LANES))
-    t, ts, per_h = np.zeros((1, LANES)), np.zeros((1, LANES)), np.ones((1, LANES))
-    t_end = np.zeros((1, LANES))
-    inflow = np.zeros((n_act, LANES))
-    # ---- partials and rules per stage; adjoints
-    # d direct partials at each Y_i; au changes of the rules along U_i; ut = D_i h.
-    d = np.zeros((s, size.n_partial, LANES))
-    a0, a1 = np.zeros((size.n_rule, LANES)), np.zeros((size.n_rule, LANES))
-    au, b = np.zeros((s, size.n_rule, LANES)), np.zeros((size.n_rule, LANES))
-    ut = np.zeros((s, 1, LANES))
-    q, g = np.zeros((size.n_second, LANES)), np.zeros((size.n_quantity, LANES))
-    lam, yb, ob = np.zeros((n, LANES)), np.zeros((n, LANES)), np.zeros((n, LANES))
-    ub, pb = np.zeros((s, n, LANES)), np.zeros((n_p, LANES))
-    d_inflow = np.zeros((n_act, LANES))
-    scratch, before = np.zeros((n, LANES)), np.zeros((n, LANES))
-    after = np.zeros((n, LANES))
-    # ---- the run and step of each lane
-    h, end = np.ones(LANES), np.zeros(LANES)
-    job, step = np.full(LANES, -1), np.zeros(LANES, np.int64)
-    due, act = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    here = np.zeros(LANES, np.bool_)
-    start = np.full(LANES, steps.times[0])
-    next_job = 0
-
-    while True:
-        # ---- runs that are back at their start are done; free lanes take the next
-        while True:
-            ending = False
-            for lane in range(LANES):
-                if job[lane] < 0 and next_job < n_job:
-                    job[lane] = next_job
-                    next_job += 1
-                    run = f.run[job[lane]]
-                    _load(steps, run, lane, p, inflow, pb, lam, d_inflow)
-                    # From the last step, output and breakpoint to the first.
-                    step[lane] = steps.n[run] - 1
-                    due[lane], act[lane] = steps.times.size - 1, n_act - 1
-                here[lane] = job[lane] >= 0 and step[lane] < 0
-                ending |= here[lane]
-            if not ending:
-                break
-            for lane in range(LANES):
-                if here[lane]:
-                    # Outputs and breakpoints left are at the start: −∞ takes them all.
-                    t_end[0, lane] = start[lane]
-                    _take_outputs(steps, f, job[lane], lane, due[lane], -np.inf, lam)
-                    for i in range(n):
-                        y_end[i, lane] = steps.y0[f.run[job[lane]], i]
-                    start[lane] = -np.inf
-            _boundary(
-                k, steps, f, grad, here, start, job, act, t_end, y_end, p, v, a, inflow,
-                lam, d_inflow, scratch, before, after,
-            )  # fmt: skip
-            for lane in range(LANES):
-                if here[lane]:
-                    start[lane] = steps.times[0]
-                    for i in range(n):
-                        grad.y0[job[lane], i] = lam[i, lane]
-                    for z in range(n_p):
-                        # Added: the direct part of outputs that depend on p is there.
-                        grad.p[job[lane], z] += pb[z, lane]
-                    job[lane] = -1
-        busy = 0
-        for lane in range(LANES):
-            h[lane] = 1.0
-            if job[lane] >= 0:
-                busy += 1
-                run = f.run[job[lane]]
-                h[lane] = steps.h[run, step[lane]]
-                t[0, lane] = steps.t[run, step[lane]]
-                end[lane] = t_end[0, lane] = end_of_step(steps, run, step[lane])
-                for i in range(n):
-                    # y_n was kept, as the steps cannot be made backwards.
-                    y[i, lane] = trail_y[run, step[lane], i]
-        if busy == 0:
-            return
-
-        # ---- breakpoints at the end of the step, which see the infusions after it
-        any_act = False
-        for lane in range(LANES):
-            here[lane] = job[lane] >= 0
-            if here[lane]:
-                due[lane] = _take_outputs(
-                    steps, f, job[lane], lane, due[lane], end[lane], lam
-                )
-                j = act[lane]
-                any_act |= j >= 0 and steps.act_time[j] >= end[lane]
-        if any_act and f.shifts:
-            # Infusions that begin at the end of the step are not on within it.
-            for lane in range(LANES):
-                j = act[lane]
-                while here[lane] and j >= 0 and steps.act_time[j] >= end[lane]:
-                    scratch_on = steps.act_kind[j] != _ADD and steps.act_kind[j] != _SET
-                    if scratch_on:
-                        inflow[j, lane] = 0.0
-                    j -= 1
-            stages(
-                k, m, t, ts, h, per_h, hg, y, ys, p, inflow, steps.act_state,
-                steps.held, v, a, w, ft, u, at,
-            )  # fmt: skip
-            # y1 = Y_s + U_s, the state before the breakpoints.
-            y_end[:, :] = ys + u[s - 1]
-        if any_act:
-            _boundary(
-                k, steps, f, grad, here, end, job, act, t_end, y_end, p, v, a, inflow,
-                lam, d_inflow, scratch, before, after,
-            )  # fmt: skip
-
-        # ---- the step again, and the partials at its stages
-        stages(
-            k, m, t, ts, h, per_h, hg, y, ys, p, inflow, steps.act_state, steps.held,
-            v, a, w, ft, u, at,
-        )  # fmt: skip
-        for i in range(s):
-            for lane in range(LANES):
-                ts[0, lane] = t[0, lane] + m.alpha[i] * h[lane]
-                ut[i, 0, lane] = m.D[i] * h[lane]
-            # As in ``tangents``: d[i] at Y_i, au[i] along (U_i, D_i h) by d[0].
-            partials(ts if i else t, at[i], p, a1 if i else a0, d[i])
-            inner(d[0], u[i], ut[i], au[i])
-
-        # ---- its adjoint
-        yb[:, :] = 0.0
-        ub[:, :, :] = 0.0
-        q[:, :] = 0.0
-        for lane in range(LANES):
-            if job[lane] >= 0:
-                due[lane] = _inside(
-                    steps, f, job[lane], lane, due[lane], t[0, lane], h[lane], m.H,
-                    lam, yb, ub,
-                )  # fmt: skip
-        # y1 = Y_s + U_s with Y_s = y + Σ_j A_sj U_j, transposed.
-        yb += lam
-        ub[s - 1] += lam
-        for j in range(s - 1):
-            if m.A[s - 1, j] != 0.0:
-                ub[j] += m.A[s - 1, j] * lam
-        for i in range(s - 1, -1, -1):
-            # U_i = W⁻¹ r_i: the adjoint of r_i is W⁻ᵀ ub_i.
-            solve_t(w, ub[i])
-            for r in steps.held:
-                ub[i, r, :] = 0.0
-            for j in range(n_act):
-                for lane in range(LANES):
-                    # r_i has the inflow as a term.
-                    d_inflow[j, lane] += ub[i, steps.act_state[j], lane]
-            g[:, :] = 0.0
-            b[:, :] = 0.0
-            ob[:, :] = 0.0
-            # g = Nᵀ ub_i; through the rules ob = J(Y_i)ᵀ ub_i and pb += f_p(Y_i)ᵀ ub_i.
-            gather(ub[i], g)
-            linear_t(d[i], g, ob, pb)
-            # q += adjoint of the changes of d[0] in dJ·U_i: summed over the stages.
-            bend_t(d[0], g, u[i], ut[i], au[i], b, q)
-            # Y_i has y_n as a term; the stages j < i get their shares next.
-            yb += ob
-            _spread(i, ub[i], ob, m.A, m.C, per_h, ub)
-        # yb and pb += (f_yy, f_yp)ᵀ q: the change of J(y_n), once a step.
-        second_t(t, y, p, a0, d[0], q, g, yb, pb)
-        # The adjoint at the start of the step is that at the end of the one before.
-        lam[:, :] = yb
-        for lane in range(LANES):
-            step[lane] -= 1
+    k = StepKernels(rates, matrix, solve, time, partials, inner, size.has_time)
+    kt = TransposedKernels(gather, linear_t, bend_t, second_t, solve_t)
+    again, places = new_again(m, size, steps), new_places()
+    adjoints = _new_adjoints(m, size, steps)
+    _replay(k, kt, m, steps, trail_y, f, grad, again, places, adjoints)

@@ -14,7 +14,8 @@ import numpy as np
 
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.errors import SolverStatus
-from mir21sim.solvers.batch.records import INLINED, OPTIONS
+from mir21sim.solvers.batch.lane_arrays import HELPER
+from mir21sim.solvers.batch.records import INLINED
 from mir21sim.solvers.batch.step import HELD, add_inflow
 
 GROWN = 1e-12
@@ -36,7 +37,7 @@ _NON_FINITE = int(SolverStatus.NON_FINITE)
 TIMEOUT = int(SolverStatus.TIMEOUT)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _first_step(y, f, lane, atol, rtol, span):
     """Return a first step size: a hundredth of the time that the slope allows.
 
@@ -57,7 +58,7 @@ def _first_step(y, f, lane, atol, rtol, span):
     return min(0.01 * np.sqrt(d0 / d1), span)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def start_fresh_lanes(rates, state, step, lanes, fed, held, limits):
     """Give a first step size to lanes at the start or behind a breakpoint."""
     t, y, slope = state.t, state.y, step.u[0]

@@ -13,7 +13,6 @@ try.
 """
 
 import numba
-import numpy as np
 from numba import types
 
 from mir21sim.compiler import machine_code
@@ -31,6 +30,7 @@ from mir21sim.solvers.batch.control import (
     reject_step,
     start_fresh_lanes,
 )
+from mir21sim.solvers.batch.lane_arrays import HELPER
 from mir21sim.solvers.batch.records import (
     INLINED,
     OPTIONS,
@@ -47,7 +47,7 @@ _dense8, _dense6 = rows.dense(8), rows.dense(6)
 _accept = rows.accept
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _load_run(starts, run, state, lane):
     """Put the start values and parameters of a run into a lane."""
     # y (n, 8), p (n_param, 8), inflow (n_dose, 8): column `lane` belongs to the run.
@@ -61,7 +61,7 @@ def _load_run(starts, run, state, lane):
         state.inflow[k, lane] = 0.0
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _end_run(status, state, lane, k, ends):
     """Note how the run of a lane ended, and leave the lane empty with zero states."""
     run = lane.run
@@ -76,7 +76,7 @@ def _end_run(status, state, lane, k, ends):
     lane.run = -1
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _apply_doses(state, lane, k, doses):
     """Apply the doses of this moment, in the order of the schedule."""
     run, j = lane.run, lane.dose
@@ -94,7 +94,7 @@ def _apply_doses(state, lane, k, doses):
     lane.dose = j
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _write_now(state, lane, k, outputs):
     """Write the outputs that are due at the time of the lane."""
     run, j = lane.run, lane.due
@@ -154,6 +154,15 @@ def _record_nodes(nodes, y, ys, dense, need, k, run, j):
         nodes[run, j, 4, m] = ys[need[m], k]
 
 
+@numba.njit(**HELPER)
+def _none_left(lanes):
+    """Return whether no lane has a run."""
+    count = 0
+    for k in range(LANES):
+        count += int(lanes[k].run >= 0)
+    return count == 0
+
+
 @numba.njit(**INLINED)
 def _wanted(lanes, t, runs_left):
     """Return whether a lane could take a run or is at a stop, or no lane has a run."""
@@ -170,7 +179,7 @@ def _wanted(lanes, t, runs_left):
     return not any_run
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def refill_lanes(next_run, state, lanes, starts, doses, outputs, ends):
     """Let empty lanes take the next runs, and lanes at a breakpoint act on it.
 
@@ -270,27 +279,15 @@ def judge_steps(state, step, lanes, max_steps, outputs, halt, trail, order_root)
     return any_end
 
 
-@machine_code.solver(
-    types.void(
-        RATES, MATRIX, SOLVE, TIME, records.SCHEME, records.SIZES, records.STARTS,
-        records.DOSES, records.OUTPUTS, records.LIMITS, records.ENDS, records.TRAIL,
-    ),
-    **OPTIONS,
-)  # fmt: skip
-def drive(
+@numba.njit(**HELPER)
+def _drive_lanes(
     rates, matrix, solve, time, scheme, sizes, starts, doses, outputs, limits, ends,
-    trail,
+    trail, state, step, lanes,
 ):  # fmt: skip
-    """Integrate all runs of `starts`, writing the needed states at all output times.
-
-    Accepted steps are kept in the trail as far as its arrays reach.
-    """
+    """Integrate all runs, in arrays that the caller keeps."""
     # s stages, n states; u (s, n, 8), y and ys (n, 8), t, error and taken (1, 8),
     # a (n_a, 8), H (3·s,); k counts lanes.
     s, n, held, need = scheme.alpha.size, starts.y.shape[1], starts.held, outputs.need
-    state = new_state(n, starts.p.shape[1], doses.state.size)
-    step = new_step(s, n, need.size, sizes)
-    lanes = new_lanes()
     t, y, ys, times, taken = state.t, state.y, step.ys, outputs.times, step.taken
     peak, per_h, hg, error, a, u = (
         state.peak,
@@ -310,7 +307,7 @@ def drive(
             next_run = refill_lanes(
                 next_run, state, lanes, starts, doses, outputs, ends
             )
-            if np.all(lanes.run < 0):
+            if _none_left(lanes):
                 break
             start_fresh_lanes(rates, state, step, lanes, fed, held, limits)
         # One step of all lanes: h, stages U_1 … U_s, y1 = ys, error estimate U_s.
@@ -335,3 +332,26 @@ def drive(
             for k in range(LANES):
                 if lanes[k].run >= 0 and lanes[k].ending >= 0:
                     _end_run(lanes[k].ending, state, lanes[k], k, ends)
+
+
+@machine_code.solver(
+    types.void(
+        RATES, MATRIX, SOLVE, TIME, records.SCHEME, records.SIZES, records.STARTS,
+        records.DOSES, records.OUTPUTS, records.LIMITS, records.ENDS, records.TRAIL,
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def drive(
+    rates, matrix, solve, time, scheme, sizes, starts, doses, outputs, limits, ends,
+    trail,
+):  # fmt: skip
+    """Integrate all runs of `starts`, writing the needed states at all output times.
+
+    Accepted steps are kept in the trail as far as its arrays reach.
+    """
+    n = starts.y.shape[1]
+    _drive_lanes(
+        rates, matrix, solve, time, scheme, sizes, starts, doses, outputs, limits, ends,
+        trail, new_state(n, starts.p.shape[1], doses.state.size),
+        new_step(scheme.alpha.size, n, outputs.need.size, sizes), new_lanes(),
+    )  # fmt: skip

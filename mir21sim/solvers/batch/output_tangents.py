@@ -11,6 +11,7 @@ from mir21sim.compiler import machine_code
 from mir21sim.compiler.build_lane_kernels import RATES, LaneKernels
 from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES, SensitivityKernels
 from mir21sim.compiler.llvm_lanes import LANES
+from mir21sim.solvers.batch.lane_arrays import HELPER
 from mir21sim.solvers.batch.replay import F1, F2, F3, I1, I2, SIZES, STRICT, sizes
 from mir21sim.solvers.problem import Problem, Source
 
@@ -48,7 +49,7 @@ def chosen(problem: Problem) -> Chosen:
     )
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _value(source, index, lane, y, a, v, p):
     """Return one quantity of one lane."""
     if source == _STATE:
@@ -60,7 +61,7 @@ def _value(source, index, lane, y, a, v, p):
     return p[index, lane]
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _change(source, index, lane, sd, g, pd, n_rule):
     """Return the tangent of one quantity of one lane."""
     if source == _STATE:
@@ -72,7 +73,7 @@ def _change(source, index, lane, sd, g, pd, n_rule):
     return pd[index]
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _load_times(times, states, need, run, start, count, t, y):
     """Put the states of one run at some output times into the lanes."""
     for lane in range(LANES):
@@ -194,7 +195,7 @@ def observe_tangents(
     )
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def _weigh(source, index, lane, weight, out, g, pb, n_rule):
     """Add a weight of one quantity to the adjoint of its state, rule or rate."""
     if source == _STATE:

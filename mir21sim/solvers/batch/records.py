@@ -12,11 +12,18 @@ from numba import types
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler.llvm_lanes import LANES
+from mir21sim.solvers.batch.lane_arrays import (
+    HELPER,
+    MAKER,
+    one_rows,
+    zero_rows,
+    zero_stages,
+)
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
-"""How all functions of the driver are compiled: IEEE arithmetic, no fast math."""
+"""How functions are compiled that Python calls: IEEE arithmetic, no fast math."""
 
-INLINED = OPTIONS | {"inline": "always"}
+INLINED = HELPER | {"inline": "always"}
 """For functions called at every step. Numba counts references of every array that it
 passes: by calls, a step of a model of 30 states took a third longer."""
 
@@ -227,39 +234,35 @@ which took as long as a step of a small model.
 """
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**MAKER)
 def new_state(n: int, n_param: int, n_dose: int) -> Any:
     """Return eight empty lanes."""
     return State(
-        np.zeros((1, LANES)),
-        np.zeros((n, LANES)),
-        np.zeros((n_param, LANES)),
-        np.zeros((n, LANES)),
-        np.zeros((n_dose, LANES)),
+        zero_rows(1), zero_rows(n), zero_rows(n_param), zero_rows(n), zero_rows(n_dose)
     )
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**MAKER)
 def new_step(s: int, n: int, n_need: int, sizes: Sizes) -> Any:
     """Return the arrays of a step."""
     return Step(
-        np.zeros((s, n, LANES)),
-        np.zeros((1, LANES)),
-        np.zeros((n, LANES)),
-        np.zeros((n, LANES)),
-        np.zeros((sizes.n_rate, LANES)),
-        np.zeros((sizes.n_a, LANES)),
-        np.zeros((sizes.n_w, LANES)),
-        np.zeros((3, n_need, LANES)),
-        np.ones((1, LANES)),
-        np.ones((n, LANES)),
-        np.zeros((1, LANES)),
-        np.zeros((1, LANES)),
-        np.zeros((1, LANES)),
+        zero_stages(s, n),
+        zero_rows(1),
+        zero_rows(n),
+        zero_rows(n),
+        zero_rows(sizes.n_rate),
+        zero_rows(sizes.n_a),
+        zero_rows(sizes.n_w),
+        zero_stages(3, n_need),
+        one_rows(1),
+        one_rows(n),
+        zero_rows(1),
+        zero_rows(1),
+        zero_rows(1),
     )
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**MAKER)
 def new_lanes() -> Any:
     """Return the records of eight empty lanes."""
     lanes: Any = np.zeros(LANES, LANE)

@@ -4,7 +4,7 @@ A step is repeated with the same kernels, in the same order, from the same state
 numbers are those of the run, bit for bit.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -14,7 +14,16 @@ from mir21sim._typing import FloatArray, IntArray, Kernel
 from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
 from mir21sim.compiler.llvm_lanes import LANES
-from mir21sim.solvers.batch.step import HELD, prepare_stage
+from mir21sim.solvers.batch.lane_arrays import (
+    HELPER,
+    MAKER,
+    copy_rows,
+    one_rows,
+    zero_rows,
+    zero_stages,
+    zeros,
+)
+from mir21sim.solvers.batch.step import HELD, add_inflow, prepare_stage
 from mir21sim.solvers.batch.tableau import Tableau, chained_stages
 from mir21sim.solvers.problem import Action, Problem
 
@@ -39,12 +48,17 @@ class Sizes(NamedTuple):
 
 
 class StepKernels(NamedTuple):
-    """Kernels that repeat a step; Numba takes no tuple of them as an argument."""
+    """Kernels that repeat a step and find its partials.
+
+    Compiled functions pass it on; Numba takes no tuple of kernels from Python.
+    """
 
     rates: Kernel
     matrix: Kernel
     solve: Kernel
     time: Kernel
+    partials: Kernel
+    inner: Kernel
     has_time: bool
 
 
@@ -128,68 +142,171 @@ def steps(
     )
 
 
-@numba.njit(**STRICT)
-def stages(
-    k, m, t, ts, h, per_h, hg, y, ys, p, inflow, act_state, held, v, a, w, ft, u, at
-):
+class Again(NamedTuple):
+    """Arrays of a step of all lanes that is repeated; letters as in ``driver``.
+
+    h, end : lengths and ends of the steps, (8,)
+    t, ts, per_h : times of the step and of a stage, and 1/h; (1, 8)
+    y, ys : states at the start and at a stage, after the step its end without the last
+        stage; (n, 8)
+    u, at : stages and the states at which they were evaluated; (s, n, 8)
+    p, inflow : parameters (n_param, 8), rates of the infusions that are on (n_act, 8)
+    v, a, w, ft, hg : rates, rule variables, factors of W, ∂f/∂t and 1/(hγ); (rows, 8)
+    d : direct partials at the stages; (s, n_partial, 8)
+    a0, a1 : rule variables at the first stage and at the others; (n_rule, 8)
+    au, ut : changes of the rules along a stage, and of the time; (s, n_rule or 1, 8)
+    """
+
+    h: FloatArray
+    end: FloatArray
+    t: FloatArray
+    ts: FloatArray
+    per_h: FloatArray
+    y: FloatArray
+    ys: FloatArray
+    u: FloatArray
+    at: FloatArray
+    p: FloatArray
+    inflow: FloatArray
+    v: FloatArray
+    a: FloatArray
+    w: FloatArray
+    ft: FloatArray
+    hg: FloatArray
+    d: FloatArray
+    a0: FloatArray
+    a1: FloatArray
+    au: FloatArray
+    ut: FloatArray
+
+
+class Places(NamedTuple):
+    """Where each lane is: its job or −1, its step, next output and next breakpoint.
+
+    On the way back the last output and breakpoint that are left.
+    """
+
+    job: IntArray
+    step: IntArray
+    due: IntArray
+    act: IntArray
+
+
+@numba.njit(**MAKER)
+def new_again(m: Method, size: Sizes, steps: Steps) -> Any:
+    """Return the arrays of a repeated step."""
+    s, n = m.alpha.size, steps.y0.shape[1]
+    n_act = steps.act_time.size
+    return Again(
+        one_rows(1)[0],
+        zeros(LANES),
+        zero_rows(1),
+        zero_rows(1),
+        one_rows(1),
+        zero_rows(n),
+        zero_rows(n),
+        zero_stages(s, n),
+        zero_stages(s, n),
+        zero_rows(steps.p.shape[1]),
+        zero_rows(n_act),
+        zero_rows(size.n_rate),
+        zero_rows(size.n_a),
+        zero_rows(size.n_w),
+        zero_rows(n),
+        one_rows(n),
+        zero_stages(s, size.n_partial),
+        zero_rows(size.n_rule),
+        zero_rows(size.n_rule),
+        zero_stages(s, size.n_rule),
+        zero_stages(s, 1),
+    )
+
+
+@numba.njit(**MAKER)
+def new_places() -> Any:
+    """Return eight lanes without a job."""
+    return Places(
+        np.full(LANES, -1),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+    )
+
+
+@numba.njit(**HELPER)
+def repeat_step(k: StepKernels, m: Method, r: Again, steps: Steps) -> None:
     """Repeat the stages of one step of all lanes.
 
-    Fills u (s, n, 8) with the stages, at (s, n, 8) with the states at which they were
-    evaluated, w with the factors of W; ys is y plus all increments but the last stage.
+    Fills u with the stages, at with the states at which they were evaluated, w with the
+    factors of W; ys is y plus all increments but the last stage.
     """
-    # Letters as in ``step.take_step``: k kernels, m method, Y_i in at[i], U_i in u[i].
-    s, n = m.alpha.size, y.shape[0]
+    # Letters as in ``step.take_step``: Y_i in at[i], U_i in u[i].
+    s, n = m.alpha.size, r.y.shape[0]
+    t, ts, h, y, ys, u, D = r.t, r.ts, r.h, r.y, r.ys, r.u, m.D
     for lane in range(LANES):
-        per_h[0, lane] = 1.0 / h[lane]
+        r.per_h[0, lane] = 1.0 / h[lane]
+        over_hg = r.per_h[0, lane] / m.gamma
         for i in range(n):
-            hg[i, lane] = per_h[0, lane] / m.gamma
-    for i in held:
-        hg[i, :] = HELD
+            r.hg[i, lane] = over_hg
+    for i in steps.held:
+        r.hg[i, :] = HELD
     # W = I/(hγ) − J(t_n, y_n) and its LU factors.
-    k.matrix(t, y, p, a, w, hg)
+    k.matrix(t, y, r.p, r.a, r.w, r.hg)
     if k.has_time:
-        k.time(t, y, p, a, ft)
+        k.time(t, y, r.p, r.a, r.ft)
     for i in range(s):
         if i == 0:
             u[0, :, :] = 0.0
-            at[0, :, :] = y
-            k.rates(t, y, p, v, a, u[0])
+            copy_rows(y, r.at[0])
+            k.rates(t, y, r.p, r.v, r.a, u[0])
         else:
             # ys = Y_i = y + Σ_j A_ij U_j, u[i] = Σ_j (C_ij/h) U_j.
-            prepare_stage(i, m.chained[i] != 0, y, u, m.A, m.C, per_h, ys, n)
+            prepare_stage(i, m.chained[i] != 0, y, u, m.A, m.C, r.per_h, ys, n)
             for lane in range(LANES):
                 ts[0, lane] = t[0, lane] + m.alpha[i] * h[lane]
-            at[i, :, :] = ys
+            copy_rows(ys, r.at[i])
             # u[i] += f(t_n + α_i h, Y_i).
-            k.rates(ts, ys, p, v, a, u[i])
-        if k.has_time and m.D[i] != 0.0:
+            k.rates(ts, ys, r.p, r.v, r.a, u[i])
+        if k.has_time and D[i] != 0.0:
             # u[i] += h D_i ∂f/∂t.
-            for r in range(n):
+            for row in range(n):
                 for lane in range(LANES):
-                    u[i, r, lane] += m.D[i] * h[lane] * ft[r, lane]
-        for j in range(act_state.size):
-            for lane in range(LANES):
-                u[i, act_state[j], lane] += inflow[j, lane]
-        for r in held:
-            u[i, r, :] = 0.0
+                    u[i, row, lane] += D[i] * h[lane] * r.ft[row, lane]
+        add_inflow(u[i], r.inflow, steps.act_state, steps.held)
         # U_i = W⁻¹ · right-hand side, in place.
-        k.solve(w, u[i])
+        k.solve(r.w, u[i])
 
 
-@numba.njit(**STRICT)
-def slopes(k, t, y, p, v, a, inflow, act_state, held, out):
-    """Fill out with dy/dt of all lanes."""
+@numba.njit(**HELPER)
+def find_partials(k: StepKernels, m: Method, r: Again) -> None:
+    """Find the partials at the stages of the step just repeated."""
+    for i in range(m.alpha.size):
+        for lane in range(LANES):
+            r.ts[0, lane] = r.t[0, lane] + m.alpha[i] * r.h[lane]
+            r.ut[i, 0, lane] = m.D[i] * r.h[lane]
+        # d[i] = partials at Y_i; au[i] = change of the rules along (U_i, D_i h), by
+        # d[0], since J in W is that of y_n.
+        k.partials(r.ts if i else r.t, r.at[i], r.p, r.a1 if i else r.a0, r.d[i])
+        k.inner(r.d[0], r.u[i], r.ut[i], r.au[i])
+
+
+@numba.njit(**HELPER)
+def slopes(
+    k: StepKernels,
+    r: Again,
+    steps: Steps,
+    t: FloatArray,
+    y: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Fill out with dy/dt of all lanes at some times and states."""
     # The kernel adds to its result.
     out[:, :] = 0.0
-    k.rates(t, y, p, v, a, out)
-    for j in range(act_state.size):
-        for lane in range(LANES):
-            out[act_state[j], lane] += inflow[j, lane]
-    for r in held:
-        out[r, :] = 0.0
+    k.rates(t, y, r.p, r.v, r.a, out)
+    add_inflow(out, r.inflow, steps.act_state, steps.held)
 
 
-@numba.njit(**STRICT)
+@numba.njit(**HELPER)
 def end_of_step(steps, run, k):
     """Return the time at which step k of a run ended: the start of the next."""
     # The recorded time and not t + h: a step that hit a stop ends there exactly.

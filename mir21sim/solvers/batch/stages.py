@@ -120,6 +120,42 @@ def combine(m: int, *, chained: bool) -> Any:
     return intrinsic(typer)
 
 
+def spread(m: int) -> Any:
+    """Return an intrinsic that gives the adjoint of stage m to the stages before it.
+
+    ``(stages, a, c, per_h, z, argument, n)``: U_j += c_j · per_h · z + a_j · argument
+    over j < m, the transpose of ``combine``.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        stages, a, c, per_h, z, argument = data_pointers(
+            context, builder, signature.args[:-1], args[:-1]
+        )
+        n, rows = args[-1], _Rows(builder)
+        over_h = rows.load(per_h, _index(0))
+        weights = [rows.splat(a, _index(j)) for j in range(m)]
+        factors = [
+            builder.fmul(rows.splat(c, _index(j)), over_h, flags=_FUSE)
+            for j in range(m)
+        ]
+        with cgutils.for_range(builder, n) as loop:
+            r = loop.index
+            own, other = rows.load(z, r), rows.load(argument, r)
+            for j in range(m):
+                offset = builder.add(builder.mul(_index(j), n), r)
+                found = rows.multiply_add(factors[j], own, rows.load(stages, offset))
+                found = rows.multiply_add(weights[j], other, found)
+                rows.store(found, stages, offset)
+        return context.get_dummy_value()
+
+    def typer(
+        _ctx: Any, u: Any, a: Any, c: Any, h: Any, z: Any, ob: Any, n: Any
+    ) -> Any:
+        return types.void(u, a, c, h, z, ob, n), codegen
+
+    return intrinsic(typer)
+
+
 def _finish_code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     pointers = data_pointers(context, builder, signature.args[:-1], args[:-1])
     y, last, ys, peak, atol, floor, rel, error, low = pointers
@@ -226,3 +262,5 @@ COMBINE: dict[tuple[int, bool], Callable[..., Any]] = {
     for m in range(1, 8)
     for chained in (False, True)
 }
+
+SPREAD: dict[int, Callable[..., Any]] = {m: spread(m) for m in range(1, 8)}

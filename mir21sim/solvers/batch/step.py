@@ -12,17 +12,19 @@ import numba
 
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch import stages as rows
-from mir21sim.solvers.batch.records import INLINED, OPTIONS
+from mir21sim.solvers.batch.lane_arrays import HELPER
+from mir21sim.solvers.batch.records import INLINED
 
 HELD = 1e30
 """Diagonal of W for a held state: its change is zero then, as if J had no such row."""
 
 _C1, _C2, _C3, _C4, _C5 = (rows.COMBINE[m, False] for m in range(1, 6))
 _D5, _D6, _D7 = (rows.COMBINE[m, True] for m in (5, 6, 7))
+_S1, _S2, _S3, _S4, _S5, _S6, _S7 = (rows.SPREAD[m] for m in range(1, 8))
 _finish = rows.finish
 
 
-@numba.njit(**OPTIONS, inline="never")
+@numba.njit(**HELPER, inline="never")
 def prepare_stage(i, chained, y, u, A, C, per_h, ys, n):
     """Prepare stage i: argument y + Σ A_ij U_j into ys, Σ (C_ij/h) U_j into u[i].
 
@@ -48,6 +50,26 @@ def prepare_stage(i, chained, y, u, A, C, per_h, ys, n):
         _C4(y, u, a, c, per_h, ys, g, n)
     else:
         _C5(y, u, a, c, per_h, ys, g, n)
+
+
+@numba.njit(**HELPER, inline="never")
+def spread_stage(i, u, a, c, per_h, z, ob, n):
+    """Give the adjoint of stage i to the stages before it."""
+    # Transposes of Y_i = y + Σ A_ij U_j (ob) and of Σ (C_ij/h) U_j (z).
+    if i == 1:
+        _S1(u, a, c, per_h, z, ob, n)
+    elif i == 2:
+        _S2(u, a, c, per_h, z, ob, n)
+    elif i == 3:
+        _S3(u, a, c, per_h, z, ob, n)
+    elif i == 4:
+        _S4(u, a, c, per_h, z, ob, n)
+    elif i == 5:
+        _S5(u, a, c, per_h, z, ob, n)
+    elif i == 6:
+        _S6(u, a, c, per_h, z, ob, n)
+    elif i == 7:
+        _S7(u, a, c, per_h, z, ob, n)
 
 
 @numba.njit(**INLINED)
