@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mir21sim.errors import Mir21simError
 from mir21sim.estimation import petab_read
@@ -17,6 +16,9 @@ from mir21sim.estimation.problem import FitProblem
 
 _SAYS_NOTHING = ("Not OK", "Visualization table not available", "Validation task <")
 """Beginnings of remarks of the library that name no fault of a problem."""
+
+MOST = 300
+"""Characters of a remark of the library that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,10 @@ def _lint_v2(path: Path) -> list[Finding]:
     return [
         Finding(
             "error" if result.level.name in ("ERROR", "CRITICAL") else "warning",
-            f"petab: {_one_line(result.message)}",
+            f"petab: {one_line(result.message)[:MOST]}",
         )
         for result in results
-        if not _one_line(result.message).startswith(_SAYS_NOTHING)
+        if not one_line(result.message).startswith(_SAYS_NOTHING)
     ]
 
 
@@ -117,8 +119,4 @@ class _Messages(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one message."""
-        self.found.append((record.levelno, _one_line(record.getMessage())))
-
-
-def _one_line(text: Any) -> str:
-    return " ".join(str(text).split())[:300]
+        self.found.append((record.levelno, one_line(record.getMessage())[:MOST]))

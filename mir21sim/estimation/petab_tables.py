@@ -75,8 +75,8 @@ _TABLES = (
 _NEEDED = ("parameter table", "observable table", "measurement table")
 
 
-def one_line(error: Exception) -> str:
-    """Return what an error of the library says, in one line.
+def one_line(error: Exception | str) -> str:
+    """Return what the library says, or an error of it, in one line.
 
     Of an error of its records: the table, the column, the reason and the value.
     """

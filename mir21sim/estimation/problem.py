@@ -235,6 +235,24 @@ class FitProblem:
         logs = self._bases
         return np.where(logs == 0.0, 1.0, logs * self.natural(x))
 
+    def step_sizes(self, theta: FloatArray) -> FloatArray:
+        """Return the natural size of a step in each parameter, for differences.
+
+        It is the size of the parameter. One on a linear scale may be next to 0 by
+        chance, far below the width of its bounds, and then the width counts.
+
+        Parameters
+        ----------
+        theta : float array, shape (n_free,), on the linear scale
+        """
+        lower, upper = self.bounds
+        linear = np.array([p.scale == "lin" for p in self.free], bool)
+        width = np.where(linear, np.minimum(upper - lower, 1.0), 0.0)
+        sizes = np.abs(theta)
+        sizes = np.where(sizes > 1e-3 * width, sizes, 0.1 * width)
+        found: FloatArray = np.where(sizes > 0.0, sizes, 1e-3)
+        return found
+
     def digest(self) -> str:
         """Return the SHA-256 of all that decides the objective."""
         data = self.data

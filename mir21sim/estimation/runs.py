@@ -191,49 +191,35 @@ class Runs:
         values = self.values.at(theta, slopes=slopes)
         collect = Rows(self, len(self.problem.data), slopes=slopes, reverse=reverse)
         if slopes:
-            collect.sizes = self._step_sizes(theta)
+            collect.sizes = self.problem.step_sizes(theta)[self.dynamic]
         previous: Level | None = None
         steps = 0
-        for depth, level in enumerate(self.levels):
-            previous, used = self._level(depth, level, previous, values, collect)
+        for depth in range(len(self.levels)):
+            previous, used = self._level(depth, previous, values, collect)
             steps += used
         return collect.finished(steps)
-
-    def _step_sizes(self, theta: FloatArray) -> FloatArray:
-        """Return the natural size of a step in each parameter, for differences.
-
-        It is the size of the parameter. One on a linear scale may be next to 0 by
-        chance, far below the width of its bounds, and then the width counts.
-        """
-        lower, upper = self.problem.bounds
-        linear = np.array([p.scale == "lin" for p in self.problem.free], bool)
-        width = np.where(linear, np.minimum(upper - lower, 1.0), 0.0)
-        sizes = np.abs(theta)
-        sizes = np.where(sizes > 1e-3 * width, sizes, 0.1 * width)
-        found: FloatArray = np.where(sizes > 0.0, sizes, 1e-3)[self.dynamic]
-        return found
 
     def _level(
         self,
         depth: int,
-        nodes: list[Node],
         before: Level | None,
         values: Values,
         collect: "Rows",
     ) -> tuple[Level, int]:
-        start, truths, status = self._begin(depth, nodes, before, values)
+        start, truths, status = self._begin(depth, before, values)
         level = Level(
             start.y, start.p, start.y_slope, start.p_slope, list(truths), status.copy()
         )
         steps = 0
-        for members in self._groups(depth, nodes, truths):
-            steps += self._integrate(depth, members, nodes, level, collect)
+        for members in self._groups(depth, truths):
+            steps += self._integrate(depth, members, level, collect)
         return level, steps
 
     def _begin(
-        self, depth: int, nodes: list[Node], before: Level | None, values: Values
+        self, depth: int, before: Level | None, values: Values
     ) -> tuple[StartValues, list[BoolArray | None], IntArray]:
         """Return the start values of all nodes of a depth."""
+        nodes = self.levels[depth]
         n = len(nodes)
         if before is None:
             start = self._plan(depth).at(values)
@@ -299,10 +285,9 @@ class Runs:
         wide[:, self.dynamic] = slope[rows, :, i]
         return wide
 
-    def _groups(
-        self, depth: int, nodes: list[Node], truths: list[BoolArray | None]
-    ) -> list[IntArray]:
+    def _groups(self, depth: int, truths: list[BoolArray | None]) -> list[IntArray]:
         """Return the nodes that one call of the solver integrates."""
+        nodes = self.levels[depth]
         if any(truth is not None for truth in truths):
             return list(self._found_groups(nodes, truths))
         if depth not in self.grouped:
@@ -329,11 +314,11 @@ class Runs:
         self,
         depth: int,
         members: IntArray,
-        nodes: list[Node],
         level: Level,
         collect: "Rows",
     ) -> int:
         """Integrate some nodes that start and end together."""
+        nodes = self.levels[depth]
         alive = members[level.status[members] == SolverStatus.OK]
         for k in np.setdiff1d(members, alive):
             collect.fail(nodes[k], int(level.status[k]))
@@ -343,9 +328,9 @@ class Runs:
         batch = self._driven(batch, [nodes[k].period for k in alive])
         first = nodes[alive[0]]
         if first.period.start == REST:
-            return self._settled(depth, alive, nodes, level, collect)
+            return self._settled(depth, alive, level, collect)
         keep = np.arange(batch.y0.shape[1]) if first.has_next else self.needed
-        times, places = self._places(depth, alive, nodes, keep)
+        times, places = self._places(depth, alive, keep)
         assert times is not None
         if collect.reverse and len(times) > 1:
             states, kept = self.engine.record(batch, times, keep)
@@ -358,7 +343,7 @@ class Runs:
         if first.has_next:
             self._finish(alive, level, states, float(times[-1]))
         else:
-            self._late_rows(depth, alive, nodes, level, collect)
+            self._late_rows(depth, alive, level, collect)
         return states.n_steps
 
     def _driven(self, batch: Batch, periods: list[Period]) -> Batch:
@@ -378,7 +363,6 @@ class Runs:
         self,
         depth: int,
         members: IntArray,
-        nodes: list[Node],
         keep: IntArray,
         kind: str = "",
     ) -> tuple[FloatArray | None, Places]:
@@ -391,7 +375,7 @@ class Runs:
         """
         key = (depth, kind, members.tobytes())
         if key not in self.places:
-            chosen = [nodes[k] for k in members]
+            chosen = [self.levels[depth][k] for k in members]
             times: FloatArray | None = None
             if kind == "late":
                 times = np.array([np.inf])
@@ -434,7 +418,6 @@ class Runs:
         self,
         depth: int,
         members: IntArray,
-        nodes: list[Node],
         level: Level,
         collect: "Rows",
     ) -> int:
@@ -443,7 +426,7 @@ class Runs:
         level.status[members] = states.status
         self._finish(members, level, states, 0.0)
         keep = np.arange(batch.y0.shape[1])
-        _, places = self._places(depth, members, nodes, keep, "rest")
+        _, places = self._places(depth, members, keep, "rest")
         collect.take(places, states, level, members)
         return states.n_steps
 
@@ -467,11 +450,11 @@ class Runs:
         self,
         depth: int,
         members: IntArray,
-        nodes: list[Node],
         level: Level,
         collect: "Rows",
     ) -> None:
         """Read the rows at infinite time from the steady state of the last period."""
+        nodes = self.levels[depth]
         late = np.array([k for k in members if np.inf in nodes[k].times], np.int64)
         if not len(late):
             return
@@ -484,7 +467,7 @@ class Runs:
         rest = self.engine.rest(batch)
         level.status[late] = np.maximum(level.status[late], rest.status)
         keep = np.arange(batch.y0.shape[1])
-        _, places = self._places(depth, late, nodes, keep, "late")
+        _, places = self._places(depth, late, keep, "late")
         collect.take(places, rest, level, late)
 
 

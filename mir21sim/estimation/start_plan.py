@@ -136,7 +136,9 @@ class StartPlan:
         slope = np.zeros((self.n, len(self.dynamic), n_param))
         runs, which = np.nonzero(self.index >= 0)
         direction = place[self.index[runs, which]]
-        slope[runs, direction, self.columns[which]] = 1.0
+        # A parameter without a direction moves no run of this depth or any other.
+        known = direction >= 0
+        slope[runs[known], direction[known], self.columns[which[known]]] = 1.0
         return slope
 
     def at(self, theta: Values) -> StartValues:

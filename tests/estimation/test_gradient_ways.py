@@ -8,6 +8,7 @@ from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.evaluations import EvaluationLog, LoggedObjective, run_digest
 from mir21sim.estimation.objective import Objective
 from mir21sim.estimation.petab_read import read_petab
+from mir21sim.estimation.start_plan import StartPlan
 from mir21sim.model.convert import convert
 
 pytest.importorskip("petab")
@@ -138,3 +139,16 @@ def test_the_band_of_a_curve_is_on_the_scale_of_its_noise(objective):
     np.testing.assert_allclose(sums.high - sums.line, sums.line - sums.low)
     assert sums.line_time[0] == 0.0
     assert np.isfinite(sums.time).all()
+
+
+def test_a_parameter_without_a_direction_moves_no_start(objective):
+    runs, problem = objective.runs, objective.problem
+    whole = runs._plan(0)
+    values = runs.values.at(problem.natural(problem.nominal), slopes=True)
+    expected = whole.at(values).p_slope
+    assert expected[:, :-1].any()
+    for left_out in range(len(runs.dynamic)):
+        known = np.delete(runs.dynamic, left_out)
+        fewer = StartPlan(whole.model, whole.targets, runs.values, whole.n, known)
+        found = fewer.at(values).p_slope
+        np.testing.assert_array_equal(found, np.delete(expected, left_out, axis=1))
