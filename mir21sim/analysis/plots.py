@@ -43,6 +43,7 @@ from mir21sim.analysis.plot_style import (
     shades,
     wrapped,
 )
+from mir21sim.analysis.switch_window import switch_window
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
 from mir21sim.simulation.stored_features import FEATURES
@@ -240,7 +241,9 @@ def _plot_series(
 def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
     """Return the picture of a sweep: curves by dose, and the dose–response beside it.
 
-    With two swept names there is one panel of curves for each value of the second.
+    Where curves rise too sharply to be read, as those of single cells do, a further
+    panel shows the time of their switch alone. With two swept names there is one panel
+    of curves for each value of the second.
 
     Raises
     ------
@@ -265,16 +268,18 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
     True
     """
     dims = [str(d) for d in quantity(result, observe).dims if d != "time"]
-    if not dims:
-        ax = plot_curves(result, observe)
-        return _titled(figure_of(ax), result)
     if len(dims) > 2:
         raise InputError(
             f"A picture shows two swept names at most, got {', '.join(dims)}."
         )
-    panels = [result] if len(dims) == 1 else _slices(result, dims[1])
-    figure = Picture(figsize=(5.4 * len(panels) + 7.4, 4.4), layout="constrained")
-    axes = figure.subplots(1, len(panels) + 1)
+    panels = _slices(result, dims[1]) if len(dims) == 2 else [result]
+    window = switch_window(result, observe) if len(dims) < 2 else None
+    if window is not None:
+        panels = [result, result]
+    n = len(panels) + (1 if dims else 0)
+    width = 7.2 if n == 1 else 5.4 * n + 2.0
+    figure = Picture(figsize=(width, 4.4), layout="constrained")
+    axes = list(figure.subplots(1, n, squeeze=False).flat)
     for k, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
         plot_curves(panel, observe, ax, legend=k == len(panels) - 1)
         if len(dims) == 2:
@@ -282,9 +287,23 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
             ax.set_title(
                 f"{axis_label(value)} = {number(float(value))}", fontsize="medium"
             )
-    features = compare(result, observe, since=stimulus_time(result))
-    plot_dose_response(features, ax=axes[-1], over=dims[0])
+    if window is not None:
+        _enlarge(axes[0], axes[1], window)
+    if dims:
+        features = compare(result, observe, since=stimulus_time(result))
+        plot_dose_response(features, ax=axes[-1], over=dims[0])
     return _titled(figure, result)
+
+
+def _enlarge(whole: Axes, part: Axes, window: tuple[float, float]) -> None:
+    """Limit one of two panels to the time of the switch, and mark it in the other."""
+    whole.axvspan(*window, color="0.5", alpha=0.2, lw=0)
+    for text in list(part.texts):  # names of doses: those outside would be cut
+        if not window[0] <= float(text.xy[0]) <= window[1]:  # type: ignore[attr-defined]
+            text.remove()
+    part.set_xlim(*window)
+    part.set_ylabel("")
+    part.set_title("the switch, grey on the left", fontsize="medium")
 
 
 def _slices(result: xr.Dataset, name: str) -> list[xr.Dataset]:

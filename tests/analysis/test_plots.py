@@ -12,6 +12,7 @@ import mir21sim as ms
 from mir21sim.analysis import plots
 from mir21sim.analysis.curves import compare
 from mir21sim.analysis.measured import read_measured
+from mir21sim.analysis.switch_window import switch_window
 from mir21sim.errors import InputError
 
 
@@ -167,3 +168,33 @@ def test_panels_of_two_swept_doses_mark_both():
     *panels, _ = plots.plot_sweep(done, "CASP3_active").axes
     marks = [{t.get_text() for t in ax.texts} for ax in panels]
     assert marks == [{"TRAIL", "anti_miR21 0 nM"}, {"TRAIL", "anti_miR21 100 nM"}]
+
+
+def spike(*at_h):
+    """Return curves that rise within minutes of a run of two days, and decay."""
+    t = np.linspace(0, 48, 601)
+    late = t - np.array(at_h)[:, None]
+    curves = np.where(late > 0, np.exp(-0.1 * late), 0.0)
+    doses = ("dose", np.arange(1.0, len(at_h) + 1), {"units": "nM"})
+    data = {"C": (("dose", "time"), curves, {"units": "molecule"})}
+    return xr.Dataset(
+        data | {"status": ("dose", [0] * len(at_h))}, {"dose": doses, "time": t}
+    )
+
+
+def test_a_spike_of_minutes_has_a_panel_of_its_own_time():
+    run = spike(26.0, 28.0)
+    whole, part, _ = plots.plot_sweep(run, "C").axes
+    start, end = part.get_xlim()
+    assert 24 < start < 26 and 28 < end < 31
+    assert whole.get_xlim() == (0.0, 48.0)
+    assert len(part.lines) == len(whole.lines)
+    single = plots.plot_sweep(run.isel(dose=0, drop=True), "C").axes
+    assert len(single) == 2
+
+
+@pytest.mark.parametrize("at_h", [(5.0, 45.0), (50.0, 50.0)])
+def test_no_panel_where_it_would_show_no_more(at_h):
+    """Rises over all of the run, or none at all."""
+    assert switch_window(spike(*at_h), "C") is None
+    assert len(plots.plot_sweep(spike(*at_h), "C").axes) == 2
