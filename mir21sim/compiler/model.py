@@ -319,10 +319,14 @@ class CompiledModel:
             written to
         """
         if not parameters and not initials:
+            rows = self.y0[np.newaxis], self.p0[np.newaxis]
+            if n_run == 1:
+                return rows
             # Equal rows take no memory: dose sweeps of a million runs have one.
+            y0, p0 = rows
             return (
-                np.broadcast_to(self.y0, (n_run, len(self.y0))),
-                np.broadcast_to(self.p0, (n_run, len(self.p0))),
+                np.broadcast_to(y0, (n_run, y0.shape[1])),
+                np.broadcast_to(p0, (n_run, p0.shape[1])),
             )
         y = np.tile(self.y0, (n_run, 1))
         p = np.tile(self.p0, (n_run, 1))

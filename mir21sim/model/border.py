@@ -5,6 +5,7 @@ is a guest: its numbers keep the units of the file, and no unit is given to a fi
 declares none.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -50,6 +51,8 @@ class Border:
         In a file without a unit of time, a time with a unit is taken by its number if
         it is in seconds, with a warning; other units are refused.
         """
+        if type(value) is float and math.isfinite(value):
+            return value
         number, unit = units.parse_quantity(str(value), what)
         if not unit or number == 0.0:
             return number

@@ -1,5 +1,6 @@
 """Where models are: the texts of a model and its context, read as they are."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class ModelFiles:
     context: str = ""
 
 
+@functools.cache
 def models_folder() -> Path:
     """Return the folder of the shipped models, in a wheel or in a checkout."""
     inside = Path(__file__).parent / "shipped"
@@ -40,7 +42,14 @@ def models_folder() -> Path:
 
 def shipped() -> dict[str, Path]:
     """Return the shipped models: name to SBML file."""
-    return {path.stem: path for path in sorted(models_folder().glob("*.xml"))}
+    folder = models_folder()
+    return dict(_listed(folder, folder.stat().st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)
+def _listed(folder: Path, _changed: int) -> dict[str, Path]:
+    """Return the models in a folder as it was when it last changed."""
+    return {path.stem: path for path in sorted(folder.glob("*.xml"))}
 
 
 def contexts(model: str | Path) -> dict[str, Path]:

@@ -63,8 +63,10 @@ def warn_of_errors(
 
     A difference counts in shares of each curve's own largest value.
     """
+    if len(problem) < CHECKED_FROM:
+        return
     good = np.flatnonzero(found.status == SolverStatus.OK)
-    if len(problem) < CHECKED_FROM or not good.size:
+    if not good.size:
         return
     run = int(good[len(good) // 2])
     rtol = max(settings.rtol / TIGHTER, 1e-12)

@@ -50,10 +50,9 @@ def start_amounts(
 
     Sizes of compartments may follow from parameters, so they are evaluated first.
     """
+    pools = model.network.species if initials and model.border.is_guest else ()
     divided = [
-        s.id
-        for s in model.network.species
-        if s.id in initials and model.border.means_concentration(s)
+        s.id for s in pools if s.id in initials and model.border.means_concentration(s)
     ]
     if divided:
         others = {n: v for n, v in initials.items() if n not in divided}

@@ -1,5 +1,6 @@
 """Refuse arrays that this machine cannot hold, before any work is done."""
 
+import functools
 import os
 
 from mir21sim.errors import InputError
@@ -8,6 +9,7 @@ _UNKNOWN = 64 * 2**30
 """Bytes assumed where the system does not tell its memory."""
 
 
+@functools.cache
 def machine_bytes() -> int:
     """Return the memory of this machine, bytes."""
     try:

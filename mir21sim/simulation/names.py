@@ -33,9 +33,11 @@ def canonical(model: CompiledModel, name: str) -> str:
 
 
 def _canonical(ids: Mapping[str, str], name: str) -> str:
+    if name in ids:
+        return ids[name]
     if name.startswith("[") and name.endswith("]"):
         return f"[{_canonical(ids, name[1:-1])}]"
-    return ids.get(name) or ids.get(plain(name)) or ids.get(as_symbol(name), name)
+    return ids.get(plain(name)) or ids.get(as_symbol(name), name)
 
 
 def canonical_treatment(model: CompiledModel, treatment: Treatment) -> Treatment:
@@ -53,7 +55,9 @@ def canonical_treatment(model: CompiledModel, treatment: Treatment) -> Treatment
             _renamed(model, done.knockdown),
             _renamed(model, done.overexpress),
             canonical_names(model, done.no_site),
-        ),
+        )
+        if done
+        else done,
     )
 
 

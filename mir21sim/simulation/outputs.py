@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from mir21sim import units
+from mir21sim._typing import BoolArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.border import UNDECLARED, concentration_unit, unit_name
@@ -111,11 +112,21 @@ def _selected(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Species of a model, place of each quantity, declared units, past selections."""
+    """What is found in a model once.
+
+    Attributes
+    ----------
+    species : by id
+    places : where each quantity is
+    units : those that are declared
+    amounts : bool array, shape (n_state,), states that must not become negative
+    selected : past selections
+    """
 
     species: Mapping[str, Species]
     places: Mapping[str, tuple[Source, int]]
     units: Mapping[str, UnitParts | None]
+    amounts: BoolArray
     selected: dict[tuple[str, ...], tuple[tuple[Output, ...], Selection]] = field(
         default_factory=dict
     )
@@ -141,7 +152,11 @@ class _Known:
                 places.setdefault(name, (kind, i))
         stated = {p.id: p.unit for p in model.network.parameters}
         stated |= {c.id: c.unit for c in model.network.compartments}
-        return cls({s.id: s for s in model.network.species}, places, stated)
+        species = {s.id: s for s in model.network.species}
+        amounts = np.array([name in species for name in model.state_names], bool)
+        amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
+        amounts.setflags(write=False)  # shared by all runs
+        return cls(species, places, stated, amounts)
 
 
 _KNOWN: WeakKeyDictionary[CompiledModel, _Known] = WeakKeyDictionary()
@@ -224,6 +239,11 @@ def _points(model: CompiledModel) -> set[str]:
         for c in model.network.compartments
         if c.id not in {*model.param_names, *model.state_names, *model.assigned_names}
     }
+
+
+def amounts_of(model: CompiledModel) -> BoolArray:
+    """Return which states must not become negative, shape (n_state,)."""
+    return _Known.of(model).amounts
 
 
 def species_of(model: CompiledModel) -> Mapping[str, Species]:

@@ -1,5 +1,6 @@
 """A plan: treatment, times, outputs and axes of a set of runs, defaults filled in."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -83,8 +84,9 @@ class Plan:
         if isinstance(observe, str):
             observe = [observe]
         kept = observe or [n for n in default_outputs(model) if n not in over]
-        doses = Protocol(treatment.doses).within(model.border).doses
-        treatment = replace(treatment, doses=doses)
+        if treatment.doses:
+            doses = Protocol(treatment.doses).within(model.border).doses
+            treatment = replace(treatment, doses=doses)
         names = canonical_names(model, kept)
         return cls(treatment, times_h, names, over, cells or {})
 
@@ -158,6 +160,12 @@ def output_times(
             f"Start and end must lie within {LONGEST:g} {border.time_unit}, got "
             f"{first:g} to {last:g}."
         )
+    return _spaced(first, last, points).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _spaced(first: float, last: float, points: int) -> FloatArray:
+    """Return equally spaced times, kept for the next run."""
     return np.linspace(first, last, points)
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import SolverStatus
+from mir21sim.errors import InputError, SolverStatus
 from mir21sim.simulation import dataset as results
 from mir21sim.simulation import perturbations as perturbing
 from mir21sim.simulation.accuracy import fitted, warn_of_errors
@@ -61,6 +61,7 @@ def execute(
     """
     settings = options.resolved(model, many=kind == "sweep")
     translated = translate(model, plan)
+    _check_steps(model, translated, settings)
     _check_result_fits(translated, output)
     workers = options.workers(settings, len(translated.problem))
     ready, unrested = settled(model, plan, translated, settings, workers)
@@ -125,6 +126,24 @@ def _on_disk(output: Path | None) -> bool:
     return output is not None and output.suffix.lower() == SUFFIX
 
 
+def _check_steps(
+    model: CompiledModel, translated: Translated, settings: Settings
+) -> None:
+    """Stop before runs whose longest step leaves them more steps than they may take."""
+    times = translated.problem.times
+    span = float(times[-1] - times[0])
+    if settings.max_step * settings.max_steps >= span:
+        return
+    border = model.border
+    least = span / settings.max_steps / border.per_time
+    raise InputError(
+        f"`max_step` is {settings.max_step / border.per_time:.3g} {border.time_unit}, "
+        f"by which a run of {span / border.per_time:g} {border.time_unit} takes more "
+        f"than the {settings.max_steps} steps of `max_steps`: make it longer "
+        f"than {least:.3g}, or raise `max_steps`."
+    )
+
+
 def _check_result_fits(translated: Translated, output: Path | None) -> None:
     """Stop before runs whose result cannot be held."""
     if _on_disk(output):
@@ -148,6 +167,7 @@ def prepare(
     """Return the runs of a plan from their start states, and their settings."""
     settings = options.resolved(model, many=many)
     translated = translate(model, plan)
+    _check_steps(model, translated, settings)
     workers = options.workers(settings, len(translated.problem))
     return settled(model, plan, translated, settings, workers)[0], settings
 
@@ -165,6 +185,8 @@ def settled(
     settles under the clamp.
     """
     problem, n_jobs = translated.problem, workers.n_jobs
+    if not settings.equilibrate and problem.frozen is None:
+        return translated, np.empty(0, dtype=np.int64)
     y0, status = problem.y0, np.full(len(problem), SolverStatus.OK, dtype=np.int64)
     method = settings.method
     if settings.equilibrate:

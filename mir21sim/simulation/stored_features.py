@@ -5,7 +5,7 @@ import xarray as xr
 
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.simulation.dataset import variable_name
+from mir21sim.simulation.dataset import extended, variable_name
 from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.methods import ONE, is_batch
 from mir21sim.solvers.problem import FeatureRequest
@@ -100,7 +100,7 @@ def with_features(
     found : float array, shape (n_run, n_row, n_select), of a ``Solution``
     """
     per_time, clock = model.border.per_time, model.border.time_unit
-    dims, shape = result["status"].dims, result["status"].shape
+    shape = result["status"].shape
     texts = {**FEATURES, CROSSING: CROSSING_TEXT}
     rows = [
         (since, ending, name, *text)
@@ -115,7 +115,6 @@ def with_features(
                 continue
             power = _POWERS.get(name, -1 if unit == "{time}" else 0)
             data[feature_name(quantity, name) + ending] = (
-                dims,
                 found[:, n, k].reshape(shape) * per_time**power,
                 {
                     "units": unit.format(unit=output.unit or "1", time=clock),
@@ -125,7 +124,7 @@ def with_features(
                     "until": float(runs.times_h[-1]),
                 },
             )
-    return result.assign(data).assign_attrs(features=NOTE)
+    return extended(result, data, {"features": NOTE})
 
 
 def feature_name(quantity: str, feature: str) -> str:

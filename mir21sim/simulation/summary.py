@@ -5,7 +5,7 @@ from mir21sim.model.files import BASE
 from mir21sim.simulation.doses import Dose
 from mir21sim.simulation.plan import Axis, Plan
 from mir21sim.simulation.translate import Translated
-from mir21sim.simulation.treatment import Treatment
+from mir21sim.simulation.treatment import UNTREATED, Treatment
 from mir21sim.solvers.settings import Settings
 
 
@@ -29,7 +29,7 @@ def summary(
         named_model(model),
         " + ".join(doses) or "no dose",
         *swept,
-        *([str(overrides)] if overrides != Treatment() else []),
+        *([str(overrides)] if overrides != UNTREATED else []),
         f"{n_cell} cells" if n_cell > 1 else "1 cell",
         f"{times[0]:g} to {times[-1]:g} {unit}, {len(times)} times",
         f"{settings.method}, rtol {settings.rtol:g}",

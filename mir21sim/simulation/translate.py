@@ -16,7 +16,13 @@ from mir21sim.simulation import perturbations as perturb
 from mir21sim.simulation.doses import Clock, Dose, Protocol
 from mir21sim.simulation.meaning import sizes_of_home, start_amounts, unknown_name
 from mir21sim.simulation.memory import check_fits
-from mir21sim.simulation.outputs import Output, select_outputs, species_of, start_unit
+from mir21sim.simulation.outputs import (
+    Output,
+    amounts_of,
+    select_outputs,
+    species_of,
+    start_unit,
+)
 from mir21sim.simulation.plan import MAX_RUNS, Axis, Plan
 from mir21sim.solvers.problem import Action, Problem, Schedule
 
@@ -57,16 +63,13 @@ def translate(model: CompiledModel, plan: Plan) -> Translated:
         model, protocol, plan.times_h, swept=swept, columns=columns, starts=(y0, p)
     )
     outputs, selection = select_outputs(model, plan.observe)
-    species = species_of(model)
-    amounts = np.array([name in species for name in model.state_names], bool)
-    amounts &= np.isfinite(model.y0) & (model.y0 >= 0)
     problem = Problem(
         y0=y0,
         p=p,
         times=plan.times_h * model.border.per_time,
         schedule=schedule,
         selection=selection,
-        amounts=amounts,
+        amounts=amounts_of(model),
         frozen=_frozen(model, plan, swept=initials, doses=schedule.state),
     )
     return Translated(problem, axes, outputs, plan.times_h, protocol)

@@ -189,15 +189,16 @@ class Solution:
         selected : False where the caller has an array of its own for ``values``; they
             are then one NaN, broadcast, and read-only
         """
-
-        def make(
-            name: str, shape: tuple[int, ...], kind: type[np.generic], fill: float
-        ) -> Any:
+        counts = np.empty((len(_COUNTS), len(problem)), np.int64)
+        counts[:] = _FILLS
+        arrays: dict[str, Any] = dict(zip(_COUNTS, counts, strict=True))
+        for name, shape in _shapes(problem).items():
             if name == "values" and not selected:
-                return np.broadcast_to(np.asarray(fill, kind), shape)
-            return np.full(shape, fill, kind)
-
-        return cls.allocated(problem, make)
+                arrays[name] = np.broadcast_to(np.nan, shape)
+            else:
+                arrays[name] = np.empty(shape)
+                arrays[name].fill(np.nan)
+        return cls._of(arrays)
 
     @classmethod
     def allocated(
@@ -212,20 +213,31 @@ class Solution:
         make : ``(name, shape, kind, fill)`` → array; each quantity is contiguous in
             the one for ``values``, so that labelling it copies nothing
         """
-        n_run, n_state = problem.y0.shape
-        n_select = len(problem.selection.source)
-        shape = (n_select, n_run, len(problem.times))
-        n_row = 0 if problem.features is None else problem.features.n_row
-        numbers = {
-            name: make(name, (n_run,), np.int64, fill) for name, fill in _COUNTS.items()
+        arrays = {
+            name: make(name, (len(problem),), np.int64, fill)
+            for name, fill in _COUNTS.items()
         }
-        return cls(
-            values=make("values", shape, np.float64, np.nan).transpose(1, 2, 0),
-            t_end=make("t_end", (n_run,), np.float64, np.nan),
-            y_end=make("y_end", (n_run, n_state), np.float64, np.nan),
-            features=make("features", (n_run, n_row, n_select), np.float64, np.nan),
-            **numbers,
-        )
+        for name, shape in _shapes(problem).items():
+            arrays[name] = make(name, shape, np.float64, np.nan)
+        return cls._of(arrays)
+
+    @classmethod
+    def _of(cls, arrays: dict[str, Any]) -> "Solution":
+        """Return results in arrays of ``_shapes`` and ``_COUNTS``."""
+        return cls(**arrays | {"values": arrays["values"].transpose(1, 2, 0)})
+
+
+def _shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of numbers in memory."""
+    n_run, n_state = problem.y0.shape
+    n_select = len(problem.selection.source)
+    n_row = 0 if problem.features is None else problem.features.n_row
+    return {
+        "values": (n_select, n_run, len(problem.times)),
+        "t_end": (n_run,),
+        "y_end": (n_run, n_state),
+        "features": (n_run, n_row, n_select),
+    }
 
 
 _COUNTS = {
@@ -238,6 +250,7 @@ _COUNTS = {
     "culprit": -1,
     "method": -1,
 }
+_FILLS = np.array([[fill] for fill in _COUNTS.values()], dtype=np.int64)
 PER_RUN = tuple(field.name for field in fields(Solution))
 """Names of the arrays of a Solution, all with the runs along their first axis."""
 

@@ -13,6 +13,9 @@ from mir21sim.solvers.panels import fill_features
 from mir21sim.solvers.problem import PER_RUN, Problem, Solution, subset
 from mir21sim.solvers.settings import Settings, Workers
 
+_OK, _NOT_RUN = int(SolverStatus.OK), int(SolverStatus.NOT_RUN)
+"""As plain numbers, which NumPy compares with at a tenth of the time."""
+
 
 def solve(
     model: CompiledModel,
@@ -32,7 +35,7 @@ def solve(
     """
     method, workers = method_of(settings.method), workers or Workers()
     solution, interrupted = method.integrate(model, problem, settings, workers)
-    solution.method[solution.status != SolverStatus.NOT_RUN] = NAMES.index(method.name)
+    solution.method[solution.status != _NOT_RUN] = NAMES.index(method.name)
     again = _to_retry(solution, settings)
     other = second_try(method)
     if again.size and not interrupted and other is not None:
@@ -73,7 +76,7 @@ def _to_retry(solution: Solution, settings: Settings) -> IntArray:
     A guest's amount that became negative is among them where a batch method failed: a
     single run finds tolerances of its own and knows how far partners explain it.
     """
-    if (solution.status == SolverStatus.OK).all():
+    if (solution.status == _OK).all():
         return np.empty(0, dtype=np.int64)
     statuses = {int(status) for status in settings.retried}
     if settings.adapts and method_of(settings.method).family == BATCH:

@@ -17,6 +17,8 @@ CORE = ("simulate", "mir21_core")
     ("arguments", "words"),
     [
         ((*CORE, "--points", "1000000000"), ["points", "at most 1000000"]),
+        ((*CORE, "--max-step", "1e-300 s"), ["max_step", "100000 steps"]),
+        ((*CORE, "--max-step", "1e-3 s"), ["`max_step` is 2.78e-07 h", "than 0.00048"]),
         ((*CORE, "--end", "1e308h"), ["1e+12 h"]),
         (("population", "mir21_core", "--cells", "1000000000"), ["at most 1000000"]),
         ((*CORE, "--dose", "TRAIL=1 nM@0h/1sx1000000000"), ["at most 10000 doses"]),
@@ -28,8 +30,8 @@ CORE = ("simulate", "mir21_core")
         (("compare", "x" * 300 + ".nc", "--observe", "PTEN"), ["File name too long"]),
     ],
     ids=[
-        "points", "end", "cells", "doses", "comma", "set", "clamp", "over", "model",
-        "file",
+        "points", "max_step", "short steps", "end", "cells", "doses", "comma", "set",
+        "clamp", "over", "model", "file",
     ],
 )  # fmt: skip
 def test_input_that_cannot_be_meant_is_one_sentence(arguments, words, capsys):

@@ -120,3 +120,34 @@ def test_failed_save_leaves_no_part_behind(tmp_path, swept):
     with pytest.raises(Exception, match=r"."):
         results.save(swept.assign(bad=((), object())), tmp_path / "a.nc", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_user_writes_into_a_result_is_not_in_the_next_one(model):
+    def run():
+        result = ms.simulate(model, "1 h", points=7, observe=["C8"])
+        del result.attrs["created"]  # the moment at which it was made
+        return result
+
+    first, untouched = run(), run()
+    first["time"].attrs["units"] = "d"
+    first["C8"].attrs["units"] = "kg"
+    first["C8"].values[:] = 0.0
+    first["extra"] = first["C8"] + 1.0
+    assert run().identical(untouched)
+
+
+def test_numbers_added_to_a_result_are_those_that_xarray_assigns(swept):
+    words = {"units": "1", "long_name": "number of the run"}
+    number = np.arange(6.0).reshape(2, 3)
+    made = results.extended(swept, {"n": (number, words)}, {"features": "some"})
+    expected = swept.assign(n=(("XIAP", "L"), number, words))
+    assert made.identical(expected.assign_attrs(features="some"))
+    assert "n" not in swept
+
+
+def test_the_provenance_is_json_with_the_times_of_the_run(model):
+    for points in (3, 4):
+        result = ms.simulate(model, "1 h", points=points, observe=["C8"])
+        record = results.provenance(result)
+        assert record["times_h"] == result["time"].values.tolist()
+        assert record["observe"] == ["C8"]

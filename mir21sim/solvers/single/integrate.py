@@ -65,7 +65,8 @@ def integrate_runs(
     Parameters
     ----------
     by_scipy : False where nothing of SciPy runs, whose warnings and threads take longer
-        to hold back than a run of a small model
+        to hold back than a run of a small model. Nothing calls back into Python there
+        either, so that Ctrl-C comes as an exception
 
     Returns
     -------
@@ -79,8 +80,7 @@ def integrate_runs(
         if ended.status != SolverStatus.INTERRUPTED:
             write_run(ended.one, ended.status, solution, run)
 
-    calm = _calm() if by_scipy else nullcontext()
-    with calm, ctrl_c_sets(stop):
+    with _calm(stop) if by_scipy else nullcontext():
         if workers.n_jobs == 1:
             interrupted = _in_turn(work, len(problem), workers.progress, stop)
         else:
@@ -90,9 +90,9 @@ def integrate_runs(
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
-    """Keep SciPy to one thread and its warnings off stderr."""
-    with _quiet(), one_blas_thread():
+def _calm(stop: threading.Event) -> Iterator[None]:
+    """Keep SciPy to one thread and its warnings off stderr; let Ctrl-C set `stop`."""
+    with _quiet(), one_blas_thread(), ctrl_c_sets(stop):
         yield
 
 

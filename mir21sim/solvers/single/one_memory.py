@@ -215,9 +215,18 @@ def padded(n: int) -> int:
     return LANES * max(1, -(-n // LANES))
 
 
-def new_cursor() -> Any:
-    """Return the cursor of a run that has not begun, an array of one record."""
-    return np.zeros(1, CURSOR)
+_FIELDS = tuple(CURSOR.names or ())
+
+
+def new_cursor(**given: float) -> Any:
+    """Return the cursor of a run that has not begun, an array of one record.
+
+    Parameters
+    ----------
+    given : fields that are not 0
+    """
+    # A whole record at once takes as long as two fields one by one.
+    return np.array([tuple(given.get(name, 0) for name in _FIELDS)], CURSOR)
 
 
 # ------------------------------------------------------------------ in compiled code

@@ -109,7 +109,8 @@ def _key(problem: Problem, run: int, settings: Settings) -> tuple[object, ...]:
     return (
         problem.y0[run].tobytes(),
         problem.p[run].tobytes(),
-        problem.times[[0, -1]].tobytes(),
+        float(problem.times[0]),
+        float(problem.times[-1]),
         schedule.time.tobytes(),
         schedule.state.tobytes(),
         schedule.kind.tobytes(),

@@ -6,7 +6,7 @@ steps, watches relations and writes the outputs.
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,9 +110,7 @@ class OneOutputs(Outputs):
     def _pool(
         self, kind: Source, times: FloatArray, states: FloatArray, p: FloatArray
     ) -> FloatArray:
-        """Return all quantities of a kind, shape (n_time, n_quantity)."""
-        if kind not in (Source.ASSIGNED, Source.RATE):
-            return super()._pool(kind, times, states, p)
+        """Return all rule variables or rates, shape (n_time, n_quantity)."""
         rates, one = kind == Source.RATE, self.one
         n = self.kernels.n_rate if rates else self.kernels.n_assigned
         pool = np.empty((len(times), n))
@@ -151,7 +149,17 @@ class OneRun(SingleRun):
         if self.events is not None:
             self.events.roots = functions.roots[1]
         self.numbers = np.zeros(places["relative"].stop)
-        self.cursor = memory.new_cursor()
+        self.cursor = memory.new_cursor(
+            t=self.t,
+            span=float(self.times[-1] - self.times[0]),
+            longest=self._longest_step(),
+            same=SAME_TIME,
+            near_zero=self.near_zero,
+            every=1,
+            fresh=True,
+            grows=growth > 0.0,
+            keeps=keeps,
+        )
         self.whole_numbers = functions.whole(self)
         # Changes of doses and events act on the memory that the driver works on.
         self.y = self._part("y", n, self.y)
@@ -166,13 +174,13 @@ class OneRun(SingleRun):
         for turn in self.turns:
             turn[:] = np.nan
         room = memory.KEPT if keeps else 0
-        self.states = np.full((len(self.times), n), np.nan)
+        self.states = np.empty((len(self.times), n))
+        self.states.fill(np.nan)
         self.kept = np.zeros(room), np.zeros((room, n))
         # Outputs can be computed at the end where no event sets a parameter.
         self.writes_last = self.events is None or bool(
             self.events.kernels.is_state.all()
         )
-        self._begin(keeps=keeps)
 
     def _outputs(self, problem: Problem) -> OneOutputs:
         """Return the quantities that are kept."""
@@ -187,30 +195,11 @@ class OneRun(SingleRun):
             part[:] = values
         return part
 
-    def _begin(self, *, keeps: bool) -> None:
-        """Set the numbers of the cursor that stay."""
-        c = self.cursor[0]
-        c["span"] = float(self.times[-1] - self.times[0])
-        c["longest"] = self._longest_step()
-        c["same"], c["near_zero"] = SAME_TIME, self.near_zero
-        c["every"], c["fresh"] = 1, True
-        c["grows"], c["keeps"] = self.growth > 0.0, keeps
-        c["t"] = self.t
-
-    @cached_property
-    def _scratch(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Arrays for calls of kernels outside the driver: time, v, a, slope."""
-        one = self.functions.one
-        return (
-            np.zeros(1),
-            np.zeros(one.n_rate),
-            np.zeros(one.n_a),
-            np.zeros(one.n_state),
-        )
-
     def slope(self) -> FloatArray:
         """Return dy/dt of all states where the run is."""
-        time, v, a, out = self._scratch
+        # Work arrays of the driver, in which it keeps nothing from call to call.
+        time, v, a = self._part("ts"), self._part("v"), self._part("a")
+        out = self._part("ft", len(self.y))
         time[0], out[:] = min(self.t, self.latest), 0.0
         kernel = self.functions.one.address
         call_six(kernel, RATES, time, self.y, self.p, v, a, out)
@@ -223,7 +212,7 @@ class OneRun(SingleRun):
         self, t: float, y: FloatArray
     ) -> tuple[IntArray, IntArray, FloatArray]:
         """Return rows, columns and values of d(dy/dt)/dy, shape (n_w,) each."""
-        one, (time, _, a, _) = self.functions.one, self._scratch
+        one, time, a = self.functions.one, self._part("ts"), self._part("a")
         w = np.zeros(len(one.w_row))
         time[0] = t
         # W = diag(hg) − J with hg = 0.

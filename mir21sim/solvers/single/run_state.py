@@ -57,15 +57,16 @@ class RunState:
         self.dose_values = problem.schedule.value[run]
         self.outputs = self._outputs(problem)
         self.never_negative, self.frozen = problem.amounts, problem.frozen
-        self.out = np.full((len(self.times), self.outputs.n_select), np.nan)
-        self.input = np.zeros_like(self.y)
+        self.out = np.empty((len(self.times), self.outputs.n_select))
+        self.out.fill(np.nan)
+        self.input = np.zeros(len(self.y))
         self.t = float(self.times[0])
         self.near_zero = _NEAR_ZERO * float(self.times[-1] - self.times[0])
         self.latest = math.inf
         self.edge = False  # the next stop comes right after a time, by rounding
         self.pace = 0.0  # about the longest step of late, where there are events
         self.next_output = 0
-        self.next_dose = int(np.searchsorted(self.schedule.time, self.t))
+        self.next_dose = int(self.schedule.time.searchsorted(self.t))
         self.n_steps = self.n_rhs = self.n_jac = 0
         self.deadline = time.monotonic() + settings.timeout
         self.peak = np.abs(self.y)
@@ -102,7 +103,7 @@ class RunState:
     def _act(self) -> SolverStatus:
         """Apply the doses of this moment in the order of the schedule, then events."""
         self.latest = math.inf
-        due = int(np.searchsorted(self.schedule.time, self.t, side="right"))
+        due = int(self.schedule.time.searchsorted(self.t, side="right"))
         for k in range(self.next_dose, due):
             state, value = self.schedule.state[k], self.dose_values[k]
             kind = self.schedule.kind[k]
