@@ -72,6 +72,24 @@ def registry() -> "pint.UnitRegistry[Any]":
     return pint.UnitRegistry(cache_folder=None)
 
 
+def rounded(value: float, digits: int = 3) -> str:
+    """Return a number for a reader: some significant digits, 1000 rather than 1e+03.
+
+    Examples
+    --------
+    >>> rounded(99.7, 2), rounded(1234.5), rounded(1.234e-7), rounded(2.5e9)
+    ('100', '1230', '1.23e-07', '2.5e+09')
+    """
+    short = f"{value:.{digits}g}"
+    if "e+" not in short or abs(value) >= PLAIN:
+        return short
+    return f"{float(short):.0f}"
+
+
+PLAIN = 1e7
+"""Numbers from here on are written with an exponent."""
+
+
 def parse_quantity(text: str, what: str) -> tuple[float, str]:
     """Split ``"50 ng/ml"`` into 50.0 and ``"ng/ml"`` (``""`` for a bare number).
 

@@ -18,6 +18,7 @@ from mir21sim.analysis.response_curve import (
     too_far,
 )
 from mir21sim.model.info import unique
+from mir21sim.units import rounded
 
 #: Factor between the doses beside the highest response beyond which its top is not
 #: placed.
@@ -48,7 +49,7 @@ def bell(curve: ResponseCurve) -> DoseResponse:
     if top.dose.relation != "equal":
         notes.append(
             "the doses are too far apart to place the top within 1 %, and so its half; "
-            f"the largest effect tested is {curve.sign * float(z.max()):.3g}"
+            f"the largest effect tested is {rounded(curve.sign * float(z.max()))}"
         )
     elif curve.has_zero:
         m = int(z.argmax())

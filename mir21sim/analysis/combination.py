@@ -24,6 +24,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis import dish
 from mir21sim.analysis.dish import BAND, Resampled, treatment_text
 from mir21sim.errors import InputError
+from mir21sim.units import rounded
 
 MEASURES = ("HSA", "Bliss", "Loewe", "ZIP")
 """Measures of ``combination``: observed minus expected effect, percentage points."""
@@ -461,4 +462,4 @@ def _dose_text(coordinate: xr.DataArray, k: int) -> str:
     """Return 'anti-miR-21 10 nM'."""
     label = coordinate.attrs.get("long_name", coordinate.name)
     unit = coordinate.attrs.get("units", "")
-    return f"{label} {float(coordinate[k]):.3g} {unit}".strip()
+    return f"{label} {rounded(float(coordinate[k]))} {unit}".strip()

@@ -14,6 +14,7 @@ from mir21sim.analysis.combination import MEASURES, Curve
 from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS, dose_label
 from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.units import rounded
 
 LEVELS = (25.0, 50.0, 75.0)
 """Effects of the contours and of the isoboles, % of cells."""
@@ -164,7 +165,7 @@ def _heat_map(
     for axis, name in zip((ax.yaxis, ax.xaxis), quantity.dims, strict=True):
         doses = quantity[name].values
         shown = np.unique(np.linspace(0, len(doses) - 1, TICKS).round().astype(int))
-        axis.set_ticks(shown, [f"{doses[k]:.3g}" for k in shown])
+        axis.set_ticks(shown, [rounded(doses[k]) for k in shown])
         axis.set_label_text(dose_label(quantity[name]))
     ax.tick_params(axis="x", rotation=45)
 

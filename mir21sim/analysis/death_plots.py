@@ -20,6 +20,7 @@ from mir21sim.analysis.plot_style import (
 )
 from mir21sim.analysis.plots import plot_family
 from mir21sim.errors import InputError
+from mir21sim.units import rounded
 
 LETTERS = 110
 """Letters in a line over or below a picture."""
@@ -116,7 +117,9 @@ def _plot_times_of_death(ax: Axes, died: FloatArray, length: float) -> None:
     alive = int((died > 0).sum())
     title = f"{len(when)} of {alive} cells die" if len(when) else "no cell dies"
     if len(when) > 1:
-        title += f"; mean {when.mean():.3g} h, CV {when.std(ddof=1) / when.mean():.2f}"
+        title += (
+            f"; mean {rounded(when.mean())} h, CV {when.std(ddof=1) / when.mean():.2f}"
+        )
     ax.set_title(title, fontsize=10)
 
 

@@ -22,6 +22,7 @@ from mir21sim.analysis.set_bands import percentiles, set_means
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
+from mir21sim.units import rounded
 
 RESAMPLES = 400
 """Number of resampled dishes behind a band."""
@@ -165,7 +166,7 @@ def dish_records(found: xr.Dataset) -> list[dict[str, str]]:
         for name in RESPONSES:
             low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
             unit = found[name].attrs["units"]
-            text = f"{float(row[name]):.3g} ({low:.3g} to {high:.3g})"
+            text = f"{rounded(float(row[name]))} ({rounded(low)} to {rounded(high)})"
             record[f"{TITLES[name]} ({unit})"] = text
         records.append(record)
     return records

@@ -15,6 +15,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.dish import BAND_TEXT, LABELS, POINTS, RESPONSES
 from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.units import rounded
 
 WIDTHS = {"single": 3.35, "double": 7.1}
 """Widths of a journal's columns, in inches (85 and 180 mm)."""
@@ -162,7 +163,7 @@ def _draw_curves(ax: Axes, found: xr.Dataset, name: str) -> None:
             color=colour,
             lw=1.1,
             ls="--" if dose == 0 else "-",
-            label=f"{dose:g}" if dose >= 1000 else f"{dose:.3g}",
+            label=rounded(dose),
         )
     unit = str(found[name].attrs["units"])
     ax.set_ylabel(axis_text(found, name))

@@ -19,6 +19,7 @@ from mir21sim.analysis.dish import BAND, LABELS, POINTS, RESPONSES, Resampled
 from mir21sim.analysis.dose_response import dose_response
 from mir21sim.analysis.estimates import DoseResponse
 from mir21sim.analysis.set_bands import percentiles
+from mir21sim.units import rounded
 
 UNSETTLED = 0.1
 """Share of the effect that may come in the last tenfold of dose before a plateau."""
@@ -64,12 +65,16 @@ class Crossing:
         if not math.isfinite(self.dose):
             return self.note.replace("{unit}", unit)
         if not math.isfinite(self.high):
-            interval = f"above {self.low:.2g}" if self.low > 0 else "open on both sides"
+            interval = (
+                f"above {rounded(self.low, 2)}"
+                if self.low > 0
+                else "open on both sides"
+            )
         elif not self.low > 0:
-            interval = f"below {self.high:.2g}"
+            interval = f"below {rounded(self.high, 2)}"
         else:
-            interval = f"{self.low:.2g} to {self.high:.2g}"
-        return f"{self.dose:.2g}{unit} ({interval})"
+            interval = f"{rounded(self.low, 2)} to {rounded(self.high, 2)}"
+        return f"{rounded(self.dose, 2)}{unit} ({interval})"
 
 
 def crossing(
@@ -89,7 +94,7 @@ def crossing(
         start, end = float(response[0]), float(response[-1])
         if (start - level) * (end - start) >= 0 and start != end:
             return Crossing(note=f"passed {level:g} without the drug")
-        return Crossing(note=f"above {doses[-1]:.3g}{{unit}}")
+        return Crossing(note=f"above {rounded(doses[-1])}{{unit}}")
     rising = response[-1] >= response[0]
     found = []
     for row in members:
@@ -128,11 +133,13 @@ class HalfEffect:
     def text(self, unit: str) -> str:
         """Return the finding as words: ``half of the change at 2 nM (1.6 to 2.7)``."""
         unit = f" {unit}" if unit and unit != "1" else ""
-        change = f"from {self.start:.3g} to {self.end:.3g}"
+        change = f"from {rounded(self.start)} to {rounded(self.end)}"
         if self.note:
             return f"{change}; {self.note.replace('{unit}', unit)}"
-        interval = f"({self.low:.2g} to {self.high:.2g})"
-        return f"{change}; half of the change at {self.dose:.2g}{unit} {interval}"
+        interval = f"({rounded(self.low, 2)} to {rounded(self.high, 2)})"
+        return (
+            f"{change}; half of the change at {rounded(self.dose, 2)}{unit} {interval}"
+        )
 
 
 def half_effect(
@@ -222,14 +229,16 @@ def _smooth_bound(d: FloatArray, found: DoseResponse) -> str:
     bound = found.ec50.text()
     words = f"EC50 {bound}{{unit}}" if bound != "none" else "no EC50"
     if not math.isfinite(found.emax):
-        return f"still changing at {d[-1]:.3g}{{unit}}: {words} in the tested range"
+        return (
+            f"still changing at {rounded(d[-1])}{{unit}}: {words} in the tested range"
+        )
     return f"{words}: test lower doses"
 
 
 def _between(low: float, high: float) -> str:
     return (
-        f"half of the change between {low:.3g} and {high:.3g}{{unit}}: test doses "
-        "between them"
+        f"half of the change between {rounded(low)} and {rounded(high)}{{unit}}: "
+        "test doses between them"
     )
 
 
@@ -245,7 +254,7 @@ def _inexact(d: FloatArray, v: FloatArray, dose: float, half_width: float) -> st
     k = int(np.searchsorted(d, dose))
     low, high = float(d[k - 1]), float(d[k])
     if low == 0:
-        return f"half of the change below {high:.3g}{{unit}}: test lower doses"
+        return f"half of the change below {rounded(high)}{{unit}}: test lower doses"
     share = np.maximum.accumulate((v - v[0]) / (v[-1] - v[0]))[[k - 1, k]]
     logit = scipy.special.logit(np.clip(share, LEAST_SHARE, 1.0 - LEAST_SHARE))
     parts = ((0.5 - share[0]) / np.ptp(share), -logit[0] / np.ptp(logit))
@@ -253,7 +262,9 @@ def _inexact(d: FloatArray, v: FloatArray, dose: float, half_width: float) -> st
     if max(abs(other - math.log(dose)) for other in others) > allowed:
         return _between(low, high)
     if 2.0 * _unsettled(d, v) > allowed:
-        return f"still changing at {d[-1]:.3g}{{unit}}: no EC50 in the tested range"
+        return (
+            f"still changing at {rounded(d[-1])}{{unit}}: no EC50 in the tested range"
+        )
     return ""
 
 
@@ -284,7 +295,9 @@ def _refusal(d: FloatArray, v: FloatArray) -> str:
     if back > REVERSAL * span:
         return "the response rises and falls with dose: no single EC50"
     if not change or _unsettled(d, v) > UNSETTLED:
-        return f"still changing at {d[-1]:.3g}{{unit}}: no EC50 in the tested range"
+        return (
+            f"still changing at {rounded(d[-1])}{{unit}}: no EC50 in the tested range"
+        )
     return ""
 
 

@@ -34,6 +34,7 @@ from mir21sim.analysis.response_curve import (
     too_far,
 )
 from mir21sim.errors import InputError
+from mir21sim.units import rounded
 
 #: Least change of a response over the doses, of its largest value, that is an effect.
 MIN_RESPONSE = 0.01
@@ -140,8 +141,8 @@ def growth_rate_inhibition(
     untreated = math.log(alive_untreated) + grown if alive_untreated > 0 else -math.inf
     if not untreated > 0:
         raise InputError(
-            f"GR needs untreated cells that grow: {alive_untreated:.3g} of them live, "
-            f"and they divide at {growth_rate:g}/h for {hours:g} h."
+            f"GR needs untreated cells that grow: {rounded(alive_untreated)} of them "
+            f"live, and they divide at {growth_rate:g}/h for {hours:g} h."
         )
     with np.errstate(divide="ignore"):
         treated = np.log(np.asarray(alive, float)) + grown
@@ -190,8 +191,8 @@ def _shape_of(curve: ResponseCurve, floor: float) -> DoseResponse:
             f"{floor:g}" if floor >= MIN_RESPONSE * largest else f"{MIN_RESPONSE:.0%}"
         )
         note = (
-            f"the response does not depend on the dose: it changes by {span:.2g}, "
-            f"less than {least.replace('%', ' %')}"
+            f"the response does not depend on the dose: it changes by "
+            f"{rounded(span, 2)}, less than {least.replace('%', ' %')}"
         )
         return DoseResponse("flat", e0=float(values.mean()), notes=(note,))
     z = np.concatenate([[0.0], curve.effect]) if curve.has_zero else curve.effect

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from mir21sim.units import rounded
+
 Relation: TypeAlias = Literal["equal", "between", "above", "below", "none"]
 Shape: TypeAlias = Literal["flat", "sigmoid", "bell", "irregular", "too few doses"]
 
@@ -33,20 +35,22 @@ class Estimate:
         """Return it as words, e.g. ``3.2 nM (2.1 to 4)`` or ``above 100 nM``."""
         unit = f" {unit}" if unit and unit != "1" else ""
         if self.relation == "equal":
-            return f"{self.value:.3g}{unit}{self._interval()}"
+            return f"{rounded(self.value)}{unit}{self._interval()}"
         if self.relation == "between":
-            bracket = f"between {self.low:.3g} and {self.high:.3g}{unit}"
-            return f"about {self.guess:.2g}{unit} ({bracket})"
+            bracket = f"between {rounded(self.low)} and {rounded(self.high)}{unit}"
+            return f"about {rounded(self.guess, 2)}{unit} ({bracket})"
         if self.relation == "above":
-            return f"above {self.low:.3g}{unit}"
-        return f"below {self.high:.3g}{unit}" if self.relation == "below" else "none"
+            return f"above {rounded(self.low)}{unit}"
+        return (
+            f"below {rounded(self.high)}{unit}" if self.relation == "below" else "none"
+        )
 
     def _interval(self) -> str:
         if math.isfinite(self.low) and math.isfinite(self.high):
-            return f" ({self.low:.3g} to {self.high:.3g})"
+            return f" ({rounded(self.low)} to {rounded(self.high)})"
         if math.isfinite(self.low):
-            return f" (above {self.low:.3g})"
-        return f" (below {self.high:.3g})" if math.isfinite(self.high) else ""
+            return f" (above {rounded(self.low)})"
+        return f" (below {rounded(self.high)})" if math.isfinite(self.high) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class DoseResponse:
     def summary(self, unit: str = "") -> str:
         """Return the finding in one line."""
         if self.shape == "bell":
-            height = f"{self.emax:.3g} " if math.isfinite(self.emax) else ""
+            height = f"{rounded(self.emax)} " if math.isfinite(self.emax) else ""
             found = (
                 f"bell-shaped, top {height}at {self.top.text(unit)}, half of "
                 f"it at {self.ec50.text(unit)} and {self.falling_ec50.text(unit)}"

@@ -24,6 +24,7 @@ from mir21sim.analysis.pictures import Picture
 from mir21sim.analysis.set_bands import percentiles
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.ensemble import DRAW
+from mir21sim.units import rounded
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito 2008."""
@@ -184,7 +185,7 @@ def _in_words(value: float, low: float, high: float) -> str:
     """Return a number with its band, a dash where there is none."""
     if math.isnan(value):
         return "–"
-    return f"{value:.3g} ({low:.3g} to {high:.3g})"
+    return f"{rounded(value)} ({rounded(low)} to {rounded(high)})"
 
 
 def _curves(result: xr.Dataset, name: str) -> FloatArray:

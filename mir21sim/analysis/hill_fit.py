@@ -11,6 +11,7 @@ import scipy.optimize
 import scipy.special
 
 from mir21sim._typing import FloatArray
+from mir21sim.units import rounded
 
 MIN_RESPONSE = 0.01
 """Least change of a response over the doses, of its largest value, worth a fit."""
@@ -46,10 +47,10 @@ class HillFit:
     def interval_text(self) -> str:
         """Return the 95 % interval of the EC50, or the bound that it has."""
         if not math.isfinite(self.ec50_high):
-            return f"95 % CI: above {self.ec50_low:.2g}"
+            return f"95 % CI: above {rounded(self.ec50_low, 2)}"
         if not self.ec50_low > 0:
-            return f"95 % CI: below {self.ec50_high:.2g}"
-        return f"95 % CI {self.ec50_low:.2g} to {self.ec50_high:.2g}"
+            return f"95 % CI: below {rounded(self.ec50_high, 2)}"
+        return f"95 % CI {rounded(self.ec50_low, 2)} to {rounded(self.ec50_high, 2)}"
 
     def __call__(self, dose: FloatArray) -> FloatArray:
         """Return the fitted response at some doses."""
@@ -135,7 +136,7 @@ def _judged(
         return HillFit(
             r2=r2,
             reason=(
-                f"half of the effect lies at {ec50:.3g}, outside the doses tested "
+                f"half of the effect lies at {rounded(ec50)}, outside the doses tested "
                 f"({positive.min():g} to {positive.max():g})"
             ),
         )

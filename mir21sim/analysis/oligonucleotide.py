@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from mir21sim import units
 from mir21sim.model.network import Network
+from mir21sim.units import rounded
 
 WORDS = {
     "LNA": "LNA, phosphorothioate",
@@ -82,19 +83,19 @@ def pharmacokinetic_lines(network: Network, volume_pL: float) -> list[str]:
         return []
     values = _values(network)
     shared = [
-        f"{words} {_half_h(values[name]):.3g} h"
+        f"{words} {rounded(_half_h(values[name]))} h"
         for words, name in SHARED
         if name in values
     ]
     lines = ["anti-miR in the dish: half times of unassisted uptake, decay, release:"]
     shown = [
-        {k: f"{v:.2g}" if isinstance(v, float) else v for k, v in record.items()}
+        {k: rounded(v, 2) if isinstance(v, float) else v for k, v in record.items()}
         for record in records
     ]
     lines += [f"  {line}" for line in lines_of(text_table(shown))]
     if {"k_escape", "k_deg_endo"} <= values.keys():
         share = values["k_escape"] / (values["k_escape"] + values["k_deg_endo"])
-        shared.append(f"{100 * share:.2g} % of the uptake reach the cytosol")
+        shared.append(f"{rounded(100 * share, 2)} % of the uptake reach the cytosol")
     lines += [f"  of all: {'; '.join(shared)}"]
     if "transfection" in values:
         way = "with a lipid" if values["transfection"] else "unassisted"

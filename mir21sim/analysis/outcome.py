@@ -15,6 +15,7 @@ from scipy.special import betaincinv
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records, stimulus_time
 from mir21sim.simulation.spread import SET
+from mir21sim.units import rounded
 
 
 def share_interval(hits: int, n: int) -> tuple[float, float]:
@@ -106,8 +107,8 @@ def _fate(died: np.ndarray, length: float, kind: _Kind) -> str:
         if when == 0:
             return f"the average cell is dead before the time counted from ({event})."
         if math.isinf(when):
-            return f"the average cell is alive {length:.3g} h {event}."
-        return f"the average cell dies {when:.2g} h {event}."
+            return f"the average cell is alive {rounded(length)} h {event}."
+        return f"the average cell dies {rounded(when, 2)} h {event}."
     known = died[~np.isnan(died)]
     alive = known[known > 0]
     if not alive.size:
@@ -117,10 +118,10 @@ def _fate(died: np.ndarray, length: float, kind: _Kind) -> str:
     about = f"{100 * low:.0f} to {100 * high:.0f} %, 95 % interval of drawing cells"
     if kind.sets:
         about = f"of {kind.sets} parameter sets, whose spread the bands show"
-    text = f"{dead} of {alive.size} cells dead by {length:.3g} h {event} ({about})"
+    text = f"{dead} of {alive.size} cells dead by {rounded(length)} h {event} ({about})"
     if dead:
         middle = float(np.median(alive[np.isfinite(alive)]))
-        text += f"; half of them by {middle:.2g} h"
+        text += f"; half of them by {rounded(middle, 2)} h"
     else:
         text = text.replace(f"0 of {alive.size} cells dead", "no cell dead", 1)
     early = known.size - alive.size

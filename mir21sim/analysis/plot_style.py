@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.pictures import Picture
+from mir21sim.units import rounded
 
 OVERLAY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito 2008, without the hues that fade on white."""
@@ -63,7 +64,7 @@ def log_axis(ax: Axes, doses: FloatArray) -> None:
     decades = [
         d for d in 10.0 ** np.arange(low, high + 1) if d >= positive.min() * 0.99
     ]
-    ax.set_xticks([zero, *decades], ["0", *(number(d) for d in decades)])
+    ax.set_xticks([zero, *decades], ["0", *(rounded(d) for d in decades)])
     ax.minorticks_off()
     ax.axvline(zero * np.sqrt(positive.min() / zero), color="0.85", lw=0.8, ls=":")
 
@@ -81,11 +82,6 @@ def shades(values: FloatArray) -> FloatArray:
     share = ranks / max(1, len(values) - 1)
     found: FloatArray = mpl.colormaps["viridis"](0.88 * share)
     return found
-
-
-def number(value: float) -> str:
-    """Return a number as short as three digits allow: 0.1, 43.3, 1000."""
-    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def figure_of(ax: Axes) -> Figure:

@@ -38,7 +38,6 @@ from mir21sim.analysis.plot_style import (
     figure_of,
     log_axis,
     new_axes,
-    number,
     places,
     shades,
     wrapped,
@@ -47,6 +46,7 @@ from mir21sim.analysis.switch_window import switch_window
 from mir21sim.errors import InputError
 from mir21sim.simulation import dataset
 from mir21sim.simulation.stored_features import FEATURES
+from mir21sim.units import rounded
 
 MAX_PANELS = 6
 MAX_LEGEND = 16
@@ -122,7 +122,7 @@ def plot_family(ax: Axes, curves: xr.DataArray, name: str, *, legend: bool) -> N
             color="0.25" if dashed else colour,
             ls="--" if dashed else "-",
             lw=1.8,
-            label=number(value),
+            label=rounded(value),
         )
     if not legend:
         return
@@ -190,7 +190,7 @@ def plot_dose_response(
     for k, place in enumerate(np.ndindex(found.shape)):
         where = [str(features["result"].values[place[0]])]
         where += [
-            f"{d} {number(float(features[d].values[n]))}"
+            f"{d} {rounded(float(features[d].values[n]))}"
             for d, n in zip(others, place[1:], strict=True)
         ]
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
@@ -285,7 +285,7 @@ def plot_sweep(result: xr.Dataset, observe: str) -> Figure:
         if len(dims) == 2:
             value = panel[dims[1]]
             ax.set_title(
-                f"{axis_label(value)} = {number(float(value))}", fontsize="medium"
+                f"{axis_label(value)} = {rounded(float(value))}", fontsize="medium"
             )
     if window is not None:
         _enlarge(axes[0], axes[1], window)
@@ -423,7 +423,7 @@ def _label(ax: Axes, result: xr.Dataset, observe: str) -> None:
 
 def _span(coordinate: xr.DataArray) -> str:
     low, high = float(coordinate.min()), float(coordinate.max())
-    return f"{axis_label(coordinate)} {number(low)} to {number(high)}"
+    return f"{axis_label(coordinate)} {rounded(low)} to {rounded(high)}"
 
 
 def _mark_doses(ax: Axes, result: xr.Dataset, skip: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import scipy.special
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.estimates import Estimate
 from mir21sim.analysis.interpolation import first_crossing, is_hill
+from mir21sim.units import rounded
 
 #: Factor between neighbouring doses beyond which only a Hill curve is interpolated.
 WIDEST_STEP = 4.0
@@ -130,7 +131,7 @@ def too_far(
     part = (wanted - ends[0]) / (ends[1] - ends[0])
     guess = low * (high / low) ** part
     note = (
-        f"doses are too far apart to be sure within 1 %: test more between {low:.3g} "
-        f"and {high:.3g}"
+        f"doses are too far apart to be sure within 1 %: test more between "
+        f"{rounded(low)} and {rounded(high)}"
     )
     return Estimate("between", low=low, high=high, guess=guess), math.nan, (note,)

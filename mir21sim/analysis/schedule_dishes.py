@@ -20,6 +20,7 @@ from mir21sim.analysis.dish import (
 from mir21sim.analysis.dish_response import HalfEffect, half_effects
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.schedules import Schedule
+from mir21sim.units import rounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +126,7 @@ def schedule_records(dishes: ScheduledDishes) -> list[dict[str, str]]:
             point, low, high = _with_ends(*_at_top(dishes, k, name))
             unit = dishes.tables[k][name].attrs["units"]
             record[f"{TITLES[name]} ({unit})"] = (
-                f"{point:.3g} ({low:.3g} to {high:.3g})"
+                f"{rounded(point)} ({rounded(low)} to {rounded(high)})"
             )
         own = _at_top(dishes, k, "dead_end")
         point, low, high = _with_ends(own[0] - first[0], own[1] - first[1])

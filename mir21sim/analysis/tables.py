@@ -16,6 +16,7 @@ from mir21sim.analysis.text_tables import TextTable as TextTable
 from mir21sim.analysis.text_tables import lines_of as lines_of
 from mir21sim.analysis.text_tables import narrowed
 from mir21sim.simulation.stored_features import FEATURES
+from mir21sim.units import rounded
 
 #: Dimensions of every population.
 _OWN = ("cell", "time")
@@ -126,7 +127,7 @@ def feature_text(features: xr.Dataset) -> str:
     coarse = features.attrs["resolution_h"]
     if bool((features["switch_time_h"] < 2 * coarse).any()):
         lines.append(
-            f"note: some switching times are below two output steps ({coarse:.3g} "
+            f"note: some switching times are below two output steps ({rounded(coarse)} "
             f"{clock} each); simulate with more points to resolve them"
         )
     if "EC50" in features:
@@ -238,11 +239,10 @@ def death_text(
         lines[1] = f"no cell dies within {length:g} {clock}"
     if n_dead > 1:
         lines.append(
-            f"time of death: mean {found['mean_h']:.3g} {clock}, CV {found['CV']:.2f}; "
-            f"10 % "
-            f"by {found['p10_h']:.3g} {clock}, half by "
-            f"{found['half_h']:.3g} {clock}, 90 % by "
-            f"{found['p90_h']:.3g} {clock}"
+            f"time of death: mean {rounded(found['mean_h'])} {clock}, "
+            f"CV {found['CV']:.2f}; 10 % by {rounded(found['p10_h'])} {clock}, half by "
+            f"{rounded(found['half_h'])} {clock}, 90 % by "
+            f"{rounded(found['p90_h'])} {clock}"
         )
     if found["lost"]:
         lines.append(f"{found['lost']} cells could not be followed to the end")

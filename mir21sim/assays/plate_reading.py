@@ -14,6 +14,7 @@ from mir21sim.analysis.pictures import Picture
 from mir21sim.analysis.plot_style import OVERLAY_COLOURS
 from mir21sim.assays.assay import NamedTable, Reading
 from mir21sim.assays.plate_map import BLANK, COLUMNS, ROWS, PlateMap, layout, row_letter
+from mir21sim.units import rounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +138,7 @@ def _plot_series(ax: Axes, reading: PlateReading, series: list[str]) -> None:
         fit = reading.fits[name]
         if not fit.reason:
             x = np.geomspace(zero * 2, float(dose.max()), 200)
-            label = f"EC50 {fit.ec50:.3g} {reading.unit}"
+            label = f"EC50 {rounded(fit.ec50)} {reading.unit}"
             label += f" ({fit.interval_text()})" if fit.has_interval else ""
             ax.plot(x, fit(x), color=colour, lw=1.5, label=label)
     ax.set_xscale("log")

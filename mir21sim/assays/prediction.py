@@ -22,6 +22,7 @@ from mir21sim.analysis.set_bands import of_halves, percentiles, set_means
 from mir21sim.assays.assay import Assay
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
+from mir21sim.units import rounded
 
 Frame: TypeAlias = pd.DataFrame
 """A table of readings."""
@@ -148,7 +149,9 @@ def fate_records(fate: xr.Dataset) -> list[dict[str, str]]:
             low, middle, high = (
                 float(row[name][k]) for name in ("dead_low", "dead", "dead_high")
             )
-            record[f"{time:g} h"] = f"{middle:.3g} % ({low:.2g} to {high:.2g})"
+            record[f"{time:g} h"] = (
+                f"{rounded(middle)} % ({rounded(low, 2)} to {rounded(high, 2)})"
+            )
         records.append(record)
     return records
 
@@ -165,7 +168,9 @@ def with_prediction(summary: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     if not summary[keys].reset_index(drop=True).equals(found[keys]):
         raise InputError("The prediction is of other groups than the reading.")
     texts = [
-        "–" if np.isnan(low) else f"{middle:.3g} ({low:.3g} to {high:.3g})"
+        "–"
+        if np.isnan(low)
+        else f"{rounded(middle)} ({rounded(low)} to {rounded(high)})"
         for middle, low, high in zip(
             found["mean"], found["low"], found["high"], strict=True
         )

@@ -37,6 +37,7 @@ from mir21sim.simulation.ensemble import Ensemble
 from mir21sim.simulation.names import canonical
 from mir21sim.simulation.plan import output_times
 from mir21sim.simulation.sensitivity import sensitivities
+from mir21sim.units import rounded
 
 TRACE = 1e-3
 """Share of a quantity's largest value below which it is taken as not measurable."""
@@ -123,7 +124,7 @@ def _factor(log: float) -> str:
     """Return a factor in words; beyond `WIDEST` the linear estimate has no number."""
     if log > math.log(WIDEST):
         return f"more than a factor of {WIDEST:g}"
-    return f"a factor of {math.exp(log):.3g}"
+    return f"a factor of {rounded(math.exp(log))}"
 
 
 def _removed_words(record: Mapping[str, Any]) -> str:

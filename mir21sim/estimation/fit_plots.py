@@ -13,6 +13,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.estimation.curves import Curve, curves_of
 from mir21sim.estimation.fit import NEAR, FitResult
 from mir21sim.estimation.profiles import Profile
+from mir21sim.units import rounded
 
 _BEST, _OTHER, _DATA = "#1f6f8b", "#b8b8b8", "#222222"
 
@@ -181,8 +182,8 @@ def plot_profiles(found: Mapping[str, Profile]) -> Figure:
         ax.set_ylim(min(0.0, float(profile.rise.min())) - 0.1, 2.5 * threshold)
         ax.set_xlabel(f"{profile.scale} {profile.name}".removeprefix("lin "))
         ax.set_ylabel("objective over the best")
-        ends = ("open" if profile.open_low else f"{profile.low:.3g}") + " to "
-        ends += "open" if profile.open_high else f"{profile.high:.3g}"
+        ends = ("open" if profile.open_low else rounded(profile.low)) + " to "
+        ends += "open" if profile.open_high else rounded(profile.high)
         ax.set_title(ends, fontsize="medium")
         _clean(ax)
     for ax in list(axes.flat)[len(shown) :]:

@@ -14,6 +14,7 @@ from mir21sim.estimation.fit import FitResult
 from mir21sim.estimation.hypotheses import record_of
 from mir21sim.estimation.problem import FitProblem, Parameter
 from mir21sim.estimation.profiles import Profile
+from mir21sim.units import rounded
 
 LEAST_LEARNED = 0.05
 """Share of the prior width that the data must take away, to have taught a value."""
@@ -115,11 +116,11 @@ def _spread(parameter: Parameter, width: identifiability.Width) -> str:
     if width.learned < LEAST_LEARNED:
         return "not learned: as wide as before the fit"
     if parameter.scale == "lin":
-        return f"±{width.posterior_sd:.2g}"
+        return f"±{rounded(width.posterior_sd, 2)}"
     factor = _factor(parameter.scale, width.posterior_sd)
     if factor < 1.3:
-        return f"±{100 * math.log(factor):.2g} %"
-    return f"a factor of {factor:.3g} either way"
+        return f"±{rounded(100 * math.log(factor), 2)} %"
+    return f"a factor of {rounded(factor)} either way"
 
 
 def write_fit(

@@ -13,6 +13,7 @@ import numpy as np
 from mir21sim._typing import FloatArray
 from mir21sim.estimation.fit import FitResult
 from mir21sim.estimation.problem import FitProblem
+from mir21sim.units import rounded
 
 HELD, FREE = math.log(2.0), math.log(30.0)
 """Standard deviation of a logarithm below which a combination is held by the data, and
@@ -50,7 +51,7 @@ class Combination:
 
     def __str__(self) -> str:
         parts = [
-            name if abs(w - 1) < 0.05 else f"{name}^{w:.2g}"
+            name if abs(w - 1) < 0.05 else f"{name}^{rounded(w, 2)}"
             for name, w in self.weights.items()
         ]
         more = len(parts) - MOST_NAMED
@@ -170,5 +171,5 @@ def _width(sd: float) -> str:
     if not math.isfinite(sd) or sd > MOST_SAID:
         return "no information"
     if sd < 0.3:
-        return f"±{100 * sd:.2g} %"
-    return f"a factor of {math.exp(sd):.3g} either way"
+        return f"±{rounded(100 * sd, 2)} %"
+    return f"a factor of {rounded(math.exp(sd))} either way"

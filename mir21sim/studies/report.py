@@ -33,6 +33,7 @@ from mir21sim.studies.run import (
     death_level,
 )
 from mir21sim.studies.schema import hour_keys
+from mir21sim.units import rounded
 
 _LEAST_P = 1e-4
 """Below this, p rests on the far tail of a distribution that few replicates show."""
@@ -280,7 +281,7 @@ def short_table(read: AssayResult) -> TextTable:
     first = [c for c in names if c not in alike]
     sd = table["sd"] if "sd" in table else [math.nan] * len(table)
     table["mean"] = [
-        f"{m:.3g}" if math.isnan(s) else f"{m:.3g} ± {s:.2g}"
+        rounded(m) if math.isnan(s) else f"{rounded(m)} ± {rounded(s, 2)}"
         for m, s in zip(table["mean"], sd, strict=True)
     ]
     others = [c for c in ("mean", "p", "predicted", "relative") if c in table]

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from mir21sim.analysis.pictures import Picture
 from mir21sim.model.info import unique
+from mir21sim.units import rounded
 from mir21sim.validation.verdicts import Outcome
 
 COLOURS = {"pass": "#0072B2", "fail": "#D55E00", "conflict": "#999999"}
@@ -84,7 +85,7 @@ def _draw_measured(ax: Axes, outcomes: Sequence[Outcome]) -> None:
         ax.text(
             limit * 1.04,
             k,
-            f"{o.predicted:.3g} / {o.observed:.3g} {o.unit}",
+            f"{rounded(o.predicted)} / {rounded(o.observed)} {o.unit}",
             va="center",
             fontsize=7,
             color="0.25",

@@ -14,6 +14,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation import ensemble as ensembles
 from mir21sim.simulation.ensemble import LINE_MARK, Ensemble, EnsembleLike
+from mir21sim.units import rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,4 +137,4 @@ def prior_posterior_text(table: "pd.DataFrame") -> list[str]:
 
 
 def _interval(middle: float, low: float, high: float) -> str:
-    return f"{middle:.4g} ({low:.3g} to {high:.3g})"
+    return f"{middle:.4g} ({rounded(low)} to {rounded(high)})"

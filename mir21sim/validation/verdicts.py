@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from mir21sim.analysis.text_tables import TextTable, lines_of
 from mir21sim.model.info import unique
+from mir21sim.units import rounded
 
 Verdict: TypeAlias = Literal["pass", "fail", "conflict"]
 
@@ -157,7 +158,7 @@ def _spread(outcome: Outcome) -> str:
         texts = [_percent(x) for x in numbers]
         unit = " %"
     else:
-        texts, unit = [f"{x:.3g}" for x in numbers], ""
+        texts, unit = [rounded(x) for x in numbers], ""
     middle, low, high, lowest, highest = texts
     return f"{middle}{unit} ({low} to {high}) [{lowest} to {highest}]"
 

@@ -36,7 +36,7 @@ def test_the_interval_is_that_of_the_members():
     [
         (np.full(17, 63.0), "no effect"),
         (np.linspace(0, 0.5, 17), "no effect"),
-        (20 * np.log10(1 + DOSES), "still changing at 1e+03 nM"),
+        (20 * np.log10(1 + DOSES), "still changing at 1000 nM"),
         (50 * np.exp(-((np.arange(17) - 8.0) ** 2) / 8), "rises and falls"),
     ],
 )
