@@ -220,6 +220,58 @@ def test_two_tabs_do_not_disturb_each_other(tab, browser, address):
         other.context.close()
 
 
+CONTROLS = {
+    "button", "textbox", "combobox", "slider", "checkbox", "tab", "link", "searchbox",
+}  # fmt: skip
+"""Roles of what a person moves, in the tree that screen readers get."""
+
+
+def test_every_control_of_every_view_has_a_name(tab):
+    session = tab.context.new_cdp_session(tab.page)
+    for view in VIEWS:
+        tab.page.locator(f"#tab-{view}").click()
+        tab.until(f"#{view}-said p")
+        nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+        controls = [
+            node
+            for node in nodes
+            if not node["ignored"] and node["role"]["value"] in CONTROLS
+        ]
+        assert len(controls) > 15
+        assert [n["role"] for n in controls if not n["name"]["value"].strip()] == []
+
+
+def test_the_keyboard_reaches_every_control_and_shows_where_it_is(tab):
+    page = tab.page
+    page.locator("#tab-network").click()
+    tab.until("#network-said p")
+    page.evaluate("() => document.querySelector('.skip').focus()")
+    reached, unseen = {page.evaluate(ACTIVE)[0]}, []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        name, is_seen = page.evaluate(ACTIVE)
+        if name == "BODY":
+            break
+        reached.add(name)
+        unseen += [] if is_seen else [name]
+    wanted = page.evaluate(
+        "() => [...document.querySelectorAll('input[id], button[id], summary')]"
+        ".filter((e) => e.checkVisibility()).map((e) => e.id || e.tagName)"
+    )
+    assert len(wanted) > 15
+    assert set(wanted) <= reached
+    assert not unseen
+
+
+ACTIVE = """() => {
+  const e = document.activeElement, s = getComputedStyle(e);
+  const seen = (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0)
+    || s.boxShadow !== 'none';
+  return [e.id || e.tagName, seen];
+}"""
+"""The element that has the keyboard, and whether it is marked."""
+
+
 def test_every_view_follows_every_view(tab):
     """Each pair of views in a row: the chosen one alone is shown, and is drawn."""
     page, names = tab.page, list(VIEWS)
