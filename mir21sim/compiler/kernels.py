@@ -1,7 +1,7 @@
 """Records of compiled functions: rates, Jacobian, events."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -98,6 +98,25 @@ class EventKernels:
     def holds_at_zero(self) -> BoolArray:
         """Relations that at zero are as above zero, shape (n_relation,)."""
         return np.isin(self.kind, [RELATIONS.index("<"), RELATIONS.index(">=")])
+
+    def wrapped(self, wrap: Callable[[Kernel], Kernel]) -> "EventKernels":
+        """Return the events with every kernel that reads states and parameters wrapped.
+
+        The triggers stay: they read truths of relations, whose root functions are
+        wrapped.
+        """
+        make = self.make
+        return replace(
+            self,
+            make=lambda name: wrap(make(name)),
+            moments=wrap(self.moments),
+            pieces=wrap(self.pieces),
+            jumps=wrap(self.jumps),
+            delays=wrap(self.delays),
+            priorities=wrap(self.priorities),
+            values=tuple(map(wrap, self.values)),
+            sizes=tuple(map(wrap, self.sizes)),
+        )
 
 
 @dataclass(frozen=True, eq=False)

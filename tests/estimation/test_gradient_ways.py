@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from petab_texts import PARAMETERS, PROBLEM
 
 from mir21sim.estimation.curves import curves_of
 from mir21sim.estimation.engine import Engine
@@ -23,11 +24,8 @@ model two_steps
 end
 """
 FILES = {
-    "p.yaml": "format_version: 1\nparameter_file: par.tsv\nproblems:\n"
-    "- sbml_files: [m.xml]\n  condition_files: [cond.tsv]\n"
-    "  measurement_files: [meas.tsv]\n  observable_files: [obs.tsv]\n",
-    "par.tsv": "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\t"
-    "estimate\n"
+    "p.yaml": PROBLEM,
+    "par.tsv": PARAMETERS
     + "".join(
         f"{name}\tlog10\t1e-3\t1e3\t{value}\t1\n"
         for name, value in {

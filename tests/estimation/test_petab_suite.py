@@ -5,13 +5,11 @@ measures of every case must hold, to 1e-3 and to 1e-5 of the value.
 """
 
 import csv
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
-import support
+from packs import PETAB_BENCHMARKS, unpacked
 
 from mir21sim.estimation import petab_read
 from mir21sim.estimation.engine import Engine
@@ -24,21 +22,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of petab and pandas
 ]
 
-SUITES = Path(
-    os.environ.get("MIR21SIM_SUITES") or Path(__file__).parents[3] / "shared" / "suites"
-)
 V1 = [f"v1.0.0/{k:04d}" for k in range(1, 21)]
 V2 = [f"v2.0.0/{k:04d}" for k in range(1, 33) if k != 19]
 COMPILED = {"v1.0.0/0009", "v1.0.0/0018", "v2.0.0/0016", "v2.0.0/0022"}
 """Cases that run by the compiled solvers; the others need no compiling."""
-
-
-def unpacked(name, folder):
-    pack = SUITES / f"{name}.tar.xz"
-    if not pack.is_file():
-        pytest.skip(f"no {pack.name} in {SUITES}; set MIR21SIM_SUITES")
-    support.unpack(pack, folder)
-    return folder / name
 
 
 @pytest.fixture(scope="session")
@@ -93,19 +80,9 @@ def test_gradient_of_a_case_equals_differences(case, cases):
         assert part == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-4)
 
 
-BENCHMARKS = (
-    "Armistead_CellDeathDis2024",
-    "Bachmann_MSB2011",
-    "Fiedler_BMCSystBiol2016",
-    "Fujita_SciSignal2010",
-    "Raimundez_PCB2020",
-    "Smith_BMCSystBiol2013",
-)
-
-
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", PETAB_BENCHMARKS)
 def test_objective_of_a_benchmark(name, tmp_path, request):
-    if name != BENCHMARKS[0] and not request.config.getoption("--suite"):
+    if name != PETAB_BENCHMARKS[0] and not request.config.getoption("--suite"):
         pytest.skip("give --suite to run all benchmark problems")
     folder = unpacked("benchmark_petab", tmp_path)
     with (folder / "OBJECTIVE.tsv").open() as file:

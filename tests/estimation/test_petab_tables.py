@@ -1,6 +1,7 @@
 """Faults in the tables of a PEtab problem: one sentence with file, line or name."""
 
 import pytest
+from petab_texts import PARAMETERS, PROBLEM
 
 from mir21sim.errors import InputError, UnsupportedFeatureError
 from mir21sim.estimation.engine import Engine
@@ -20,11 +21,8 @@ model decay
 end
 """
 FILES = {
-    "p.yaml": "format_version: 1\nparameter_file: par.tsv\nproblems:\n"
-    "- sbml_files: [m.xml]\n  condition_files: [cond.tsv]\n"
-    "  measurement_files: [meas.tsv]\n  observable_files: [obs.tsv]\n",
-    "par.tsv": "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\t"
-    "estimate\nk\tlog10\t0.01\t10\t0.5\t1\nsd\tlin\t0\t1\t0.1\t0\n",
+    "p.yaml": PROBLEM,
+    "par.tsv": PARAMETERS + "k\tlog10\t0.01\t10\t0.5\t1\nsd\tlin\t0\t1\t0.1\t0\n",
     "cond.tsv": "conditionId\ts\nc1\t1\nc2\t2\n",
     "obs.tsv": "observableId\tobservableFormula\tnoiseFormula\no\tA\t"
     "noiseParameter1_o\n",

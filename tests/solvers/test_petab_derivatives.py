@@ -4,15 +4,13 @@ The packs are no part of the project; without them these tests are skipped.
 """
 
 import math
-import os
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-import support
 from derivative_checks import errors_of_differences, errors_of_ways
+from packs import PETAB_BENCHMARKS, unpacked
 
 from mir21sim.estimation import petab_read
 from mir21sim.estimation.engine import Engine
@@ -23,17 +21,6 @@ from mir21sim.solvers.sensitivities import Seeds
 pytest.importorskip("petab")
 pytestmark = [pytest.mark.suite, pytest.mark.filterwarnings("ignore")]
 
-SUITES = Path(
-    os.environ.get("MIR21SIM_SUITES") or Path(__file__).parents[3] / "shared" / "suites"
-)
-PROBLEMS = (
-    "Armistead_CellDeathDis2024",
-    "Bachmann_MSB2011",
-    "Fiedler_BMCSystBiol2016",
-    "Fujita_SciSignal2010",
-    "Raimundez_PCB2020",
-    "Smith_BMCSystBiol2013",
-)
 CALLS = 2
 """Calls of the solver, of each problem, that are looked at."""
 
@@ -99,15 +86,12 @@ def unlike_runs(problem, seeds, count=2):
     return some, Seeds(*(part * factor[:, np.newaxis] for part in parts))
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", PETAB_BENCHMARKS)
 def test_derivatives_of_a_benchmark(name, tmp_path, request, monkeypatch):
-    if name != PROBLEMS[0] and not request.config.getoption("--suite"):
+    if name != PETAB_BENCHMARKS[0] and not request.config.getoption("--suite"):
         pytest.skip("give --suite to run all benchmark problems")
-    pack = SUITES / "benchmark_petab.tar.xz"
-    if not pack.is_file():
-        pytest.skip(f"no {pack.name} in {SUITES}; set MIR21SIM_SUITES")
-    support.unpack(pack, tmp_path)
-    calls = solver_calls(tmp_path / "benchmark_petab", name, monkeypatch)
+    folder = unpacked("benchmark_petab", tmp_path)
+    calls = solver_calls(folder, name, monkeypatch)
     assert calls
     for call in calls[:: max(1, len(calls) // CALLS)][:CALLS]:
         model, whole, settings, columns = call

@@ -1,7 +1,6 @@
 """The packs of SBML cases, judged: none is wrong, and each refusal is listed.
 
-The packs are no part of this repository: they are looked for in the folder that
-``$MIR21SIM_SUITES`` names, or in ``../shared/suites``. By default every tenth case of
+The packs are those of ``packs``. By default every tenth case of
 the SBML Test Suite is run; ``pytest --suite`` runs all of them. The judge runs in a
 process of its own, with one thread for linear algebra: two simulators side by side
 would else wait for each other.
@@ -18,11 +17,9 @@ from pathlib import Path
 import pytest
 import sbml_adapter
 import support
+from packs import SUITES
 
 HERE = Path(__file__).parents[1]
-SUITES = Path(
-    os.environ.get("MIR21SIM_SUITES") or HERE.parents[1] / "shared" / "suites"
-)
 JUDGE = SUITES / "sbml_judge.py"
 PACKS = ("sbml_open", "biomodels_open")
 TRAPS = {"BIOMD0000000424": "fast reaction"}

@@ -188,19 +188,7 @@ class History:
 
         events = inner.events
         if events is not None:
-            made = events.make
-            events = replace(
-                events,
-                make=lambda name: self.filled(made(name)),
-                moments=self.filled(events.moments),
-                pieces=self.filled(events.pieces),
-                jumps=self.filled(events.jumps),
-                triggers=events.triggers,
-                delays=self.filled(events.delays),
-                priorities=self.filled(events.priorities),
-                values=tuple(map(self.filled, events.values)),
-                sizes=tuple(map(self.filled, events.sizes)),
-            )
+            events = events.wrapped(self.filled)
         return replace(inner, make=make, events=events)
 
 

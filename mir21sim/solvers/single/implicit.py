@@ -291,18 +291,7 @@ class Unknowns:
 
         events = inner.events
         if events is not None:
-            made = events.make
-            events = replace(
-                events,
-                make=lambda name: self.filled(made(name)),
-                moments=self.filled(events.moments),
-                pieces=self.filled(events.pieces),
-                jumps=self.filled(events.jumps),
-                delays=self.filled(events.delays),
-                priorities=self.filled(events.priorities),
-                values=tuple(map(self.filled, events.values)),
-                sizes=tuple(map(self.filled, events.sizes)),
-            )
+            events = events.wrapped(self.filled)
         places = np.arange(n, dtype=inner.j_row.dtype)
         return replace(
             inner,
