@@ -5,6 +5,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,8 @@ def read_measured(path: str | Path) -> list[Measured]:
     Raises
     ------
     InputError
-        For a missing file or column, or an entry that is no number, by line.
+        For a missing file or column, no rows, or an entry that is no finite number,
+        by line.
     """
     path = Path(path)
     try:
@@ -57,26 +59,7 @@ def read_measured(path: str | Path) -> list[Measured]:
         ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise InputError(f"`{path}` is not a CSV table: {error}.") from error
-    known = ("time_h", "value", "error", "label")
-    for name in table.columns:
-        if name not in known:
-            raise InputError(f"`{path}`: unknown column `{name}`. {hint(name, known)}")
-    for name in ("time_h", "value"):
-        if name not in table.columns:
-            raise InputError(
-                f"`{path}` needs the column `{name}`; it has "
-                f"{', '.join(f'`{column}`' for column in table.columns)}."
-            )
-    numeric = [name for name in known[:3] if name in table.columns]
-    for name in numeric:
-        column = pd.to_numeric(table[name], errors="coerce")
-        bad = np.flatnonzero(column.isna())
-        if bad.size:
-            raise InputError(
-                f"`{path}`, line {bad[0] + 2}: {name} must be a number, got "
-                f"`{table[name].iloc[bad[0]]}`."
-            )
-        table[name] = column.astype(float)
+    table = _checked(table, path)
     table["time_h"] = units.in_hours(
         table["time_h"].to_numpy(), table.attrs.get("time_unit", "")
     )
@@ -97,16 +80,58 @@ def read_measured(path: str | Path) -> list[Measured]:
     ]
 
 
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a long table with its columns as numbers; stop at what is none."""
+    known = ("time_h", "value", "error", "label")
+    for name in table.columns:
+        if name not in known:
+            raise InputError(f"`{path}`: unknown column `{name}`. {hint(name, known)}")
+    for name in ("time_h", "value"):
+        if name not in table.columns:
+            raise InputError(
+                f"`{path}` needs the column `{name}`; it has "
+                f"{', '.join(f'`{column}`' for column in table.columns)}."
+            )
+    if table.empty:
+        raise InputError(f"`{path}` has no row of numbers below its header.")
+    for name in known[:3]:
+        if name in table.columns:
+            table[name] = _numbers(table[name], path)
+    return table
+
+
+def _numbers(column: "pd.Series[Any]", path: Path) -> "pd.Series[float]":
+    """Return a column as finite numbers; an error bar is also 0 or more."""
+    found = pd.to_numeric(column, errors="coerce").astype(float)
+    error = column.name == "error"
+    good = np.isfinite(found) & ((found >= 0) | (not error))
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
+        more = ", 0 or more" if error else ""
+        raise InputError(
+            f"`{path}`, line {column.index[bad]}: {column.name} must be a finite "
+            f"number{more}, got `{column.iloc[bad]}`."
+        )
+    return found
+
+
 def _table_of(path: Path) -> pd.DataFrame:
-    """Return the columns of a file, separated by comma, semicolon or tab."""
+    """Return the columns of a file, separated by comma, semicolon or tab.
+
+    Its index is the line of each row.
+    """
     text = path.read_text(encoding="utf-8-sig")
     first = next((row for row in text.splitlines() if row and row[0] != "#"), "")
     mark = next((m for m in (";", "\t") if m in first), ",")
     comma = mark != "," and not re.search(r"\d\.\d", text)
     _check_widths(text, mark, path)
-    return pd.read_csv(
+    table = pd.read_csv(
         io.StringIO(text), comment="#", sep=mark, decimal="," if comma else "."
     )
+    lines = [k + 1 for k, row in enumerate(text.splitlines()) if row.split("#")[0]]
+    if len(lines) == len(table) + 1:  # else a cell has line breaks in quotes
+        table.index = pd.Index(lines[1:])
+    return table
 
 
 def _check_widths(text: str, mark: str, path: Path) -> None:
@@ -146,6 +171,12 @@ def _long(table: pd.DataFrame) -> pd.DataFrame:
     if long_form or "time_h" not in columns or len(columns) < 2:
         return table
     curves = table.columns.drop("time_h")
-    long = table.melt("time_h", list(curves), var_name="label", value_name="value")
+    long = table.melt(
+        "time_h",
+        list(curves),
+        var_name="label",
+        value_name="value",
+        ignore_index=False,
+    )
     long.attrs = table.attrs
-    return long.dropna(subset="value").reset_index(drop=True)
+    return long.dropna(subset="value")

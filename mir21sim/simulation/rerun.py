@@ -94,15 +94,28 @@ def _check_shape(path: str | Path, old: xr.Dataset, plan: Plan) -> None:
 def largest_difference(
     old: xr.Dataset, new: xr.Dataset, names: tuple[str, ...]
 ) -> float:
-    """Return the largest relative difference of any quantity between two results."""
+    """Return the largest relative difference of any number between two results.
+
+    Quantities, times, swept values and the status of runs are compared. A number that
+    is not finite differs from all others without bound.
+    """
+    kept = [results.variable_name(name) for name in names]
+    kept += [str(name) for name in (*new.coords, "status") if name in new]
     worst = 0.0
-    for name in names:
-        kept = results.variable_name(name)
-        a, b = old[kept].values, new[kept].values
-        if not np.array_equal(np.isnan(a), np.isnan(b)):
+    for name in kept:
+        if name not in old or old[name].shape != new[name].shape:
             return float("inf")
-        scale = np.abs(a) + 1e-12 * np.nanmax(np.abs(a), initial=0.0)
+        a, b = old[name].values, new[name].values
+        if not np.issubdtype(b.dtype, np.floating):
+            if not np.array_equal(a, b):
+                return float("inf")
+            continue
+        known = np.isfinite(a) & np.isfinite(b)
+        if not np.array_equal(a[~known], b[~known], equal_nan=True):
+            return float("inf")
+        a, b = a[known].astype(float), b[known].astype(float)
+        scale = np.abs(a) + 1e-12 * np.max(np.abs(a), initial=0.0)
         with np.errstate(all="ignore"):
             ratio = np.where(a == b, 0.0, np.abs(b - a) / scale)
-        worst = max(worst, float(np.nanmax(ratio, initial=0.0)))
+        worst = max(worst, float(np.max(ratio, initial=0.0)))
     return worst

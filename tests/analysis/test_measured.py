@@ -116,3 +116,20 @@ def test_errors_weigh_and_labels_choose_the_curve():
 def test_a_scale_that_cannot_be_is_refused(scale, curve, results, message):
     with pytest.raises(InputError, match=message):
         factor_of([curve], results, "A", scale)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("time_h,value\n0,1\n1,inf\n", "line 3: value must be a finite number"),
+        ("time_h,value\n# as read\n0,1\n\nnan,2\n", "line 5: time_h must be a finite"),
+        ("time_h,value,error\n0,1,-1\n", "line 2: error .* 0 or more, got `-1`"),
+        ("time_h,a,b\n0,1,2\n1,2,x\n", "line 3: value must be a finite number"),
+        ("time_h,value\n", "no row of numbers"),
+    ],
+)
+def test_numbers_that_cannot_be_compared_are_refused_by_line(tmp_path, text, told):
+    path = tmp_path / "m.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=told):
+        read_measured(path)
