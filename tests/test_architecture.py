@@ -1,6 +1,7 @@
 """Imports point downwards only; heavy libraries stay in their package."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,9 @@ OWNERS = {  # third-party import -> the only places that may have it
     "flask": {"web"},
     "werkzeug": {"web"},
 }
+MOST_LINES = 500
+"""Lines of a module; a longer one is split by its steps."""
+
 MODULES = [p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem != "__init__"]
 
 
@@ -95,3 +99,15 @@ def test_nothing_evaluates_text(path):
     }
     forbidden = {"eval", "exec", "sympify", "parse_expr", "lambdify"}
     assert not called & forbidden
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_module_is_long(path):
+    count = len(path.read_text(encoding="utf-8").splitlines())
+    assert count <= MOST_LINES, f"{count} lines, at most {MOST_LINES}: split it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_docstring_has_a_layer_number(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\bLayer \d", text), "the package is the layer"

@@ -1,4 +1,4 @@
-"""Who dies, and when: from curves to times and shares of death."""
+"""Death times and dead fractions: from curves to times and shares of death."""
 
 import math
 
@@ -221,7 +221,7 @@ def kill_curve(
 def death_records(
     result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
 ) -> list[dict[str, float]]:
-    """Return who dies, and when, one record for each swept value.
+    """Return dead cells and death times, one record for each swept value.
 
     Returns
     -------

@@ -195,7 +195,7 @@ def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 def death_text(
     result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
 ) -> str:
-    """Return who dies, and when, as lines to read; a table where a dose is swept."""
+    """Return dead cells and death times as lines; a table where a dose is swept."""
     clock = time_unit(result)
     start = units.time_in(since, clock, "since")
     length = float(result["time"][-1]) - start

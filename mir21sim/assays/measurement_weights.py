@@ -97,7 +97,7 @@ def shares_by_weights(
 
 
 def _read_logs(curves: xr.Dataset, one: Mapping[str, Any]) -> FloatArray:
-    """Return the logarithm of what is read of each draw."""
+    """Return the logarithm of the reading of each draw."""
     readout: Readout = one["readout"]
     total = np.asarray(sum(curves[name].values for name in readout.binds))
     with np.errstate(divide="ignore", invalid="ignore"):

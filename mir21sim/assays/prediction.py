@@ -1,4 +1,4 @@
-"""What a study predicts: readings without noise, over parameter sets.
+"""The predictions of a study: readings without noise, over parameter sets.
 
 The replicates of a study imitate a measurement: cells with the model's own numbers, and
 noise. How sure the model is of a reading is another question, which replicates do not
@@ -87,7 +87,7 @@ def predicted_fate(cells: xr.Dataset, level: float) -> xr.Dataset | None:
 
 
 def predicted_reading(assay: Assay[Any], cells: xr.Dataset) -> pd.DataFrame:
-    """Return what an assay reads without noise, with its band over parameter sets.
+    """Return the reading of an assay without noise, with its band over parameter sets.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def fate_records(fate: xr.Dataset) -> list[dict[str, str]]:
 
 
 def with_prediction(summary: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Return a summary with a column of what the sets predict, behind mean and SD.
+    """Return a summary with a column of the sets' predictions, behind mean and SD.
 
     Raises
     ------

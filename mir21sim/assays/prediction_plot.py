@@ -1,4 +1,4 @@
-"""The picture of what a study predicts: dead cells of each sample, with bands."""
+"""The picture of the predictions of a study: dead cells of each sample, with bands."""
 
 import matplotlib as mpl
 import numpy as np

@@ -56,7 +56,7 @@ WIDEST = 1000.0
 
 
 def readouts(model: CompiledModel) -> dict[str, Readout]:
-    """Return what the virtual assays read of a model, by name.
+    """Return the read-outs of the virtual assays of a model, by name.
 
     Blots of whole proteins and their forms, and caspase-3/7 activity of a plate. Noise
     that both lanes of one blot share cancels in their ratio.
@@ -264,7 +264,7 @@ class _Run(SharedRuns):
         moments: Sequence[int],
         replicates: int,
     ) -> tuple[list[Candidate], list[dict[str, Any]]]:
-        """Return the candidates with their log derivatives, and what each is."""
+        """Return the candidates with their log derivatives, each described."""
         names = list(dict.fromkeys(n for readout in wanted for n in readout.binds))
         made: list[Candidate] = []
         about: list[dict[str, Any]] = []
@@ -404,6 +404,6 @@ def _covariance(
     drawn = draws.cells(model)
     known = [k for k, name in enumerate(numbers.names) if name in drawn]
     logs = np.log(np.array([drawn[numbers.names[k]] for k in known]))
-    found = np.zeros_like(widths)  # what the ensemble does not draw is known
+    found = np.zeros_like(widths)  # numbers that the ensemble does not draw are known
     found[np.ix_(known, known)] = np.cov(logs)
     return found

@@ -11,7 +11,7 @@ PATIENCE_S = 10.0
 
 
 def executor(address: str) -> Executor:
-    """Return what runs parts on the cluster at an address.
+    """Return the executor of parts on the cluster at an address.
 
     Raises
     ------

@@ -16,7 +16,7 @@ EFFECTS = ("miR21_active", "miR21")
 """Loaded and free miR-21, those that a model has."""
 
 TARGETS = ("PTEN_total", "PDCD4_total", "BCL2_total", "PTEN", "PDCD4")
-"""What miR-21 represses, those that a model has; a total before its free form."""
+"""Targets of miR-21, those that a model has; a total before its free form."""
 
 
 @expanded

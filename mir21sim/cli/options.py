@@ -336,7 +336,7 @@ class WorkOptions:
     ] = None
 
     def executor(self) -> "Executor | None":
-        """Return what runs parts on the cluster that was asked for."""
+        """Return the executor of parts on the cluster that was asked for."""
         from mir21sim.cli import cluster
 
         return None if self.cluster is None else cluster.executor(self.cluster)

@@ -130,7 +130,7 @@ def sensitivities(
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What to ask for, and where to put it."""
+    """The quantities asked for, and the output file."""
 
     of: list[str]
     since: str | None

@@ -100,7 +100,7 @@ def validate(
 ) -> None:
     """Hold a model against every claim and observation, one verdict a row.
 
-    Where parameter sets are shipped with the model, each row shows what they predict:
+    Where parameter sets are shipped with the model, each row shows their predictions:
     median, 50 and 95 % interval, and the share of the sets that agree. With -o the sets
     that are done outlive a stop; --resume goes on with them.
     """
@@ -212,7 +212,7 @@ def _with_sets(
     drawn: "Ensemble",
     how: tuple[SetOptions, Path | None, bool],
 ) -> "list[Outcome]":
-    """Return verdicts with what the sets say; print them where that is interrupted."""
+    """Return verdicts with the sets' predictions; print them if interrupted."""
     from mir21sim.validation import verdicts
     from mir21sim.validation.set_rows import add_sets
 

@@ -47,7 +47,7 @@ class DelayPlaces(NamedTuple):
 
 
 class ImplicitPlaces(NamedTuple):
-    """Places of unknowns that the solver finds, and of what must become zero.
+    """Places of unknowns that the solver finds, and of the residuals.
 
     extent : fast reactions' extents among the parameters; rate : among the rates
     root : other unknowns among the parameters; rest : among the assigned quantities

@@ -299,7 +299,7 @@ def _slope(piece: Any, t: Any) -> Any:
 
 
 def _arguments(steps: dict[Any, Any]) -> list[Any]:
-    """Return what steps take the whole part of."""
+    """Return the expressions of which steps take the whole part."""
     return [
         step.args[0] / step.args[1] if isinstance(step, Quotient) else step.args[0]
         for step in steps.values()

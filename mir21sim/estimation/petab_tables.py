@@ -18,7 +18,7 @@ _FLAGS = {1: ("0", "1"), 2: ("true", "false")}
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What one kind of table must have.
+    """The columns and values that one kind of table must have.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ _NEEDED = ("parameter table", "observable table", "measurement table")
 
 
 def one_line(error: Exception | str) -> str:
-    """Return what the library says, or an error of it, in one line.
+    """Return a message or an error of the library in one line.
 
     Of an error of its records: the table, the column, the reason and the value.
     """

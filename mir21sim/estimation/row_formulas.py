@@ -43,7 +43,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """What one row reads into one slot.
+    """The value that one row reads into one slot.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class _Leaf:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """Formulas of a row over slots, and what is read into the slots.
+    """Formulas of a row over slots, and the values that are read into the slots.
 
     Attributes
     ----------

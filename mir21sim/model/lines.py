@@ -115,7 +115,7 @@ def _identity(text: str) -> str:
 
 
 def _pten(base: float | None, own: float | None) -> str:
-    """Return what a line does to PTEN, from the rates of its translation."""
+    """Return the change of PTEN in a line, from the rates of its translation."""
     if base is None:
         return "–"
     if own is None or own == base:

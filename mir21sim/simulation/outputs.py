@@ -112,7 +112,7 @@ def _selected(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is found in a model once.
+    """The parts of a model that are looked up once.
 
     Attributes
     ----------

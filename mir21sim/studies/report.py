@@ -194,7 +194,7 @@ def _fate(done: StudyResult) -> TextTable | None:
 
 
 def _prediction(done: StudyResult, folder: Path) -> Section | None:
-    """Return what the parameter sets predict of the dead cells, None without sets."""
+    """Return the dead cells that the parameter sets predict, None without sets."""
     found = done.prediction
     if found is None:
         return None

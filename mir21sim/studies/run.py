@@ -98,7 +98,7 @@ class StudyResult:
         card = html_rows(self.planned.study.title, self.planned.name, self._card())
         summaries = (
             f"<p>{html.escape(read.assay.heading)}</p>"
-            + read.reading.summary.to_html(index=False)  # escapes what it writes
+            + read.reading.summary.to_html(index=False)  # escapes its output
             for read in self.reads
         )
         return card + "".join(summaries)
@@ -128,7 +128,7 @@ def run(
     ----------
     progress : called with (cells done, cells in all dishes)
     store : keeps each dish as it is done (``unfinished``); those there are not run
-    ensemble : parameter sets; the study then says what they predict of each reading
+    ensemble : parameter sets; the study then gives their prediction of each reading
         (``StudyResult.prediction``), beside the replicates of the model's own numbers
 
     Examples

@@ -145,7 +145,7 @@ class ProteinTable(Table):
 
 
 class PopulationTable(Table):
-    """Who is treated: the cells of every sample are the same ones."""
+    """The cells that are treated: the cells of every sample are the same ones."""
 
     cells: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
         default=200, description="number of cells in each dish"

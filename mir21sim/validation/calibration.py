@@ -285,7 +285,7 @@ class Calibrated:
 
 
 def report(done: Calibrated) -> str:
-    """Return what a calibration found, in lines: fit, and the numbers that moved."""
+    """Return the result of a calibration in lines: fit, and the numbers that moved."""
     problem = done.problem
     made = (
         f"{len(done.z)} parameter sets of {len(problem.names)} free numbers, held "

@@ -31,7 +31,7 @@ within a factor of 1.3, 2, 2.7, 3.9 and 3.9. Those of `fitted` are wide, since t
 of the calibration are the data that they were fitted to."""
 
 LINE_SHARE = 0.5
-"""Width of what is uncertain in one cell line alone over that of its status; the common
+"""Width of a number of one cell line alone over that of its status; the common
 factor of the same number adds to it."""
 
 SIGMAS = 4.0

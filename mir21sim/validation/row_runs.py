@@ -142,7 +142,7 @@ class RowRuns(Lines):
         return [slice(start, start + step) for start in range(0, n_set, step)]
 
     def batch(self, sets: Sets) -> "Batch":
-        """Return what runs the rows, in their order, for one block of sets."""
+        """Return the runner of the rows, in their order, for one block of sets."""
         return Batch(self, sets)
 
 
@@ -433,7 +433,7 @@ def _rest_key(
     gene: int | str | None,
     amounts: FloatArray | None,
 ) -> str:
-    """Return what decides the resting state of a trial without clamps."""
+    """Return the key of the resting state of a trial without clamps."""
     done = trial.treatment
     changed = done.perturbations
     parts: list[object] = [model.context, n_cell, bool(trial.cells), trial.uniform]

@@ -56,7 +56,7 @@ RTOL = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is validated, and what is done to each run; as in ``validate``."""
+    """The rows that are validated, and the changes of each run; as in ``validate``."""
 
     model: str | Path
     only: Sequence[str] | None = None
@@ -73,7 +73,7 @@ class Asked:
         )
 
     def runs(self, rows: Sequence[ValidationRow]) -> RowRuns:
-        """Return what runs rows for parameter sets."""
+        """Return the runner of rows for parameter sets."""
         extra = Trial(Treatment.of(perturb=self.perturb or Perturbations()))
         options = self.options or Options()
         return RowRuns(
@@ -97,7 +97,7 @@ def add_sets(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Return verdicts with what the parameter sets say of each.
+    """Return verdicts with the predictions of the parameter sets.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def _numbers(
 def shares_of(
     row: ValidationRow, values: FloatArray, references: FloatArray, floor: float
 ) -> SetShares:
-    """Return what the sets say of one row.
+    """Return the predictions of the sets for one row.
 
     Parameters
     ----------

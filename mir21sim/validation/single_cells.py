@@ -46,7 +46,7 @@ QUANTITY = "MOMP_fraction"
 """Quantity whose rise to one half is the death of a cell."""
 
 DRAWS = 16
-"""Unlike cells that stand for what is not known of a cell."""
+"""Unlike cells, for the properties of a cell that are not known."""
 
 WIDTH = 0.2
 """Resolution of times, h: chosen, as far apart as the times of the unlike cells are."""
@@ -322,7 +322,7 @@ def _stepped(trial: Trial) -> Trial:
 
 
 def _row(case: Case) -> ValidationRow:
-    """Return a row that reads one case; what it is held against is not used."""
+    """Return a row that reads one case; its reference is not used."""
     return ValidationRow(
         id="",
         kind="observation",
@@ -343,7 +343,7 @@ def _row(case: Case) -> ValidationRow:
 
 
 def film_text(found: FilmLikelihood) -> list[str]:
-    """Return what a film says of the model, in lines."""
+    """Return the comparison of a film with the model, in lines."""
     film = found.film
     n, alive = len(film.times), int(film.alive.sum())
     head = f"{n} single cells ({alive} alive when last seen), each by its own level of"

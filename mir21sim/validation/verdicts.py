@@ -22,7 +22,7 @@ TITLES = (
 
 @dataclass(frozen=True, slots=True)
 class SetShares:
-    """What the parameter sets of an ensemble say of a row.
+    """The predictions of an ensemble's parameter sets for a row.
 
     Attributes
     ----------
@@ -238,7 +238,7 @@ def _below(
 
 
 def set_markdown(outcomes: Sequence[Outcome]) -> str:
-    """Return what the parameter sets say as a section of Markdown."""
+    """Return the predictions of the sets as a section of Markdown."""
     spread = [(o, o.sets) for o in outcomes if o.sets is not None]
     claims = [(o, s) for o, s in spread if o.kind == "claim"]
     seen = [(o, s) for o, s in spread if o.kind == "observation"]

@@ -1,6 +1,6 @@
 """Is this curve the model's, or the method's? One run, looked at from all sides.
 
-Layer 10. The run is repeated at tighter tolerances, by every method and, where they are
+The run is repeated at tighter tolerances, by every method and, where they are
 installed, by other simulators; conservation and
 non-negativity are checked in the numbers.
 """

@@ -1,4 +1,4 @@
-"""What one view says and draws for a question of the page, also when it fails."""
+"""Texts and pictures of one view for a question of the page, also when it fails."""
 
 import base64
 import io
@@ -66,7 +66,7 @@ def answer(
     stop: bool = False,
     again: bool = False,
 ) -> Told:
-    """Return what a view shows: the result, its progress, or one sentence.
+    """Return the contents of a view: the result, its progress, or one sentence.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def answer(
 def _following(
     explorer: Explorer, question: Question, tab: str, *, again: bool
 ) -> tuple[Any, bool]:
-    """Return what follows the curves, and whether it is still to come."""
+    """Return the parts behind the curves, and whether it is still to come."""
     if question.view != "curves":
         return None, False
     more = Question("more", question.settings, question.look)
@@ -189,7 +189,7 @@ def _drawn(
 
 
 def _names_of(question: Question) -> list[str]:
-    """Return what was set otherwise in each of the earlier settings."""
+    """Return the changes in each of the earlier settings."""
     now = set(_told_apart(question.settings))
     found = []
     for old in question.earlier:

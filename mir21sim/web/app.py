@@ -226,7 +226,7 @@ def _amounts(facts: Any, target: str | None) -> str:
 def _kept(
     record: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return what was typed into the rows, by name."""
+    """Return the values typed into the rows, by name."""
     given = record or {}
     return (
         {row[0]: (row[1], row[2]) for row in given.get("doses", ())},

@@ -24,7 +24,7 @@ USES_LOOK = ("response", "assay", "parameters")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One view of one tab, and what is set."""
+    """One view of one tab, and its settings."""
 
     view: str
     settings: Settings
@@ -58,7 +58,7 @@ class Question:
 
 @dataclass(eq=False)
 class Explorer:
-    """What one server knows: models, results that are kept, work in hand."""
+    """The state of one server: models, results that are kept, work in hand."""
 
     models: Models
     cache: Cache = field(default_factory=Cache)
@@ -68,7 +68,7 @@ class Explorer:
         self.jobs = Jobs(self.cache)
 
     def facts(self, settings: Settings) -> Facts:
-        """Return what the controls know of the model of some settings."""
+        """Return the controls' record of the model of some settings."""
         return self.models.facts(settings.model, settings.context)
 
     def ask(

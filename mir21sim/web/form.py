@@ -67,7 +67,7 @@ def dose_rows(
 def gene_rows(
     facts: Facts, names: Sequence[str], kept: Mapping[str, tuple[str, str]]
 ) -> list[Any]:
-    """Return a row for each gene: what is done to it, slider, value."""
+    """Return a row for each gene: its change, slider, value."""
     rows = []
     for name in names:
         actions = facts.genes.get(name, ("clamp",))

@@ -29,7 +29,7 @@ ASK_AGAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What is let in.
+    """The requests that are allowed.
 
     Attributes
     ----------

@@ -267,7 +267,7 @@ def _view(name: str) -> html.Section:
 
 
 _KIND = {"parameters": "table"}
-"""View → what it shows, where that is no picture."""
+"""View → its contents, where that is no picture."""
 
 
 def _waiting(name: str) -> html.Div:

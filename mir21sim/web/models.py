@@ -40,7 +40,7 @@ _SAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the controls of the page need to know of a model, without compiling it.
+    """The parts of a model that the controls of the page need, without compiling it.
 
     Attributes
     ----------
@@ -182,7 +182,7 @@ class Models:
         return model
 
     def facts(self, key: str, context: str = "") -> Facts:
-        """Return what the controls need to know of a model."""
+        """Return the parts of a model that the controls need."""
         path = self.path(key)
         return self.cache.of(
             f"{key}\n{context}", lambda: read_facts(key, Path(path), context)
@@ -190,7 +190,7 @@ class Models:
 
 
 def read_facts(key: str, path: Path, context: str) -> Facts:
-    """Return what the controls need to know of a model, read from its file."""
+    """Return the parts of a model that the controls need, read from its file."""
     shipped = str(path) in model_files.shipped()
     named: str | Path = str(path) if shipped else path
     found = model_files.find(named, context or None)
@@ -245,7 +245,7 @@ def _remove(path: Path) -> None:
 
 
 def _genes(network: Network, info: ModelInfo) -> dict[str, tuple[str, ...]]:
-    """Return genes, then species, with what can be done to each."""
+    """Return genes, then species, with the changes that each allows."""
     found: dict[str, tuple[str, ...]] = {}
     for name, gene in info.genes.items():
         made = ("knockdown", "overexpress") if gene.synthesis else ()

@@ -18,7 +18,7 @@ from mir21sim.web.views import CONTROL, NOW, REPLICATES, cells_of
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Three ways to get what a view shows, as texts.
+    """Three ways to get the contents of a view, as texts.
 
     Attributes
     ----------

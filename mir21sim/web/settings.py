@@ -1,4 +1,4 @@
-"""What is set on the page → the arguments of the library, checked once.
+"""Settings of the page → the arguments of the library, checked once.
 
 The page sends one record of plain values. Everything in it is text that somebody may
 have typed, so it is read here and nowhere else, by the parsers of the command line.
@@ -33,12 +33,12 @@ ACTIONS = {
     "clamp": "clamp (0.1x or an amount)",
     "no_site": "miR-21 site missing",
 }
-"""What can be done to a gene, as the page calls it."""
+"""Changes of a gene, as the page calls them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is done to which cells, and what is looked at.
+    """The treatment, the cells, and the quantities shown.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ def _number(
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one view shows of the settings; each view uses its own.
+    """The settings that one view shows; each view uses its own.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ class Look:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any] | None) -> "Look":
-        """Return what a view shows, from a record of the page."""
+        """Return the contents of a view, from a record of the page."""
         given = dict(record or {})
         words = {
             name: _text(given.get(name) or "", name)

@@ -60,7 +60,7 @@ ASSAYS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """What a view draws and says.
+    """Pictures and texts of a view.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ def network(model: CompiledModel, settings: Settings, look: Look, job: Job) -> S
 
 
 def more(model: CompiledModel, settings: Settings, look: Look, job: Job) -> Shown:
-    """Return what follows the curves: bands of the parameter sets, and the trust."""
+    """Return the parts after the curves: bands of the parameter sets, and the trust."""
     settings = settings.without_empty_doses()
     done, lines = _treated(settings), []
     with contextlib.suppress(SolverError, InputError):  # as on the command line
@@ -166,7 +166,7 @@ def parameter_sets(model: CompiledModel, settings: Settings) -> Ensemble | None:
 
 # -------------------------------------------------------------------------- many cells
 def population(model: CompiledModel, settings: Settings, look: Look, job: Job) -> Shown:
-    """Return who dies, and when: death times of unlike cells under one treatment."""
+    """Return death times of unlike cells under one treatment."""
     death = _needs_death(model)
     settings = settings.without_empty_doses()
     members = Population(settings.cells, settings.cv, seed=settings.seed)

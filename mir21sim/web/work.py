@@ -37,7 +37,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Any | None:
-        """Return what is kept under a key, None for nothing."""
+        """Return the value kept under a key, None for nothing."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -61,7 +61,7 @@ class Cache:
                 self._kept.popitem(last=False)
 
     def of(self, key: str, make: Callable[[], Kept]) -> Kept:
-        """Return what is kept under a key, or make and keep it."""
+        """Return the value kept under a key, or make and keep it."""
         found: Kept | None = self.get(key)
         if found is None:
             found = make()
@@ -129,7 +129,7 @@ STOPPED = "Stopped."
 
 
 def sentence(error: Exception) -> str:
-    """Return what the page says of an error."""
+    """Return the page's message for an error."""
     text = " ".join(str(error).split())
     if isinstance(error, Mir21simError):
         return text

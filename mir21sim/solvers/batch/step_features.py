@@ -51,7 +51,7 @@ _THETA = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 0.125, 0.375, 0.875])
 
 
 class Observed(NamedTuple):
-    """What to observe, as ``outputs.Observer``, and which kernels it needs."""
+    """Quantities to observe, as ``outputs.Observer``, and which kernels it needs."""
 
     use_assigned: bool
     use_rates: bool

@@ -1,8 +1,8 @@
 """The next moment at which a root function that is linear in time jumps.
 
 Between two jumps (of ``floor``, ``ceil``, quotients, …) such a function is a linear
-piece, whose zero follows from its value and slope. What holds at the jump itself is
-looked up on both of its sides, since the function may be zero there up to rounding.
+piece, whose zero follows from its value and slope. The relations at the jump itself
+are looked up on both of its sides, since the function may be zero there up to rounding.
 """
 
 import math
@@ -145,7 +145,7 @@ class JumpSearch(RelationSearch):
     def _small(
         self, which: IntArray, time: float, end: float, y: FloatArray, p: FloatArray
     ) -> FloatArray:
-        """Return what counts as zero for relations at a jump, NaN for those not zero.
+        """Return the size of a zero for relations at a jump, NaN for those not zero.
 
         A piece that is zero there may be one that does not hold there. The functions
         may be rounded otherwise than the jumps, so that they jump a little later.

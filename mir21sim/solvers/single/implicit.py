@@ -65,7 +65,7 @@ class Unknowns:
     Parameters
     ----------
     kernels : of the model, which read the unknowns from parameters
-    places : of unknowns and of what must become zero
+    places : of unknowns and of the quantities that must become zero
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Unknowns:
 
     # -------------------------------------------------------------------- equations
     def rest(self, t: float, y: FloatArray, p: FloatArray, u: FloatArray) -> FloatArray:
-        """Return what must become zero; float array, shape (n_unknown,)."""
+        """Return the residuals; float array, shape (n_unknown,)."""
         p[self.where] = u
         k, out = self.kernels, np.empty(len(u))
         if self.n_flow:
@@ -369,7 +369,7 @@ class SolvingRun(SingleRun):
         return SolverStatus.EVENT_LOOP
 
     def _rebase(self, found: FloatArray) -> None:
-        """Put what fast reactions made into the states, their extents back to zero."""
+        """Put products of fast reactions into the states; set their extents to zero."""
         unknowns, places = self.unknowns, self.unknowns.places
         self.p[unknowns.where] = found
         if unknowns.n_flow:

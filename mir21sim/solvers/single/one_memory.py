@@ -66,7 +66,7 @@ class Where(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What a step may do.
+    """Limits of a step.
 
     relative : rtol, share of its peak that an amount may be negative by, share of its
         largest value that the absolute tolerance of a state grows to

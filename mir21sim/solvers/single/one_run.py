@@ -221,7 +221,7 @@ class OneRun(SingleRun):
         return one.w_row, one.w_column, -w
 
     def _note_now(self) -> None:
-        """Do nothing: the driver keeps what is seen."""
+        """Do nothing: the driver keeps the states seen."""
 
     def _act(self) -> SolverStatus:
         """Act on this moment; a dose begins with a first step anew."""
