@@ -5,6 +5,7 @@ models that the batch solver cannot integrate. Which one was used is recorded.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -132,6 +133,14 @@ class Engine:
         settings = self._fine()
         ends = [self._values(side, times, keep, settings) for side in batch.sides()]
         return _differences(middle, ends, batch.seeds)
+
+    @property
+    def has_stretches(self) -> bool:
+        """Whether the model is one without conditions between its turns (``plain``)."""
+        if self.plain is None or not is_batch(self.settings.method):
+            return False
+        timed, free = self.model.kernels.events, self.plain.kernels.events
+        return timed is not None and free is None
 
     @property
     def reversible(self) -> bool:
@@ -262,6 +271,13 @@ class Engine:
         if len(times) == 1 and self.model.kernels.events is None:  # no steps to take
             values = batch.y0[:, np.newaxis, keep].copy()
             return States(values, None, np.zeros(n_run, np.int64), 0)
+        if self.has_stretches and len(times) > 1:
+            assert self.plain is not None
+            plain = replace(self, model=self.plain)
+            free = replace(batch, seeds=None, truths=None)
+            return by_stretches(
+                self.model, partial(plain._values, settings=settings), free, times, keep
+            )
         problem = self._problem(batch, times, keep)
         model = self.model if truths is None else with_truths(self.model, truths)
         solution, interrupted = solve(model, problem, settings, Workers(self.n_jobs))

@@ -1,4 +1,4 @@
-"""Exact tangents for models with conditions on time: from one turn to the next.
+"""Runs of models with conditions on time: from one turn to the next.
 
 A condition such as ``time < t_end`` turns at a moment that is known before. Between two
 moments the model has no conditions, and its state and the tangents go on continuously
@@ -16,11 +16,14 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
 from mir21sim.estimation.batches import Batch, Seeds, States
 
+GOLDEN = 0.6180339887498949
+"""The golden ratio less 1; the fractions of its multiples are all different."""
+
 ULPS = 8
 """Floating-point numbers between a moment and the ends of the stretches beside it."""
 
 Run = Callable[[Batch, FloatArray, IntArray], States]
-"""Integrates runs of a model without conditions, with tangents."""
+"""Integrates runs of a model without conditions."""
 
 
 def without_conditions(model: CompiledModel) -> CompiledModel | None:
@@ -52,27 +55,23 @@ def moments_of(model: CompiledModel, batch: Batch, times: FloatArray) -> FloatAr
 def turns_move(model: CompiledModel, batch: Batch, times: FloatArray) -> bool:
     """Return whether a moment changes along any direction of the seeds."""
     assert batch.seeds is not None
+    # All directions at once, each with a share of its own, so that none undoes another.
+    shares = 1.0 + np.modf(GOLDEN * np.arange(1, batch.seeds.p.shape[1] + 1))[0]
+    step = 1e-3 * np.tensordot(batch.seeds.size * shares, batch.seeds.p, (0, 1))
+    if not step.any():
+        return False
     own = moments_of(model, batch, times)
-    for direction in range(batch.seeds.p.shape[1]):
-        step = 1e-3 * batch.seeds.size[direction] * batch.seeds.p[:, direction]
-        if not step.any():
-            continue
-        moved = moments_of(model, replace(batch, p=batch.p + step), times)
-        if not np.array_equal(own, moved, equal_nan=True):
-            return True
-    return False
+    moved = moments_of(model, replace(batch, p=batch.p + step), times)
+    return not np.array_equal(own, moved, equal_nan=True)
 
 
 def by_stretches(
     model: CompiledModel, run: Run, batch: Batch, times: FloatArray, keep: IntArray
 ) -> States:
-    """Return states with exact tangents, integrated from moment to moment."""
-    assert batch.seeds is not None
+    """Return states, with exact tangents by the seeds, from moment to moment."""
     moments = moments_of(model, batch, times)
-    n_direction = batch.seeds.p.shape[1]
-    shape = (len(batch), len(times), len(keep))
-    values = np.full(shape, np.nan)
-    slopes = np.full((*shape, n_direction), np.nan)
+    values = np.full((len(batch), len(times), len(keep)), np.nan)
+    slopes = _no_slopes(values, batch.seeds)
     status = np.zeros(len(batch), np.int64)
     steps = 0
     groups: dict[bytes, list[int]] = {}
@@ -83,20 +82,26 @@ def by_stretches(
         turns = np.frombuffer(mark, float)
         found = _group(run, batch.some(rows), times, turns)
         values[rows] = found.values[:, :, keep]
-        assert found.slopes is not None
-        slopes[rows] = found.slopes[:, :, keep]
+        if slopes is not None and found.slopes is not None:
+            slopes[rows] = found.slopes[:, :, keep]
         status[rows] = found.status
         steps += found.n_steps
     return States(values, slopes, status, steps)
 
 
+def _no_slopes(values: FloatArray, seeds: Seeds | None) -> FloatArray | None:
+    """Return NaN for every derivative of some values, None where there are no seeds."""
+    if seeds is None:
+        return None
+    return np.full((*values.shape, seeds.p.shape[1]), np.nan)
+
+
 def _group(run: Run, batch: Batch, times: FloatArray, turns: FloatArray) -> States:
     """Integrate runs that turn at the same moments; keep all states."""
-    assert batch.seeds is not None
     n_run, n_state = batch.y0.shape
     keep = np.arange(n_state)
     values = np.full((n_run, len(times), n_state), np.nan)
-    slopes = np.full((*values.shape, batch.seeds.p.shape[1]), np.nan)
+    slopes = _no_slopes(values, batch.seeds)
     status, steps = np.zeros(n_run, np.int64), 0
     edges = [float(times[0]), *map(float, turns), float(times[-1])]
     for k, (left, right) in enumerate(itertools.pairwise(edges)):
@@ -107,19 +112,25 @@ def _group(run: Run, batch: Batch, times: FloatArray, turns: FloatArray) -> Stat
         wanted = np.clip(times[inside], start, end)
         grid = np.unique(np.concatenate([[start], wanted, [end]]))
         found = run(batch, grid, keep)
-        assert found.slopes is not None
         at = np.searchsorted(grid, wanted)
-        values[:, inside] = found.values[:, at]
-        slopes[:, inside] = found.slopes[:, at]
+        # A run that failed in an earlier stretch has no values here.
+        whole = np.ix_(status == SolverStatus.OK, inside)
+        values[whole] = found.values[:, at][status == SolverStatus.OK]
+        if slopes is not None and found.slopes is not None:
+            slopes[whole] = found.slopes[:, at][status == SolverStatus.OK]
         status = np.where(status == SolverStatus.OK, found.status, status)
         steps += found.n_steps
-        seeds = Seeds(
-            np.moveaxis(found.slopes[:, -1], 1, 2), batch.seeds.p, batch.seeds.size
-        )
-        batch = replace(batch, y0=np.nan_to_num(found.values[:, -1]), seeds=seeds)
-        if not np.isfinite(seeds.y).all():
-            batch = replace(batch, seeds=replace(seeds, y=np.nan_to_num(seeds.y)))
+        batch = _from_the_end(batch, found)
     return States(values, slopes, status, steps)
+
+
+def _from_the_end(batch: Batch, found: States) -> Batch:
+    """Return runs that begin where others ended; those without an end, at zeros."""
+    y0 = np.nan_to_num(found.values[:, -1])
+    if batch.seeds is None or found.slopes is None:
+        return replace(batch, y0=y0)
+    moved = np.nan_to_num(np.moveaxis(found.slopes[:, -1], 1, 2))
+    return replace(batch, y0=y0, seeds=replace(batch.seeds, y=moved))
 
 
 def _away(moment: float, sign: float) -> float:

@@ -304,7 +304,7 @@ def test_a_parameter_next_to_zero_has_steps_of_the_width_of_its_bounds(problem):
     shift = replace(problem.parameters[0], value=1e-22, lower=-3.0, scale="lin")
     moved = replace(problem, parameters=(shift, *problem.parameters[1:]))
     runs = Objective(moved, Engine.of(moved.model)).runs
-    sizes = runs._step_sizes(moved.natural(moved.nominal))
+    sizes = moved.step_sizes(moved.natural(moved.nominal))[runs.dynamic]
     assert sizes[0] == pytest.approx(0.1)
     assert sizes[1] == pytest.approx(moved.parameters[1].value)
 

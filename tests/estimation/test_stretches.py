@@ -1,10 +1,14 @@
 """Tangents of models with conditions on time, from one turn to the next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import mir21sim as ms
+from mir21sim.errors import SolverStatus
 from mir21sim.estimation.batches import Batch, Seeds, States
+from mir21sim.estimation.engine import Engine
 from mir21sim.estimation.stretches import (
     by_stretches,
     moments_of,
@@ -65,6 +69,49 @@ def test_a_turn_that_depends_on_an_estimate_is_noticed(model):
     times = np.array([0.0, 5.0])
     assert turns_move(model, batch(model, "te"), times)
     assert not turns_move(model, batch(model, "k"), times)
+
+
+def test_one_estimate_of_many_that_moves_a_turn_is_noticed(model):
+    times, one = np.array([0.0, 5.0]), batch(model, "k")
+    many = np.repeat(one.seeds.p, 12, axis=1)
+    seeds = Seeds(np.zeros((2, 12, 1)), many, np.ones(12))
+    assert not turns_move(model, replace(one, seeds=seeds), times)
+    for direction in range(12):
+        moving = many.copy()
+        moving[1, direction] = batch(model, "te").seeds.p[1, 0]
+        assert turns_move(model, replace(one, seeds=replace(seeds, p=moving)), times), (
+            direction
+        )
+
+
+def test_values_without_directions_are_the_same_to_the_last_bit(tmp_path):
+    path = tmp_path / "turn.ant"
+    path.write_text(TEXT.replace("x' = ", "x' = -x + "))
+    engine = Engine.of(ms.load(path, unit_policy="ignore"))
+    runs, times = batch(engine.model, "k"), np.array([0.0, 1.0, 2.5, 5.0])
+    with_slopes = engine.run(runs, times, np.array([0]))
+    alone = engine.run(replace(runs, seeds=None), times, np.array([0]))
+    assert alone.slopes is None
+    np.testing.assert_array_equal(alone.values, with_slopes.values)
+
+
+def test_a_run_that_fails_has_no_values_behind_its_turn(model):
+    good = exact(model)
+
+    def run(some, times, keep):
+        found = good(some, times, keep)
+        first = np.array([times[0] == 0.0, False])
+        status = np.where(first, int(SolverStatus.STEP_TOO_SMALL), found.status)
+        return replace(found, status=status)
+
+    times = np.array([0.0, 1.0, 2.5, 5.0])
+    runs = batch(model, "k")
+    runs.p[:, model.param_names.index("te")] = 2.0
+    found = by_stretches(model, run, runs, times, np.array([0]))
+    assert found.status.tolist() == [int(SolverStatus.STEP_TOO_SMALL), 0]
+    assert np.isnan(found.values[0, 2:]).all()
+    assert np.isnan(found.slopes[0, 2:]).all()
+    assert np.isfinite(found.values[1]).all()
 
 
 def test_values_and_tangents_go_on_through_a_turn(model):
