@@ -165,7 +165,11 @@ def fit_data(
         bool, typer.Option("--priors/--no-priors", help="Those of the model's table.")
     ] = True,
     petab: Annotated[
-        Path | None, typer.Option(help="Also write the problem as PEtab v2 there.")
+        Path | None,
+        typer.Option(
+            help="Also write the problem as PEtab v2 there; infusions, held species, "
+            "own likelihood terms and log10 residuals are refused."
+        ),
     ] = None,
 ) -> None:
     """Fit a model to measured curves; write tables, pictures and an ensemble."""

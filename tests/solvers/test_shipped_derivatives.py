@@ -72,9 +72,14 @@ def test_derivatives_by_every_number(name, request):
         seeds = Seeds.of(problem, p=p, y0=y0)
         ways, _ = errors_of_ways(model, problem, tight(model, 1e-6), seeds)
         far = errors_of_differences(model, problem, tight(model, 1e-11), seeds)
+        # Differences of small effects are mostly noise of the runs: it falls as the
+        # step grows and as the tolerance shrinks, which a wrong tangent would not.
+        again = np.flatnonzero(far > 1e-6)
+        if again.size:
+            some = Seeds.of(problem, p=p[again], y0=y0[again])
+            finest = tight(model, 1e-13)
+            far[again] = errors_of_differences(model, problem, finest, some, step=8e-3)
         for k, row in enumerate(rows):
-            # Runs at 1e-11 over a step of 2e-3, of which a share of 1e-3 counts, tell
-            # differences to 5e-6.
-            if ways[k] > 1e-12 or far[k] > 1e-5:
+            if ways[k] > 1e-12 or far[k] > 1e-6:
                 wrong[names[row]] = ways[k], far[k]
     assert not wrong
