@@ -1,7 +1,7 @@
 """Two drugs as a picture: response surface, excess over a null model, isobologram."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +13,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.combination import MEASURES, Curve
 from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS, dose_label
 from mir21sim.analysis.pictures import Picture
+from mir21sim.analysis.text_tables import number
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.units import rounded
 
@@ -27,7 +28,11 @@ TICKS = 7
 
 
 def plot_combination(
-    table: xr.Dataset, measure: str = "Bliss", *, level: float = 50.0
+    table: xr.Dataset,
+    measure: str = "Bliss",
+    *,
+    level: float = 50.0,
+    width: str = "double",
 ) -> Figure:
     """Draw the response surface, the excess of one measure, and the isobologram.
 
@@ -36,11 +41,12 @@ def plot_combination(
     table : from ``combination``
     measure : one of ``MEASURES``
     level : effect of the isobole, % of cells
+    width : "single" (panels below each other) or "double" (side by side)
 
     Raises
     ------
     UnknownNameError
-        For another measure.
+        For another measure or width.
 
     Examples
     --------
@@ -61,10 +67,11 @@ def plot_combination(
     """
     if measure not in MEASURES:
         raise UnknownNameError("measure", measure, MEASURES)
+    if width not in WIDTHS:
+        raise UnknownNameError("width", width, tuple(WIDTHS))
     names = [str(d) for d in table[measure].dims]
     with mpl.rc_context({"font.size": FONT, "axes.titlesize": FONT}):
-        figure = Picture(figsize=(WIDTHS["double"], 2.7), layout="constrained")
-        left, middle, right = figure.subplots(1, 3)
+        figure, (left, middle, right) = _panels(3, width)
         _heat_map(left, table["effect"].transpose(*names[::-1]), "viridis", (0, 100))
         limit = max(10.0, float(abs(table[measure]).max()))
         excess = table[measure].transpose(*names[::-1])
@@ -73,19 +80,34 @@ def plot_combination(
         _isobologram(right, table, names, level)
         for letter, ax in zip("abc", (left, middle, right), strict=True):
             ax.set_title(letter, loc="left", weight="bold")
-        figure.suptitle(_headline(table), fontsize=FONT, x=0.01, ha="left")
-        figure.supxlabel(
-            f"Dots: excess with an interval off 0 ({table[measure].attrs['band']}).",
-            fontsize=FONT,
-            color="0.35",
-            x=0.99,
-            ha="right",
-        )
+        _frame(figure, table, measure, width)
     return figure
 
 
+def _panels(count: int, width: str) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure with panels side by side, or below each other in one column."""
+    single = width == "single"
+    size = (WIDTHS[width], 2.6 * count + 0.4 if single else 2.7)
+    figure = Picture(figsize=size, layout="constrained")
+    grid = figure.subplots(*((count, 1) if single else (1, count)), squeeze=False)
+    return figure, list(grid.flat)
+
+
+def _frame(figure: Figure, table: xr.Dataset, measure: str, width: str) -> None:
+    """Put cells and treatment above the panels, and the meaning of the dots below."""
+    headline = _headline(table, width)
+    figure.suptitle(headline, fontsize=FONT, x=0.01, ha="left")
+    words = f"Dots: excess with an interval off 0 ({table[measure].attrs['band']})."
+    words = textwrap.fill(words, int(LETTERS * WIDTHS[width]))
+    figure.supxlabel(words, fontsize=FONT, color="0.35", x=0.99, ha="right")
+
+
 def plot_orders(
-    tables: Mapping[str, xr.Dataset], drug: str, measure: str = "Bliss"
+    tables: Mapping[str, xr.Dataset],
+    drug: str,
+    measure: str = "Bliss",
+    *,
+    width: str = "double",
 ) -> Figure:
     """Draw the excess of one measure for each order of the drugs, on one scale.
 
@@ -93,16 +115,19 @@ def plot_orders(
     ----------
     tables : order in words → table from ``combination``, at most ``MOST_ORDERS``
     drug : the swept drug whose times differ
+    width : "single" (panels below each other) or "double" (side by side)
 
     Raises
     ------
     UnknownNameError
-        For another measure.
+        For another measure or width.
     InputError
         For no order, or more than fit beside each other.
     """
     if measure not in MEASURES:
         raise UnknownNameError("measure", measure, MEASURES)
+    if width not in WIDTHS:
+        raise UnknownNameError("width", width, tuple(WIDTHS))
     if not 1 <= len(tables) <= MOST_ORDERS:
         raise InputError(
             f"The picture shows 1 to {MOST_ORDERS} orders beside each other, got "
@@ -111,28 +136,20 @@ def plot_orders(
     found = list(tables.values())
     limit = max(10.0, *(float(abs(table[measure]).max()) for table in found))
     with mpl.rc_context({"font.size": FONT, "axes.titlesize": FONT}):
-        figure = Picture(figsize=(WIDTHS["double"], 2.6), layout="constrained")
-        axes = figure.subplots(1, len(found), squeeze=False)[0]
+        figure, axes = _panels(len(found), width)
+        beside = 1 if width == "single" else len(found)
         for k, (ax, table, words) in enumerate(zip(axes, found, tables, strict=True)):
             names = [str(d) for d in table[measure].dims]
             excess = table[measure].transpose(*names[::-1])
-            last = k == len(found) - 1
+            last = k == len(found) - 1 or width == "single"
             _heat_map(ax, excess, "RdBu_r", (-limit, limit), bar=last)
             _mark_clear(ax, table, measure)
-            wide = int(LETTERS * WIDTHS["double"] / len(found)) - 4
+            wide = int(LETTERS * WIDTHS[width] / beside) - 4
             title = f"{table[drug].attrs.get('long_name', drug)} {words}"
             ax.set_title(textwrap.fill(title, wide), loc="left")
-            if k:
+            if k and width == "double":
                 ax.set_ylabel("")
-        headline = _headline(found[0].assign_attrs(treatment=""))
-        figure.suptitle(headline, fontsize=FONT, x=0.01, ha="left")
-        figure.supxlabel(
-            f"Dots: excess with an interval off 0 ({found[0][measure].attrs['band']}).",
-            fontsize=FONT,
-            color="0.35",
-            x=0.99,
-            ha="right",
-        )
+        _frame(figure, found[0].assign_attrs(treatment=""), measure, width)
     return figure
 
 
@@ -213,7 +230,7 @@ def _dose_isobole(ax: Axes, table: xr.Dataset, names: list[str], level: float) -
     for axis, doses in ((ax.xaxis, one), (ax.yaxis, two)):
         low, high = np.ceil(np.log10(doses[1])), np.floor(np.log10(doses[-1]))
         decades = [0.0, *10.0 ** np.arange(low, high + 1)]
-        axis.set_ticks(decades, [f"{d:g}" for d in decades])
+        axis.set_ticks(decades, [number(d) for d in decades])
     ax.set_xlim(0, one[-1])
     ax.set_ylim(0, two[-1])
     ax.set_xlabel(dose_label(table[names[0]]))
@@ -245,9 +262,9 @@ def isobole(
     return np.array(pairs).reshape(-1, 2)
 
 
-def _headline(table: xr.Dataset) -> str:
+def _headline(table: xr.Dataset, width: str) -> str:
     """Return cell line and treatment, in lines of the picture's width."""
     parts = [str(table.attrs.get(key, "")) for key in ("context", "treatment")]
     parts.append(f"{table.attrs['cells']} simulated cells a dose pair")
-    width = int(LETTERS * WIDTHS["double"])
-    return textwrap.fill(" · ".join(filter(None, parts)), width)
+    letters = int(LETTERS * WIDTHS[width])
+    return textwrap.fill(" · ".join(filter(None, parts)), letters)

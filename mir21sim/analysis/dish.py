@@ -19,6 +19,7 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records, time_unit
 from mir21sim.analysis.set_bands import percentiles, set_means
+from mir21sim.analysis.text_tables import number
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
@@ -162,7 +163,9 @@ def dish_records(found: xr.Dataset) -> list[dict[str, str]]:
     records = []
     for place in np.ndindex(*(found.sizes[name] for name in dims)):
         row = found.isel(dict(zip(dims, place, strict=True)))
-        record = {_titled(found[name]): f"{float(row[name]):.4g}" for name in dims}
+        record = {
+            _titled(found[name]): f"{number(float(row[name]), 4)}" for name in dims
+        }
         for name in RESPONSES:
             low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
             unit = found[name].attrs["units"]
@@ -203,20 +206,27 @@ def counted_from(result: xr.Dataset, since: float | str) -> str:
     """Return the names of the doses at a time, or 'the start' for none."""
     hours = units.time_in(since, time_unit(result), "since")
     found = [
-        str(dose["target"])
+        shown_name(result, str(dose["target"]))
         for dose in dose_records(result)
         if abs(dose["time"] - hours) < 1e-9
     ]
     return " and ".join(dict.fromkeys(found)) or "the start"
 
 
+def shown_name(result: xr.Dataset, name: str) -> str:
+    """Return the words for a dosed molecule that a result has, else its name."""
+    if name not in result.variables:
+        return name
+    return str(result[name].attrs.get("long_name", name))
+
+
 def treatment_text(result: xr.Dataset) -> str:
     """Return the doses of a result: 'anti-miR-21 at 0 h, TRAIL 50 ng/ml at 24 h'."""
     texts = []
     for dose in dose_records(result):
-        name, amount = str(dose["target"]), f" {dose['amount']:g} {dose['unit']}"
+        name, amount = str(dose["target"]), f" {number(dose['amount'])} {dose['unit']}"
         if name in result.dims:
-            name, amount = str(result[name].attrs.get("long_name", name)), ""
+            name, amount = shown_name(result, name), ""
         if dose["mode"] == "set":
             amount = " washed out" if dose["amount"] == 0 else f" held at{amount}"
         texts.append(f"{name}{amount} at {dose['time']:g} {time_unit(result)}")

@@ -1,5 +1,6 @@
 """``mir21sim combine``: two drugs on dishes of unlike cells."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,9 +31,16 @@ if TYPE_CHECKING:
     from mir21sim.simulation.schedules import Schedule
 
 
-MeasureOption = Annotated[
-    str, typer.Option(help="HSA, Bliss, Loewe or ZIP: the excess that is drawn.")
-]
+@dataclass(frozen=True)
+class LookOptions:
+    """The picture of a combination."""
+
+    measure: Annotated[
+        str, typer.Option(help="HSA, Bliss, Loewe or ZIP: the excess that is drawn.")
+    ] = "Bliss"
+    width: Annotated[
+        str, typer.Option(help="Width of the picture: single or double column.")
+    ] = "double"
 
 
 @expanded
@@ -45,7 +53,7 @@ def combine(
     *,
     sets: EnsembleOptions,
     plans: ScheduleOptions,
-    measure: MeasureOption = "Bliss",
+    look: LookOptions,
     work: WorkOptions,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with runs that were stopped.")
@@ -57,7 +65,7 @@ def combine(
     output = files.output
     check_outputs(output, files.plot)
     swept = axes(over)
-    _check(swept, measure)
+    _check(swept, look)
     loaded = run.load.load(model)
     cells = _cells(loaded, dish, swept)
     active, death = dish.quantities(loaded)
@@ -81,7 +89,7 @@ def combine(
                 **run.arguments(),
             )
     if plans.schedule is not None:
-        _show_orders(found, loaded, (*active, death), measure, files)
+        _show_orders(found, loaded, (*active, death), look, files)
         exit_by_status(*found.values())
         return
     typer.echo(result.attrs["summary"])
@@ -92,7 +100,7 @@ def combine(
     if files.plot is not None:
         from mir21sim.analysis.combination_plot import plot_combination
 
-        files.draw(lambda: plot_combination(table, measure))
+        files.draw(lambda: plot_combination(table, look.measure, width=look.width))
     exit_by_status(result)
 
 
@@ -100,9 +108,10 @@ MEASURES = ("HSA", "Bliss", "Loewe", "ZIP")
 """Measures in the order in which they are printed."""
 
 
-def _check(swept: dict[str, str], measure: str) -> None:
-    """Stop before the work where the doses or the measure cannot be used."""
+def _check(swept: dict[str, str], look: LookOptions) -> None:
+    """Stop before the work where doses, measure or width cannot be used."""
     from mir21sim.analysis import combination as combining
+    from mir21sim.analysis.dish_plot import WIDTHS
     from mir21sim.errors import InputError, UnknownNameError
     from mir21sim.simulation.axes import axis_values
 
@@ -111,8 +120,10 @@ def _check(swept: dict[str, str], measure: str) -> None:
             f"`combine` needs --over of two drugs, got {len(swept)}: "
             f"{', '.join(swept) or 'none'}."
         )
-    if measure not in combining.MEASURES:
-        raise UnknownNameError("measure", measure, combining.MEASURES)
+    if look.measure not in combining.MEASURES:
+        raise UnknownNameError("measure", look.measure, combining.MEASURES)
+    if look.width not in WIDTHS:
+        raise UnknownNameError("width", look.width, tuple(WIDTHS))
     combining.check_doses({n: axis_values(n, text)[0] for n, text in swept.items()})
 
 
@@ -170,7 +181,7 @@ def _show_orders(
     found: "dict[Schedule, xr.Dataset]",
     model: "CompiledModel",
     quantities: tuple[str, ...],
-    measure: str,
+    look: LookOptions,
     files: OutputOptions,
 ) -> None:
     """Print, write and draw a combination for each order of the two drugs."""
@@ -179,6 +190,7 @@ def _show_orders(
     from mir21sim.analysis.curves import dose_records
     from mir21sim.analysis.schedule_dishes import last_other_dose
 
+    measure = look.measure
     first = next(iter(found.values()))
     typer.echo(first.attrs["summary"])
     drug, other = _scheduled(found)
@@ -199,7 +211,7 @@ def _show_orders(
         for record in combining.combination_records(table)
     ]
     write_schedules(found, model, files, records)
-    files.draw(lambda: plot_orders(tables, drug, measure))
+    files.draw(lambda: plot_orders(tables, drug, measure, width=look.width))
 
 
 def _check_schedule(

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import mir21sim as ms
 from mir21sim.analysis import combination as combining
 from mir21sim.analysis.combination_plot import isobole, plot_combination
 from mir21sim.analysis.dish import Resampled
-from mir21sim.errors import InputError
+from mir21sim.errors import InputError, UnknownNameError
 
 DOSES = np.array([0.0, *np.geomspace(0.1, 100.0, 13)])
 
@@ -139,3 +140,19 @@ def test_the_picture_has_surface_excess_and_isobologram():
     weak = table_of(surface_of(lambda a, b: 0.1 * hill(a + b)), spread=1.0)
     texts = [t.get_text() for t in plot_combination(weak).axes[2].texts]
     assert texts == ["no dose pair kills 50 %"]
+
+
+@pytest.mark.parametrize(("width", "inches"), [("single", 3.35), ("double", 7.1)])
+def test_a_picture_has_the_width_of_a_journals_column(width, inches):
+    t, dims = np.linspace(0, 8, 9), ("a", "b", "cell", "time")
+    need = np.linspace(0.5, 6.0, 40)
+    sums = np.add.outer(np.arange(4.0), np.arange(4.0))
+    dead = (sums[..., None] >= need)[..., None] * (t >= 4)
+    curves = dict.fromkeys(("A", "PS_exposed"), (dims, 1.0 * dead))
+    doses = {name: (name, np.arange(4.0), {"units": "nM"}) for name in "ab"}
+    result = xr.Dataset(curves, {**doses, "time": t})
+    table = ms.combination(ms.resample(result, ["A"], "PS_exposed"), result)
+    figure = ms.plot_combination(table, width=width)
+    assert figure.get_size_inches()[0] == inches
+    with pytest.raises(UnknownNameError, match="single"):
+        ms.plot_combination(table, width="singel")

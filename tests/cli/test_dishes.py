@@ -101,6 +101,12 @@ def test_combinations_that_cannot_be_read_are_refused(capsys, arguments, said):
     assert said in sentence(capsys)
 
 
+def test_a_width_that_no_journal_has_is_refused_before_the_work(capsys):
+    doses = ["--over", "anti_miR21=0,1", "--over", "TRAIL=0,1"]
+    assert run("combine", "mir21_core", *doses, "--width", "wide", *TIMES) == 2
+    assert "width" in sentence(capsys)
+
+
 def test_exposure_to_an_inhibitor(tmp_path, capsys):
     png, csv = tmp_path / "e.png", tmp_path / "e.csv"
     arguments = ["exposure", "mir21_core", "--dose", "anti_miR21=50 nM@0h", *TIMES]
