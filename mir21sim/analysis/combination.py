@@ -23,7 +23,6 @@ from scipy.optimize import least_squares
 from mir21sim._typing import FloatArray
 from mir21sim.analysis import dish
 from mir21sim.analysis.dish import BAND, Resampled, treatment_text
-from mir21sim.analysis.text_tables import number
 from mir21sim.errors import InputError
 from mir21sim.units import rounded
 

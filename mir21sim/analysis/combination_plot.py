@@ -13,7 +13,6 @@ from mir21sim._typing import FloatArray
 from mir21sim.analysis.combination import MEASURES, Curve
 from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS, dose_label
 from mir21sim.analysis.pictures import Picture
-from mir21sim.analysis.text_tables import number
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.units import rounded
 
@@ -230,7 +229,7 @@ def _dose_isobole(ax: Axes, table: xr.Dataset, names: list[str], level: float) -
     for axis, doses in ((ax.xaxis, one), (ax.yaxis, two)):
         low, high = np.ceil(np.log10(doses[1])), np.floor(np.log10(doses[-1]))
         decades = [0.0, *10.0 ** np.arange(low, high + 1)]
-        axis.set_ticks(decades, [number(d) for d in decades])
+        axis.set_ticks(decades, [rounded(d) for d in decades])
     ax.set_xlim(0, one[-1])
     ax.set_ylim(0, two[-1])
     ax.set_xlabel(dose_label(table[names[0]]))

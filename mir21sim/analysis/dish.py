@@ -19,7 +19,6 @@ from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records, time_unit
 from mir21sim.analysis.set_bands import percentiles, set_means
-from mir21sim.analysis.text_tables import number
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
@@ -164,7 +163,7 @@ def dish_records(found: xr.Dataset) -> list[dict[str, str]]:
     for place in np.ndindex(*(found.sizes[name] for name in dims)):
         row = found.isel(dict(zip(dims, place, strict=True)))
         record = {
-            _titled(found[name]): f"{number(float(row[name]), 4)}" for name in dims
+            _titled(found[name]): units.rounded(float(row[name]), 4) for name in dims
         }
         for name in RESPONSES:
             low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
@@ -224,7 +223,10 @@ def treatment_text(result: xr.Dataset) -> str:
     """Return the doses of a result: 'anti-miR-21 at 0 h, TRAIL 50 ng/ml at 24 h'."""
     texts = []
     for dose in dose_records(result):
-        name, amount = str(dose["target"]), f" {number(dose['amount'])} {dose['unit']}"
+        name, amount = (
+            str(dose["target"]),
+            f" {units.rounded(dose['amount'], 6)} {dose['unit']}",
+        )
         if name in result.dims:
             name, amount = shown_name(result, name), ""
         if dose["mode"] == "set":

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.dish import BAND_TEXT, LABELS, POINTS, RESPONSES
 from mir21sim.analysis.pictures import Picture
-from mir21sim.analysis.text_tables import number
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.units import rounded
 

@@ -350,7 +350,6 @@ def _change_line(
     top, bottom = int(np.argmax(doses)), int(np.argmin(doses))
     low, high = percentiles(drawn[:, top], BAND)
     return (
-        f"dead cells at {number(doses[top], 4)} {unit} minus those at "
-        f"{number(doses[bottom], 4)}, same cells: {point[top]:+.3g} {POINTS} "
-        f"({low:+.3g} to {high:+.3g}, {band})."
+        f"dead cells at {doses[top]:.4g} {unit} minus those at {doses[bottom]:.4g}, "
+        f"same cells: {point[top]:+.3g} {POINTS} ({low:+.3g} to {high:+.3g}, {band})."
     )

@@ -14,7 +14,6 @@ from scipy.special import betaincinv
 
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records, stimulus_time
-from mir21sim.analysis.text_tables import number
 from mir21sim.simulation.spread import SET
 from mir21sim.units import rounded
 
@@ -95,8 +94,7 @@ def _value(coordinate: xr.DataArray, k: int) -> str:
     """Return 'anti-miR-21 10 nM'."""
     label = coordinate.attrs.get("long_name", coordinate.name)
     unit = str(coordinate.attrs.get("units", ""))
-    value = number(float(coordinate[k]), 4)
-    return f"{label} {value} {'' if unit == '1' else unit}".strip()
+    return f"{label} {float(coordinate[k]):.4g} {'' if unit == '1' else unit}".strip()
 
 
 def _fate(died: np.ndarray, length: float, kind: _Kind) -> str:

@@ -18,7 +18,6 @@ from mir21sim.analysis.dish import (
     resample,
 )
 from mir21sim.analysis.dish_response import HalfEffect, half_effects
-from mir21sim.analysis.text_tables import number
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.schedules import Schedule
 from mir21sim.units import rounded

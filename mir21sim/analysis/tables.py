@@ -14,7 +14,7 @@ from mir21sim.analysis.curves import RESPONSE_NAMES, quantity, time_unit
 from mir21sim.analysis.dead_share import dead_share
 from mir21sim.analysis.text_tables import TextTable as TextTable
 from mir21sim.analysis.text_tables import lines_of as lines_of
-from mir21sim.analysis.text_tables import narrowed, number
+from mir21sim.analysis.text_tables import narrowed
 from mir21sim.simulation.stored_features import FEATURES
 from mir21sim.units import rounded
 
@@ -62,7 +62,7 @@ def text_table(
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "∞" if value is not None and value > 0 else "–"
-    return number(value, 4) if isinstance(value, float) else str(value)
+    return units.rounded(value + 0.0, 4) if isinstance(value, float) else str(value)
 
 
 def feature_frame(features: xr.Dataset) -> pd.DataFrame:

@@ -1,31 +1,9 @@
-"""Numbers and tables as texts for people."""
+"""Tables of texts → lines for a terminal."""
 
 from dataclasses import dataclass, replace
 
 WIDTH = 80
 """Characters in a line of a terminal."""
-
-
-PLAIN = (1e-4, 1e6)
-"""From the first number on and below the second, numbers have no exponent."""
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Return a number with some digits, without an exponent where it is not needed.
-
-    From 1000 on it has four digits at least, so that no dose is shown as another one.
-
-    Examples
-    --------
-    >>> [number(x) for x in (0.1, 43.27, 1000.0, 32791.0, 6.02e8, 0.0)]
-    ['0.1', '43.3', '1000', '32790', '6.02e+08', '0']
-    """
-    value = value + 0.0  # no -0
-    size = abs(value)
-    if not PLAIN[0] <= size < PLAIN[1]:  # 0 and NaN too
-        return f"{value:.{digits}g}"
-    rounded = float(f"{value:.{max(digits, 4) if size >= 1000 else digits}g}")
-    return f"{rounded:.15g}"
 
 
 @dataclass(frozen=True, slots=True)
