@@ -213,7 +213,9 @@ def experiments(
         [one | {"noise": c.noise} for one, c in zip(about, candidates, strict=True)],
         draws,
     )
-    order = np.argsort(np.where(np.isfinite(checked), -checked, 1.0 - removed))
+    order = np.argsort(
+        np.where(np.isfinite(checked), -checked, 1.0 - removed), kind="stable"
+    )
     records = [
         {
             **{key: value for key, value in about[k].items() if key in _COLUMNS},
