@@ -119,7 +119,10 @@ _MESSAGES = {
     SolverStatus.INTERRUPTED: "The run was interrupted.",
     SolverStatus.NEGATIVE: (
         "A species became negative by more than the tolerance allows; a reaction "
-        "consumes it although it is not a factor of the rate."
+        "consumes it although it is not a factor of the rate. Where it stands for "
+        "something that may be negative, such as a voltage, allow it "
+        "(`allow_negative=True`, on the command line `--allow-negative`); otherwise "
+        "make the rate zero where the species is."
     ),
     SolverStatus.NO_RESTING_STATE: (
         "No resting state was found: without any dose the cell may oscillate, or "

@@ -225,6 +225,13 @@ class SolverOptions:
             "Default: as the model says.",
         ),
     ] = None
+    allow_negative: Annotated[
+        bool,
+        typer.Option(
+            "--allow-negative",
+            help="Accept amounts below zero, as of a species that is a voltage.",
+        ),
+    ] = False
 
     def options(
         self,
@@ -242,6 +249,7 @@ class SolverOptions:
             max_steps=self.max_steps,
             max_step=self.max_step,
             equilibrate=self.equilibrate,
+            allow_negative=self.allow_negative,
             n_jobs=jobs,
             progress=progress,
             executor=executor,

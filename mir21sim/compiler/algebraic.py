@@ -21,6 +21,9 @@ class NoClosedFormError(UnsupportedFeatureError):
 MAX_SIZE = 1_000
 """Operations in one formula that elimination may make."""
 
+MAX_WAITING = 20 * MAX_SIZE
+"""Operations in one constraint that waits for its turn."""
+
 _ZERO, _ONE = ex.Number(0.0), ex.Number(1.0)
 
 
@@ -171,7 +174,17 @@ def solve(
         left.discard(name)
         found[name] = formula
         waiting = [ex.substitute(math, {name: formula}) for math in waiting]
+        _stop_on_growth(waiting, what)
     return found
+
+
+def _stop_on_growth(waiting: list[ex.Expr], what: str) -> None:
+    """Stop where constraints grow without bounds while unknowns leave them."""
+    if any(ex.size(math, MAX_WAITING) >= MAX_WAITING for math in waiting):
+        raise NoClosedFormError(
+            f"The formula of a {what} grows beyond {MAX_WAITING} operations; that is "
+            "not supported."
+        )
 
 
 def _inlined(
@@ -248,15 +261,33 @@ _Line = tuple[ex.Expr, ex.Expr]
 """(a, b) of a·x + b."""
 
 
-def _linear(expr: ex.Expr, name: str) -> _Line | None:
-    """Return (a, b) with expr = a·name + b, None where it is not linear."""
+def _linear(
+    expr: ex.Expr, name: str, seen: dict[int, _Line | None] | None = None
+) -> _Line | None:
+    """Return (a, b) with expr = a·name + b, None where it is not linear.
+
+    Parameters
+    ----------
+    seen : what was found of the parts of the same formula, by ``id``; elimination makes
+        formulas that share parts, of which trees would grow without bounds
+    """
     if isinstance(expr, ex.Symbol) and expr.name == name:
         return _ONE, _ZERO
     if not isinstance(expr, ex.Call):
         return _ZERO, expr
+    seen = {} if seen is None else seen
+    if id(expr) not in seen:
+        seen[id(expr)] = _linear_call(expr, name, seen)
+    return seen[id(expr)]
+
+
+def _linear_call(
+    expr: ex.Call, name: str, seen: dict[int, _Line | None]
+) -> _Line | None:
+    """Return (a, b) as ``_linear`` does, of an operation."""
     parts: list[_Line] = []
     for arg in expr.args:
-        part = _linear(arg, name)
+        part = _linear(arg, name, seen)
         if part is None:
             return None
         parts.append(part)

@@ -31,7 +31,7 @@ from mir21sim.model.info import ModelInfo
 from mir21sim.model.metadata import context_table as context_table
 from mir21sim.model.metadata import parameter_table as parameter_table
 from mir21sim.model.network import Network
-from mir21sim.model.read import reading, understand, warn_of_open_counts
+from mir21sim.model.read import reading, understand, warn_of_left_open
 
 UnitPolicy: TypeAlias = Literal["check", "strict", "ignore"]
 
@@ -135,7 +135,7 @@ def _understood(files: ModelFiles) -> tuple[Network, ModelInfo]:
         found = reading(files)
         _stop_on(lint.structure_issues(found.network), files.name)
         reading_cache.keep(files, found)
-    warn_of_open_counts(files.name, found.open_counts)
+    warn_of_left_open(files.name, found.left_open)
     return found.network, found.info
 
 

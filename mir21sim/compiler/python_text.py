@@ -183,6 +183,8 @@ class _Writer:
     def __init__(self, system: SymbolicSystem) -> None:
         self.system = system
         self.names = dict(zip(system.a, system.assigned_names, strict=True))
+        self.places = {s: sympy.Symbol(f"y[{i}]") for i, s in enumerate(system.y)}
+        self.places |= {s: sympy.Symbol(f"p[{i}]") for i, s in enumerate(system.p)}
 
     def _named(self, lines: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, str]]:
         """Return lines with the id of the rule variable that each computes, or ""."""
@@ -290,8 +292,7 @@ class _Writer:
 
     def _indexed(self, expr: Any) -> str:
         """Return text that reads y and p by index: they change between the lines."""
-        names = {s: sympy.Symbol(f"y[{i}]") for i, s in enumerate(self.system.y)}
-        names |= {s: sympy.Symbol(f"p[{i}]") for i, s in enumerate(self.system.p)}
+        names = {s: self.places[s] for s in expr.free_symbols & self.places.keys()}
         return kernel_text(expr.xreplace(names))
 
     def _function(

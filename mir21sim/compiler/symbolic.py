@@ -373,12 +373,21 @@ def _logic(combine: Callable[..., Any]) -> Callable[..., Any]:
 def _relation(compare: Callable[..., Any]) -> Callable[..., Any]:
     """Chain a relation over two arguments or more: a < b < c."""
     return lambda *args: sympy.And(
-        *[compare(a, b) for a, b in itertools.pairwise(args)]
+        *[_compared(compare, a, b) for a, b in itertools.pairwise(args)]
     )
+
+
+def _compared(compare: Callable[..., Any], a: Any, b: Any) -> Any:
+    """Return a relation; what is not a number is unlike all (IEEE 754)."""
+    if sympy.nan in (a, b):
+        return sympy.true if compare is sympy.Ne else sympy.false
+    return compare(a, b)
 
 
 def _extreme(compare: Callable[..., Any]) -> Callable[..., Any]:
     def fold(*args: Any) -> Any:
+        if sympy.nan in args:
+            return sympy.nan
         best = args[0]
         for arg in args[1:]:
             best = sympy.Piecewise((best, compare(best, arg)), (arg, True))
@@ -413,7 +422,7 @@ _TRANSLATIONS: dict[str, Callable[..., Any]] = {
     "exp": sympy.exp,
     "ln": sympy.log,
     "log": _log,
-    "abs": lambda x: sympy.Piecewise((x, sympy.Ge(x, 0)), (-x, True)),
+    "abs": lambda x: sympy.Piecewise((x, _compared(sympy.Ge, x, 0)), (-x, True)),
     "floor": Floor,
     "ceiling": Ceiling,
     "factorial": Factorial,

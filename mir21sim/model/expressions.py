@@ -116,13 +116,26 @@ def size(expr: Expr, limit: int) -> int:
     return count
 
 
-def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
-    """Return the expression with some ids replaced by other expressions."""
+def substitute(
+    expr: Expr, values: Mapping[str, Expr], made: dict[int, Expr] | None = None
+) -> Expr:
+    """Return the expression with some ids replaced by other expressions.
+
+    Parameters
+    ----------
+    made : what has been made of operations of the same expression, by ``id``: parts
+        that are shared remain so
+    """
     if isinstance(expr, Symbol):
         return values.get(expr.name, expr)
-    if isinstance(expr, Call):
-        return Call(expr.op, tuple(substitute(arg, values) for arg in expr.args))
-    return expr
+    if not isinstance(expr, Call):
+        return expr
+    made = {} if made is None else made
+    if id(expr) not in made:
+        args = tuple(substitute(arg, values, made) for arg in expr.args)
+        same = all(a is b for a, b in zip(args, expr.args, strict=True))
+        made[id(expr)] = expr if same else Call(expr.op, args)
+    return made[id(expr)]
 
 
 def text(expr: Expr) -> str:

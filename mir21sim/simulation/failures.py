@@ -1,12 +1,13 @@
 """One sentence on how a run failed, with the reaction and species concerned."""
 
 import math
+import warnings
 
 import numpy as np
 
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import SolverStatus
+from mir21sim.errors import ModelWarning, SolverStatus
 from mir21sim.model.expressions import text
 from mir21sim.simulation.translate import Translated
 from mir21sim.solvers.problem import Solution
@@ -34,6 +35,22 @@ def describe(
     else:
         culprit = suspect(model, status, t, y, p=translated.problem.p[run], atol=atol)
     return f"At {t / border.per_time:.4g} {border.time_unit}{culprit}: {words}"
+
+
+def warn_of_signed(model: CompiledModel, found: Solution) -> None:
+    """Warn once of amounts that were let below zero since they start there."""
+    good = (found.status == SolverStatus.OK) & (found.signed >= 0)
+    if not good.any():
+        return
+    names = sorted({model.state_names[k] for k in found.signed[good].tolist()})
+    others = f" and {len(names) - 1} others" if len(names) > 1 else ""
+    warnings.warn(
+        f"{model.id}: `{names[0]}`{others} starts at 0 and the reactions take it below "
+        "zero from there, so it is taken for a quantity that may be negative. If it is "
+        "an amount, give it a start value or make the rates zero where it is.",
+        ModelWarning,
+        stacklevel=3,
+    )
 
 
 def suspect(

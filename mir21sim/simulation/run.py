@@ -18,7 +18,7 @@ from mir21sim.simulation import perturbations as perturbing
 from mir21sim.simulation.accuracy import fitted, warn_of_errors
 from mir21sim.simulation.checkpoint import PartialResults, folder_for
 from mir21sim.simulation.chunks import integrate_in_parts, part_size
-from mir21sim.simulation.failures import describe
+from mir21sim.simulation.failures import describe, warn_of_signed
 from mir21sim.simulation.memory import check_fits
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.plan import Plan
@@ -92,6 +92,7 @@ def execute(
     if not interrupted:
         names = [output.name for output in ready.outputs]
         warn_of_errors(model, ready.problem, settings, found, names)
+    warn_of_signed(model, found)
     found.status[unrested] = SolverStatus.NO_RESTING_STATE
     messages = tuple(
         describe(model, ready, found, run, settings.atol)

@@ -162,6 +162,8 @@ class Solution:
     n_events : events executed
     culprit : int array, shape (n_run,), the event at which a run failed, -1 for none
     method : int array, shape (n_run,), index into ``methods.METHODS``, −1 for none
+    signed : int array, shape (n_run,), an amount that was let below zero as it starts
+        there (``Settings.signed_from_zero``), −1 for none
     features : float array, shape (n_run, n_row, n_select), of ``FEATURES`` in model
         time, for one reference time after the other; NaN for a run that did not end
         well; n_row is 0 where none are wanted
@@ -178,6 +180,7 @@ class Solution:
     n_events: IntArray
     culprit: IntArray
     method: IntArray
+    signed: IntArray
     features: FloatArray
 
     @classmethod
@@ -249,6 +252,7 @@ _COUNTS = {
     "n_events": 0,
     "culprit": -1,
     "method": -1,
+    "signed": -1,
 }
 _FILLS = np.array([[fill] for fill in _COUNTS.values()], dtype=np.int64)
 PER_RUN = tuple(field.name for field in fields(Solution))

@@ -30,6 +30,8 @@ class Settings:
     timeout : s of wall time that one run may take
     equilibrate : start from the resting state; read by ``simulation``, not by solvers
     allow_negative : accept amounts below zero
+    signed_from_zero : an amount that starts at zero and falls below it at once is taken
+        for a variable that may be negative (single runs)
     adapts : ``atol`` is open: each single run finds it from the sizes of its states
     max_step : longest step of a single run, model time
     retried : statuses after which a failed run is tried once more by Radau
@@ -42,6 +44,7 @@ class Settings:
     timeout: float = 600.0
     equilibrate: bool = False
     allow_negative: bool = False
+    signed_from_zero: bool = False
     adapts: bool = False
     max_step: float = math.inf
     retried: frozenset[SolverStatus] = RETRIED

@@ -1,5 +1,6 @@
 """Formulas of libSBML → expressions, function definitions expanded."""
 
+import math
 from typing import Any
 
 import libsbml
@@ -219,7 +220,21 @@ class Formulas:
         body = definition.getBody()
         if body is None:
             raise ModelError(f"{self.name}: the function `{name}` has no body.")
+        if len(arguments) == 1 and _stands_for_rate_of(definition, body):
+            return ex.Call(ex.RATE_OF, tuple(arguments))
         return self._bounded(self._expr(body, where, bound), where)
+
+
+_RATE_OF = "http://en.wikipedia.org/wiki/Derivative"
+
+
+def _stands_for_rate_of(definition: Any, body: Any) -> bool:
+    """Say whether a function stands for ``rateOf``, which Level 3 Version 1 lacks.
+
+    COPASI writes it as a function that is not a number, and its meaning as annotation.
+    """
+    empty = body.getType() == libsbml.AST_REAL and math.isnan(body.getReal())
+    return bool(empty and _RATE_OF in (definition.getAnnotationString() or ""))
 
 
 def _called(root: Any) -> list[str]:

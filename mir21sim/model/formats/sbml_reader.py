@@ -7,7 +7,11 @@ import libsbml
 from mir21sim.errors import ModelError, UnsupportedFeatureError
 from mir21sim.model import expressions as ex
 from mir21sim.model.formats import guard as texts
-from mir21sim.model.formats.open_counts import warn_of_open_counts
+from mir21sim.model.formats.left_open import (
+    STOICHIOMETRY,
+    LeftOpen,
+    warn_of_left_open,
+)
 from mir21sim.model.formats.sbml_events import read_events
 from mir21sim.model.formats.sbml_formulas import Formulas, unit_of
 from mir21sim.model.formats.sbml_refusals import refused_features, stop_on_errors
@@ -40,18 +44,18 @@ def read_sbml(text: str, name: str) -> Network:
     UnsupportedFeatureError
         For constructs that are not supported; every one is named with its id.
     """
-    network, open_counts = read_open(text, name)
-    warn_of_open_counts(name, open_counts)
+    network, left_open = read_open(text, name)
+    warn_of_left_open(name, left_open)
     return network
 
 
-def read_open(text: str, name: str) -> tuple[Network, tuple[str, ...]]:
+def read_open(text: str, name: str) -> tuple[Network, tuple[LeftOpen, ...]]:
     """Read as ``read_sbml`` does, without a warning.
 
     Returns
     -------
     network : Network
-    open_counts : stoichiometries that the file leaves open; the network has 1
+    left_open : stoichiometries that the file leaves open; the network has 1
     """
     texts.stop_on_hostile_xml(text, name)
     document = libsbml.readSBMLFromString(text)
@@ -65,7 +69,7 @@ def read_open(text: str, name: str) -> tuple[Network, tuple[str, ...]]:
             f"{name} uses what mir21sim does not support: {'; '.join(refused)}."
         )
     reader = _Reader(model, name)
-    return reader.network(), tuple(reader.open_counts)
+    return reader.network(), tuple(reader.left_open)
 
 
 def _references(reaction: Any) -> tuple[Any, ...]:
@@ -79,7 +83,7 @@ class _Reader:
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
         self.formulas = Formulas(model, name)
-        self.open_counts: list[str] = []
+        self.left_open: list[LeftOpen] = []
         self.points = {
             c.getId()
             for c in model.getListOfCompartments()
@@ -258,10 +262,9 @@ class _Reader:
         """Return a stoichiometry; one that Level 3 leaves open is 1, with a warning."""
         count = _plain_count(reference)
         if count is None:
-            self.open_counts.append(
-                f"`{reference.getSpecies()}` in `{reaction.getId()}`"
-            )
-            return 1.0
+            where = f"`{reference.getSpecies()}` in `{reaction.getId()}`"
+            self.left_open.append((*STOICHIOMETRY, where))
+            return STOICHIOMETRY[1]
         return count
 
 

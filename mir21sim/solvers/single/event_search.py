@@ -165,7 +165,7 @@ class RelationSearch:
 
     def _along(self, times: FloatArray, states: States, p: FloatArray) -> FloatArray:
         """Return the root functions at some times, shape (n_time, n_relation)."""
-        rows = np.ascontiguousarray(states(times))
+        rows = np.array(states(times), order="C")  # kernels take no read-only views
         together = zip(times.tolist(), rows, strict=True)
         return np.array([self._roots(t, y, p) for t, y in together])
 

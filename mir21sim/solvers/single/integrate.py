@@ -154,6 +154,7 @@ def write_run(
     solution.t_end[run], solution.y_end[run] = one.t, one.y
     solution.n_steps[run] = one.n_steps
     solution.n_rhs[run], solution.n_jac[run] = one.n_rhs, one.n_jac
+    solution.signed[run] = one.signed
     if one.events is not None:
         solution.n_events[run] = one.events.n_executed
         solution.culprit[run] = one.events.culprit

@@ -313,6 +313,12 @@ class OneRun(SingleRun):
         c["left"] = min(_LOOK_EVERY, self.settings.max_steps - self.n_steps)
         return self._looked(why)
 
+    def _release(self, states: IntArray) -> None:
+        """Let some states be negative from here on, in the compiled driver too."""
+        super()._release(states)
+        self.limit[states] = np.inf
+        self.whole_numbers[:] = self.functions.whole(self)
+
     def _finite_start(self) -> bool:
         """Say whether a run can go on from here; at its end no slope is needed."""
         if self.t >= self.times[-1]:

@@ -21,6 +21,9 @@ from mir21sim.solvers.single.outputs import Outputs
 from mir21sim.solvers.single.reduced_problem import clipped
 from mir21sim.solvers.single.reduction import Reduction
 
+_AT_ONCE = 1e-6
+"""Share of a run within which a fall from zero belongs to its start."""
+
 _STEPS_WITH_EVENTS = 100
 """Steps at least over a whole run in which triggers or relations are watched."""
 
@@ -56,7 +59,9 @@ class RunState:
         self.times, self.schedule = problem.times, problem.schedule
         self.dose_values = problem.schedule.value[run]
         self.outputs = self._outputs(problem)
-        self.never_negative, self.frozen = problem.amounts, problem.frozen
+        self.begun, self.frozen = problem.y0[run], problem.frozen
+        self.never_negative = problem.amounts.copy()  # those that may fall leave it
+        self.signed, self.rises = -1, np.zeros(0, dtype=bool)
         self.out = np.empty((len(self.times), self.outputs.n_select))
         self.out.fill(np.nan)
         self.input = np.zeros(len(self.y))
@@ -71,12 +76,7 @@ class RunState:
         self.deadline = time.monotonic() + settings.timeout
         self.peak = np.abs(self.y)
         share, floor = negative_slack(settings.rtol, settings.atol)
-        watched = (
-            np.zeros_like(problem.amounts)
-            if settings.allow_negative
-            else problem.amounts
-        )
-        self.share, self.floor = share, np.where(watched, floor, np.inf)
+        self.share, self.floor = share, np.where(problem.amounts, floor, np.inf)
         self.samples: list[tuple[FloatArray, FloatArray]] = []
         self.reduction: Reduction | None = None
         self.pattern: tuple[bytes, bytes] | None = None
@@ -168,7 +168,10 @@ class RunState:
         return k.j_row, k.j_col, data
 
     def _finite_start(self) -> bool:
-        return bool(np.isfinite(self.y).all() and np.isfinite(self.slope()).all())
+        slope = self.slope()
+        if not len(self.rises):
+            self.rises = slope > 0.0  # at the start
+        return bool(np.isfinite(self.y).all() and np.isfinite(slope).all())
 
     def _longest_step(self) -> float:
         """Return a step so short that no event hides between the places looked at."""
@@ -197,11 +200,34 @@ class RunState:
         return time.monotonic() > self.deadline
 
     def _negative(self) -> bool:
-        """Say whether an amount is negative by more than numerical error explains."""
+        """Say whether an amount is negative that must not be.
+
+        That is by more than numerical error explains. Where amounts may be negative it
+        is one no more: nothing takes it for zero from then on. So is one of a file of
+        others that starts at zero and falls at once.
+        """
         below = np.flatnonzero(self.y < -(self.share * self.peak + self.floor))
+        if below.size:
+            below = below[self.y[below] < -self._error_from_partners()[below]]
         if not below.size:
             return False
-        return bool((self.y[below] < -self._error_from_partners()[below]).any())
+        if self.settings.allow_negative:
+            self._release(below)
+            return False
+        if not self.settings.signed_from_zero:
+            return True
+        falls = self.peak[below] <= -self.y[below]  # never above zero
+        falls |= self.t - self.times[0] <= _AT_ONCE * (self.times[-1] - self.times[0])
+        falls &= (self.begun[below] == 0) & ~self.rises[below]
+        if falls.any():
+            self._release(below[falls])
+            self.signed = int(below[falls][0])
+        return not falls.all()
+
+    def _release(self, states: IntArray) -> None:
+        """Let some states be negative from here on."""
+        self.floor[states] = np.inf
+        self.never_negative[states] = False
 
     def _error_from_partners(self) -> FloatArray:
         """Return the error that the asked tolerance allows by states a reaction ties.

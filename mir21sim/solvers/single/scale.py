@@ -83,6 +83,9 @@ def integrate(make: Make, problem: Problem, run: int, settings: Settings) -> End
         failed = again.status != SolverStatus.OK and last.status == SolverStatus.OK
         if failed and not needed:
             break
+        if last.status == again.status == SolverStatus.NEGATIVE:
+            # Runs that end early have smaller sizes each time: the first counts.
+            break
         last = again
     return last
 
