@@ -85,7 +85,7 @@ def test_the_size_of_nothing_is_not_a_number(load):
 
 
 def test_formulas_that_share_parts_are_walked_once():
-    """BioModels 588: 2⁶⁰ nodes as a tree, 60 as they are stored; it took over a minute."""
+    """BioModels 588: 2⁶⁰ nodes as a tree, 60 as they are stored."""
     shared: ex.Expr = ex.Symbol("a")
     for _ in range(60):
         shared = ex.Call("plus", (shared, shared))
