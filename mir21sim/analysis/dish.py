@@ -18,7 +18,7 @@ from mir21sim import units
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.analysis.cell_death import death_times
 from mir21sim.analysis.curves import dose_records, time_unit
-from mir21sim.analysis.set_bands import percentiles, set_means
+from mir21sim.analysis.set_bands import ends_text, percentiles, set_means
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
@@ -166,10 +166,9 @@ def dish_records(found: xr.Dataset) -> list[dict[str, str]]:
             _titled(found[name]): units.rounded(float(row[name]), 4) for name in dims
         }
         for name in RESPONSES:
-            low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
-            unit = found[name].attrs["units"]
-            text = f"{rounded(float(row[name]))} ({rounded(low)} to {rounded(high)})"
-            record[f"{TITLES[name]} ({unit})"] = text
+            point, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+            text = f"{rounded(point)} ({ends_text(point, low, high)})"
+            record[f"{TITLES[name]} ({found[name].attrs['units']})"] = text
         records.append(record)
     return records
 

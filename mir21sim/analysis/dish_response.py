@@ -18,7 +18,7 @@ from mir21sim.analysis.combination import Curve
 from mir21sim.analysis.dish import BAND, LABELS, POINTS, RESPONSES, Resampled
 from mir21sim.analysis.dose_response import dose_response
 from mir21sim.analysis.estimates import DoseResponse
-from mir21sim.analysis.set_bands import percentiles
+from mir21sim.analysis.set_bands import UNTOLD, ends_text, percentiles
 from mir21sim.units import rounded
 
 UNSETTLED = 0.1
@@ -348,8 +348,11 @@ def _change_line(
     """Return how many more of the same cells die at the highest dose."""
     point, drawn = change
     top, bottom = int(np.argmax(doses)), int(np.argmin(doses))
-    low, high = percentiles(drawn[:, top], BAND)
+    ends = ends_text(
+        float(point[top]), *map(float, percentiles(drawn[:, top], BAND)), form="+.3g"
+    )
+    ends = ends.replace(UNTOLD, "its spread is not told from the drawing of cells")
     return (
         f"dead cells at {doses[top]:.4g} {unit} minus those at {doses[bottom]:.4g}, "
-        f"same cells: {point[top]:+.3g} {POINTS} ({low:+.3g} to {high:+.3g}, {band})."
+        f"same cells: {point[top]:+.3g} {POINTS} ({ends}, {band})."
     )

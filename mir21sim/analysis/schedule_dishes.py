@@ -18,6 +18,7 @@ from mir21sim.analysis.dish import (
     resample,
 )
 from mir21sim.analysis.dish_response import HalfEffect, half_effects
+from mir21sim.analysis.set_bands import ends_text
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.schedules import Schedule
 from mir21sim.units import rounded
@@ -126,12 +127,12 @@ def schedule_records(dishes: ScheduledDishes) -> list[dict[str, str]]:
             point, low, high = _with_ends(*_at_top(dishes, k, name))
             unit = dishes.tables[k][name].attrs["units"]
             record[f"{TITLES[name]} ({unit})"] = (
-                f"{rounded(point)} ({rounded(low)} to {rounded(high)})"
+                f"{rounded(point)} ({ends_text(point, low, high)})"
             )
         own = _at_top(dishes, k, "dead_end")
         point, low, high = _with_ends(own[0] - first[0], own[1] - first[1])
         record["than first (points)"] = (
-            f"{point:+.1f} ({low:+.1f} to {high:+.1f})" if k else "–"
+            f"{point:+.1f} ({ends_text(point, low, high, '+.1f')})" if k else "–"
         )
         records.append(record)
     return records

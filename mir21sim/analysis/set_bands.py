@@ -12,12 +12,13 @@ doi:10.1016/j.cct.2006.04.004). The sets are drawn towards their mean M until th
 variance is τ²: M + (m_s − M)·√(τ²/v).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.errors import InputError
+from mir21sim.units import rounded
 
 
 def set_means(
@@ -105,6 +106,39 @@ def of_halves(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatA
     np.divide(np.maximum(spread - error, 0.0), spread, out=share, where=spread > 0)
     drawn = np.where(lost | ~enough, np.nan, middle + apart * np.sqrt(share))
     return np.where(enough, middle, np.nan), drawn
+
+
+UNTOLD = "–"
+"""Stands for a band that is not told from the drawing of cells."""
+
+
+def ends_text(point: float, low: float, high: float, form: str = "") -> str:
+    """Return the ends of a band, or ``UNTOLD`` where it has no width.
+
+    Sets that differ by no more than the drawing of cells have a band of no width, which
+    is not the certainty that it looks like; where all cells live, or all die, it is.
+
+    Parameters
+    ----------
+    form : how the ends are written, as in ``format``; by default with three digits
+
+    Examples
+    --------
+    >>> ends_text(40.0, 12.0, 71.5), ends_text(2.0, 2.0, 2.0), ends_text(0.0, 0.0, 0.0)
+    ('12 to 71.5', '–', '0 to 0')
+    """
+    flat = high - low <= 1e-9 * abs(point)
+    if not np.isfinite(low) or (flat and point not in (0.0, 100.0)):
+        return UNTOLD
+    first, last = (format(x, form) if form else rounded(x) for x in (low, high))
+    return f"{first} to {last}"
+
+
+def bracket_line(band: str, texts: Iterable[str]) -> str:
+    """Return what the brackets of a table hold, and what a dash in them means."""
+    if any(UNTOLD in text for text in texts):
+        band += f"; {UNTOLD}: not told from the drawing of cells"
+    return f"In brackets: {band}."
 
 
 def percentiles(drawn: FloatArray, wanted: Sequence[float]) -> FloatArray:

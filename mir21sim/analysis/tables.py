@@ -12,6 +12,7 @@ from mir21sim import files, units
 from mir21sim.analysis.cell_death import EXPOSED, death_records
 from mir21sim.analysis.curves import RESPONSE_NAMES, quantity, time_unit
 from mir21sim.analysis.dead_share import dead_share
+from mir21sim.analysis.set_bands import UNTOLD, ends_text
 from mir21sim.analysis.text_tables import TextTable as TextTable
 from mir21sim.analysis.text_tables import lines_of as lines_of
 from mir21sim.analysis.text_tables import narrowed
@@ -202,13 +203,9 @@ def death_text(
     records = death_records(result, observe, since=start)
     swept = [str(d) for d in quantity(result, observe).dims if d not in _OWN]
     share = dead_share(result, observe, since=start).isel(after=-1)
+    parts = (share[f"dead{end}"].values.ravel() for end in ("", "_low", "_high"))
     ends = [
-        f"{low:.0f} to {high:.0f}" if np.isfinite(low) else "–"
-        for low, high in zip(
-            share["dead_low"].values.ravel(),
-            share["dead_high"].values.ravel(),
-            strict=True,
-        )
+        ends_text(*map(float, each), form=".0f") for each in zip(*parts, strict=True)
     ]
     if swept:
         frame = pd.DataFrame(records)
@@ -234,7 +231,9 @@ def death_text(
             f"{n_dead} of them ({found['dead']:.1%}) die within {length:g} {clock}"
         )
     if n_dead:
-        lines.append(f"share that dies: {ends[0]} % ({share.attrs['band']})")
+        told = "spread not told from the drawing of cells"
+        shown = told if ends[0] == UNTOLD else f"{ends[0]} %"
+        lines.append(f"share that dies: {shown} ({share.attrs['band']})")
     if found["cells"] and not n_dead:
         lines[1] = f"no cell dies within {length:g} {clock}"
     if n_dead > 1:

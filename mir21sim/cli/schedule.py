@@ -77,6 +77,7 @@ def show_schedules(
         scheduled_dishes,
     )
     from mir21sim.analysis.schedule_plot import plot_schedules
+    from mir21sim.analysis.set_bands import bracket_line
 
     active, death = dish.quantities(model)
     target = next(s.dose.target for s in found if s.dose is not None)
@@ -86,7 +87,8 @@ def show_schedules(
         typer.echo(line)
     records = schedule_records(dishes)
     typer.echo("\n".join(tables.lines_of(tables.text_table(records))))
-    typer.echo(f"In brackets: {dishes.drawn[0].band}.")
+    texts = (text for record in records for name, text in record.items() if "(" in text)
+    typer.echo(bracket_line(dishes.drawn[0].band, texts))
     write_schedules(found, model, files, records)
     files.draw(lambda: plot_schedules(dishes, look[0], width=look[1]))
 

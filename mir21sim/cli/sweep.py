@@ -238,14 +238,16 @@ def _show_dish(
     from mir21sim.analysis.dish import dish_of, dish_records, resample
     from mir21sim.analysis.dish_plot import plot_dish
     from mir21sim.analysis.dish_response import half_effect_lines
+    from mir21sim.analysis.set_bands import bracket_line
 
     active, death = options.quantities(model)
     last = stimulus_time(result)
     since = float(result["time"][0]) if last is None else last
     drawn = resample(result, active, death, since=since)
     found = dish_of(drawn, result, active, since)
-    typer.echo("\n".join(tables.lines_of(tables.text_table(dish_records(found)))))
-    typer.echo(f"In brackets: {drawn.band}.")
+    records = dish_records(found)
+    typer.echo("\n".join(tables.lines_of(tables.text_table(records))))
+    typer.echo(bracket_line(drawn.band, (t for r in records for t in r.values())))
     if len(drawn.dims) == 1:
         swept = result[drawn.dims[0]]
         unit = str(swept.attrs.get("units", ""))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mir21sim.analysis.dish_response import half_effect
+from mir21sim.analysis.dish import Resampled
+from mir21sim.analysis.dish_response import half_effect, half_effect_lines
 
 DOSES = np.array([0.0, *np.geomspace(0.01, 1000.0, 16)])
 
@@ -76,3 +77,15 @@ def test_members_without_a_half_effect_are_not_dropped_unseen():
     found = half_effect(DOSES, values, members)
     assert np.isnan(found.dose)
     assert "4 of 20 dishes of its band have none" in found.text("nM")
+
+
+def test_a_band_without_width_is_no_certainty():
+    """Sets that differ by no more than their cells do: 2 % dead in each."""
+    dishes = np.full((5, 2), 2.0)
+    point = np.array([0.0, 2.0])
+    change = point, dishes - [2.0, 0.0]
+    drawn = Resampled(
+        ("TRAIL",), np.zeros(1), (point, dishes), (point, dishes), 0, change, "a band"
+    )
+    (line, *_) = half_effect_lines(drawn, np.array([0.0, 10.0]), "ng/ml")
+    assert "+2 percentage points (its spread is not told from the drawing of" in line
