@@ -348,9 +348,8 @@ def _change_line(
     """Return how many more of the same cells die at the highest dose."""
     point, drawn = change
     top, bottom = int(np.argmax(doses)), int(np.argmin(doses))
-    ends = ends_text(
-        float(point[top]), *map(float, percentiles(drawn[:, top], BAND)), form="+.3g"
-    )
+    low, high = map(float, percentiles(drawn[:, top], BAND))
+    ends = ends_text(float(point[top]), low, high, "+.3g")
     ends = ends.replace(UNTOLD, "its spread is not told from the drawing of cells")
     return (
         f"dead cells at {doses[top]:.4g} {unit} minus those at {doses[bottom]:.4g}, "

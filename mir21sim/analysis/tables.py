@@ -205,7 +205,8 @@ def death_text(
     share = dead_share(result, observe, since=start).isel(after=-1)
     parts = (share[f"dead{end}"].values.ravel() for end in ("", "_low", "_high"))
     ends = [
-        ends_text(*map(float, each), form=".0f") for each in zip(*parts, strict=True)
+        ends_text(float(middle), float(low), float(high), ".0f")
+        for middle, low, high in zip(*parts, strict=True)
     ]
     if swept:
         frame = pd.DataFrame(records)
