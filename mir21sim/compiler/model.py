@@ -156,6 +156,11 @@ class CompiledModel:
         return len(found) if set(found) == {"assumed"} else 0
 
     @cached_property
+    def checked_methods(self) -> set[str]:
+        """Methods of which a single run was made again with smaller tolerances."""
+        return set()
+
+    @cached_property
     def equations(self) -> Equations:
         """The network as differential and explicit equations."""
         return equations(delays.expanded(self.network)[0])

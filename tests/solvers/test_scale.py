@@ -151,6 +151,36 @@ def test_a_sweep_whose_error_is_larger_than_asked_says_so():
         ms.sweep(model, over, 30, points=31, observe="p1", options=loose)
 
 
+GROWS = """
+model grows
+  y = 1
+  y' = {rate}*(y - cos(time)) - sin(time)
+  z = 0; at (time >= 1): z = 1
+end
+"""
+"""The right curve is cos t; an error grows as exp(rate t)."""
+
+
+def test_a_first_run_of_a_file_whose_error_is_larger_than_asked_says_so(tmp_path):
+    file = tmp_path / "grows.ant"
+    file.write_text(GROWS.format(rate=5))
+    model = ms.load(file, backend="numpy")
+    with pytest.warns(ModelWarning, match="in `y`: the error is larger than"):
+        first = ms.simulate(model, 6, points=7, observe=["y", "z"])
+    assert abs(float(first["y"][-1]) - math.cos(6)) > 1.0
+    ms.simulate(
+        model, 6, points=7, observe=["y", "z"]
+    )  # said once: warnings are errors
+
+
+def test_a_first_run_that_is_right_says_nothing(tmp_path):
+    file = tmp_path / "shrinks.ant"
+    file.write_text(GROWS.format(rate=-5))
+    model = ms.load(file, backend="numpy")
+    run = ms.simulate(model, 6, points=7, observe=["y", "z"])  # z jumps at an output
+    assert float(run["y"][-1]) == pytest.approx(math.cos(6), abs=1e-5)
+
+
 def test_a_longest_step_sees_a_smooth_pulse():
     """exp(-((t - 500)/0.1)²) has the area 0.1·sqrt(pi)."""
     net = support.network(

@@ -31,7 +31,8 @@ def with_usual_values(network: Network) -> tuple[Network, tuple[LeftOpen, ...]]:
     given = {rule.variable for rule in network.rules}
     given |= {assignment.variable for assignment in network.initial_assignments}
     given |= {name for expr in network.algebraic for name in ex.symbols(expr)}
-    sizes = {c.id for c in network.compartments if c.size is None} - given
+    open_sizes = (c for c in network.compartments if c.size is None)
+    sizes = {c.id for c in open_sizes if c.dimensions > 0} - given  # a point has none
     starts = {s.id for s in network.species if s.initial is None} - given
     if not sizes and not starts:
         return network, ()
