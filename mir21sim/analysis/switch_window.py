@@ -35,10 +35,10 @@ def switch_window(result: xr.Dataset, observe: str) -> tuple[float, float] | Non
     Examples
     --------
     >>> t = np.linspace(0, 48, 481)
-    >>> curve = 1.0 / (1.0 + np.exp(-40 * (t - 26)))
+    >>> curve = 0.5 + 0.5 * np.tanh(20 * (t - 26))
     >>> run = xr.Dataset({"C": ("time", curve)}, {"time": t})
-    >>> [round(time, 1) for time in switch_window(run, "C")]
-    [25.4, 26.9]
+    >>> [round(float(time), 1) for time in switch_window(run, "C")]
+    [25.4, 26.7]
     >>> slow = xr.Dataset({"C": ("time", t)}, {"time": t})
     >>> switch_window(slow, "C") is None
     True

@@ -272,7 +272,8 @@ def _schedule(
     rows: list[tuple[float, int, Action, FloatArray]] = []
     for dose in protocol.doses:
         entry = dose_input(model, dose.target)
-        if dose.time < start or dose.time > end or start < dose.time == end:
+        at_end = start < dose.time == end and _is_own(model, dose)
+        if dose.time < start or dose.time > end or at_end:
             raise InputError(_outside(model, dose, start, end))
         axis = swept.get(dose.target)
         is_swept = axis is not None and dose.mode != "set"
@@ -294,6 +295,11 @@ def _schedule(
     )
 
 
+def _is_own(model: CompiledModel, dose: Dose) -> bool:
+    """Return whether a dose is that which the model gives where none is named."""
+    return dose in Protocol.of(model.info.doses).doses
+
+
 def _outside(model: CompiledModel, dose: Dose, start: float, end: float) -> str:
     """Return the message for a dose that the run cannot show."""
     unit = model.border.time_unit
@@ -303,7 +309,7 @@ def _outside(model: CompiledModel, dose: Dose, start: float, end: float) -> str:
             f"The dose `{dose}` lies at the end of the run, {end:g} {unit}, and "
             "nothing can follow it: end later."
         )
-    if dose not in Protocol.of(model.info.doses).doses:
+    if not _is_own(model, dose):
         return text
     return (
         f"{text} It is the model's own, which is given where no dose is named: name "

@@ -84,8 +84,9 @@ def test_a_band_without_width_is_no_certainty():
     dishes = np.full((5, 2), 2.0)
     point = np.array([0.0, 2.0])
     change = point, dishes - [2.0, 0.0]
+    curves = point[:, np.newaxis], dishes[..., np.newaxis]
     drawn = Resampled(
-        ("TRAIL",), np.zeros(1), (point, dishes), (point, dishes), 0, change, "a band"
+        ("TRAIL",), np.zeros(1), curves, curves, np.zeros(2, int), change, "a band"
     )
     (line, *_) = half_effect_lines(drawn, np.array([0.0, 10.0]), "ng/ml")
     assert "+2 percentage points (its spread is not told from the drawing of" in line

@@ -92,7 +92,10 @@ def test_overlay_draws_measured_points(swept, tmp_path):
     [
         ("tme_h,value\n1,2\n", "unknown column `tme_h`.*`time_h`"),
         ("time_h\n1\n", "needs the column `value`"),
-        ("time_h,value\n1,2\n2,high\n", "line 3: value must be a number, got `high`"),
+        (
+            "time_h,value\n1,2\n2,high\n",
+            "line 3: value must be a finite number, got `high`",
+        ),
         ("", "not a CSV table"),
     ],
     ids=["misspelt", "missing", "text", "empty"],

@@ -179,10 +179,10 @@ def test_a_molar_dose_without_molecular_weight_is_refused():
         ms.simulate(model, 2.0, doses="FASLG=50 nM@1h")
 
 
-def test_a_dose_at_the_end_is_refused_since_nothing_follows():
+def test_the_own_dose_at_the_end_is_refused_since_nothing_follows():
     model = ms.load("mir21_core", "HeLa", backend="numpy")
     with pytest.raises(InputError, match=r"at the end of the run, 24 h.*end later"):
-        ms.simulate(model, "24 h", doses="TRAIL=50 ng/ml@24h")
+        ms.simulate(model, "24 h")
     series = ms.simulate(
         model, "24 h", doses="TRAIL=50 ng/ml@0h/12hx3", observe="CASP8_active"
     )
