@@ -11,12 +11,15 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
 DOCS = Path(__file__).resolve().parent
 BLOCK = re.compile(
@@ -66,29 +69,31 @@ def walk(page: Path, files: Path | None) -> int:
             "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(DOCS.parent), *sys.path]),
         }
-        os.chdir(folder)
-        names: dict[str, object] = {}
-        for kind, text in steps(page):
-            print(f"\n--- {page.stem}: {text.strip()}", flush=True)
-            if kind == "python":
-                failed += not cell(text, names)
-            elif "\n" not in text and (absent := missing(text, folder)):
-                print(f"LEFT OUT, not there: {', '.join(absent)}")
-            else:
-                command = ["bash", "-ec", text]
-                done = subprocess.run(command, env=os.environ | paths, check=False)
-                failed += done.returncode != 0
-        os.chdir(DOCS)
+        place = {"metadata": {"path": str(folder)}}
+        notebook = NotebookClient(new_notebook(), resources=place, timeout=None)
+        with notebook.setup_kernel(env=os.environ | paths):
+            for kind, text in steps(page):
+                print(f"\n--- {page.stem}: {text.strip()}", flush=True)
+                if kind == "shell" and "\n" not in text:
+                    absent = missing(text, folder)
+                    if absent:
+                        print(f"LEFT OUT, not there: {', '.join(absent)}")
+                        continue
+                shell = "%%bash -e\n" if kind == "shell" else ""
+                failed += not runs(notebook, new_code_cell(shell + text))
     return failed
 
 
-def cell(text: str, names: dict[str, object]) -> bool:
-    """Run a cell; return whether it ended well."""
+def runs(notebook: NotebookClient, cell: NotebookNode) -> bool:
+    """Run a cell and print its texts; return whether it ended well."""
+    notebook.nb.cells.append(cell)
     try:
-        exec(compile(text, "cell", "exec"), names)  # noqa: S102 - a cell of our own pages
-    except Exception:  # noqa: BLE001 - the other steps are run all the same
-        traceback.print_exc()
+        notebook.execute_cell(cell, len(notebook.nb.cells) - 1)
+    except CellExecutionError as error:
+        print(error)
         return False
+    for output in cell.outputs:
+        print(output.get("text", output.get("data", {}).get("text/plain", "")))
     return True
 
 

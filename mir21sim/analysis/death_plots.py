@@ -96,11 +96,13 @@ def plot_population(
         clean(ax)
     whose = [*map(result.attrs.get, ("model_id", "context")), share.attrs["treatment"]]
     whose.append(f"{share.attrs['cells']} cells{' a dose' if dims else ''}")
-    _say(figure, " · ".join(filter(None, whose)), result[observe], share.attrs["band"])
+    _frame(
+        figure, " · ".join(filter(None, whose)), result[observe], share.attrs["band"]
+    )
     return figure
 
 
-def _say(figure: Figure, headline: str, death: xr.DataArray, band: str) -> None:
+def _frame(figure: Figure, headline: str, death: xr.DataArray, band: str) -> None:
     """Put the treatment over a picture, and when a cell is dead and the bands below."""
     figure.suptitle(textwrap.fill(headline, LETTERS), fontsize=10, x=0.01, ha="left")
     words = f"Dead: {axis_label(death)} crosses one half. Bands: 50 and {band}."

@@ -162,9 +162,7 @@ def dish_records(found: xr.Dataset) -> list[dict[str, str]]:
     records = []
     for place in np.ndindex(*(found.sizes[name] for name in dims)):
         row = found.isel(dict(zip(dims, place, strict=True)))
-        record = {
-            _titled(found[name]): units.rounded(float(row[name]), 4) for name in dims
-        }
+        record = {_titled(found[name]): rounded(float(row[name]), 4) for name in dims}
         for name in RESPONSES:
             point, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
             text = f"{rounded(point)} ({ends_text(point, low, high)})"
@@ -224,7 +222,7 @@ def treatment_text(result: xr.Dataset) -> str:
     for dose in dose_records(result):
         name, amount = (
             str(dose["target"]),
-            f" {units.rounded(dose['amount'], 6)} {dose['unit']}",
+            f" {rounded(dose['amount'], 6)} {dose['unit']}",
         )
         if name in result.dims:
             name, amount = shown_name(result, name), ""

@@ -217,34 +217,23 @@ def _draw_response(ax: Axes, found: xr.Dataset, response: str) -> None:
     swept = _swept(found)
     doses = swept.values.astype(float)
     point = found[response].values
-    low, high = found[f"{response}_low"].values, found[f"{response}_high"].values
     positive = np.flatnonzero(doses > 0)
     order = positive[np.argsort(doses[positive])]
-    ax.fill_between(doses[order], low[order], high[order], color=BLUE, alpha=0.2, lw=0)
-    if found[response].attrs["band"] != BAND_TEXT:  # sets, not cells
-        low, high = (
-            found[f"{response}_low50"].values,
-            found[f"{response}_high50"].values,
-        )
-        ax.fill_between(
-            doses[order], low[order], high[order], color=BLUE, alpha=0.25, lw=0
-        )
-    ax.plot(doses[order], point[order], "-o", color=BLUE, lw=1.1, ms=2.5)
     span = doses[order].max() / doses[order].min() if order.size else 1.0
-    if span > 10:
-        zero = doses[order].min() / span ** (1 / 7)
+    zero = doses[order].min() / span ** (1 / 7) if span > 10 else None
+    for ends, alpha, width in _bands(found, response):
+        low = found[f"{response}_low{ends}"].values
+        high = found[f"{response}_high{ends}"].values
+        ax.fill_between(
+            doses[order], low[order], high[order], color=BLUE, alpha=alpha, lw=0
+        )
+        if zero is not None:
+            here = doses == 0
+            ax.vlines([zero] * here.sum(), low[here], high[here], ZERO, lw=width)
+    ax.plot(doses[order], point[order], "-o", color=BLUE, lw=1.1, ms=2.5)
+    if zero is not None:
+        ax.plot([zero] * (doses == 0).sum(), point[doses == 0], "o", color=ZERO, ms=2.5)
         log_axis(ax, zero, doses)
-        for k in np.flatnonzero(doses == 0):
-            reach = [[point[k] - low[k]], [high[k] - point[k]]]
-            ax.errorbar(
-                zero,
-                point[k],
-                np.maximum(reach, 0),
-                fmt="o",
-                ms=2.5,
-                lw=0.9,
-                color=ZERO,
-            )
     unit = found[response].attrs["units"]
     if unit == POINTS:
         ax.axhline(0.0, color=ZERO, lw=0.6)
@@ -252,6 +241,13 @@ def _draw_response(ax: Axes, found: xr.Dataset, response: str) -> None:
         ax.set_ylim(0, 102 if unit == "%" else None)
     ax.set_xlabel(dose_label(swept))
     ax.set_ylabel(axis_text(found, response))
+
+
+def _bands(found: xr.Dataset, response: str) -> list[tuple[str, float, float]]:
+    """Return the ends of each band, its opacity, and its width at dose 0."""
+    outer, inner = ("", 0.2, 0.7), ("50", 0.25, 2.0)
+    over_cells = found[response].attrs["band"] == BAND_TEXT  # else over sets
+    return [outer] if over_cells else [outer, inner]
 
 
 def log_axis(ax: Axes, zero: float, doses: FloatArray) -> None:

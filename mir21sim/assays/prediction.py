@@ -18,7 +18,13 @@ import xarray as xr
 from mir21sim._typing import FloatArray, IntArray
 from mir21sim.analysis.cell_death import EXPOSED, death_times
 from mir21sim.analysis.dish import BAND, INNER, SET_TEXT
-from mir21sim.analysis.set_bands import of_halves, percentiles, set_means
+from mir21sim.analysis.set_bands import (
+    UNTOLD,
+    ends_text,
+    of_halves,
+    percentiles,
+    set_means,
+)
 from mir21sim.assays.assay import Assay
 from mir21sim.errors import InputError
 from mir21sim.simulation.spread import SET
@@ -150,7 +156,7 @@ def fate_records(fate: xr.Dataset) -> list[dict[str, str]]:
                 float(row[name][k]) for name in ("dead_low", "dead", "dead_high")
             )
             record[f"{time:g} h"] = (
-                f"{rounded(middle)} % ({rounded(low, 2)} to {rounded(high, 2)})"
+                f"{rounded(middle)} % ({ends_text(middle, low, high, '.0f')})"
             )
         records.append(record)
     return records
@@ -168,9 +174,9 @@ def with_prediction(summary: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     if not summary[keys].reset_index(drop=True).equals(found[keys]):
         raise InputError("The prediction is of other groups than the reading.")
     texts = [
-        "–"
+        UNTOLD
         if np.isnan(low)
-        else f"{rounded(middle)} ({rounded(low)} to {rounded(high)})"
+        else f"{rounded(middle)} ({ends_text(middle, low, high)})"
         for middle, low, high in zip(
             found["mean"], found["low"], found["high"], strict=True
         )

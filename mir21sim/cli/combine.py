@@ -13,6 +13,7 @@ from mir21sim.cli.options import (
     OutputOptions,
     OverOption,
     RunOptions,
+    WidthOption,
     WorkOptions,
 )
 from mir21sim.cli.output import (
@@ -38,9 +39,7 @@ class LookOptions:
     measure: Annotated[
         str, typer.Option(help="HSA, Bliss, Loewe or ZIP: the excess that is drawn.")
     ] = "Bliss"
-    width: Annotated[
-        str, typer.Option(help="Width of the picture: single or double column.")
-    ] = "double"
+    width: WidthOption = "double"
 
 
 @expanded

@@ -8,7 +8,7 @@ import typer
 
 from mir21sim.cli.ensemble import EnsembleOptions
 from mir21sim.cli.groups import expanded
-from mir21sim.cli.options import ModelArgument, OutputOptions, RunOptions
+from mir21sim.cli.options import ModelArgument, OutputOptions, RunOptions, WidthOption
 from mir21sim.cli.output import check_outputs, write_table
 from mir21sim.cli.parse import name_list
 
@@ -36,9 +36,7 @@ def exposure(
             "miR-21 free of it, and the targets PTEN, PDCD4 and Bcl-2."
         ),
     ] = None,
-    width: Annotated[
-        str, typer.Option(help="Width of the picture: single or double column.")
-    ] = "double",
+    width: WidthOption = "double",
 ) -> None:
     """Print C_max, AUC and half-life of each pool of an input; draw its effects."""
     from mir21sim.analysis import exposure as exposures

@@ -141,6 +141,11 @@ class PerturbationOptions:
         }
 
 
+WidthOption = Annotated[
+    str, typer.Option(help="Width of the picture: single or double column.")
+]
+
+
 @dataclass(frozen=True)
 class TreatmentOptions:
     """Doses, overrides and perturbations."""

@@ -87,7 +87,7 @@ def show_schedules(
         typer.echo(line)
     records = schedule_records(dishes)
     typer.echo("\n".join(tables.lines_of(tables.text_table(records))))
-    texts = (text for record in records for name, text in record.items() if "(" in text)
+    texts = (text for record in records for text in record.values() if "(" in text)
     typer.echo(bracket_line(dishes.drawn[0].band, texts))
     write_schedules(found, model, files, records)
     files.draw(lambda: plot_schedules(dishes, look[0], width=look[1]))

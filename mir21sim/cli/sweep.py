@@ -17,6 +17,7 @@ from mir21sim.cli.options import (
     OptionalOverOption,
     OutputOptions,
     RunOptions,
+    WidthOption,
     WorkOptions,
     with_features,
 )
@@ -46,9 +47,7 @@ class ShownOptions:
     response: Annotated[
         str, typer.Option(help="peak, integrated or dead_end: the response by dose.")
     ] = "dead_end"
-    width: Annotated[
-        str, typer.Option(help="Width of the picture: single or double column.")
-    ] = "double"
+    width: WidthOption = "double"
     doubling_time: Annotated[
         str | None,
         typer.Option(

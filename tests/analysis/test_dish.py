@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.collections import LineCollection
 
 from mir21sim.analysis.dish import RESAMPLES, dish
 from mir21sim.analysis.dish_plot import WIDTHS, plot_dish
@@ -134,3 +135,18 @@ def test_the_change_of_dead_cells_is_that_of_the_same_cells():
     # No band at the lowest dose: the same cells minus themselves.
     assert float(found["dead_change_high"][0]) == 0.0
     assert 0.0 <= float(found["dead_change_low"][1]) < 50.0
+
+
+def test_the_untreated_dish_has_the_whole_band_of_the_treated_ones():
+    """Two sets of four cells, untreated: all of one die, none of the other."""
+    dead = [[1.0] * 4 + [99.0] * 4] * len(DOSES)
+    sets = cells_of(dead).assign_coords(parameter_set=("cell", [0] * 4 + [1] * 4))
+    found = both(sets)
+    response = plot_dish(found).axes[2]
+    bars = [c for c in response.collections if isinstance(c, LineCollection)]
+    heights = sorted(np.ptp(bar.get_segments()[0][:, 1]) for bar in bars)
+    untreated = found.isel(dose=0)
+    whole = float(untreated["dead_end_high"] - untreated["dead_end_low"])
+    inner = float(untreated["dead_end_high50"] - untreated["dead_end_low50"])
+    assert heights == pytest.approx([inner, whole])
+    assert whole == pytest.approx(95.0)

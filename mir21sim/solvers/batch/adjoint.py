@@ -38,8 +38,8 @@ from mir21sim.solvers.batch.replay import (
     StepKernels,
     end_of_step,
     find_partials,
-    new_again,
     new_places,
+    new_repeated_step,
     repeat_step,
     slopes,
 )
@@ -489,6 +489,6 @@ def replay_adjoint(
     """Take the weights of all jobs back to parameters, start values and doses."""
     k = StepKernels(rates, matrix, solve, time, partials, inner, size.has_time)
     kt = TransposedKernels(gather, linear_t, bend_t, second_t, solve_t)
-    again, places = new_again(m, size, steps), new_places()
+    again, places = new_repeated_step(m, size, steps), new_places()
     adjoints = _new_adjoints(m, size, steps)
     _replay(k, kt, m, steps, trail_y, f, grad, again, places, adjoints)

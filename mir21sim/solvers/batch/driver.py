@@ -192,7 +192,7 @@ def refill_lanes(next_run, state, lanes, starts, doses, outputs, ends):
     times, final = outputs.times, outputs.times[-1]
     for k in range(LANES):
         lane = lanes[k]
-        # Again for a run that ends at once: its lane takes the next run.
+        # RepeatedStep for a run that ends at once: its lane takes the next run.
         while True:
             if lane.run < 0:
                 if next_run >= starts.y.shape[0]:

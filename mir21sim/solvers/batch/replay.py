@@ -142,7 +142,7 @@ def steps(
     )
 
 
-class Again(NamedTuple):
+class RepeatedStep(NamedTuple):
     """Arrays of a step of all lanes that is repeated; letters as in ``driver``.
 
     h, end : lengths and ends of the steps, (8,)
@@ -193,11 +193,11 @@ class Places(NamedTuple):
 
 
 @numba.njit(**MAKER)
-def new_again(m: Method, size: Sizes, steps: Steps) -> Any:
+def new_repeated_step(m: Method, size: Sizes, steps: Steps) -> Any:
     """Return the arrays of a repeated step."""
     s, n = m.alpha.size, steps.y0.shape[1]
     n_act = steps.act_time.size
-    return Again(
+    return RepeatedStep(
         one_rows(1)[0],
         zeros(LANES),
         zero_rows(1),
@@ -234,7 +234,7 @@ def new_places() -> Any:
 
 
 @numba.njit(**HELPER)
-def repeat_step(k: StepKernels, m: Method, r: Again, steps: Steps) -> None:
+def repeat_step(k: StepKernels, m: Method, r: RepeatedStep, steps: Steps) -> None:
     """Repeat the stages of one step of all lanes.
 
     Fills u with the stages, at with the states at which they were evaluated, w with the
@@ -278,7 +278,7 @@ def repeat_step(k: StepKernels, m: Method, r: Again, steps: Steps) -> None:
 
 
 @numba.njit(**HELPER)
-def find_partials(k: StepKernels, m: Method, r: Again) -> None:
+def find_partials(k: StepKernels, m: Method, r: RepeatedStep) -> None:
     """Find the partials at the stages of the step just repeated."""
     for i in range(m.alpha.size):
         for lane in range(LANES):
@@ -293,7 +293,7 @@ def find_partials(k: StepKernels, m: Method, r: Again) -> None:
 @numba.njit(**HELPER)
 def slopes(
     k: StepKernels,
-    r: Again,
+    r: RepeatedStep,
     steps: Steps,
     t: FloatArray,
     y: FloatArray,

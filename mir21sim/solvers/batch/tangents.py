@@ -38,8 +38,8 @@ from mir21sim.solvers.batch.replay import (
     StepKernels,
     end_of_step,
     find_partials,
-    new_again,
     new_places,
+    new_repeated_step,
     repeat_step,
     slopes,
 )
@@ -454,6 +454,6 @@ def replay_tangents(
     Fills out (n_run, n_column, n_time, n_need) with the tangents of the needed states.
     """
     k = StepKernels(rates, matrix, solve, time, partials, inner, size.has_time)
-    again, places = new_again(m, size, steps), new_places()
+    again, places = new_repeated_step(m, size, steps), new_places()
     columns = _new_columns(m, size, steps, jobs)
     _replay(k, second, stage, size, m, steps, seeds, jobs, out, again, places, columns)

@@ -202,9 +202,9 @@ class RunState:
     def _negative(self) -> bool:
         """Say whether an amount is negative that must not be.
 
-        That is by more than numerical error explains. Where amounts may be negative it
-        is one no more: nothing takes it for zero from then on. So is one of a file of
-        others that starts at zero and falls at once.
+        That is: by more than numerical error explains. A state that may be negative is
+        released (``_release``): any state with ``allow_negative``; in a file of others
+        one that starts at zero and falls at once.
         """
         below = np.flatnonzero(self.y < -(self.share * self.peak + self.floor))
         if below.size:
