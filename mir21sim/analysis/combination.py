@@ -21,8 +21,9 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis import dish
-from mir21sim.analysis.dish import BAND, Resampled, treatment_text
+from mir21sim.analysis.cell_means import BAND
+from mir21sim.analysis.dish import Resampled
+from mir21sim.analysis.treatment_words import treatment_text
 from mir21sim.errors import InputError
 from mir21sim.units import rounded
 
@@ -235,7 +236,7 @@ def combination(
         table[name].attrs = {
             "units": "percentage points",
             "long_name": f"excess over {name}",
-            "band": _band_text(drawn),
+            "band": drawn.band,
         }
     if intervals:
         surfaces = [
@@ -279,12 +280,6 @@ def _remarks(dead: FloatArray, names: tuple[str, str]) -> Iterator[str]:
                 "percentage points at most: at these doses the cells do not respond "
                 "to it."
             )
-
-
-def _band_text(drawn: Resampled) -> str:
-    """Return the meaning of an interval in words."""
-    by_cells = drawn.band == dish.BAND_TEXT
-    return BAND_TEXT if by_cells else drawn.band
 
 
 def check_doses(doses: Mapping[str, FloatArray]) -> None:

@@ -27,7 +27,11 @@ LETTERS = 110
 
 
 def plot_population(
-    result: xr.Dataset, observe: str, *, since: float | str = 0.0
+    result: xr.Dataset,
+    observe: str,
+    *,
+    since: float | str = 0.0,
+    share: xr.Dataset | None = None,
 ) -> Figure:
     """Draw when the cells of a population die, and the share dead over time.
 
@@ -40,6 +44,7 @@ def plot_population(
         and ``time``
     observe : quantity that crosses one half in a cell that dies
     since : h, or text; cells that were dead by then are left out
+    share : from ``dead_share`` of the same, where it is at hand
 
     Raises
     ------
@@ -68,7 +73,8 @@ def plot_population(
             "The picture shows one swept dose of a population, got the dimensions "
             f"{', '.join(dims)}: select a value first."
         )
-    share = dead_share(result, observe, since=since)
+    if share is None:
+        share = dead_share(result, observe, since=since)
     clock, length = share["after"].attrs["units"], float(share["after"][-1])
     event = share.attrs["counted_from"]
     figure = Picture(figsize=(9.0, 4.0), layout="constrained")

@@ -7,37 +7,28 @@ an ensemble, the bands are percentiles over these sets, the drawing of cells tak
 (``set_bands``), and the line is the mean over the sets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import xarray as xr
 
 from mir21sim import units
-from mir21sim._typing import BoolArray, FloatArray, IntArray
-from mir21sim.analysis.cell_death import death_times
-from mir21sim.analysis.curves import dose_records, time_unit
-from mir21sim.analysis.set_bands import ends_text, percentiles, set_means
+from mir21sim._typing import FloatArray, IntArray
+from mir21sim.analysis.cell_means import (
+    BAND_TEXT,
+    POINTS,
+    Drawn,
+    band_means,
+    put_with_ends,
+)
+from mir21sim.analysis.curves import time_unit
+from mir21sim.analysis.dead_share import fates
+from mir21sim.analysis.set_bands import ends_text
+from mir21sim.analysis.treatment_words import counted_from, treatment_text
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
-from mir21sim.simulation.spread import SET
 from mir21sim.units import rounded
-
-RESAMPLES = 400
-"""Number of resampled dishes behind a band."""
-
-BAND = (2.5, 97.5)
-"""Percentiles of a band: 95 % of the resampled dishes."""
-
-INNER = (25.0, 75.0)
-"""Percentiles of the inner band: 50 % of the resampled dishes."""
-
-BAND_TEXT = f"95 % of {RESAMPLES} resamplings of the cells"
-
-SET_TEXT = "95 % of {} parameter sets of the ensemble, the drawing of cells taken out"
-"""Meaning of a band by an ensemble, with its number of sets."""
-
 
 LABELS = {
     "activity": "DEVDase activity of the dish",
@@ -49,9 +40,6 @@ LABELS = {
 }
 """Names of the quantities of ``dish``, with the label a figure prints."""
 
-POINTS = "percentage points"
-"""Unit of a difference of two shares."""
-
 TITLES = {"peak": "peak", "integrated": "area", "dead_end": "dead"}
 """Short names of the responses, for the head of a table."""
 
@@ -60,9 +48,6 @@ RESPONSES = ("peak", "integrated", "dead_end")
 
 ACTIVITY = ("CASP3_active", "CASP7_active")
 """Effector caspases whose activity a DEVDase assay measures, those a model has."""
-
-SEED = 21
-"""Seed of the resampling: the same result gives the same band."""
 
 
 def dish(
@@ -135,16 +120,9 @@ def dish_of(
     }
     table = xr.Dataset(coords={"after": ("after", drawn.after, {"units": clock})})
     for name, (point, dishes) in drawn.quantities().items():
-        ends = percentiles(dishes, (*BAND, *INNER))
         dims = (*drawn.dims, "after") if name in ("activity", "dead") else drawn.dims
-        table[name] = (dims, point)
-        for end, values in zip(("low", "high", "low50", "high50"), ends, strict=True):
-            table[f"{name}_{end}"] = (dims, values)
-        table[name].attrs = {
-            "units": units_of.get(name, "%"),
-            "long_name": LABELS[name],
-            "band": drawn.band,
-        }
+        words = {"units": units_of.get(name, "%"), "long_name": LABELS[name]}
+        put_with_ends(table, name, dims, (point, dishes), **words, band=drawn.band)
     table["left_out"] = (drawn.dims, drawn.left_out)
     table.attrs = {
         **result.attrs,
@@ -198,40 +176,6 @@ def activity_quantities(model: CompiledModel) -> tuple[str, ...]:
     return found
 
 
-def counted_from(result: xr.Dataset, since: float | str) -> str:
-    """Return the names of the doses at a time, or 'the start' for none."""
-    hours = units.time_in(since, time_unit(result), "since")
-    found = [
-        shown_name(result, str(dose["target"]))
-        for dose in dose_records(result)
-        if abs(dose["time"] - hours) < 1e-9
-    ]
-    return " and ".join(dict.fromkeys(found)) or "the start"
-
-
-def shown_name(result: xr.Dataset, name: str) -> str:
-    """Return the words for a dosed molecule that a result has, else its name."""
-    if name not in result.variables:
-        return name
-    return str(result[name].attrs.get("long_name", name))
-
-
-def treatment_text(result: xr.Dataset) -> str:
-    """Return the doses of a result: 'anti-miR-21 at 0 h, TRAIL 50 ng/ml at 24 h'."""
-    texts = []
-    for dose in dose_records(result):
-        name, amount = (
-            str(dose["target"]),
-            f" {rounded(dose['amount'], 6)} {dose['unit']}",
-        )
-        if name in result.dims:
-            name, amount = shown_name(result, name), ""
-        if dose["mode"] == "set":
-            amount = " washed out" if dose["amount"] == 0 else f" held at{amount}"
-        texts.append(f"{name}{amount} at {dose['time']:g} {time_unit(result)}")
-    return ", ".join(texts)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Resampled:
     """Means over the cells of a dish, and over those of each resampled dish.
@@ -252,13 +196,13 @@ class Resampled:
 
     dims: tuple[str, ...]
     after: FloatArray
-    activity: tuple[FloatArray, FloatArray]
-    dead: tuple[FloatArray, FloatArray]
+    activity: Drawn
+    dead: Drawn
     left_out: IntArray
-    change: tuple[FloatArray, FloatArray] | None = None
+    change: Drawn | None = None
     band: str = BAND_TEXT
 
-    def quantities(self) -> dict[str, tuple[FloatArray, FloatArray]]:
+    def quantities(self) -> dict[str, Drawn]:
         """Return curves and responses by name, each a point and its resamplings."""
         (curve, curves), (dead, deaths) = self.activity, self.dead
         found = {
@@ -302,60 +246,30 @@ def resample(
     ((3,), (400, 3))
     """
     sums = _activity(result, activity, death)
-    dims = tuple(str(d) for d in sums.dims if d not in ("cell", "time"))
+    dims = tuple(str(d) for d in result[death].dims if d not in ("cell", "time"))
     after = result["time"].values - units.time_in(since, time_unit(result), "since")
     keep = after >= -1e-9
     shape = tuple(result.sizes[name] for name in dims)
     values = sums.transpose(*dims, "cell", "time").values[..., keep]
     values = values.reshape(-1, *values.shape[-2:])
-    died = death_times(result, death, since=since).transpose(*dims, "cell").values
-    died = died.reshape(-1, died.shape[-1])
-    good = np.isfinite(values).all(axis=-1) & ~np.isnan(died)
-    dead_by = np.where(died[..., np.newaxis] <= after[keep], 100.0, 0.0)
-    alive = good & (died > 0)
+    followed = np.isfinite(values).all(axis=-1)
+    cells = fates(result, death, since=since, known=followed)
+    good = followed & ~np.isnan(cells.died)
     means, band = band_means(result)
     change = None
     if len(dims) == 1:
         lowest = int(np.argmin(result[dims[0]].values))
-        more, both = _change(dead_by[..., -1:], alive, lowest)
-        point, drawn = means(more, both, shape)
+        point, drawn = cells.change_by(after[keep][-1:], lowest)
         change = point[..., 0], drawn[..., 0]
     return Resampled(
         dims,
         after[keep],
         means(values, good, shape),
-        means(dead_by, alive, shape),
+        cells.dead_by(after[keep]),
         (~good).sum(axis=1).reshape(shape),
         change,
         band,
     )
-
-
-def _change(
-    values: FloatArray, keep: BoolArray, lowest: int
-) -> tuple[FloatArray, BoolArray]:
-    """Return the values of each cell minus its own at the lowest dose.
-
-    A cell counts where it is kept at both doses.
-    """
-    return values - values[lowest], keep & keep[lowest]
-
-
-_Means: TypeAlias = Callable[
-    [FloatArray, BoolArray, tuple[int, ...]], tuple[FloatArray, FloatArray]
-]
-
-
-def band_means(result: xr.Dataset) -> tuple[_Means, str]:
-    """Return how means and their draws are made of a result, and the band in words."""
-    if SET in result.coords:
-        of_cell = result[SET].values.astype(np.int64)
-        return (
-            lambda values, keep, shape: set_means(values, keep, of_cell, shape),
-            SET_TEXT.format(len(np.unique(of_cell))),
-        )
-    weights = _weights(result.sizes["cell"])
-    return lambda values, keep, shape: _means(values, keep, weights, shape), BAND_TEXT
 
 
 def _activity(result: xr.Dataset, activity: Sequence[str], death: str) -> xr.DataArray:
@@ -376,40 +290,3 @@ def _activity(result: xr.Dataset, activity: Sequence[str], death: str) -> xr.Dat
             "`simulate_population`, or `sweep` with `cells` of 2 or more."
         )
     return sums
-
-
-def _weights(n_cell: int) -> FloatArray:
-    """Return how often each cell is drawn in each resampled dish, (n_resample, n_cell).
-
-    The same cells are drawn at every dose, so that differences between doses keep the
-    pairing of cells.
-    """
-    rng = np.random.default_rng(SEED)
-    return rng.multinomial(n_cell, [1.0 / n_cell] * n_cell, size=RESAMPLES).astype(
-        float
-    )
-
-
-def _means(
-    values: FloatArray, keep: BoolArray, weights: FloatArray, shape: tuple[int, ...]
-) -> tuple[FloatArray, FloatArray]:
-    """Return means over the kept cells, and over those of each resampled dish.
-
-    Parameters
-    ----------
-    values : shape (n_dose, n_cell, n_time)
-    keep : shape (n_dose, n_cell)
-    shape : of the swept dimensions, n_dose in all
-
-    Returns
-    -------
-    means of shape (…, n_time) and (n_resample, …, n_time); NaN where no cell is left
-    """
-    kept = np.where(keep[..., np.newaxis], values, 0.0)
-    count = keep.astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        point = kept.sum(axis=1) / count.sum(axis=1)[:, np.newaxis]
-        drawn = np.stack([weights @ block for block in kept], axis=1)
-        drawn /= (weights @ count.T)[..., np.newaxis]
-    n_time = values.shape[-1]
-    return point.reshape(*shape, n_time), drawn.reshape(-1, *shape, n_time)

@@ -12,7 +12,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dish import BAND_TEXT, LABELS, POINTS, RESPONSES
+from mir21sim.analysis.cell_means import BAND_TEXT, POINTS
+from mir21sim.analysis.dish import LABELS, RESPONSES
 from mir21sim.analysis.pictures import Picture
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.units import rounded

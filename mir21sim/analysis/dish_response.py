@@ -14,8 +14,9 @@ import numpy as np
 import scipy.special
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.cell_means import BAND, POINTS
 from mir21sim.analysis.combination import Curve
-from mir21sim.analysis.dish import BAND, LABELS, POINTS, RESPONSES, Resampled
+from mir21sim.analysis.dish import LABELS, RESPONSES, Resampled
 from mir21sim.analysis.dose_response import dose_response
 from mir21sim.analysis.estimates import DoseResponse
 from mir21sim.analysis.set_bands import UNTOLD, ends_text, percentiles

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from mir21sim._typing import FloatArray
-from mir21sim.analysis.dish import treatment_text
 from mir21sim.analysis.dish_plot import FONT, LETTERS, WIDTHS
 from mir21sim.analysis.pictures import Picture
 from mir21sim.analysis.set_bands import percentiles
+from mir21sim.analysis.treatment_words import treatment_text
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.ensemble import DRAW
 from mir21sim.units import rounded

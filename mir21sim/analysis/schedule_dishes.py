@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.cell_means import BAND
 from mir21sim.analysis.curves import dose_records
 from mir21sim.analysis.dish import (
-    BAND,
     LABELS,
     RESPONSES,
     TITLES,

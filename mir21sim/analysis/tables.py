@@ -194,23 +194,34 @@ def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def death_text(
-    result: xr.Dataset, observe: str = EXPOSED, *, since: float | str = 0.0
+    result: xr.Dataset,
+    observe: str = EXPOSED,
+    *,
+    since: float | str = 0.0,
+    share: xr.Dataset | None = None,
 ) -> str:
-    """Return dead cells and death times as lines; a table where a dose is swept."""
+    """Return dead cells and death times as lines; a table where a dose is swept.
+
+    Parameters
+    ----------
+    share : from ``dead_share`` of the same, where it is at hand
+    """
     clock = time_unit(result)
     start = units.time_in(since, clock, "since")
     length = float(result["time"][-1]) - start
     records = death_records(result, observe, since=start)
     swept = [str(d) for d in quantity(result, observe).dims if d not in _OWN]
-    share = dead_share(result, observe, since=start).isel(after=-1)
-    parts = (share[f"dead{end}"].values.ravel() for end in ("", "_low", "_high"))
+    if share is None:
+        share = dead_share(result, observe, since=start)
+    last = share.isel(after=-1)
+    parts = [last[f"dead{end}"].values.ravel() for end in ("", "_low", "_high")]
     ends = [
         ends_text(float(middle), float(low), float(high), ".0f")
         for middle, low, high in zip(*parts, strict=True)
     ]
     if swept:
         frame = pd.DataFrame(records)
-        frame["dead"] *= 100.0
+        frame["dead"] = parts[0]
         frame.insert(list(frame).index("dead") + 1, "band", ends)
         names = {"dead": "dead [%]", "band": "band [%]"}
         names |= {name: f"{name.removesuffix('_h')} [{clock}]" for name in _TIMES}

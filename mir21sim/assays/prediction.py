@@ -16,14 +16,14 @@ import pandas as pd
 import xarray as xr
 
 from mir21sim._typing import FloatArray, IntArray
-from mir21sim.analysis.cell_death import EXPOSED, death_times
-from mir21sim.analysis.dish import BAND, INNER, SET_TEXT
+from mir21sim.analysis.cell_death import EXPOSED
+from mir21sim.analysis.cell_means import BAND, SET_TEXT, put_with_ends
+from mir21sim.analysis.dead_share import fates
 from mir21sim.analysis.set_bands import (
     UNTOLD,
     ends_text,
     of_halves,
     percentiles,
-    set_means,
 )
 from mir21sim.assays.assay import Assay
 from mir21sim.errors import InputError
@@ -35,9 +35,6 @@ Frame: TypeAlias = pd.DataFrame
 
 OWN = ("n", "mean", "sd", "relative", "relative_sd", "control", "test", "p_anova", "p")
 """Columns of the summary of an assay that are not the names of its groups."""
-
-ENDS = ("low", "high", "low50", "high50")
-"""Ends of the 95 % band and of the 50 % band."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,20 +72,12 @@ def predicted_fate(cells: xr.Dataset, level: float) -> xr.Dataset | None:
     """
     if EXPOSED not in cells:
         return None
-    died = death_times(cells, EXPOSED, level=level).transpose("sample", "cell").values
+    found = fates(cells, EXPOSED, level=level)
     times = cells["time"].values
-    dead = np.where(died[..., np.newaxis] <= times, 100.0, 0.0)
-    good = ~np.isnan(died)
-    of_cell, shape = cells[SET].values.astype(np.int64), (cells.sizes["sample"],)
-    parts = {
-        "dead": set_means(dead, good, of_cell, shape),
-        "dead_change": set_means(dead - dead[:1], good & good[:1], of_cell, shape),
-    }
     table = xr.Dataset(coords={n: cells[n] for n in ("sample", "time")})
-    for name, (middle, drawn) in parts.items():
-        table[name] = (("sample", "time"), middle)
-        for end, values in zip(ENDS, percentiles(drawn, (*BAND, *INNER)), strict=True):
-            table[f"{name}_{end}"] = (("sample", "time"), values)
+    over = ("sample", "time")
+    put_with_ends(table, "dead", over, found.dead_by(times))
+    put_with_ends(table, "dead_change", over, found.change_by(times, 0))
     return table
 
 

@@ -76,6 +76,7 @@ def population(
     """Simulate unlike cells; print dead fraction and death times, write, draw."""
     from mir21sim.analysis import cell_death, tables
     from mir21sim.analysis.curves import stimulus_time
+    from mir21sim.analysis.dead_share import dead_share
     from mir21sim.simulation import population as populations
     from mir21sim.simulation.plan import output_times
 
@@ -102,11 +103,12 @@ def population(
         )
     start: str | float = since if since is not None else stimulus_time(result) or 0.0
     typer.echo(result.attrs["summary"])
-    typer.echo(tables.death_text(result, dies, since=start))
+    share = dead_share(result, dies, since=start)
+    typer.echo(tables.death_text(result, dies, since=start, share=share))
     _print_shares(result, cells, loaded, dies, start)
     print_trust(loaded, run, swept, ensemble=ensemble)
     write_result(result, loaded, files.output)
-    files.draw(lambda: _picture(result, dies, start))
+    files.draw(lambda: _picture(result, dies, start, share))
     exit_by_status(result)
 
 
@@ -128,7 +130,9 @@ def _print_shares(
     typer.echo(variance_text(frame))
 
 
-def _picture(result: "xr.Dataset", dies: str, since: str | float) -> Any:
+def _picture(
+    result: "xr.Dataset", dies: str, since: str | float, share: "xr.Dataset"
+) -> Any:
     from mir21sim.analysis import death_plots
 
-    return death_plots.plot_population(result, dies, since=since)
+    return death_plots.plot_population(result, dies, since=since, share=share)

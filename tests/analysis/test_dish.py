@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 from matplotlib.collections import LineCollection
 
-from mir21sim.analysis.dish import RESAMPLES, dish
+from mir21sim.analysis.cell_means import RESAMPLES
+from mir21sim.analysis.dish import dish
 from mir21sim.analysis.dish_plot import WIDTHS, plot_dish
 from mir21sim.errors import InputError, UnknownNameError
 
