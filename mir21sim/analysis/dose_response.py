@@ -13,9 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy.interpolate
-import scipy.optimize
-import scipy.special
+import scipy  # which imports its packages when they are first used
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.bell import bell

@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.interpolate
-import scipy.optimize
-import scipy.special
+import scipy  # which imports its packages when they are first used
 
 from mir21sim._typing import FloatArray
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
+import scipy  # which imports its packages when they are first used
 
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.estimates import Estimate

@@ -180,16 +180,17 @@ def shares(
     {'assumed': 0.9, 'measured': 0.1}
     """
     n = len(numbers.names)
-    c = np.diag(numbers.widths**2) if covariance is None else np.asarray(covariance)
-    if slopes.shape != (n,) or c.shape != (n, n):
+    c = None if covariance is None else np.asarray(covariance)
+    shape = (n, n) if c is None else c.shape
+    if slopes.shape != (n,) or shape != (n, n):
         raise InputError(
             f"Slopes and covariance must have the shapes ({n},) and ({n}, {n}), got "
-            f"{slopes.shape} and {c.shape}."
+            f"{slopes.shape} and {shape}."
         )
     known = np.isfinite(slopes)
     unknown = tuple(np.array(numbers.names)[~known].tolist())
     s = np.where(known, slopes, 0.0)
-    parts = _relative_weights(s, c)
+    parts = (numbers.widths * s) ** 2 if c is None else _relative_weights(s, c)
     total = float(parts.sum())
     if not total > 0:
         few = f"no number of the model moves {of}."
@@ -311,7 +312,7 @@ def trust(
         times=output_times(model, start, end, POINTS),
         observe=list(dict.fromkeys((activity, death))),
         over=highest,
-        options=options,
+        options=replace(options or Options(), features=False),  # curves are read here
         **treatment,
     )
     slopes, of = _slopes(result, activity, death)

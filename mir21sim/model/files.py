@@ -54,16 +54,23 @@ def _listed(folder: Path, _changed: int) -> dict[str, Path]:
 
 def contexts(model: str | Path) -> dict[str, Path]:
     """Return the contexts that have values for a model: id to file."""
-    stem, folder = Path(model).stem, models_folder()
+    stem = Path(model).stem
+    known = _context_files(model)
+    return {name: path for name, path in known.items() if _has_values(path, stem)}
+
+
+def _context_files(model: str | Path) -> dict[str, Path]:
+    """Return the files of all contexts beside a model: id to file."""
+    folder = models_folder()
     if str(model) not in shipped():
         folder = Path(model).resolve().parent
-    found = {}
-    for path in sorted((folder / "contexts").glob("*.toml")):
-        if stem in toml_text.parse(path.read_text(encoding="utf-8"), path.name).get(
-            "models", {}
-        ):
-            found[path.stem] = path
-    return found
+    return {path.stem: path for path in sorted((folder / "contexts").glob("*.toml"))}
+
+
+def _has_values(context: Path, stem: str) -> bool:
+    """Return whether the file of a context has values for the model of a name."""
+    text = context.read_text(encoding="utf-8")
+    return stem in toml_text.parse(text, context.name).get("models", {})
 
 
 def find(model: str | Path, context: str | None = None) -> ModelFiles:
@@ -91,10 +98,11 @@ def find(model: str | Path, context: str | None = None) -> ModelFiles:
         )
     if not wanted or wanted == BASE:
         return ModelFiles(path.stem, roles)
-    available = contexts(model)
-    if wanted not in available:
-        raise UnknownNameError(f"context for {path.stem}", wanted, (*available, BASE))
-    roles["context"] = available[wanted].read_text(encoding="utf-8")
+    found = _context_files(model).get(wanted)  # to read all files takes 40 ms
+    if found is None or not _has_values(found, path.stem):
+        offered = (*contexts(model), BASE)
+        raise UnknownNameError(f"context for {path.stem}", wanted, offered)
+    roles["context"] = found.read_text(encoding="utf-8")
     return ModelFiles(path.stem, roles, wanted)
 
 

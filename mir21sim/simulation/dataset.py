@@ -203,7 +203,7 @@ def _form(
     coords: dict[str, Any] = {
         variable_name(name): (
             variable_name(name),
-            np.frombuffer(values),
+            _index(np.frombuffer(values)),
             {"units": unit, "long_name": label},
         )
         for name, values, unit, label in axes
@@ -238,8 +238,15 @@ def quantities(
 
 def time_coordinate(times: FloatArray, unit: str = "h") -> tuple[str, Any, Any]:
     """Return the coordinate of the output times."""
-    # An Index, as xarray imports pint to make one of an array: 0.3 s at a cold start.
-    return "time", pd.Index(times), {"units": unit, "long_name": "time"}
+    return "time", _index(times), {"units": unit, "long_name": "time"}
+
+
+def _index(values: FloatArray) -> "pd.Index[float]":
+    """Return the values of a dimension, of which xarray makes an index without pint.
+
+    To make one of an array it imports pint: 0.3 s at a cold start.
+    """
+    return pd.Index(values)
 
 
 def status_attributes() -> dict[str, Any]:
