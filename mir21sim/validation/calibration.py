@@ -5,7 +5,8 @@ Free numbers are factors on the numbers of the model, log-normal about 1. Residu
 one standard deviation; where a prediction comes of n cells its own sampling error is
 added. In every line the cell of ``WEAK``, weaker than about 99 of 100, must rest
 without treatment for 72 h (residuals of log10 of released cytochrome c above 1e-3,
-over 0.5).
+over 0.5). In the lines of ``dies`` the average cell must die of ``LETHAL``: claims on
+half-lethal doses say nothing of a line without one.
 """
 
 import math
@@ -16,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
+from mir21sim.analysis.cell_death import DEAD
 from mir21sim.compiler.load import load
 from mir21sim.estimation.smoother import STEPS, smoothed
 from mir21sim.model import files as model_files
@@ -28,6 +30,9 @@ from mir21sim.validation.trial import Trial
 
 CELLS, CELLS_OF = 6, {"dead": 48, "alive": 10}
 """Unlike cells of a trial in a calibration: most, and by read-out."""
+
+SHARES = (*CELLS_OF, "mean")
+"""Read-outs that are shares of cells."""
 
 POINTS = 361
 """Output times of a trial in a calibration."""
@@ -52,6 +57,9 @@ lines.
 UNLIKE, MOST_DEAD, SHARE_DEAD = 32, 1, 0.01
 """Unlike untreated cells of each line that a draw is held against at the end, how many
 of a line and which share of all lines may be dead after 72 h."""
+
+LETHAL = '--dose "TRAIL=1000 ng/ml@0h" --end 24h'
+"""Treatment that the average cell of some lines must die of in a draw."""
 
 DRAWS = 500
 
@@ -114,7 +122,7 @@ def _sampling(row: ValidationRow) -> float:
         return 0.0
     feature = row.case.readout.feature
     n = min(row.case.trial.cells, CELLS_OF.get(feature, CELLS))
-    if feature in CELLS_OF:
+    if feature in SHARES:
         return SHARE_SD / math.sqrt(n)
     return TIME_CV * abs(row.observed) / math.sqrt(n)
 
@@ -130,9 +138,10 @@ def calibrate(
 ) -> "Calibrated":
     """Return draws of the posterior of a calibration; deterministic.
 
-    Draws in which the weak cell of a line does not rest, or unlike cells die untreated
-    (``live``), are left out; ``n_left_out`` counts them. A cell whose run fails
-    counts as dead here.
+    Draws in which the weak cell of a line does not rest, the average cell of one
+    survives ``LETHAL``, or unlike cells die untreated (``live``), are left out;
+    ``n_left_out`` counts them. A cell whose run fails counts as dead untreated, and as
+    alive under ``LETHAL``.
 
     Parameters
     ----------
@@ -145,6 +154,7 @@ def calibrate(
         residuals, len(problem.names), draws, steps=steps, seed=seed, progress=progress
     )
     rests = (found.residuals[:, len(problem.rows) :] == 0).all(axis=1)
+    rests[rests] = average_cells_die(problem, found.z[rests], n_jobs=n_jobs)
     dead, failed = unlike_cells(problem, found.z[rests], n_jobs=n_jobs)
     rests[rests] = live(dead + failed)
     return Calibrated(
@@ -155,6 +165,27 @@ def calibrate(
         int((~rests).sum()),
         int(failed.sum()),
     )
+
+
+def average_cells_die(
+    problem: Calibration, z: FloatArray, *, n_jobs: int | None = None
+) -> BoolArray:
+    """Return for each draw whether the average cell of each line in `dies` dies.
+
+    Returns
+    -------
+    bool array, shape (n_draw,)
+    """
+    if not problem.dies:
+        return np.ones(len(z), dtype=bool)
+    trial, read = Trial.parse(LETHAL), Readout.parse("most(MOMP_fraction)")
+    rows = [
+        replace(_resting(problem.rows[0], line), case=Case(line, trial, read))
+        for line in problem.dies
+    ]
+    runs = RowRuns(problem.model, rows, cells=1, points=3, n_jobs=n_jobs)
+    found = runs.predict(Sets(problem.names, problem.factors(z)))
+    return np.asarray((found >= DEAD).all(axis=1))
 
 
 def unlike_cells(
@@ -215,7 +246,8 @@ class Calibrated:
     z : float array, shape (n_draw, n_free), over the prior's standard deviation
     residuals : float array, shape (n_draw, n_row + n_line)
     misfit : mean sum of squares before each step and after the last
-    n_left_out : draws in which untreated cells of a line do not rest
+    n_left_out : draws in which untreated cells of a line do not rest, or its average
+        cell survives ``LETHAL``
     n_failed : untreated cells whose run failed, which count as dead
     """
 
@@ -290,7 +322,8 @@ def report(done: Calibrated) -> str:
     made = (
         f"{len(done.z)} parameter sets of {len(problem.names)} free numbers, held "
         f"against {len(problem.rows)} rows marked `fit`; {done.n_left_out} sets "
-        "left out, in which untreated cells of some line do not rest"
+        "left out, in which untreated cells of some line do not rest or its average "
+        "cell survives a lethal dose"
         f" ({done.n_failed} untreated cells had no result and count as dead)"
     )
     misfit = (

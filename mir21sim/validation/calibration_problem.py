@@ -40,6 +40,12 @@ SIGMAS = 4.0
 LINE = "HeLa"
 """Cell line of the PEtab tables, in which levels were measured."""
 
+DIES = (
+    *("A549", "HCT116", "HeLa", "LN229", "MCF-7", "MIA-PaCa-2", "SK-N-SH"),
+    *("Tca8113", "U251"),
+)
+"""Tumour lines of which a claim reads a half-lethal dose of TRAIL: it must exist."""
+
 LEFT_OUT = {
     "BCL2-THR-50": "the same data as BCL2-50-8-10 and BCL2-50-10-13",
     "BCL2-LOOK-8h": "the same data as BCL2-50-8-10 and BCL2-50-10-13",
@@ -198,7 +204,9 @@ def _lines(model: str, names: Sequence[str]) -> _Rows:
 def _yaml(model: str, folder: Path) -> str:
     rows = model_files.models_folder() / "validation" / "observations.csv"
     relative = Path(_relative(rows, folder)).as_posix()
-    lines = ", ".join(sorted(model_files.contexts(model)))
+    known = sorted(model_files.contexts(model))
+    lines = ", ".join(known)
+    dies = ", ".join(line for line in known if line in DIES)
     return f"""\
 format_version: 2.0.0
 model_files:
@@ -225,6 +233,7 @@ extensions:
       fit_rows: rows.tsv
       lines: lines.tsv
       rest: [{lines}]
+      dies: [{dies}]
 """
 
 

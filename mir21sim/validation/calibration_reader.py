@@ -44,6 +44,7 @@ class Calibration:
     rows : observations that are fitted
     left_out : id of a row with the use ``fit`` to the reason why it is not fitted
     lines : cell lines whose weak cell must rest
+    dies : cell lines whose average cell must die of a lethal dose of TRAIL
     """
 
     model: str
@@ -54,6 +55,7 @@ class Calibration:
     rows: tuple[ValidationRow, ...]
     left_out: Mapping[str, str]
     lines: tuple[str, ...]
+    dies: tuple[str, ...] = ()
 
     def factors(self, z: FloatArray) -> FloatArray:
         """Return factors from draws over the prior's standard deviation."""
@@ -75,8 +77,11 @@ def read_calibration(path: str | Path) -> Calibration:
     known = _observations(folder / str(config["rows"]), model)
     rows, left_out = _fit_rows(folder / str(config["fit_rows"]), known)
     names, sd, values, statuses = _free(folder, config)
-    lines = tuple(dict.fromkeys(map(str, cast("list[str]", config["rest"]))))
-    return Calibration(model, names, sd, values, statuses, rows, left_out, lines)
+    lines, dies = (
+        tuple(dict.fromkeys(map(str, cast("list[str]", config.get(key, [])))))
+        for key in ("rest", "dies")
+    )
+    return Calibration(model, names, sd, values, statuses, rows, left_out, lines, dies)
 
 
 def _extension(path: Path) -> Mapping[str, object]:

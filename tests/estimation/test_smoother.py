@@ -34,6 +34,14 @@ def test_a_curved_posterior_is_near_that_on_a_grid():
     assert found.std() == pytest.approx(sd, rel=0.1)
 
 
+def test_numbers_that_no_datum_depends_on_keep_their_width():
+    """Of 100 numbers 50 are seen; 200 draws would narrow the others by chance."""
+    found = smoothed(lambda z: z[:, :50] - 1.0, 100, 200, seed=5).z
+    widths = found.std(axis=0)
+    assert widths[50:].mean() == pytest.approx(1.0, abs=0.03)
+    assert widths[:50].mean() == pytest.approx(np.sqrt(0.5), rel=0.1)
+
+
 def test_equal_seeds_give_equal_draws():
     made = [smoothed(lambda z: z - 1.0, 2, 50, seed=4).z for _ in range(2)]
     assert np.array_equal(*made)

@@ -10,7 +10,12 @@ import pytest
 from mir21sim.errors import InputError, ModelError, SolverStatus
 from mir21sim.model import files
 from mir21sim.validation import row_runs
-from mir21sim.validation.calibration import UNLIKE, live, unlike_cells
+from mir21sim.validation.calibration import (
+    UNLIKE,
+    average_cells_die,
+    live,
+    unlike_cells,
+)
 from mir21sim.validation.calibration_problem import write_problem
 from mir21sim.validation.calibration_reader import read_calibration
 
@@ -49,6 +54,17 @@ def test_rows_and_numbers_are_read():
     assert "NEUR" in found.left_out
     assert len(found.names) == len(found.sd) == len(found.statuses)
     assert "HeLa" in found.lines
+
+
+def test_a_draw_is_left_out_where_an_average_cell_survives_a_lethal_dose():
+    """Numbers as they are, or a thousandth of the synthesis of caspase-8."""
+    read = read_calibration(FOLDER / "problem.yaml")
+    assert "MCF-7" in read.dies
+    problem = replace(read, dies=("HeLa", "MCF-7"))
+    z = np.zeros((2, len(problem.names)))
+    place = problem.names.index("k_syn_CASP8")
+    z[1, place] = np.log(1e-3) / problem.sd[place]
+    assert average_cells_die(problem, z).tolist() == [True, False]
 
 
 def test_a_test_row_in_a_fit_is_refused(problem):
