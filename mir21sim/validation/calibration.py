@@ -28,10 +28,11 @@ from mir21sim.validation.readouts import Readout
 from mir21sim.validation.row_runs import RowRuns, Sets
 from mir21sim.validation.trial import Trial
 
-CELLS, CELLS_OF = 6, {"dead": 48, "alive": 10}
-"""Unlike cells of a trial in a calibration: most, and by read-out."""
+CELLS, CELLS_OF = 6, {"dead": 48, "alive": 10, "mean_without": 24}
+"""Unlike cells of a trial in a calibration: most, and by read-out. Of 6 cells all die
+in many draws, which would say nothing of those that live."""
 
-SHARES = (*CELLS_OF, "mean")
+SHARES = ("dead", "alive", "mean")
 """Read-outs that are shares of cells."""
 
 POINTS = 361
@@ -60,6 +61,10 @@ of a line and which share of all lines may be dead after 72 h."""
 
 LETHAL = '--dose "TRAIL=1000 ng/ml@0h" --end 24h'
 """Treatment that the average cell of some lines must die of in a draw."""
+
+MISFIT = 1.5
+"""Most mean square of the residuals of a draw: of 54 standard normal residuals it is
+above in 1 % of cases (chi-squared)."""
 
 DRAWS = 500
 
@@ -139,8 +144,8 @@ def calibrate(
     """Return draws of the posterior of a calibration; deterministic.
 
     Draws in which the weak cell of a line does not rest, the average cell of one
-    survives ``LETHAL``, or unlike cells die untreated (``live``), are left out;
-    ``n_left_out`` counts them. A cell whose run fails counts as dead untreated, and as
+    survives ``LETHAL``, or unlike cells die untreated (``live``), are left out, and
+    those that are farther from the data than ``MISFIT``; ``n_left_out`` counts them. A cell whose run fails counts as dead untreated, and as
     alive under ``LETHAL``.
 
     Parameters
@@ -153,7 +158,8 @@ def calibrate(
     found = smoothed(
         residuals, len(problem.names), draws, steps=steps, seed=seed, progress=progress
     )
-    rests = (found.residuals[:, len(problem.rows) :] == 0).all(axis=1)
+    of_rows, of_rest = np.hsplit(found.residuals, [len(problem.rows)])
+    rests = (of_rest == 0).all(axis=1) & ((of_rows**2).mean(axis=1) <= MISFIT)
     rests[rests] = average_cells_die(problem, found.z[rests], n_jobs=n_jobs)
     dead, failed = unlike_cells(problem, found.z[rests], n_jobs=n_jobs)
     rests[rests] = live(dead + failed)
@@ -246,8 +252,8 @@ class Calibrated:
     z : float array, shape (n_draw, n_free), over the prior's standard deviation
     residuals : float array, shape (n_draw, n_row + n_line)
     misfit : mean sum of squares before each step and after the last
-    n_left_out : draws in which untreated cells of a line do not rest, or its average
-        cell survives ``LETHAL``
+    n_left_out : draws in which untreated cells of a line do not rest or its average
+        cell survives ``LETHAL``, or that are farther from the data than ``MISFIT``
     n_failed : untreated cells whose run failed, which count as dead
     """
 
@@ -322,8 +328,9 @@ def report(done: Calibrated) -> str:
     made = (
         f"{len(done.z)} parameter sets of {len(problem.names)} free numbers, held "
         f"against {len(problem.rows)} rows marked `fit`; {done.n_left_out} sets "
-        "left out, in which untreated cells of some line do not rest or its average "
-        "cell survives a lethal dose"
+        "left out, in which untreated cells of some line do not rest, its average "
+        "cell survives a lethal dose, or the mean square of the residuals is above "
+        f"{MISFIT:g}"
         f" ({done.n_failed} untreated cells had no result and count as dead)"
     )
     misfit = (
