@@ -149,6 +149,7 @@ def half_effect(
     members: FloatArray,
     *,
     level: float | None = None,
+    change: FloatArray | None = None,
 ) -> HalfEffect:
     """Return the dose of half of the change of one response.
 
@@ -158,6 +159,9 @@ def half_effect(
     response : float array, shape (n_dose,)
     members : float array, shape (n_member, n_dose): the response of resampled dishes
     level : a response whose dose is sought too, such as 50 % dead
+    change : float array, shape (n_member,): the change from the lowest to the highest
+        dose, where it is known better than as a difference of `members`, whose noise of
+        cells is taken out dose by dose
 
     Returns
     -------
@@ -170,7 +174,8 @@ def half_effect(
     if (np.abs(drawn - v) <= AGREEMENT * np.ptp(v)).all():
         return _smooth(d, v, level)
     start, end = float(v[0]), float(v[-1])
-    note = _refusal(d, v) or _unclear(drawn)
+    moved = drawn[:, -1] - drawn[:, 0] if change is None else change
+    note = _refusal(d, v) or _unclear(moved)
     reached = Crossing() if level is None else crossing(d, v, drawn, level)
     if note:
         return HalfEffect(start, end, level=reached, note=note)
@@ -275,9 +280,9 @@ def _unsettled(d: FloatArray, v: FloatArray) -> float:
     return abs(float(v[-1] - before) / float(v[-1] - v[0]))
 
 
-def _unclear(drawn: FloatArray) -> str:
+def _unclear(change: FloatArray) -> str:
     """Return a note where the change of resampled dishes is not off 0, else ""."""
-    low, high = np.percentile(drawn[:, -1] - drawn[:, 0], BAND)
+    low, high = percentiles(change, BAND)
     if low <= 0.0 <= high:
         return "no effect that its 95 % band tells from none"
     return ""
@@ -318,13 +323,16 @@ def _dose_of(d: FloatArray, v: FloatArray, level: float) -> float:
 
 def half_effects(drawn: Resampled, doses: FloatArray) -> dict[str, HalfEffect]:
     """Return the half effect of each of ``RESPONSES`` of dishes with one swept dose."""
-    return {
-        name: half_effect(
-            doses, point, dishes, level=50.0 if name == "dead_end" else None
-        )
-        for name, (point, dishes) in drawn.quantities().items()
-        if name in RESPONSES
-    }
+    found = {}
+    for name in RESPONSES:
+        point, dishes = drawn.quantities()[name]
+        level, change = None, None
+        if name == "dead_end":
+            level = 50.0
+            if drawn.change is not None:  # of the same cells
+                change = drawn.change[1][:, int(np.argmax(doses))]
+        found[name] = half_effect(doses, point, dishes, level=level, change=change)
+    return found
 
 
 def half_effect_lines(drawn: Resampled, doses: FloatArray, unit: str) -> list[str]:

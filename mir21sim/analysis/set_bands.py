@@ -9,12 +9,16 @@ DerSimonian and Laird (1986, Control Clin Trials 7:177,
 doi:10.1016/0197-2456(86)90046-2) with the estimate by moments for equal weights
 (DerSimonian and Kacker 2007, Contemp Clin Trials 28:105,
 doi:10.1016/j.cct.2006.04.004). The sets are drawn towards their mean M until their
-variance is τ²: M + (m_s − M)·√(τ²/v).
+variance is τ². M itself has the squared error w/S by the drawing of cells, and it is
+added to each of the S sets with a normal score z_s:
+M + (m_s − M)·√(τ²/v) + z_s·√(w/S).
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
+import scipy.special
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.errors import InputError
@@ -89,8 +93,8 @@ def of_halves(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatA
     >>> a = np.array([[0.0], [1.0]])
     >>> of_halves(a, a)[1].ravel()  # no drawing of cells: nothing is taken out
     array([0., 1.])
-    >>> of_halves(a, 1 - a)[1].ravel()  # nothing but the drawing of cells
-    array([0.5, 0.5])
+    >>> of_halves(a, 1 - a)[1].ravel().round(2)  # only the error of the mean is left
+    array([0.85, 0.15])
     """
     both = (first + second) / 2.0
     lost = ~np.isfinite(both)
@@ -102,14 +106,16 @@ def of_halves(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatA
     spread = (apart**2).sum(axis=0) / (n - 1)
     error = np.where(lost, 0.0, (first - second) / 2.0)
     error = (error**2).sum(axis=0) / n
-    share = np.zeros_like(spread)
-    np.divide(np.maximum(spread - error, 0.0), spread, out=share, where=spread > 0)
-    drawn = np.where(lost | ~enough, np.nan, middle + apart * np.sqrt(share))
+    drawn = _told_apart(both, middle, spread, error)
+    drawn = np.where(lost | ~enough, np.nan, drawn)
     return np.where(enough, middle, np.nan), drawn
 
 
+SEED = 21
+"""Seed of the order of the normal scores."""
+
 UNTOLD = "–"
-"""Stands for a band that is not told from the drawing of cells."""
+"""Stands for a band without width, that is not told from the drawing of cells."""
 
 
 def ends_text(point: float, low: float, high: float, form: str = "") -> str:
@@ -182,7 +188,36 @@ def _without_cells(
     squares = member @ apart**2 / count - (means - centre) ** 2
     error = (np.maximum(squares, 0.0) / (count - 1.0)).mean(axis=0)
     middle, spread = means.mean(axis=0), means.var(axis=0, ddof=1)
+    # A mean lies between the values of its cells: a share is no more than 100 %.
+    least = np.where(good[:, np.newaxis], block, np.inf).min(axis=0)
+    most = np.where(good[:, np.newaxis], block, -np.inf).max(axis=0)
+    found[enough] = np.clip(_told_apart(means, middle, spread, error), least, most)
+    return found
+
+
+def _told_apart(
+    means: FloatArray, middle: FloatArray, spread: FloatArray, error: FloatArray
+) -> FloatArray:
+    """Return M + (m_s − M)·√(τ²/v) + z_s·√(w/S) for variance v = spread, w = error.
+
+    Parameters
+    ----------
+    means : m_s, shape (n_set, …)
+    """
     share = np.zeros_like(spread)
     np.divide(np.maximum(spread - error, 0.0), spread, out=share, where=spread > 0)
-    found[enough] = middle + (means - middle) * np.sqrt(share)
-    return found
+    score = _scores(len(means)).reshape(-1, *[1] * middle.ndim)
+    numbers = (means - middle) * np.sqrt(share)
+    return np.asarray(middle + numbers + score * np.sqrt(error / len(means)))
+
+
+@lru_cache(maxsize=8)
+def _scores(n: int) -> FloatArray:
+    """Return n normal scores of variance 1 in a random order that is always the same.
+
+    One score a set, for all times and doses: curves stay smooth, and dishes of the same
+    cells err together.
+    """
+    score = scipy.special.ndtri((np.arange(n) + 0.5) / n)
+    np.random.default_rng(SEED).shuffle(score)
+    return np.asarray(score / score.std())

@@ -145,8 +145,8 @@ def calibrate(
 
     Draws in which the weak cell of a line does not rest, the average cell of one
     survives ``LETHAL``, or unlike cells die untreated (``live``), are left out, and
-    those that are farther from the data than ``MISFIT``; ``n_left_out`` counts them. A cell whose run fails counts as dead untreated, and as
-    alive under ``LETHAL``.
+    those that are farther from the data than ``MISFIT``; ``n_left_out`` counts them. A
+    cell whose run fails counts as dead untreated, and as alive under ``LETHAL``.
 
     Parameters
     ----------

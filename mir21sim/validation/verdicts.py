@@ -192,13 +192,15 @@ def set_summary(outcomes: Sequence[Outcome]) -> list[str]:
     lines = [f"over {n} parameter sets:"]
     seen = [(o, s) for o, s in spread if o.kind == "observation"]
     for use in ("fit", "test"):
-        mine = [(o.observed, s) for o, s in seen if o.use == use and s.known]
+        mine = [(o, s) for o, s in seen if o.use == use and s.known]
         if mine:
-            inner = sum(s.low_50 <= x <= s.high_50 for x, s in mine)
-            outer = sum(s.low_95 <= x <= s.high_95 for x, s in mine)
+            inner = sum(s.low_50 <= o.observed <= s.high_50 for o, s in mine)
+            outer = sum(s.low_95 <= o.observed <= s.high_95 for o, s in mine)
+            meet = sum(s.low_95 <= o.high and o.low <= s.high_95 for o, s in mine)
             lines.append(
                 f"  the observation lies inside the 50 % interval in {inner}, inside "
-                f"the 95 % interval in {outer} of {len(mine)} {use} rows"
+                f"the 95 % interval in {outer} of {len(mine)} {use} rows; the 95 % "
+                f"interval meets the range of the observation in {meet}"
             )
     claims = [(o, s) for o, s in spread if o.kind == "claim"]
     if claims:
