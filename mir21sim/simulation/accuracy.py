@@ -1,6 +1,5 @@
 """Tolerances of many runs from a few of them, and the check of their results."""
 
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ import numpy as np
 from mir21sim._typing import FloatArray
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelWarning, SolverStatus
+from mir21sim.solvers.interrupt import Stop
 from mir21sim.solvers.methods import is_batch, method_of, usable
 from mir21sim.solvers.problem import Problem, Solution, subset
 from mir21sim.solvers.settings import Settings
@@ -47,9 +47,7 @@ def fitted(model: CompiledModel, problem: Problem, settings: Settings) -> Settin
     runs = sorted({0, len(problem) // 2, len(problem) - 1})
     atol = np.full(len(model.state_names), np.inf)
     for run in runs:
-        ended = scipy_run(
-            model.kernels, problem, run, settings, "LSODA", threading.Event()
-        )
+        ended = scipy_run(model.kernels, problem, run, settings, "LSODA", Stop())
         atol = np.minimum(atol, ended.atol)
     return replace(settings, atol=atol)  # single runs of a second try adapt it
 
@@ -92,7 +90,9 @@ def warn_of_errors(
         else DEARER * (100 + int(found.n_steps[run])),
         retried=frozenset(),
     )
-    again, _ = solve(model, subset(problem, np.array([run])), tight)
+    again, interrupted = solve(model, subset(problem, np.array([run])), tight)
+    if interrupted:
+        model.checked_methods.discard(settings.method)
     if again.status[0] != SolverStatus.OK:
         return
     floor = 0.0 if model.border.is_guest else NOTHING

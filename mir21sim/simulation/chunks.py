@@ -23,7 +23,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import ModelWarning
 from mir21sim.model import files as model_files
 from mir21sim.simulation.checkpoint import PartialResults
-from mir21sim.solvers.interrupt import ctrl_c_sets
+from mir21sim.solvers.interrupt import Stop, ctrl_c_sets
 from mir21sim.solvers.methods import is_batch
 from mir21sim.solvers.problem import PER_RUN, Problem, Solution, subset
 from mir21sim.solvers.settings import Settings, Workers
@@ -75,7 +75,7 @@ def integrate_in_parts(
     job = _Job(model, problem, settings)
     shared = _Shared(total, store, blocks, workers)
     shared.tell()
-    stop = threading.Event()
+    stop = Stop()
     try:
         with ctrl_c_sets(stop):
             if executor is not None:

@@ -2,7 +2,8 @@
 
 The page asks, waits a moment, and asks again; the work itself goes on in a thread. A
 result is kept by the settings that decide it, so that two tabs, and an earlier setting
-that comes back, cost nothing. Nothing here knows about models.
+that comes back, cost nothing. Nothing here knows about models; the flag of a job ends
+the runs of its thread, also one long run, and no others.
 """
 
 import threading
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mir21sim.errors import InputError, Mir21simError
+from mir21sim.solvers.interrupt import stopped_by
 
 Kept = TypeVar("Kept")
 
@@ -72,13 +74,6 @@ class Cache:
         return len(self._kept)
 
 
-class Stopped(KeyboardInterrupt):
-    """The work of a job is not wanted any more.
-
-    A KeyboardInterrupt, because that is how the solvers are stopped between runs.
-    """
-
-
 @dataclass(eq=False, slots=True)
 class Job:
     """One piece of work in a thread.
@@ -102,27 +97,33 @@ class Job:
     started: float = field(default_factory=time.monotonic)
 
     def tell(self, done: int, total: int) -> None:
-        """Take note of the progress; raise ``Stopped`` where nobody waits."""
+        """Take note of the progress; end the work where nobody waits for it."""
         if self.stop.is_set():
-            raise Stopped
+            raise KeyboardInterrupt
         self.progress = (done, total)
 
     def run(self, work: Callable[["Job"], Any], keep: Callable[[Any], None]) -> None:
         """Do the work, and say in one sentence where it failed."""
-        with listening() as heard:
+        with listening() as heard, stopped_by(self.stop):
             try:
-                self.answer = work(self)
-                if not self.stop.is_set():
-                    keep(self.answer)
-            except Stopped:
-                self.error = STOPPED
+                answer = work(self)
             except KeyboardInterrupt:
                 self.error = STOPPED
             except Exception as error:  # noqa: BLE001 - the page shows it as a sentence
-                self.error = sentence(error)
+                self.error = STOPPED if self.stop.is_set() else sentence(error)
+            else:
+                self._take(answer, keep)
             finally:
                 self.said = tuple(dict.fromkeys(heard))
                 self.done.set()
+
+    def _take(self, answer: Any, keep: Callable[[Any], None]) -> None:
+        """Keep an answer, unless it is not whole since the work was stopped."""
+        if self.stop.is_set():
+            self.error = STOPPED
+            return
+        self.answer = answer
+        keep(answer)
 
 
 STOPPED = "Stopped."

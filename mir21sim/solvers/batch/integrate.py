@@ -4,7 +4,6 @@
 take too long are marked, and finished chunks are handed on.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from mir21sim.solvers.batch.records import (
     Trail,
 )
 from mir21sim.solvers.batch.tableau import Tableau, chained_stages
+from mir21sim.solvers.interrupt import Stop
 from mir21sim.solvers.problem import (
     Action,
     Problem,
@@ -94,10 +94,8 @@ class _Watch:
         self._lock = threading.Lock()
 
     @property
-    def every_s(self) -> float | None:
-        """Time between two looks, s; None where there is nothing to look for."""
-        if math.isinf(self.limit_s):
-            return None
+    def every_s(self) -> float:
+        """Time between two looks, s."""
         return min(max(self.limit_s / 20.0, 1e-3), 0.5)
 
     @contextmanager
@@ -128,6 +126,12 @@ class _Watch:
                 # The time is NaN before a run begins, and NaN is above no limit.
                 chunk.halt[now - chunk.since > self.limit_s] = True
 
+    def end(self) -> None:
+        """Mark all runs that are under way: nobody wants them any more."""
+        with self._lock:
+            for chunk in self._chunks:
+                chunk.halt[:] = True
+
 
 class _Chunk:
     """Marks of the runs of one chunk; a run is as old as the first look that saw it."""
@@ -152,7 +156,8 @@ def integrate_runs(
     """Integrate every run in chunks, which threads share.
 
     A run that takes longer than ``settings.timeout`` ends with TIMEOUT, late by no
-    more than a tenth of that time or a second.
+    more than a tenth of that time or a second. After Ctrl-C, or where the flag of
+    ``stopped_by`` is set, the runs under way end and are NOT_RUN, as those not begun.
 
     Parameters
     ----------
@@ -168,7 +173,7 @@ def integrate_runs(
     interrupted : bool
     """
     results = Solution.empty(problem, selected=False)
-    stop, watch = threading.Event(), _Watch(settings.timeout)
+    stop, watch = Stop(), _Watch(settings.timeout)
     n_run = len(problem)
     # Small sweeps are shared out as well, in whole groups of lanes.
     share = -(-n_run // (n_jobs * LANES)) * LANES
@@ -184,28 +189,41 @@ def integrate_runs(
         with watch.over(end - start) as chunk:
             task = (kernels, problem, settings, tableau, need, bounds)
             trail = _drive_recorded(task, states, results, chunk, recorder)
+        if stop.is_set():
+            _forget_halted(results, states, start)
         keep(start, end, states, results)
         if recorder is not None:
             recorder.use(start, end, trail)
         return end - start
 
-    done, interrupted = 0, False
+    done, waiting = 0, set[Done]()
     pool = ThreadPoolExecutor(n_jobs)
     try:
-        waiting = {pool.submit(work, start) for start in starts}
+        try:
+            waiting = {pool.submit(work, start) for start in starts}
+            while waiting and not stop.is_set():
+                finished, waiting = watch.wait(waiting)
+                done += sum(future.result() for future in finished)
+                if progress and finished:
+                    progress(done, n_run)
+        except KeyboardInterrupt:
+            stop.set()
         while waiting:
-            finished, waiting = watch.wait(waiting)
-            done += sum(future.result() for future in finished)
-            if progress and finished:
-                progress(done, n_run)
-    except KeyboardInterrupt:
-        interrupted = True
-        stop.set()
-        while waiting:
+            watch.end()
             _, waiting = watch.wait(waiting)
     finally:
         pool.shutdown(cancel_futures=True)
-    return results, interrupted
+    return results, stop.is_set()
+
+
+def _forget_halted(results: Solution, states: FloatArray, start: int) -> None:
+    """Take back the runs of an unwanted chunk that did not reach their end."""
+    end = start + len(states)
+    halted = np.flatnonzero(results.status[start:end] == SolverStatus.TIMEOUT)
+    states[halted] = np.nan
+    results.status[start + halted] = SolverStatus.NOT_RUN
+    results.t_end[start + halted] = np.nan
+    results.y_end[start + halted] = np.nan
 
 
 def _drive_recorded(

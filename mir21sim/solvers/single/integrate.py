@@ -15,7 +15,7 @@ import scipy.integrate
 from mir21sim.compiler.kernels import Kernels
 from mir21sim.errors import SolverStatus
 from mir21sim.solvers.blas_threads import one_blas_thread
-from mir21sim.solvers.interrupt import ctrl_c_sets
+from mir21sim.solvers.interrupt import Stop, ctrl_c_sets
 from mir21sim.solvers.problem import Problem, Progress, Solution
 from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.single import scale
@@ -73,9 +73,11 @@ def integrate_runs(
     solution : Solution
     interrupted : bool
     """
-    solution, stop = Solution.empty(problem), threading.Event()
+    solution, stop = Solution.empty(problem), Stop()
 
     def work(run: int) -> None:
+        if stop.is_set():
+            return
         ended = integrate(run, stop)
         if ended.status != SolverStatus.INTERRUPTED:
             write_run(ended.one, ended.status, solution, run)

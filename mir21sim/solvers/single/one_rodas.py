@@ -98,7 +98,7 @@ def one_run(
     if known is not None:
         return scale.attempt(make, settings, *known)
     ended = scale.integrate(make, problem, run, settings)
-    if settings.adapts:
+    if settings.adapts and not stop.is_set():  # a run that was cut short found too few
         memory.put(key, (ended.atol, ended.growth))
     return ended
 

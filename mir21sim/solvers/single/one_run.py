@@ -27,7 +27,10 @@ from mir21sim.solvers.single.outputs import Outputs
 from mir21sim.solvers.single.run import SingleRun
 
 _LOOK_EVERY = 1000
-"""Steps between looks at the clock and for Ctrl-C."""
+"""Steps between looks at the clock and for Ctrl-C, at most."""
+
+_LOOK_EVERY_SQUARED = 10_000_000
+"""The same times the square of the states: a step of a large model takes that long."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +149,7 @@ class OneRun(SingleRun):
         self.functions, self.growth = functions, growth
         super().__init__(kernels, problem, run, settings, "Rodas5P", stop)
         n, places = len(self.y), functions.numbers
+        self.look_every = max(10, min(_LOOK_EVERY, _LOOK_EVERY_SQUARED // n**2))
         if self.events is not None:
             self.events.roots = functions.roots[1]
         self.numbers = np.zeros(places["relative"].stop)
@@ -243,7 +247,7 @@ class OneRun(SingleRun):
         c = self.cursor[0]
         c["t"], c["stop"], c["latest"] = self.t, end, self.latest
         c["before"], c["edge"] = self._before(end), self.edge
-        c["left"] = min(_LOOK_EVERY, self.settings.max_steps - self.n_steps)
+        c["left"] = min(self.look_every, self.settings.max_steps - self.n_steps)
         while True:
             why = self._advance()
             status = self._after(why)
@@ -310,7 +314,7 @@ class OneRun(SingleRun):
             # is lower still.
             lower = -2.0 * self.y - self.share * self.peak
             np.maximum(self.limit, lower, out=self.limit)
-        c["left"] = min(_LOOK_EVERY, self.settings.max_steps - self.n_steps)
+        c["left"] = min(self.look_every, self.settings.max_steps - self.n_steps)
         return self._looked(why)
 
     def _release(self, states: IntArray) -> None:
