@@ -92,8 +92,11 @@ def runs(notebook: NotebookClient, cell: NotebookNode) -> bool:
     except CellExecutionError as error:
         print(error)
         return False
-    for output in cell.outputs:
-        print(output.get("text", output.get("data", {}).get("text/plain", "")))
+    for output in cell.outputs:  # a stream comes in pieces
+        if "text" in output:
+            print(output["text"], end="")
+        else:
+            print(output.get("data", {}).get("text/plain", ""))
     return True
 
 
