@@ -19,7 +19,7 @@ from mir21sim.analysis.dish_plot import plot_dish
 from mir21sim.analysis.network_plot import plot_network
 from mir21sim.errors import InputError, Mir21simError
 from mir21sim.simulation.dataset import result_frame
-from mir21sim.web import figures, views
+from mir21sim.web import described, figures, views
 from mir21sim.web.explorer import Explorer, Question
 from mir21sim.web.models import Facts
 from mir21sim.web.network_figure import network
@@ -29,8 +29,8 @@ from mir21sim.web.work import STOPPED, Job, sentence
 
 POLL = 0.2
 DPI = 150
-SLOW_LOAD = 2.0
-"""Seconds after which the page says what takes long the first time."""
+SLOW = 2.0
+"""Seconds after which the page says how long it has worked, and what takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Told:
     Attributes
     ----------
     picture : figure or elements; None to leave the one that is there
+    caption, numbers : of a picture by Plotly: what is drawn, and a table of its values
     said : sentences, as elements
     code : the recipe, None where the settings could not be read
     waits, doing, share : whether work goes on, in words, and its share in %
@@ -47,6 +48,8 @@ class Told:
     """
 
     picture: Any = None
+    caption: str | None = None
+    numbers: Any = None
     said: Any = None
     code: Recipe | None = None
     waits: bool = False
@@ -86,7 +89,7 @@ def answer(
         code = recipe(view, question.settings, question.look, facts)
         job = explorer.ask(tab, question, again=again)
         if not job.done.is_set():
-            return _waiting(job, question)
+            return _waiting(job)
         if job.error == STOPPED:
             return Told(said=_sentences((STOPPED,)), code=code)
         if job.error:
@@ -95,11 +98,15 @@ def answer(
         if later and again:
             return Told(later=True)
         with explorer.draw:
-            picture, more = _drawn(explorer, question, facts, job.answer, follow)
+            drawn = _drawn(explorer, question, facts, job.answer, follow)
     except Exception as error:  # noqa: BLE001 - the page says so and goes on
         return Told(said=_failed(sentence(error)))
-    lines = (*more, *job.answer.lines, *(follow.lines if follow else ()))
-    return Told(picture, _sentences(lines, job.said), code, later=later)
+    lines = (*drawn.lines, *job.answer.lines, *(follow.lines if follow else ()))
+    told = Told(drawn.picture, said=_sentences(lines, job.said), code=code, later=later)
+    if drawn.about is None:
+        return told
+    caption, numbers = drawn.about
+    return replace(told, caption=caption, numbers=described.table(numbers))
 
 
 def _following(
@@ -121,18 +128,24 @@ def _following(
     return job.answer, not job.done.is_set()
 
 
-def _waiting(job: Job, question: Question) -> Told:
-    """Return the progress of a job."""
+def _waiting(job: Job) -> Told:
+    """Return the progress of a job: runs that are done, or the time of one long run."""
     done, total = job.progress
-    if total:
+    passed = time.monotonic() - job.started
+    since = f", {passed:.0f} s" if passed > SLOW else ""
+    if total > 1:
         return Told(
             waits=True,
-            doing=f"{done} of {total} runs",
+            doing=f"{done} of {total} runs{since}",
             share=f"{100 * done / total:.0f}",
         )
-    long = time.monotonic() - job.started > SLOW_LOAD
-    words = "Working; a model that is new here is compiled once" if long else "Working"
-    return Told(waits=True, doing=f"{words} …")
+    words = f"Working{since} …"
+    if since:
+        words += (
+            " A model that is new here is compiled once; a run is given up after "
+            f"{views.TIMEOUT:.0f} s."
+        )
+    return Told(waits=True, doing=words)
 
 
 def _sentences(lines: Any, warnings: tuple[str, ...] = ()) -> list[Any]:
@@ -156,36 +169,47 @@ def _failed(text: str) -> list[Any]:
 
 
 # ---------------------------------------------------------------------------- pictures
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """The picture of a view, a sentence about it, its caption and table of values."""
+
+    picture: Any
+    about: tuple[str, described.Table] | None = None
+    lines: tuple[str, ...] = ()
+
+
 def _drawn(
     explorer: Explorer,
     question: Question,
     facts: Facts,
     shown: Any,
     follow: Any = None,
-) -> tuple[Any, tuple[str, ...]]:
-    """Return the picture of an answer, and a sentence about it."""
+) -> _Drawn:
+    """Return the picture of an answer."""
     data, look = shown.data, question.look
     if question.view == "curves":
         now, before = data
-        names = _names_of(question)
-        labelled = list(zip(names, before, strict=True))
+        labelled = list(zip(_names_of(question), before, strict=True))
         wanted = question.settings.observe or tuple(map(str, now.data_vars))[:4]
-        bands = None if follow is None else follow.data
-        return figures.curves(now, labelled, wanted, bands), ()
+        parts = now, labelled, wanted, None if follow is None else follow.data
+        return _Drawn(figures.curves(*parts), described.curves(*parts))
     if question.view == "response":
-        return figures.response(data, look.response), ()
+        return _Drawn(
+            figures.response(data, look.response),
+            described.response(data, look.response),
+        )
     if question.view == "population":
-        return figures.population(*data), ()
+        return _Drawn(figures.population(*data), described.population(*data))
     if question.view == "network":
         settings = question.settings
         model = explorer.models.load(settings.model, settings.context)
         figure, words = network(model, data, facts.modules, look.module, look.at)
-        return figure, (words,)
+        return _Drawn(figure, described.network(figure), (words,))
     if question.view == "assay":
         assay, reading = data
-        shown = [_image(assay.plot(reading), assay.caption), _summary(reading.summary)]
-        return html.Div(shown), ()
-    return _table(data), ()
+        image = _image(assay.plot(reading), assay.caption)
+        return _Drawn(html.Div([image, _summary(reading.summary)]))
+    return _Drawn(_table(data))
 
 
 def _names_of(question: Question) -> list[str]:

@@ -300,13 +300,19 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
     look = {key: Input(f"{name}-{key}", "value") for key in LOOKS[name]}
 
     drawn = "figure" if name in GRAPHS else _PICTURES[name]
-    style = {"style": Output(f"{name}-picture", "style")} if name in GRAPHS else {}
+    about = {}
+    if name in GRAPHS:
+        about = {
+            "style": Output(f"{name}-picture", "style"),
+            "caption": Output(f"{name}-caption", "children"),
+            "numbers": Output(f"{name}-numbers", "children"),
+        }
 
     @app.callback(
         output={
             "picture": Output(f"{name}-picture", drawn),
             "said": Output(f"{name}-said", "children"),
-            **style,
+            **about,
             "command": Output(f"{name}-command", "children"),
             "python": Output(f"{name}-python", "children"),
             "study": Output(f"{name}-study", "children"),
@@ -355,7 +361,9 @@ def _view(app: Dash, explorer: Explorer, name: str) -> None:
             stop=stopped,
         )
         found = _outputs(told)
-        return found if style else {k: v for k, v in found.items() if k != "style"}
+        if about:
+            return found
+        return {k: v for k, v in found.items() if k not in _OF_GRAPHS}
 
     app.clientside_callback(
         ClientsideFunction("explorer", "again"),
@@ -389,6 +397,10 @@ _PICTURES = {"assay": "children", "parameters": "data"}
 """View without a graph → the property of its picture: elements, or rows of a table."""
 
 
+_OF_GRAPHS = ("style", "caption", "numbers")
+"""Outputs that only views with a graph have."""
+
+
 def _outputs(told: Told) -> dict[str, Any]:
     """Return the values of the outputs of a view."""
     if told.waits:
@@ -396,6 +408,8 @@ def _outputs(told: Told) -> dict[str, Any]:
             "picture": no_update,
             "said": no_update,
             "style": no_update,
+            "caption": no_update,
+            "numbers": no_update,
             "command": no_update,
             "python": no_update,
             "study": no_update,
@@ -408,6 +422,8 @@ def _outputs(told: Told) -> dict[str, Any]:
         "picture": no_update if told.picture is None else told.picture,
         "said": no_update if told.said is None else told.said,
         "style": _height(told.picture),
+        "caption": no_update if told.caption is None else told.caption,
+        "numbers": no_update if told.numbers is None else told.numbers,
         "command": told.code.command if told.code else no_update,
         "python": told.code.python if told.code else no_update,
         "study": told.code.study if told.code else no_update,

@@ -5,6 +5,7 @@ light and the dark page.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ import xarray as xr
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.curves import dose_records
 from mir21sim.analysis.plot_style import OVERLAY_COLOURS, bracketed, places, wrapped
+from mir21sim.units import rounded
 
 Figure: TypeAlias = dict[str, Any]
 
@@ -23,9 +25,9 @@ GHOST = "rgba(128,134,145,0.55)"
 """Colour of an earlier setting."""
 
 NOW = OVERLAY_COLOURS[0]
-FILL = "rgba(0,114,178,0.16)"
+FILL = "rgba(0,114,178,0.22)"
 DEAD = OVERLAY_COLOURS[1]
-DEAD_FILL = "rgba(213,94,0,0.15)"
+DEAD_FILL = "rgba(213,94,0,0.2)"
 
 
 def empty(text: str = "", height: int = 260) -> Figure:
@@ -82,10 +84,23 @@ def _axis(title: str, **more: Any) -> Figure:
     }
 
 
-def _unit(variable: xr.DataArray) -> str:
+_UNITS = {
+    "1": "share",
+    "dimensionless": "share",
+    "molecule": "molecules per cell",
+}
+"""Unit of a result → as the page writes it, where the two differ."""
+
+
+def shown_unit(variable: xr.DataArray) -> str:
     """Return the unit of a quantity for its axis."""
     unit = str(variable.attrs.get("units", ""))
-    return "share" if unit in ("1", "dimensionless") else unit
+    return _UNITS.get(unit, unit)
+
+
+def words_of(variable: xr.DataArray) -> str:
+    """Return the name of a quantity for a reader."""
+    return str(variable.attrs.get("long_name", variable.name))
 
 
 def _heading(text: str, domain: Sequence[float]) -> Figure:
@@ -145,10 +160,9 @@ def curves(
             data += _bands(bands, name, own)
         data.append(_line(now, name, own, label="now"))
         variable = now[name]
-        words = str(variable.attrs.get("long_name", name))
-        layout["annotations"].append(_heading(f"<b>{words}</b>", domain))
+        layout["annotations"].append(_heading(f"<b>{words_of(variable)}</b>", domain))
         layout[f"yaxis{own}"] = _axis(
-            _unit(variable),
+            shown_unit(variable),
             domain=list(domain),
             anchor="x",
             rangemode="tozero",
@@ -160,7 +174,8 @@ def curves(
     # One axis of time for all panels: axes of their own that `matches` ties together
     # lose their ranges where a panel is drawn while it is hidden.
     layout["xaxis"] = _axis(f"time{bracketed(unit)}", anchor=f"y{own}")
-    layout["shapes"] = _dose_marks(now)
+    layout["shapes"], names_of_doses = _dose_marks(now)
+    layout["annotations"] += names_of_doses
     return _figure(data, height, **layout)
 
 
@@ -207,10 +222,12 @@ def _bands(bands: xr.Dataset, name: str, axis: str) -> list[Figure]:
     return found
 
 
-def _dose_marks(result: xr.Dataset) -> list[Figure]:
-    """Return dotted lines at the times of doses."""
-    times = {float(dose["time"]) for dose in dose_records(result)}
-    return [
+def _dose_marks(result: xr.Dataset) -> tuple[list[Figure], list[Figure]]:
+    """Return dotted lines at the times of doses, and what is given as their names."""
+    given: dict[float, list[str]] = {}
+    for dose in dose_records(result):
+        given.setdefault(float(dose["time"]), []).append(str(dose["target"]))
+    lines = [
         {
             "type": "line",
             "x0": at,
@@ -221,28 +238,86 @@ def _dose_marks(result: xr.Dataset) -> list[Figure]:
             "yref": "paper",
             "line": {"color": GHOST, "width": 1, "dash": "dot"},
         }
-        for at in sorted(times)
+        for at in sorted(given)
     ]
+    late = float(result["time"][-1]) * 0.8
+    names = [
+        {
+            "text": ", ".join(dict.fromkeys(given[at])),
+            "x": at,
+            "xanchor": "right" if at > late else "left",
+            "y": 1,
+            "yanchor": "top",
+            "xref": "x",
+            "yref": "paper",
+            "showarrow": False,
+            "font": {"size": 11},
+        }
+        for at in sorted(given)[:MOST_NAMED]
+    ]
+    return lines, names
+
+
+MOST_NAMED = 3
+"""Doses that are named at their lines; the names of more would cover each other."""
 
 
 # ------------------------------------------------------------------------ dose–response
-def response(data: xr.Dataset, name: str) -> Figure:
-    """Draw a response by dose: of dishes with their bands, or of the average cell."""
-    if "dead_end" in data:
+@dataclass(frozen=True, slots=True, eq=False)
+class Response:
+    """The parts of a dose–response, in ascending order of its doses.
+
+    Attributes
+    ----------
+    name, words, unit : of the response
+    dose, dose_unit : the axis
+    doses, values : float arrays, shape (n_dose,)
+    bounds : lower and upper end of the band, None for the average cell
+    """
+
+    name: str
+    words: str
+    unit: str
+    dose: str
+    dose_unit: str
+    doses: FloatArray
+    values: FloatArray
+    bounds: tuple[FloatArray, ...] | None
+
+
+def response_parts(data: xr.Dataset, name: str) -> Response:
+    """Return the parts of a response: of dishes with bands, or of the average cell."""
+    dishes = "dead_end" in data
+    if dishes:
         name = name if name in data and f"{name}_low" in data else "dead_end"
-        coordinate = data[str(data[name].dims[0])]
-        bounds = (data[f"{name}_low"].values, data[f"{name}_high"].values)
     else:
         name = name if name in data else "peak"
         data = data.isel(result=0) if "result" in data.dims else data
-        coordinate = data[str(data[name].dims[0])]
-        bounds = None
+    coordinate = data[str(data[name].dims[0])]
     doses = coordinate.values.astype(float)
     order = np.argsort(doses)
-    at, values = places(doses)[order], data[name].values[order]
+    bounds = None
+    if dishes:
+        bounds = tuple(data[f"{name}_{end}"].values[order] for end in ("low", "high"))
+    return Response(
+        name=name,
+        words=str(data[name].attrs.get("long_name", name.replace("_", " "))),
+        unit=str(data[name].attrs.get("units", "")),
+        dose=str(coordinate.attrs.get("long_name", coordinate.name)),
+        dose_unit=str(coordinate.attrs.get("units", "")),
+        doses=doses[order],
+        values=data[name].values[order],
+        bounds=bounds,
+    )
+
+
+def response(data: xr.Dataset, name: str) -> Figure:
+    """Draw a response by dose: of dishes with their bands, or of the average cell."""
+    parts = response_parts(data, name)
+    doses, at = parts.doses, places(parts.doses)
     traces: list[Figure] = []
-    if bounds is not None:
-        low, high = bounds[0][order], bounds[1][order]
+    if parts.bounds is not None:
+        low, high = parts.bounds
         traces.append(
             {
                 "type": "scatter",
@@ -260,26 +335,41 @@ def response(data: xr.Dataset, name: str) -> Figure:
             "type": "scatter",
             "mode": "lines+markers",
             "x": _plain(at),
-            "y": _plain(values),
-            "customdata": _plain(doses[order]),
+            "y": _plain(parts.values),
+            "customdata": _plain(doses),
             "line": {"color": NOW, "width": 2.4},
             "marker": {"size": 7},
             "hovertemplate": "%{customdata:.4g}: %{y:.4g}<extra></extra>",
         }
     )
-    label = str(coordinate.attrs.get("long_name", coordinate.name))
-    unit = str(coordinate.attrs.get("units", ""))
-    words = str(data[name].attrs.get("long_name", name.replace("_", " ")))
     return _figure(
         traces,
         420,
         hovermode="closest",
-        xaxis=_dose_axis(f"{label}{bracketed(unit)}", doses),
-        yaxis=_axis(
-            f"{words}{bracketed(str(data[name].attrs.get('units', '')))}",
-            rangemode="tozero",
-        ),
+        annotations=_break_of(doses),
+        xaxis=_dose_axis(f"{parts.dose}{bracketed(parts.dose_unit)}", doses),
+        yaxis=_axis(f"{parts.words}{bracketed(parts.unit)}", rangemode="tozero"),
     )
+
+
+def _break_of(doses: FloatArray) -> list[Figure]:
+    """Return the mark of a broken axis between dose 0 and the others, if there is 0."""
+    positive = doses[doses > 0]
+    if not positive.size or not (doses == 0).any():
+        return []
+    zero = float(places(doses)[doses == 0][0])
+    return [
+        {
+            "text": "//",
+            "x": float(np.log10(zero * positive.min())) / 2,  # of a logarithmic axis
+            "xref": "x",
+            "y": 0,
+            "yref": "paper",
+            "yanchor": "middle",
+            "showarrow": False,
+            "font": {"size": 14},
+        }
+    ]
 
 
 def _dose_axis(title: str, doses: FloatArray) -> Figure:
@@ -291,11 +381,11 @@ def _dose_axis(title: str, doses: FloatArray) -> Figure:
         np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max())) + 1
     )
     ticks = [10.0**p for p in powers]
-    texts = [f"{tick:g}" for tick in ticks]
+    texts = [rounded(tick) for tick in ticks]
     if (doses == 0).any():
         zero = float(places(doses)[doses == 0][0])
         ticks = [zero, *(t for t in ticks if t > zero)]
-        texts = ["0", *(f"{t:g}" for t in ticks[1:])]
+        texts = ["0", *(rounded(t) for t in ticks[1:])]
     return _axis(title, type="log", tickvals=ticks, ticktext=texts)
 
 
@@ -308,14 +398,8 @@ def population(data: xr.Dataset, dishes: xr.Dataset) -> Figure:
     data : of ``simulate_population``, with ``death_time``
     dishes : of ``dish``: the band of the share over time after the last dose
     """
-    died = data["death_time"].values.ravel()
-    known = died[~np.isnan(died)]
-    alive = known[known > 0]
-    when = np.sort(alive[np.isfinite(alive)])
-    length = float(data.attrs["length"])
-    share = 100.0 * np.arange(len(when) + 1) / max(1, len(alive))
-    x = np.concatenate([[0.0], when, [length]])
-    y = np.concatenate([share, share[-1:]])
+    x, y = dead_share(data)
+    length, when = float(data.attrs["length"]), x[1:-1]
     bins = np.linspace(0.0, max(length, 1e-9), 31)
     count, _ = np.histogram(when, bins)
     centre = (bins[1:] + bins[:-1]) / 2
@@ -353,6 +437,20 @@ def population(data: xr.Dataset, dishes: xr.Dataset) -> Figure:
         ),
         xaxis2=_axis("time after the last dose (h)", anchor="y2", range=[0, length]),
     )
+
+
+def dead_share(data: xr.Dataset) -> tuple[FloatArray, FloatArray]:
+    """Return times of death with 0 and the end, and the share that is dead then, %.
+
+    Cells that are dead at time 0 and those of failed runs are not counted.
+    """
+    died = data["death_time"].values.ravel()
+    known = died[~np.isnan(died)]
+    alive = known[known > 0]
+    when = np.sort(alive[np.isfinite(alive)])
+    share = 100.0 * np.arange(len(when) + 1) / max(1, len(alive))
+    x = np.concatenate([[0.0], when, [float(data.attrs["length"])]])
+    return x, np.concatenate([share, share[-1:]])
 
 
 def _band_of_dead(dishes: xr.Dataset) -> list[Figure]:

@@ -251,7 +251,9 @@ def _view(name: str) -> html.Section:
                 id=f"{name}-card",
                 role="group",
                 **{"aria-label": f"{VIEWS[name]}: {_KIND.get(name, 'picture')}"},
+                **({"aria-describedby": f"{name}-caption"} if name in GRAPHS else {}),
             ),
+            *(_about(name) if name in GRAPHS else ()),
             _saving(name),
             _code(name),
             dcc.Store(id=f"{name}-again"),
@@ -264,6 +266,20 @@ def _view(name: str) -> html.Section:
         hidden=name != "curves",
         **{"aria-labelledby": f"tab-{name}"},
     )
+
+
+def _about(name: str) -> list[Any]:
+    """Return the places of a picture's caption and of the table of its values."""
+    return [
+        html.P(id=f"{name}-caption", className="caption"),
+        html.Details(
+            [
+                html.Summary("The values of the picture, as a table"),
+                html.Div(id=f"{name}-numbers", className="scroll", tabIndex="0"),
+            ],
+            className="card",
+        ),
+    ]
 
 
 _KIND = {"parameters": "table"}
@@ -372,6 +388,11 @@ def _response_controls() -> list[Any]:
             ],
             className="field",
         ),
+        html.P(
+            "Amounts: numbers with commas between; log:1:1000:7 is seven amounts from "
+            "1 to 1000, each larger by the same factor, lin: has equal steps.",
+            className="hint whole",
+        ),
     ]
 
 
@@ -396,7 +417,7 @@ def _assay_controls() -> list[Any]:
             ],
             className="field wide",
         ),
-        field("Read at", "assay-read_at", ""),
+        field("Read at (empty: the end)", "assay-read_at", ""),
     ]
 
 
@@ -405,7 +426,9 @@ def _network_controls() -> list[Any]:
         html.Div(
             [
                 label("Module", "network-module"),
-                dcc.Dropdown(id="network-module", clearable=True),
+                dcc.Dropdown(
+                    id="network-module", clearable=True, placeholder="all modules"
+                ),
             ],
             className="field wide",
         ),

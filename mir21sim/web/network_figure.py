@@ -14,6 +14,7 @@ import xarray as xr
 
 from mir21sim.analysis.network_plot import SHADES
 from mir21sim.compiler.model import CompiledModel
+from mir21sim.units import rounded
 from mir21sim.web.figures import Figure, _figure, wrapped_label
 
 MOST_SHOWN = 60
@@ -154,7 +155,7 @@ def _nodes(
         "x": [places[n][0] for n in names],
         "y": [places[n][1] for n in names],
         "text": [
-            f"{wrapped_label(n, 16)}<br>{a:.3g}"
+            f"{wrapped_label(n, 16)}<br>{rounded(a)}"
             for n, a in zip(names, amounts, strict=True)
         ],
         "textposition": "bottom center",
@@ -167,7 +168,7 @@ def _nodes(
             "line": {"width": 1, "color": colours},
         },
         "hovertext": [
-            f"{n}: {a:.4g} {u} ({100 * f:.0f} % of its largest)"
+            f"{n}: {rounded(a, 4)} {u} ({100 * f:.0f} % of its largest)"
             for n, a, u, f in zip(names, amounts, unit, full, strict=True)
         ],
         "hoverinfo": "text",
@@ -196,7 +197,7 @@ def _arrows(
     top = merged[0][1] if merged else 1.0
     shown = merged[:MOST_ARROWS]
     found = [
-        _arrow((places[a], places[b]), f / top, f"{a} → {b}: {f:.3g} {unit}")
+        _arrow((places[a], places[b]), f / top, f"{a} → {b}: {rounded(f)} {unit}")
         for (a, b), f in shown
     ]
     return found, len(merged) - len(shown)

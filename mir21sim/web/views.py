@@ -29,7 +29,7 @@ from mir21sim.assays.flow import FlowCytometry
 from mir21sim.assays.plate import PlateAssay
 from mir21sim.assays.western import WesternBlot
 from mir21sim.compiler.model import CompiledModel
-from mir21sim.errors import InputError, SolverError, UnknownNameError
+from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameError
 from mir21sim.simulation.ensemble import Ensemble, bands, shipped
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.population import Population, simulate_population
@@ -180,6 +180,7 @@ def population(model: CompiledModel, settings: Settings, look: Look, job: Job) -
         **_treated(settings),
     )
     since = stimulus_time(result) or 0.0
+    _check_some_ran(result)
     died = death_times(result, death, since=since)
     data = result.assign(death_time=died).assign_attrs(
         since=since, length=float(result["time"][-1]) - since, death=death
@@ -241,6 +242,7 @@ def _dishes(
     )
     if (result["status"].values < 0).any():
         raise KeyboardInterrupt
+    _check_some_ran(result)
     last = stimulus_time(result)
     since = float(result["time"][0]) if last is None else last
     drawn = resample(result, active, death, since=since)
@@ -252,6 +254,26 @@ def _dishes(
         *half_effect_lines(drawn, swept.values.astype(float), unit),
     ]
     return Shown(found, tuple(lines))
+
+
+def _check_some_ran(result: xr.Dataset) -> None:
+    """Stop where no cell of a dish ran to its end: nobody is dead or alive in it."""
+    status = result["status"]
+    ran = (status == SolverStatus.OK).any("cell")
+    if bool(ran.all()):
+        return
+    failed = status.where(~ran, SolverStatus.OK).values.ravel()
+    first = int(np.flatnonzero(failed != SolverStatus.OK)[0])
+    doses = [
+        f"{d} {', '.join(f'{v:g}' for v in ran[d][~ran].values)}" for d in ran.dims
+    ]
+    where = f" at {doses[0]}" if len(doses) == 1 else ""
+    raise SolverError(
+        f"No cell{where} could be run to its end. The first: "
+        f"{result['message'].values.ravel()[first]}",
+        SolverStatus(int(failed[first])),
+        first,
+    )
 
 
 def _needs_death(model: CompiledModel) -> str:

@@ -9,11 +9,13 @@ from commands import run
 from web_pages import LOOKS, MODEL, explorer_of, ran, record, told, words
 
 import mir21sim as ms
+from mir21sim.units import rounded
 from mir21sim.web import views
-from mir21sim.web.answers import answer
+from mir21sim.web.answers import _waiting, answer
 from mir21sim.web.explorer import Question
 from mir21sim.web.layout import VIEWS
 from mir21sim.web.settings import Settings
+from mir21sim.web.work import Job
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,68 @@ def test_earlier_settings_are_ghosts_behind_the_curve_of_now(explorer):
     found = told(explorer, "curves", earlier=old)
     names = [t["name"] for t in found.picture["data"] if t["yaxis"] == "y"]
     assert names == ["before", "TRAIL 5 ng/ml at 1h", "now"]
+
+
+def rows_of(numbers):
+    """Return head and rows of a table of elements, as texts."""
+    head, body = numbers.children
+    return words(head), [[words(c) for c in row.children] for row in body.children]
+
+
+def test_the_table_of_curves_has_the_values_that_are_drawn(explorer):
+    old = [record(doses=[["TRAIL", "5 ng/ml", "1 h"]])]
+    found = told(explorer, "curves", earlier=old)
+    drawn = next(t for t in found.picture["data"] if t["name"] == "now")
+    head, rows = rows_of(found.numbers)
+    assert head.startswith("time (h) Active caspase-3 (molecules per cell)")
+    assert "Active caspase-3 (molecules per cell): from 0 to" in found.caption
+    assert len(rows) == 13
+    for k, at in ((0, 0), (6, 120), (-1, -1)):
+        assert rows[k][:2] == [rounded(drawn["x"][at]), rounded(drawn["y"][at])]
+    assert "Grey: earlier settings (TRAIL 5 ng/ml at 1h)." in found.caption
+    top = max(drawn["y"])
+    assert f"largest {rounded(top)} at" in found.caption
+
+
+def test_the_table_of_a_response_has_every_dose_and_its_band(explorer):
+    found = told(explorer, "response")
+    drawn = next(t for t in found.picture["data"] if "customdata" in t)
+    head, rows = rows_of(found.numbers)
+    assert "TRAIL (ng/ml)" in head
+    assert [row[0] for row in rows] == ["0", "10", "1000"]
+    assert [row[1] for row in rows] == [rounded(y) for y in drawn["y"]]
+    assert all(len(row) == 4 for row in rows)
+    assert "Dose 0 stands apart" in found.caption
+    marks = [n["text"] for n in found.picture["layout"]["annotations"]]
+    assert marks == ["//"]
+
+
+def test_the_table_of_a_population_ends_at_the_share_that_is_drawn(explorer):
+    found = told(explorer, "population")
+    share = next(t for t in found.picture["data"] if "fill" not in t)
+    _, rows = rows_of(found.numbers)
+    assert rows[0][:2] == ["0", "0"]
+    assert rows[-1][:2] == ["6", rounded(share["y"][-1])]
+    assert "resamplings of the cells" in found.caption
+
+
+def test_the_table_of_a_network_names_species_and_arrows_with_units(explorer):
+    found = told(explorer, "network")
+    _, rows = rows_of(found.numbers)
+    by_name = dict(rows)
+    assert "molecule" in by_name["PTEN"]
+    assert any("→" in name for name in by_name)
+    assert "The widest: " in found.caption
+
+
+def test_long_work_says_how_long_it_has_taken():
+    job = Job("key")
+    assert _waiting(job).doing == "Working …"
+    job.started -= 100
+    assert "100 s …" in _waiting(job).doing
+    assert "compiled once" in _waiting(job).doing
+    job.tell(5, 300)
+    assert _waiting(job).doing == "5 of 300 runs, 100 s"
 
 
 def test_population_and_its_sentence_are_those_of_the_library(explorer, model):
@@ -276,6 +340,31 @@ def test_a_model_that_fails_at_a_setting_says_so_and_goes_on(explorer, tmp_path)
     assert "has no quantity" in again.code.study
     with_cells = told(explorer, "population", bare | {"numbers": []})
     assert "No quantity of explodes" in words(with_cells.said)
+
+
+@pytest.mark.filterwarnings("ignore::mir21sim.errors.FailedRunsWarning")
+@pytest.mark.parametrize("view", ["curves", "population", "response", "network"])
+@pytest.mark.parametrize("value", ["1e300", "1e-300", "0"])
+def test_an_extreme_setting_is_an_answer_or_a_sentence_and_the_next_is_drawn(
+    view, value, explorer
+):
+    found = told(explorer, view, record(numbers=[["k_DISC", "--set", value]]))
+    assert "Internal" not in words(found.said)
+    assert words(found.said)
+    assert (found.picture is None) == ("error" in str(found.said))
+    assert told(explorer, view).picture is not None
+
+
+@pytest.mark.filterwarnings("ignore::mir21sim.errors.FailedRunsWarning")
+@pytest.mark.parametrize(
+    ("view", "where"), [("population", "No cell could"), ("response", "TRAIL 10, 1000")]
+)
+def test_dishes_whose_cells_all_fail_are_no_dead_cells(view, where, explorer):
+    found = told(explorer, view, record(numbers=[["k_DISC", "--set", "1e300"]]))
+    assert found.said[0].className == "error"
+    assert where in words(found.said)
+    assert "became infinite" in words(found.said)
+    assert "nan" not in words(found.said)
 
 
 def test_bands_of_parameter_sets_follow_the_curves(explorer, monkeypatch):

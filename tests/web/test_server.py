@@ -13,6 +13,7 @@ from web_pages import MODEL, explorer_of, record, told, words
 
 from mir21sim.errors import InputError, ModelError
 from mir21sim.model.formats.guard import MAX_BYTES
+from mir21sim.solvers.interrupt import Stop
 from mir21sim.web import app as apps
 from mir21sim.web import trial, work
 from mir21sim.web.guard import Door, guard, hosts_of, policy
@@ -83,6 +84,16 @@ def test_the_token_opens_a_page_that_loads_nothing_from_elsewhere(client, door):
     assert "unsafe" not in script
     cookie = client.get_cookie(door.cookie, domain="127.0.0.1")
     assert cookie is None or cookie.http_only
+
+
+def test_a_page_that_was_open_for_a_day_is_answered(client, door, monkeypatch):
+    """The cookie has no end of its own: it lives as long as browser and server."""
+    given = client.get(f"/?token={door.token}", headers=HOST).headers["Set-Cookie"]
+    assert "Expires" not in given
+    assert "Max-Age" not in given
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
+    assert client.get("/_dash-layout", headers=HOST).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -278,6 +289,22 @@ def test_asking_again_does_not_begin_what_was_stopped():
     assert not anew.done.is_set()
     jobs.stop("t", "v")
     assert anew.done.wait(5)
+
+
+def test_the_solvers_see_the_flag_of_their_job_and_its_answer_is_not_kept():
+    kept, seen = [], []
+
+    def half(job):
+        seen.append(Stop().is_set())
+        job.stop.set()
+        seen.append(Stop().is_set())
+        return "half an answer"
+
+    job = Job("key")
+    job.run(half, kept.append)
+    assert seen == [False, True]
+    assert (job.error, job.answer, kept) == ("Stopped.", None, [])
+    assert not Stop().is_set()
 
 
 def test_an_error_in_the_work_is_a_sentence_and_the_next_question_is_answered():
