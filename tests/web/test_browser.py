@@ -157,7 +157,7 @@ def test_a_slider_moves_a_curve_and_the_old_one_stays_as_a_ghost(tab):
 
 def test_the_code_that_is_shown_gives_the_numbers_that_are_drawn(tab, tmp_path):
     tab.page.locator("#tab-curves").click()
-    tab.page.locator("#panel-curves summary").click()
+    tab.page.locator("#panel-curves summary", has_text="Show me the code").click()
     code = tab.until("#curves-python").text_content()
     assert "anti_miR21=1000 nM@0h" in code
     (tmp_path / "shown.py").write_text(code, encoding="utf-8")
@@ -315,15 +315,21 @@ def test_cell_line_and_model_change_while_work_goes_on_and_back(tab):
 
 
 def test_work_that_takes_long_is_stopped_by_its_button(tab):
+    """5000 cells and 900 doses: minutes of work, each run of which is long."""
     page = tab.page
     page.locator("#tab-population").click()
-    page.locator("#cells").fill("5000")
-    page.locator("#cells").press("Enter")
-    stop = tab.until("#population-stop")
-    stop.click()
+    tab.until("#population-said .outcome")
+
+    def put(**values):
+        for name, text in values.items():
+            page.locator(f"#{name}").fill(text)
+            page.locator(f"#{name}").press("Enter")
+
+    put(extra='--dose "TRAIL=1 ng/ml@24h/1hx900"', end="1000 h", cells="5000")
+    tab.until("#population-doing", has_text=re.compile("runs|Working"))
+    tab.until("#population-stop").click()
     tab.until("#population-said p", has_text="Stopped.")
-    page.locator("#cells").fill("9")
-    page.locator("#cells").press("Enter")
+    put(extra="", end="48 h", cells="9")
     tab.until("#population-said p", has_text="9 cells")
     assert not tab.heard
 
