@@ -124,7 +124,8 @@ def death_times(
     start = units.time_in(since, clock, "since")
     curves = quantity(result, observe).transpose(..., "time")
     found = crossing_times(result["time"].values, curves.values, level, start)
-    exact = stored_feature(result, observe, CROSSING, start) if level == DEAD else None
+    name = str(curves.name)
+    exact = stored_feature(result, name, CROSSING, start) if level == DEAD else None
     if exact is not None:
         known = exact.transpose(*(d for d in curves.dims if d != "time")).values
         found = np.where(np.isnan(known), found, known)

@@ -11,6 +11,7 @@ from mir21sim import units
 from mir21sim._typing import FloatArray
 from mir21sim.analysis.dose_response import FLOORS, dose_response
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.aliases import Names
 from mir21sim.simulation.dataset import BOOKKEEPING, provenance
 from mir21sim.simulation.stored_features import FEATURE_OF, FEATURES, stored_feature
 
@@ -85,7 +86,7 @@ def compare(
     if dims[0]:
         merged = _with_response(merged, response, over or str(dims[0][0]))
     merged.attrs = {
-        "observe": observe,
+        "observe": str(quantity(next(iter(labelled.values())), observe).name),
         "response": response,
         "since_h": _since(next(iter(labelled.values())), since),
         "time_unit": time_unit(next(iter(labelled.values()))),
@@ -144,16 +145,34 @@ def _unstacked(result: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
     return found
 
 
-def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:
-    """Return one quantity of a result or raise UnknownNameError with near names."""
-    known = tuple(
+def quantities(result: xr.Dataset) -> tuple[str, ...]:
+    """Return the names of the quantities of a result, in order."""
+    # Of variables, as `result[name]` looks through all others: 1 s of CPU for 1,500.
+    return tuple(
         str(name)
-        for name, variable in result.data_vars.items()
-        if name not in BOOKKEEPING and FEATURE_OF not in variable.attrs
+        for name, variable in result.variables.items()
+        if name not in result.coords
+        and name not in BOOKKEEPING
+        and FEATURE_OF not in variable.attrs
     )
-    if observe not in known:
+
+
+def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:
+    """Return one quantity of a result or raise UnknownNameError with near names.
+
+    Names are found as people type them: ``cleaved PARP``.
+    """
+    known = quantities(result)
+    if observe in known:
+        return result[observe]
+    labels: dict[str, str] = {}
+    for name in known:
+        label = result.variables[name].attrs.get("long_name", name)
+        labels.setdefault(str(label), name)
+    meant = Names(known, labels).find(observe)
+    if meant not in known:
         raise UnknownNameError("quantity in the result", observe, known)
-    return result[observe]
+    return result[meant]
 
 
 def dose_records(result: xr.Dataset) -> list[Mapping[str, Any]]:
@@ -209,7 +228,7 @@ def _features(
     flat = curves.reshape(-1, times.size)
     rows = [curve_features(times, row, reference) for row in flat]
     shape = curves.shape[:-1]
-    exact = _put_stored(rows, result, observe, reference)
+    exact = _put_stored(rows, result, str(values.name), reference)
     data = {
         name: (
             dims,

@@ -82,7 +82,7 @@ def _run_name(result: xr.Dataset, dims: Sequence[str], key: tuple[object, ...]) 
 
 def quantities_of(result: xr.Dataset) -> list[str]:
     """Return the names of the quantities of a result."""
-    return [str(n) for n in result.data_vars if "time" in result[n].dims]
+    return [str(n) for n in result.data_vars if "time" in result.variables[n].dims]
 
 
 def export(
@@ -123,9 +123,7 @@ def export(
     path = files.check_writable(path, (".csv", ".xlsx"))
     if layout not in ("wide", "long"):
         raise UnknownNameError("layout", layout, ("wide", "long"))
-    names = list(observe or quantities_of(result))
-    for name in names:
-        quantity(result, name)  # stops at an unknown name
+    names = [str(quantity(result, n).name) for n in observe or quantities_of(result)]
     if path.suffix.lower() == ".xlsx":
         return _write_workbook(result, path, names, layout)
     if layout == "long":

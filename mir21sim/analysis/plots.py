@@ -414,9 +414,11 @@ _FONTS = {"pdf.fonttype": 42, "svg.fonttype": "none"}
 def _label(ax: Axes, result: xr.Dataset, observe: str) -> None:
     """Put names and units on both axes of a time course."""
     ax.set_xlabel(axis_label(result["time"]))
-    unit = str(result[observe].attrs.get("units", ""))
+    curves = quantity(result, observe)
+    unit = str(curves.attrs.get("units", ""))
     shown = {"molecule": " (molecules per cell)"}.get(unit, bracketed(unit))
-    ax.set_ylabel(wrapped(f"{result[observe].attrs.get('long_name', observe)}{shown}"))
+    name = curves.attrs.get("long_name", curves.name)
+    ax.set_ylabel(wrapped(f"{name}{shown}"))
     ax.set_xlim(float(result["time"][0]), float(result["time"][-1]))
     clean(ax)
 

@@ -35,6 +35,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.model.info import unique
 from mir21sim.simulation.doses import Dose
+from mir21sim.simulation.names import canonical
 from mir21sim.simulation.treatment import Treatment
 
 SITE = {
@@ -295,6 +296,7 @@ def site_of(model: CompiledModel, gene: str) -> dict[str, float]:
         For a gene on which miR-21 has no site in the model.
     """
     able = tuple(name for name, entry in model.info.genes.items() if entry.site)
+    gene = canonical(model, gene, able)
     if gene not in able:
         raise UnknownNameError("gene with a site of miR-21", gene, able)
     numbers = dict(zip(model.param_names, model.p0, strict=True))

@@ -35,6 +35,7 @@ from mir21sim.assays.statistics import summary_rows
 from mir21sim.assays.western_reading import WesternReading, plot_western
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.aliases import Names
 from mir21sim.model.info import unique
 from mir21sim.simulation.randomness import stream
 
@@ -119,20 +120,21 @@ class WesternBlot(Assay[WesternReading]):
 
     def _chosen(self, known: Mapping[str, Antibody]) -> dict[str, Antibody]:
         """Return the antibodies in order, those of a ratio apart."""
+        names = Names(known)
         found: dict[str, Antibody] = {}
         for wanted in self.proteins:
             if isinstance(wanted, Antibody):
                 found[wanted.name] = wanted
                 continue
-            parts = wanted.split("/")
-            if len(parts) > 2 or len(set(parts)) < len(parts):
+            parts = {name: names.find(name) for name in wanted.split("/")}
+            if len(parts) > 2 or len({*parts.values()}) <= wanted.count("/"):
                 raise InputError(
                     f"A ratio is one protein over another, `A/B`, got `{wanted}`."
                 )
-            for name in parts:
-                if name not in known:
+            for name, meant in parts.items():
+                if meant not in known:
                     raise UnknownNameError("antibody", name, tuple(known))
-                found[name] = known[name]
+                found[name] = known[meant]
         return found
 
     def _read_out(self) -> list[tuple[str, list[str]]]:

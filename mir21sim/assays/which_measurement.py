@@ -30,11 +30,12 @@ from mir21sim.assays.measurement_weights import (
 from mir21sim.assays.noise import PlateNoise, WesternNoise
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
+from mir21sim.model.aliases import Names
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.curve_features import parse_feature
 from mir21sim.simulation.doses import Dose, DosesLike, Protocol
 from mir21sim.simulation.ensemble import Ensemble
-from mir21sim.simulation.names import canonical
+from mir21sim.simulation.names import canonical, canonical_feature, renamed
 from mir21sim.simulation.plan import output_times
 from mir21sim.simulation.sensitivity import sensitivities
 from mir21sim.units import rounded
@@ -188,6 +189,7 @@ def experiments(
     >>> 0 <= found.records[0]["removed"] <= 1
     True
     """
+    predict = canonical_feature(model, predict)
     feature = parse_feature(predict)
     if feature is None:
         raise InputError(
@@ -326,10 +328,13 @@ def _wanted(
     known = readouts(model)
     if isinstance(measure, Mapping):
         quantities = {*model.state_names, *model.assigned_names}
+        measure = renamed(model, measure, quantities)
         for name in measure:
             if name not in quantities:
                 raise UnknownNameError("quantity", name, sorted(quantities))
         return [Readout(n, "given", (n,), float(cv)) for n, cv in measure.items()]
+    names = Names(known)
+    measure = [names.find(name) for name in measure]
     for name in measure:
         if name not in known:
             raise UnknownNameError("readout", name, tuple(known))

@@ -59,10 +59,12 @@ class DishOptions:
         """Return the quantities of activity and of death."""
         from mir21sim.analysis.cell_death import death_quantity
         from mir21sim.analysis.dish import activity_quantities
+        from mir21sim.simulation.names import canonical, canonical_names
 
         given = name_list(self.activity)
-        active = tuple(given) if given else activity_quantities(model)
-        return active, self.death or death_quantity(model)
+        active = canonical_names(model, given) if given else activity_quantities(model)
+        death = canonical(model, self.death) if self.death else death_quantity(model)
+        return active, death
 
 
 def _has_dish(model: "CompiledModel", swept: list[str]) -> bool:

@@ -78,6 +78,7 @@ def population(
     from mir21sim.analysis.curves import stimulus_time
     from mir21sim.analysis.dead_share import dead_share
     from mir21sim.simulation import population as populations
+    from mir21sim.simulation.names import canonical
     from mir21sim.simulation.plan import output_times
 
     files.check()
@@ -85,7 +86,7 @@ def population(
     files.check_axes(swept, most=1)
     cells = drawn.population()
     loaded = run.load.load(model)
-    dies = death or cell_death.death_quantity(loaded)
+    dies = canonical(loaded, death) if death else cell_death.death_quantity(loaded)
     arguments = run.treatment.arguments()
     ends = run.times
     times = output_times(loaded, ends.start, ends.end, ends.points or 201)

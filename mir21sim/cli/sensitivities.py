@@ -88,16 +88,18 @@ def sensitivities(
     from mir21sim.simulation import dataset
     from mir21sim.simulation import sensitivity as library
     from mir21sim.simulation.curve_features import parse_feature
+    from mir21sim.simulation.names import canonical_feature
 
     check_outputs(output, plot, plot_over_time)
     if top < 1:
         raise errors.InputError(f"--top must be 1 or more, got {top}.")
-    asked = [text.strip() for text in of]
+    loaded = run.load.load(model)
+    asked = [canonical_feature(loaded, text) for text in of]
     if ranges.over_ranges is not None:
         if plot_over_time is not None:
             raise errors.InputError("--plot-over-time needs derivatives, not --global.")
         shown = _Shown(asked, since, top, output, plot)
-        _over_ranges(run, run.load.load(model), by, ranges, shown)
+        _over_ranges(run, loaded, by, ranges, shown)
         return
     names = name_list(by) or [library.ALL]
     curves = [text for text in asked if parse_feature(text) is None]
@@ -105,7 +107,6 @@ def sensitivities(
         raise errors.InputError(
             "--plot-over-time draws a quantity: name one in --of, such as `A`."
         )
-    loaded = run.load.load(model)
     result = library.sensitivities(
         loaded,
         asked,

@@ -28,6 +28,7 @@ from mir21sim.estimation.terms import Term
 from mir21sim.model import expressions as ex
 from mir21sim.model import ranges
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.names import canonical
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.plan import doses_or_default
 from mir21sim.simulation.treatment import Treatment
@@ -392,9 +393,12 @@ class Builder:
         """Return the formula of an observed quantity; ``[A]`` is in nM."""
         bare = text.strip()
         if bare.startswith("[") and bare.endswith("]"):
-            return self._concentration(bare[1:-1])
-        formula = parsed(bare, f"observable `{name}`")
+            return self._concentration(canonical(self.model, bare)[1:-1])
         known = {*self.model.network.ids(), *self.model.rate_names}
+        meant = canonical(self.model, bare)
+        if meant in known:
+            return ex.Symbol(meant)
+        formula = parsed(bare, f"observable `{name}`")
         for symbol in ex.symbols(formula):
             if symbol not in known:
                 raise UnknownNameError("quantity to observe", symbol, sorted(known))

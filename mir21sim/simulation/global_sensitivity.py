@@ -18,6 +18,12 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, SolverStatus, UnknownNameError
 from mir21sim.simulation.curve_features import Feature, differentiate, parse_feature
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.names import (
+    canonical_feature,
+    canonical_names,
+    renamed,
+    settable,
+)
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import select_outputs
 from mir21sim.simulation.perturbations import Perturbations
@@ -128,7 +134,9 @@ def global_sensitivities(
     >>> sorted(map(str, found["number"].values))
     ['k_CASP8_BID', 'k_DISC']
     """
-    features = [parse_feature(text) for text in ([of] if isinstance(of, str) else of)]
+    texts = [of] if isinstance(of, str) else of
+    features = [parse_feature(canonical_feature(model, text)) for text in texts]
+    by = renamed(model, by, settable(model))
     if not features or any(f is None or f.kind == "rest" for f in features):
         raise InputError("`of` must name features of curves, such as `peak(A)`.")
     kept = [feature for feature in features if feature is not None]
@@ -222,7 +230,7 @@ def ranges_of(
         formulas = set(model.equations.starts)
         names = [n for n in model.param_names if n in free - formulas and own[n]]
     made = {}
-    for name in names:
+    for name in canonical_names(model, names, own):
         if name not in own:
             raise UnknownNameError("parameter or species", name, tuple(own))
         if not own[name]:

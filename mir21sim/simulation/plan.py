@@ -12,9 +12,10 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError
 from mir21sim.simulation.doses import DosesLike, Protocol
 from mir21sim.simulation.names import (
-    canonical,
     canonical_names,
     canonical_treatment,
+    renamed,
+    settable,
 )
 from mir21sim.simulation.outputs import default_outputs
 from mir21sim.simulation.perturbations import site_parameters
@@ -79,7 +80,7 @@ class Plan:
         cells: Mapping[str, FloatArray] | None = None,
     ) -> "Plan":
         """Return a plan that observes the model's default outputs if none is named."""
-        over = {canonical(model, n): values for n, values in (over or {}).items()}
+        over = renamed(model, over or {}, settable(model))
         treatment = canonical_treatment(model, treatment)
         if isinstance(observe, str):
             observe = [observe]
@@ -108,7 +109,7 @@ def doses_or_default(
     if doses is not None:
         return Protocol.of(doses)
     own = Protocol.of(model.info.doses)
-    names = canonical_names(model, over)
+    names = canonical_names(model, over, settable(model))
     swept = {n for n in names if n in model.info.inputs or n in own.targets()}
     if not swept:
         return own

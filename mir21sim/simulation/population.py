@@ -21,6 +21,7 @@ from mir21sim.errors import InputError, SolverError, SolverStatus, UnknownNameEr
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.doses import DosesLike
 from mir21sim.simulation.ensemble import EnsembleLike
+from mir21sim.simulation.names import canonical, renamed
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations, clamped_states
 from mir21sim.simulation.plan import Plan, doses_or_default, output_times
@@ -155,8 +156,9 @@ class Population:
             For a distribution or correlation of a name that does not vary.
         """
         groups = varied(model)
-        self.check(groups)
-        factors = self.factors(tuple(groups))
+        own = self._named(model, groups)
+        own.check(groups)
+        factors = own.factors(tuple(groups))
         start = dict(zip(model.state_names, resting_amounts(model), strict=True))
         nominal = dict(zip(model.param_names, model.p0, strict=True)) | start
         return {
@@ -164,6 +166,18 @@ class Population:
             for key, names in groups.items()
             for name in names
         }
+
+    def _named(self, model: CompiledModel, groups: Collection[str]) -> "Population":
+        """Return the population with the ids of a model in place of the names typed."""
+        pairs = {
+            (canonical(model, a, groups), canonical(model, b, groups)): share
+            for (a, b), share in self.correlations.items()
+        }
+        return replace(
+            self,
+            distributions=renamed(model, self.distributions, groups),
+            correlations=pairs,
+        )
 
     def check(self, groups: Collection[str]) -> None:
         """Stop at a distribution or correlation of a name that does not vary."""

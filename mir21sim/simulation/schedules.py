@@ -11,7 +11,7 @@ from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import InputError, UnknownNameError
 from mir21sim.simulation.axes import SweptValues, axis_values
 from mir21sim.simulation.doses import Dose, DosesLike, Protocol
-from mir21sim.simulation.names import canonical
+from mir21sim.simulation.names import canonical, renamed
 from mir21sim.simulation.sweep import sweep
 
 MOST = 40
@@ -189,7 +189,7 @@ def _amounts(
     over: Mapping[str, SweptValues] | None,
 ) -> dict[str, SweptValues]:
     """Return the swept names with the amounts of the scheduled substance."""
-    axes = {canonical(model, key): values for key, values in (over or {}).items()}
+    axes = renamed(model, over or {})
     if target in axes:
         return axes
     if target not in {*model.info.inputs, *model.state_names}:

@@ -1,6 +1,7 @@
 """Which number matters: exact derivatives of curves, features and resting states."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from mir21sim.simulation.curve_features import (
     parse_feature,
 )
 from mir21sim.simulation.doses import DosesLike
+from mir21sim.simulation.names import canonical, canonical_feature, settable
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.outputs import Output, start_unit
 from mir21sim.simulation.perturbations import Perturbations, parameter_columns
@@ -148,7 +150,7 @@ def sensitivities(
     >>> bool(found["log_derivative"] > 0)
     True
     """
-    asked = _asked(of)
+    asked = _asked(model, of)
     treatment = Treatment.of(
         doses_or_default(model, doses),
         parameters=parameters,
@@ -171,11 +173,14 @@ def sensitivities(
     return result.dataset(case.settings, since_h)
 
 
-def _asked(of: Sequence[str] | str) -> list[tuple[str, Feature | None]]:
+def _asked(
+    model: CompiledModel, of: Sequence[str] | str
+) -> list[tuple[str, Feature | None]]:
     texts = [of] if isinstance(of, str) else list(of)
     if not texts:
         raise InputError("`of` must name a quantity or a feature, such as `peak(A)`.")
-    return [(text, parse_feature(text)) for text in texts]
+    named = [canonical_feature(model, text) for text in texts]
+    return [(text, parse_feature(text)) for text in named]
 
 
 def _numbers(case: _Case, by: Sequence[str] | str) -> list[Number]:
@@ -192,6 +197,7 @@ def _numbers(case: _Case, by: Sequence[str] | str) -> list[Number]:
         raise InputError("`by` must name a parameter, a species or a dose, or be all.")
     targets = {dose.target for dose in case.ready.protocol.doses}
     known = (*free, *model.state_names, *(f"dose({x})" for x in sorted(targets)))
+    names = [_number_name(model, name) for name in names]
     for name in names:
         if name in formulas:
             raise InputError(
@@ -200,6 +206,14 @@ def _numbers(case: _Case, by: Sequence[str] | str) -> list[Number]:
         if name not in known:
             raise UnknownNameError("number", name, known)
     return [_number(case, name) for name in unique(tuple(names))]
+
+
+def _number_name(model: CompiledModel, name: str) -> str:
+    """Return the id of a number as it was typed; of a dose as ``dose(ID)``."""
+    dosed = re.fullmatch(r"\s*dose\s*\((.*)\)\s*", name)
+    if dosed:
+        return f"dose({canonical(model, dosed[1].strip(), model.state_places)})"
+    return canonical(model, name, settable(model))
 
 
 def _number(case: _Case, name: str) -> Number:

@@ -18,6 +18,7 @@ from mir21sim.errors import InputError, ModelError, UnknownNameError
 from mir21sim.model import files as model_files
 from mir21sim.model import toml_lines
 from mir21sim.model.info import unique
+from mir21sim.simulation.names import canonical
 from mir21sim.simulation.population import Population
 from mir21sim.simulation.varied import varied
 from mir21sim.studies import form
@@ -239,7 +240,7 @@ def _check_population(made: Planned, mistakes: Mistakes) -> None:
     table = made.study.population
     pairs = (protein for row in table.correlations for protein in row[:2])
     for protein in unique((*table.proteins, *pairs)):
-        if protein not in groups:
+        if canonical(made.model, str(protein), groups) not in groups:
             with mistakes.at("population", "proteins", str(protein)):
                 raise UnknownNameError("protein or pool", str(protein), groups)
 

@@ -114,8 +114,8 @@ def test_correlations_that_contradict_each_other_are_refused():
 
 
 def test_an_unknown_protein_is_named_with_the_near_one(cascade):
-    with pytest.raises(UnknownNameError, match=r"`a`.*Did you mean `A`"):
-        Population(3, distributions={"a": 0.5}).cells(cascade)
+    with pytest.raises(UnknownNameError, match=r"`Aa`.*Did you mean `A`"):
+        Population(3, distributions={"Aa": 0.5}).cells(cascade)
 
 
 def test_genes_and_conserved_pools_differ(cascade):
