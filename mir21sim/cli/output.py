@@ -77,7 +77,7 @@ def plot_first(result: "xr.Dataset") -> Any:
 
 def first_quantity(result: "xr.Dataset") -> str:
     """Return the first quantity of a result that has times."""
-    return next(str(n) for n in result.data_vars if "time" in result[n].dims)
+    return next(str(n) for n in result.data_vars if "time" in result.variables[n].dims)
 
 
 def print_end_values(result: "xr.Dataset") -> None:

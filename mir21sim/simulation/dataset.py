@@ -20,7 +20,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.errors import InputError, SolverStatus
 from mir21sim.files import check_writable, writing
 from mir21sim.simulation import zarr_store
-from mir21sim.simulation.netcdf import write_netcdf
+from mir21sim.simulation.netcdf import TooLargeError, read_netcdf, write_netcdf
 from mir21sim.solvers.methods import NAMES
 from mir21sim.solvers.problem import Solution
 
@@ -293,12 +293,16 @@ def save(result: xr.Dataset, path: str | Path, source: Mapping[str, str]) -> Pat
     encoding = {
         str(name): {"compression": "gzip", "compression_opts": 4}
         for name, variable in result.data_vars.items()
-        if variable.ndim and variable.dtype.kind == "f"
+        if variable.dtype.kind == "f" and variable.nbytes > _SMALL
     }
     texts = {role: ((), np.array(text, dtype=object)) for role, text in source.items()}
     with writing(path) as part:
         write_netcdf(part, {None: result, SOURCE_GROUP: xr.Dataset(texts)}, encoding)
     return path
+
+
+_SMALL = 4096
+"""Bytes of a variable that are not worth the 10 kB of the index of its chunks."""
 
 
 def read(path: str | Path) -> xr.Dataset:
@@ -345,19 +349,15 @@ def _open(path: str | Path, group: str | None) -> xr.Dataset:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"The result file `{path}` does not exist.")
+    size = path.stat().st_size
     try:
-        with xr.open_dataset(
-            path, engine="h5netcdf", group=group, decode_timedelta=False
-        ) as opened:
-            if opened.nbytes > _MOST_BYTES_PER_BYTE * path.stat().st_size + 2**20:
-                raise InputError(  # noqa: TRY301 - for the one file that is open here
-                    f"`{path}` cannot be read as a result: it declares "
-                    f"{opened.nbytes / 2**30:.3g} GiB of numbers, which a file of "
-                    f"{path.stat().st_size / 2**20:.3g} MiB does not hold."
-                )
-            return opened.load()
-    except InputError:
-        raise
+        return read_netcdf(path, group, _MOST_BYTES_PER_BYTE * size + 2**20)
+    except TooLargeError as error:
+        raise InputError(
+            f"`{path}` cannot be read as a result: it declares "
+            f"{error.declared / 2**30:.3g} GiB of numbers, which a file of "
+            f"{size / 2**20:.3g} MiB does not hold."
+        ) from error
     except Exception as error:  # HDF5 raises many kinds for a damaged file
         raise InputError(
             f"`{path}` cannot be read as a result: it is damaged or not netCDF "
@@ -387,5 +387,5 @@ def provenance(result: xr.Dataset, *, doses_only: bool = False) -> dict[str, Any
 
 def result_frame(result: xr.Dataset) -> pd.DataFrame:
     """Return a result in long form: one row a run and time, one column a quantity."""
-    keep = [n for n in result.data_vars if "time" in result[n].dims]
+    keep = [n for n in result.data_vars if "time" in result.variables[n].dims]
     return result[keep].to_dataframe().reset_index()

@@ -142,8 +142,11 @@ def stored_feature(
     since : reference time, in the unit of the result's times
     """
     for ending in _ENDINGS:
-        found = result.data_vars.get(feature_name(quantity, feature) + ending)
-        if found is None or found.attrs.get(FEATURE_OF) != quantity:
+        name = feature_name(quantity, feature) + ending
+        if name not in result.data_vars:
+            continue  # `get` would look for names like it: 10 ms of CPU among 1,500
+        found = result[name]
+        if found.attrs.get(FEATURE_OF) != quantity:
             continue
         ends = (found.attrs["since"], since), (found.attrs["until"], result["time"][-1])
         same_times = all(abs(float(a) - float(b)) <= _SAME for a, b in ends)
