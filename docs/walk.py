@@ -3,7 +3,8 @@
 The build of the documentation runs the cells; the commands of ``console`` blocks, which
 a reader types, are run by this alone: ``python docs/walk.py [PAGE …] [--files DIR]``,
 where a folder may hold the files that a page expects from the reader (a model from
-BioModels, a PEtab problem). A command whose file is not there is named and left out.
+BioModels, a PEtab problem). A command whose file or cluster is not there is named and
+left out.
 The exit code is 1 where a command or cell failed.
 """
 
@@ -25,8 +26,10 @@ DOCS = Path(__file__).resolve().parent
 BLOCK = re.compile(
     r"^```(\{code-cell\} ipython3|console)\n(.*?)^```", re.MULTILINE | re.DOTALL
 )
-FILE = re.compile(r"(?<!\S)[\w/]+\.(?:xml|yaml|csv|toml|ant)(?!\S)|results/\w+(?!\S)")
-"""Names of files in a command."""
+FILE = re.compile(
+    r"(?<!\S)[\w/]+\.(?:xml|yaml|csv|toml|ant)(?!\S)|results/\w+(?!\S)|tcp://\S+"
+)
+"""Names of files in a command, and of a cluster."""
 
 
 def steps(page: Path) -> Iterator[tuple[str, str]]:
