@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mir21sim.analysis.cell_death import kill_curve as kill_curve
     from mir21sim.analysis.combination import combination as combination
     from mir21sim.analysis.combination_plot import plot_combination as plot_combination
+    from mir21sim.analysis.comparison_plot import plot_comparison as plot_comparison
     from mir21sim.analysis.continuation_plot import (
         plot_continuation as plot_continuation,
     )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mir21sim.analysis.export import save as save
     from mir21sim.analysis.exposure import exposure as exposure
     from mir21sim.analysis.exposure import plot_exposure as plot_exposure
+    from mir21sim.analysis.feature_bands import compare_bands as compare_bands
     from mir21sim.analysis.growth_inhibition import (
         growth_inhibition as growth_inhibition,
     )
@@ -121,6 +123,7 @@ _HOMES = {
     "carriers": "simulation.ensemble",
     "combination": "analysis.combination",
     "compare": "analysis.curves",
+    "compare_bands": "analysis.feature_bands",
     "compare_fits": "estimation.hypotheses",
     "contexts": "model.catalogue",
     "continuation": "simulation.steady",
@@ -149,6 +152,7 @@ _HOMES = {
     "plot_dose_response": "analysis.plots",
     "plot_exposure": "analysis.exposure",
     "plot_overlay": "analysis.plots",
+    "plot_comparison": "analysis.comparison_plot",
     "plot_population": "analysis.death_plots",
     "plot_schedules": "analysis.schedule_plot",
     "plot_sweep": "analysis.plots",

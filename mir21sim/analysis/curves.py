@@ -26,6 +26,12 @@ RESPONSE_NAMES = (
     "dose_response_shape", "dose_response_summary",
 )  # fmt: skip
 
+UNSWEPT = ("cell", "draw", "time", "result")
+"""Dimensions that no dose or number is swept along."""
+
+FEATURE_NOTES = ("the run failed", "no rise")
+"""Notes on one curve."""
+
 
 def compare(
     results: Results,
@@ -67,7 +73,7 @@ def compare(
     if response not in FEATURES:
         raise UnknownNameError("feature", response, tuple(FEATURES))
     labelled = label_results(results)
-    tables = [_features(r, observe, since) for r in labelled.values()]
+    tables = [feature_table(r, observe, since) for r in labelled.values()]
     dims = [tuple(d for d in t["peak"].dims) for t in tables]
     if len(set(dims)) > 1:
         shown = "; ".join(
@@ -83,12 +89,13 @@ def compare(
     )
     for name in (*dims[0], *tables[0].data_vars):
         merged[name].attrs.update(tables[0][name].attrs)
-    if dims[0]:
-        merged = _with_response(merged, response, over or str(dims[0][0]))
+    swept = swept_of(tables[0]["peak"])
+    if over is not None or swept:
+        merged = _with_response(merged, response, over or swept[0])
     merged.attrs = {
         "observe": str(quantity(next(iter(labelled.values())), observe).name),
         "response": response,
-        "since_h": _since(next(iter(labelled.values())), since),
+        "since_h": since_of(next(iter(labelled.values())), since),
         "time_unit": time_unit(next(iter(labelled.values()))),
         "resolution_h": max(t.attrs["resolution_h"] for t in tables),
     }
@@ -119,7 +126,8 @@ def named_dims(result: xr.Dataset) -> tuple[str, ...]:
     return tuple(
         str(name)
         for name in result.dims
-        if name not in result.coords or result[name].dtype.kind not in "fiu"
+        if name not in UNSWEPT
+        and (name not in result.coords or result[name].dtype.kind not in "fiu")
     )
 
 
@@ -175,6 +183,11 @@ def quantity(result: xr.Dataset, observe: str) -> xr.DataArray:
     return result[meant]
 
 
+def swept_of(values: xr.DataArray) -> tuple[str, ...]:
+    """Return the swept dimensions of a quantity or feature: no cells, draws, time."""
+    return tuple(str(d) for d in values.dims if d not in UNSWEPT)
+
+
 def dose_records(result: xr.Dataset) -> list[Mapping[str, Any]]:
     """Return the doses of a result as records, none where it has no provenance."""
     if "provenance" not in result.attrs:
@@ -199,14 +212,14 @@ def time_unit(result: xr.Dataset) -> str:
     return str(result["time"].attrs.get("units", "h"))
 
 
-def _since(result: xr.Dataset, since: float | str | None) -> float:
+def since_of(result: xr.Dataset, since: float | str | None) -> float:
     """Return the reference time in the unit of the result's times."""
     if since is None:
         return float(result["time"][0])
     return units.time_in(since, time_unit(result), "since")
 
 
-def _features(
+def feature_table(
     result: xr.Dataset, observe: str, since: float | str | None
 ) -> xr.Dataset:
     """Return the features of every run of one result.
@@ -216,7 +229,7 @@ def _features(
     """
     values = quantity(result, observe)
     times = result["time"].values
-    reference, clock = _since(result, since), time_unit(result)
+    reference, clock = since_of(result, since), time_unit(result)
     if not times[0] <= reference < times[-1]:
         raise InputError(
             f"`since` must lie in the run, {times[0]:g} {clock} to below "
@@ -281,9 +294,10 @@ def _put_stored(
 
 def _note(row: Mapping[str, float], curve: FloatArray) -> str:
     """Return a note on one curve, mostly ""."""
+    failed, no_rise = FEATURE_NOTES
     if np.isnan(curve).any():
-        return "the run failed"
-    return "no rise" if math.isnan(row["t_half_h"]) else ""
+        return failed
+    return no_rise if math.isnan(row["t_half_h"]) else ""
 
 
 def curve_features(
@@ -341,10 +355,25 @@ def _crossing(t: FloatArray, v: FloatArray, level: float) -> float:
 
 def _with_response(table: xr.Dataset, response: str, over: str) -> xr.Dataset:
     """Return the table with the dose–response of one feature along one dimension."""
-    if over not in table[response].dims or over == "result":
-        known = tuple(str(d) for d in table[response].dims if d != "result")
+    known = swept_of(table[response])
+    if over not in known:
         raise UnknownNameError("swept dimension", over, known)
-    found = responses_of(table, response, over)
+    return table.assign(response_columns(table, response, over))
+
+
+def response_columns(
+    table: xr.Dataset,
+    response: str,
+    over: str,
+    members: xr.DataArray | None = None,
+) -> dict[str, xr.DataArray]:
+    """Return the dose–response of a feature along one dimension (``RESPONSE_NAMES``).
+
+    Parameters
+    ----------
+    members : the feature of each draw (dimension ``draw``), for intervals
+    """
+    found = responses_of(table, response, over, members)
     rest = [d for d in table[response].dims if d != over]
     dose = str(table[over].attrs.get("units", ""))
     own = str(table[response].attrs.get("units", ""))
@@ -357,17 +386,30 @@ def _with_response(table: xr.Dataset, response: str, over: str) -> xr.Dataset:
         "Hill": ([r.slope for r in found.flat], "1"),
         "mean_response": ([r.mean_response for r in found.flat], own),
     }
-    for name, (values, unit) in columns.items():
-        table[name] = (rest, np.array(values).reshape(found.shape), {"units": unit})
+    made = {
+        name: xr.DataArray(
+            np.array(values).reshape(found.shape), dims=rest, attrs={"units": unit}
+        )
+        for name, (values, unit) in columns.items()
+    }
     for name in ("shape", "summary"):
         texts = [r.shape if name == "shape" else r.summary(dose) for r in found.flat]
         block = np.array(texts, dtype=object).reshape(found.shape)
-        table[f"dose_response_{name}"] = (rest, block)
-    return table
+        made[f"dose_response_{name}"] = xr.DataArray(block, dims=rest)
+    return made
 
 
-def responses_of(table: xr.Dataset, response: str, over: str) -> np.ndarray[Any, Any]:
+def responses_of(
+    table: xr.Dataset,
+    response: str,
+    over: str,
+    members: xr.DataArray | None = None,
+) -> np.ndarray[Any, Any]:
     """Return the ``DoseResponse`` of a feature along one dimension, one a series.
+
+    Parameters
+    ----------
+    members : the feature of each draw (dimension ``draw``), for intervals
 
     Returns
     -------
@@ -375,8 +417,14 @@ def responses_of(table: xr.Dataset, response: str, over: str) -> np.ndarray[Any,
     """
     rest = [d for d in table[response].dims if d != over]
     block = table[response].transpose(*rest, over).values
+    draws = None if members is None else members.transpose(*rest, over, "draw").values
     floor = FLOORS.get(str(table[response].attrs.get("units", "")), 0.0)
     found = np.empty(block.shape[:-1], dtype=object)
     for place in np.ndindex(found.shape):
-        found[place] = dose_response(table[over].values, block[place], floor=floor)
+        found[place] = dose_response(
+            table[over].values,
+            block[place],
+            floor=floor,
+            members=None if draws is None else draws[place].T,
+        )
     return found

@@ -1,6 +1,7 @@
 """Colours, labels and axes that all pictures share."""
 
 import textwrap
+from collections.abc import Iterable
 
 import matplotlib as mpl
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mir21sim._typing import FloatArray
+from mir21sim.analysis.measured import Measured
 from mir21sim.analysis.pictures import Picture
 from mir21sim.units import rounded
 
@@ -89,3 +91,19 @@ def figure_of(ax: Axes) -> Figure:
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure
+
+
+def draw_measured(ax: Axes, measured: Iterable[Measured]) -> None:
+    """Draw measured points with their errors, a marker for each series."""
+    for k, curve in enumerate(measured):
+        ax.errorbar(
+            curve.times_h,
+            curve.values,
+            yerr=curve.errors,
+            fmt="osD^v"[k % 5],
+            ms=4.5,
+            color="0.15",
+            mfc="white",
+            capsize=2,
+            label=f"{curve.label} (measured)",
+        )

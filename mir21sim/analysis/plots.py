@@ -35,6 +35,7 @@ from mir21sim.analysis.plot_style import (
     axis_label,
     bracketed,
     clean,
+    draw_measured,
     figure_of,
     log_axis,
     new_axes,
@@ -155,7 +156,7 @@ def plot_dose_response(
 
     Parameters
     ----------
-    features : from ``compare``
+    features : from ``compare``, or ``compare_bands``, whose bands are drawn as bars
     response : feature to plot; by default that of ``compare``
 
     Examples
@@ -187,6 +188,7 @@ def plot_dose_response(
     found: Any = responses_of(features, response, over)
     block = features[response].transpose("result", *others, over)
     found = found.reshape(block.shape[:-1])
+    bars = _bars(features, response, block)
     for k, place in enumerate(np.ndindex(found.shape)):
         where = [str(features["result"].values[place[0]])]
         where += [
@@ -196,20 +198,38 @@ def plot_dose_response(
         colour = OVERLAY_COLOURS[k % len(OVERLAY_COLOURS)]
         style = {"label": ", ".join(where), "colour": colour, "unit": unit}
         _plot_series(ax, doses, block.values[place], found[place], **style)
+        for low, high, width in bars:
+            ends = low.values[place], high.values[place]
+            ax.vlines(places(doses), *ends, color=colour, lw=width, alpha=0.5)
     log_axis(ax, doses)
     ax.set_xlabel(axis_label(features[over]))
     meaning = FEATURES[response][1]
     own = str(features[response].attrs.get("units", ""))
     ax.set_ylabel(f"{features.attrs['observe']}:\n{wrapped(meaning + bracketed(own))}")
     # From zero, so that a small effect looks small.
-    low = min(0.0, float(features[response].min()))
-    high = max(0.0, float(features[response].max()))
-    ax.set_ylim(low - 0.04 * (high - low), high + 0.08 * (high - low) or 1.0)
+    shown = [block, *(end for bar in bars for end in bar[:2])]
+    lowest = min(0.0, *(float(values.min()) for values in shown))
+    top = max(0.0, *(float(values.max()) for values in shown))
+    ax.set_ylim(lowest - 0.04 * (top - lowest), top + 0.08 * (top - lowest) or 1.0)
     ax.legend(
         frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)
     )
     clean(ax)
     return ax
+
+
+def _bars(
+    features: xr.Dataset, response: str, block: xr.DataArray
+) -> list[tuple[xr.DataArray, xr.DataArray, float]]:
+    """Return the ends of the bands of a response with their line widths, if any."""
+    if f"{response}_low" not in features:
+        return []
+    ends = (
+        [features[f"{response}_{side}{end}"] for side in ("low", "high")]
+        for end in ("", "50")
+    )
+    low, high, low50, high50 = (v.transpose(*block.dims) for pair in ends for v in pair)
+    return [(low, high, 1.0), (low50, high50, 3.0)]
 
 
 def _plot_series(
@@ -357,18 +377,7 @@ def plot_overlay(
         span = ", ".join(_span(result[d]) for d in dims)
         shown = f"{label}\n({span}, pale to full)" if dims else label
         ax.plot([], [], ls=style, color=colour, lw=1.6, label=shown)
-    for k, curve in enumerate(measured):
-        ax.errorbar(
-            curve.times_h,
-            curve.values,
-            yerr=curve.errors,
-            fmt="osD^v"[k % 5],
-            ms=4.5,
-            color="0.15",
-            mfc="white",
-            capsize=2,
-            label=f"{curve.label} (measured)",
-        )
+    draw_measured(ax, measured)
     _label(ax, next(iter(labelled.values())), observe)
     ax.legend(
         frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)

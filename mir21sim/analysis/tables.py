@@ -74,16 +74,16 @@ def feature_frame(features: xr.Dataset) -> pd.DataFrame:
     frame = frame[[*keys, *names]]
     if features.attrs["time_unit"] == "h":
         return frame
-    return frame.rename(columns={n: _without_hours(n) for n in names})
+    return frame.rename(columns={n: without_hours(n) for n in names})
 
 
-def _without_hours(name: str) -> str:
+def without_hours(name: str) -> str:
     """Return a feature's name without the unit of our models' times."""
     return name.removesuffix("_per_h").removesuffix("_h")
 
 
 #: Features in the order in which a narrow table has room for them.
-_FIRST = (
+FIRST = (
     "peak", "peak_time", "t_half", "switch_time", "area", "final_fraction", "baseline",
     "lag", "max_rate",
 )  # fmt: skip
@@ -94,11 +94,11 @@ def feature_text(features: xr.Dataset) -> str:
 
     The table has the columns that fit into 80 characters; the others are named.
     """
-    short = {n: _without_hours(n) for n in FEATURES}
+    short = {n: without_hours(n) for n in FEATURES}
     frame = feature_frame(features).rename(columns=short)
     keys = [str(d) for d in features["peak"].dims if d != "result"]
     clock = features.attrs["time_unit"]
-    shown = [name for name in _FIRST if name in frame]
+    shown = [name for name in FIRST if name in frame]
     sources = {short.get(n, n): n for n in (*FEATURES, *keys)}
     renamed = {
         name: f"{name} [{features[sources[name]].attrs.get('units', '')}]"
@@ -132,7 +132,7 @@ def feature_text(features: xr.Dataset) -> str:
             f"{clock} each); simulate with more points to resolve them"
         )
     if "EC50" in features:
-        lines += _response_lines(features)
+        lines += response_lines(features)
     return "\n".join(lines)
 
 
@@ -141,9 +141,12 @@ def _sentence(row: "pd.Series[Any]", keys: list[str]) -> str:
     return f"{row['result']} {where}: {row['note']}".strip()
 
 
-def _response_lines(features: xr.Dataset) -> list[str]:
+def response_lines(features: xr.Dataset) -> list[str]:
     """Return one line a dose–response, and one with its plateaus and slope."""
     frame = features[list(RESPONSE_NAMES)].to_dataframe().reset_index()
+    frame = frame[
+        frame["dose_response_summary"].map(lambda text: isinstance(text, str))
+    ]
     keys = [c for c in frame.columns if c not in RESPONSE_NAMES]
     lines = []
     for _, row in frame.iterrows():

@@ -59,6 +59,29 @@ class MeasuredOptions:
         return found
 
 
+@dataclass(frozen=True)
+class ComparedFiles:
+    """Files that are written."""
+
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Features (.csv or .nc).")
+    ] = None
+    plot: Annotated[
+        Path | None, typer.Option(help="Curves; with bands also the change.")
+    ] = None
+    size: Annotated[
+        str | None, typer.Option(help="Size of the pictures, e.g. 85x60mm.")
+    ] = None
+    plot_fit: Annotated[Path | None, typer.Option(help="Dose–response with fit.")] = (
+        None
+    )
+
+    def check(self) -> "tuple[float, float] | None":
+        """Check that all can be written; return the size of pictures in inches."""
+        check_outputs(self.output, self.plot, self.plot_fit)
+        return figure_size(self.size)
+
+
 @expanded
 def compare(
     files: Annotated[list[str], typer.Argument(help="Result files, or LABEL=FILE.")],
@@ -75,24 +98,27 @@ def compare(
     ] = "peak",
     over: Annotated[str | None, typer.Option(help="Swept name of the fit.")] = None,
     measured: MeasuredOptions,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Features (.csv or .nc).")
-    ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Overlay of the curves.")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Size of the pictures, e.g. 85x60mm.")
-    ] = None,
-    plot_fit: Annotated[
-        Path | None, typer.Option(help="Dose–response with fit.")
-    ] = None,
+    written: ComparedFiles,
+    each: Annotated[
+        bool,
+        typer.Option(
+            "--each", help="A row for each cell or draw, in place of their bands."
+        ),
+    ] = False,
 ) -> None:
-    """Compare curves: features of every run, EC50 with interval, overlay."""
+    """Compare curves: features of every run, EC50 with interval, overlay.
+
+    Files of an ensemble or of many cells show bands, and changes with their band.
+    """
     from mir21sim.analysis import curves
     from mir21sim.analysis import tables as export
+    from mir21sim.analysis.comparison_plot import plot_comparison
+    from mir21sim.analysis.feature_band_text import feature_band_text
+    from mir21sim.analysis.feature_bands import compare_bands, has_members
     from mir21sim.simulation import dataset as results
 
-    check_outputs(output, plot, plot_fit)
-    inches = figure_size(size)
+    inches = written.check()
+    output, plot, plot_fit = written.output, written.plot, written.plot_fit
     opened = [(label, results.read(path)) for label, path in map(labelled_path, files)]
     named = {label: result for label, result in opened if label}
     if len(named) not in (0, len(opened)):
@@ -100,23 +126,29 @@ def compare(
     labelled = named or curves.label_results([result for _, result in opened])
     observe = observe or first_quantity(next(iter(labelled.values())))
     points = measured.points(labelled, observe)
-    features = curves.compare(
-        labelled, observe, since=since, response=response, over=over
-    )
+    banded = not each and any(map(has_members, labelled.values()))
+    read = compare_bands if banded else curves.compare
+    features = read(labelled, observe, since=since, response=response, over=over)
     for label, result in labelled.items():
         if "a sketch" in (said := result.attrs.get("summary", "")):
             typer.echo(f"{label}: {said.partition(';')[0]}")
-    typer.echo(export.feature_text(features))
+    tell = feature_band_text if banded else export.feature_text
+    typer.echo(tell(features))
     if output is not None and output.suffix == ".nc":
         typer.echo(f"features: {results.save(features, output, {})}")
     elif output is not None:
-        frame = export.feature_frame(features)
+        frame = (
+            features.to_dataframe().reset_index()
+            if banded
+            else export.feature_frame(features)
+        )
         typer.echo(f"features: {export.write_csv(frame, output)}")
     if plot is not None:
         from mir21sim.analysis import plots as plotting
 
-        ax = plotting.plot_overlay(labelled, observe, points)
-        typer.echo(f"picture: {plotting.save(ax, plot, size=inches)}")
+        drawn = plot_comparison if banded else plotting.plot_overlay
+        figure = drawn(labelled, observe, points)
+        typer.echo(f"picture: {plotting.save(figure, plot, size=inches)}")
     if plot_fit is not None:
         from mir21sim.analysis import plots as plotting
 

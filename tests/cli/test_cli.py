@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from commands import run, sentence
@@ -322,3 +324,23 @@ def test_texts_fit_80_columns(arguments, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 5
     assert [line for line in lines if len(line) > 80] == []
+
+
+def test_compare_shows_bands_of_cells_and_a_row_each_on_request(tmp_path, capsys):
+    t = np.linspace(0.0, 10.0, 11)
+    rise = np.arange(1.0, 9.0)[:, np.newaxis] * t
+    time, path = ("time", t, {"units": "h"}), tmp_path / "cells.nc"
+    data = {"C": (("cell", "time"), rise), "status": ("cell", np.zeros(8, int))}
+    told = {"Conventions": "mir21sim-1"}
+    xr.Dataset(data, {"time": time}, told).to_netcdf(path)
+    table, picture = tmp_path / "bands.csv", tmp_path / "bands.png"
+    args = ("compare", f"one={path}", f"two={path}", "--observe", "C")
+    assert run(*args, "-o", str(table), "--plot", str(picture)) == 0
+    out = capsys.readouterr().out
+    assert "In brackets: mean of 8 cells and 95 % of 400 resamplings" in out
+    assert "change: minus one, cell by cell" in out
+    frame = pd.read_csv(table, index_col="result")
+    assert frame.loc["two", ["peak", "peak_change"]].tolist() == [45.0, 0.0]
+    assert picture.stat().st_size > 5000
+    assert run(*args, "--each", "-o", str(table)) == 0
+    assert len(pd.read_csv(table)) == 16
