@@ -45,7 +45,7 @@ def curves(
     head = [f"time{bracketed(unit)}"]
     columns = [times]
     for name in shown:
-        head.append(f"{words_of(now[name])}{bracketed(shown_unit(now[name]))}")
+        head.append(_named(now[name]))
         columns.append(now[name].values)
         if bands is not None and name in bands:
             at = bands[name].transpose("quantile", "time")
@@ -55,13 +55,22 @@ def curves(
     return " ".join(parts), (head, _rows([column[rows_at] for column in columns]))
 
 
+def _named(variable: xr.DataArray) -> str:
+    """Return the name of a quantity with its unit, a share only once."""
+    words = words_of(variable)
+    unit = "" if "(fraction)" in words else shown_unit(variable)
+    return f"{words}{bracketed(unit)}"
+
+
 def _course(variable: xr.DataArray, times: FloatArray, unit: str) -> str:
     """Return where a curve begins, is largest and ends."""
-    values = variable.values
-    name = f"{words_of(variable)}{bracketed(shown_unit(variable))}"
+    values, name = variable.values, _named(variable)
     if not np.isfinite(values).any():
         return f"{name}: no value."
     top = int(np.nanargmax(values))
+    sizes = {rounded(float(v)) for v in (np.nanmin(values), values[top], values[-1])}
+    if len(sizes) == 1:
+        return f"{name}: {sizes.pop()} throughout."
     return (
         f"{name}: from {rounded(float(values[0]))} to {rounded(float(values[-1]))}, "
         f"largest {rounded(float(values[top]))} at {rounded(float(times[top]))} {unit}."

@@ -1,5 +1,6 @@
 """Every view: its picture, the code it shows, and a sentence where it fails."""
 
+import re
 import shlex
 
 import numpy as np
@@ -87,6 +88,11 @@ def test_the_table_of_curves_has_the_values_that_are_drawn(explorer):
     assert "Grey: earlier settings (TRAIL 5 ng/ml at 1h)." in found.caption
     top = max(drawn["y"])
     assert f"largest {rounded(top)} at" in found.caption
+
+
+def test_a_curve_that_stays_is_said_to_stay(explorer):
+    found = told(explorer, "curves", record(doses=[], observe=["PTEN_total"]))
+    assert re.search(r"\(molecules per cell\): \d+ throughout\.", found.caption)
 
 
 def test_the_table_of_a_response_has_every_dose_and_its_band(explorer):
