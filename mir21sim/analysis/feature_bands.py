@@ -292,3 +292,24 @@ def _notes(notes: np.ndarray) -> np.ndarray:
             words + of.format(n) for words, n in counts.items() if n
         )
     return found
+
+
+def bars_of(
+    features: xr.Dataset, response: str, block: xr.DataArray
+) -> list[tuple[xr.DataArray, xr.DataArray, float]]:
+    """Return the ends of the bands of a response with their line widths, if any."""
+    if f"{response}_low" not in features:
+        return []
+    ends = (
+        [features[f"{response}_{side}{end}"] for side in ("low", "high")]
+        for end in ("", "50")
+    )
+    low, high, low50, high50 = (v.transpose(*block.dims) for pair in ends for v in pair)
+    return [(low, high, 1.0), (low50, high50, 3.0)]
+
+
+def band_words(features: xr.Dataset) -> str:
+    """Return what the bars of a picture are."""
+    bands = [band for band in dict.fromkeys(features.attrs["bands"]) if band]
+    texts = [b.replace("95 %", "50 % (thick) and 95 % (thin)", 1) for b in bands]
+    return f"Points and bars: {'; '.join(texts)}."

@@ -28,6 +28,7 @@ from mir21sim.analysis.curves import (
     stimulus_time,
 )
 from mir21sim.analysis.estimates import DoseResponse
+from mir21sim.analysis.feature_bands import band_words, bars_of
 from mir21sim.analysis.measured import Measured
 from mir21sim.analysis.pictures import Picture
 from mir21sim.analysis.plot_style import (
@@ -52,6 +53,9 @@ from mir21sim.units import rounded
 MAX_PANELS = 6
 MAX_LEGEND = 16
 STYLES = ("-", "--", ":", "-.")
+
+BESIDE = 1.03
+"""Factor between the places of the bars of two series at one dose."""
 
 
 def plot_curves(
@@ -188,7 +192,7 @@ def plot_dose_response(
     found: Any = responses_of(features, response, over)
     block = features[response].transpose("result", *others, over)
     found = found.reshape(block.shape[:-1])
-    bars = _bars(features, response, block)
+    bars = bars_of(features, response, block)
     for k, place in enumerate(np.ndindex(found.shape)):
         where = [str(features["result"].values[place[0]])]
         where += [
@@ -200,7 +204,8 @@ def plot_dose_response(
         _plot_series(ax, doses, block.values[place], found[place], **style)
         for low, high, width in bars:
             ends = low.values[place], high.values[place]
-            ax.vlines(places(doses), *ends, color=colour, lw=width, alpha=0.5)
+            beside = places(doses) * BESIDE**k  # so that none hides another
+            ax.vlines(beside, *ends, color=colour, lw=width, alpha=0.5)
     log_axis(ax, doses)
     ax.set_xlabel(axis_label(features[over]))
     meaning = FEATURES[response][1]
@@ -212,24 +217,15 @@ def plot_dose_response(
     top = max(0.0, *(float(values.max()) for values in shown))
     ax.set_ylim(lowest - 0.04 * (top - lowest), top + 0.08 * (top - lowest) or 1.0)
     ax.legend(
-        frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)
+        frameon=False,
+        fontsize="small",
+        title=wrapped(band_words(features), 38) if bars else None,
+        title_fontsize="small",
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
     )
     clean(ax)
     return ax
-
-
-def _bars(
-    features: xr.Dataset, response: str, block: xr.DataArray
-) -> list[tuple[xr.DataArray, xr.DataArray, float]]:
-    """Return the ends of the bands of a response with their line widths, if any."""
-    if f"{response}_low" not in features:
-        return []
-    ends = (
-        [features[f"{response}_{side}{end}"] for side in ("low", "high")]
-        for end in ("", "50")
-    )
-    low, high, low50, high50 = (v.transpose(*block.dims) for pair in ends for v in pair)
-    return [(low, high, 1.0), (low50, high50, 3.0)]
 
 
 def _plot_series(

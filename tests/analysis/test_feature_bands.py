@@ -150,3 +150,5 @@ def test_pictures_have_the_bands_and_the_change():
     ax = plot_dose_response(compare_bands(runs(DRAWS), "C"))
     ends = ax.collections[0].get_segments()[-1][:, 1]
     assert ends == pytest.approx([1.05 * 40, 2.95 * 40])
+    title = ax.get_legend().get_title().get_text().replace("\n", " ")
+    assert title.startswith("Points and bars: median and 50 % (thick) and 95 % (thin) ")
