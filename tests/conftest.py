@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # `import support`, in importlib
 # where other processes want the cores these wait for each other 40 times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import compiled_modules
 import support
 
 _KEPT = os.environ.get("MIR21SIM_TEST_CACHE")
@@ -49,6 +50,19 @@ def pytest_configure(config):
         "mir21sim", database=None, deadline=None, derandomize=True
     )
     hypothesis.settings.load_profile("mir21sim")
+
+
+def pytest_sessionstart(session):
+    """Compile the solvers once, in two processes, before a whole run of two workers.
+
+    To collect the doctests each worker imports every module, so that all workers would
+    compile the same functions at the same time.
+    """
+    config = session.config
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if _IS_WORKER or not whole or not getattr(config.option, "numprocesses", None):
+        return
+    compiled_modules.compile_all()
 
 
 def pytest_collection_modifyitems(items):

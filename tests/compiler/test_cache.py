@@ -3,11 +3,13 @@
 import ast
 import os
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import compiled_modules
 import numba
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from cache_cases import NET, module_file, slope
 from support import reaction
 
 from mir21sim.compiler import cache, cache_folder, machine_code
+from mir21sim.compiler.version import PACKAGE
 from mir21sim.simulation.sweep import sweep
 from mir21sim.solvers.batch import driver, outputs
 from mir21sim.solvers.single import reduction_compiled
@@ -50,6 +53,19 @@ def test_tests_do_not_touch_the_users_cache():
     assert (
         "mir21sim-tests-" in str(cache.folder()) or "MIR21SIM_TEST_CACHE" in os.environ
     )
+
+
+def test_every_compiled_function_of_the_solvers_is_compiled_before_the_tests():
+    """Else each worker of a whole run compiles it for itself."""
+    listed = [name for half in compiled_modules.HALVES for name in half]
+    compiling = {
+        "mir21sim." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+        if re.search(
+            r"^@(machine_code\.)?solver\(", path.read_text("utf-8"), re.MULTILINE
+        )
+    }
+    assert sorted(listed) == sorted(compiling)
 
 
 def test_the_second_load_generates_nothing(folder, no_generator):
