@@ -189,8 +189,7 @@ def one_kernels(network: Network, name: str | None = None) -> "OneKernels":
 
     name = name or key(network)
     source = _Source(f"l_{name}", functools.partial(_generate_lanes, network, name))
-    with rare_collections():
-        return build_one_kernels.compile_one(source.module("one"), source.text)
+    return build_one_kernels.compile_one(source.module("one"), source.text)
 
 
 @functools.lru_cache(maxsize=16)
@@ -251,7 +250,8 @@ class _Source:
         found = cache_folder.read(self.path)
         if found is not None:
             return found.decode()
-        text = self._generate()
+        with rare_collections():
+            text = self._generate()
         cache_folder.write(self.path, text.encode())
         return text
 

@@ -309,21 +309,21 @@ class _TangentWorker:
         inner = np.full(
             (last - first, seeds.n_column, len(problem.times), len(need)), np.nan
         )
-        steps = replay.steps(problem, first, last, trail.t, trail.h, trail.n)
         names = ("partials", "second", "inner", "stage")
         lanes = self.run.lanes
+        tableau = TABLEAUX[self.run.settings.method]
+        again = replay.recorded(lanes, self.made, tableau, problem, block, trail)
         tangents.replay_tangents(
             lanes.rates,
             lanes.matrix,
             lanes.solve,
             lanes.time,
             *(self.made[name] for name in names),
-            replay.sizes(lanes, self.made),
-            replay.method(TABLEAUX[self.run.settings.method]),
-            steps,
+            *again,
             directions,
             jobs,
             inner,
+            *tangents.new_arrays(*again, jobs),
         )
         output_tangents.observe_tangents(
             lanes,
@@ -474,19 +474,19 @@ class _AdjointWorker:
         names = (
             "partials", "inner", "gather", "linear_t", "bend_t", "second_t", "solve_t"
         )  # fmt: skip
-        trail = part.trail
+        tableau = TABLEAUX[run.settings.method]
+        again = replay.recorded(lanes, made, tableau, problem, block, part.trail)
         adjoint.replay_adjoint(
             lanes.rates,
             lanes.matrix,
             lanes.solve,
             lanes.time,
             *(made[name] for name in names),
-            replay.sizes(lanes, made),
-            replay.method(TABLEAUX[run.settings.method]),
-            replay.steps(problem, block.start, block.stop, trail.t, trail.h, trail.n),
-            trail.y,
+            *again,
+            part.trail.y,
             adjoint.Functionals(jobs, run.need, on_states, n_action > 0),
             grad,
+            *adjoint.new_arrays(*again),
         )
         for name, filled in zip(grad._fields, grad, strict=True):
             target = getattr(self.found, name)[block]

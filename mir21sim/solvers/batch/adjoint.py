@@ -20,10 +20,9 @@ from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch.lane_arrays import (
     HELPER,
-    MAKER,
+    UNCOUNTED,
     copy_rows,
-    zero_rows,
-    zero_stages,
+    zeros_of,
 )
 from mir21sim.solvers.batch.replay import (
     _ADD,
@@ -32,10 +31,16 @@ from mir21sim.solvers.batch.replay import (
     F3,
     I1,
     METHOD,
+    PLACES,
+    REPEATED,
     SIZES,
     STEPS,
-    STRICT,
+    Method,
+    Places,
+    RepeatedStep,
+    Sizes,
     StepKernels,
+    Steps,
     end_of_step,
     find_partials,
     new_places,
@@ -119,27 +124,31 @@ class Adjoints(NamedTuple):
     where: BoolArray
 
 
-@numba.njit(**MAKER)
-def _new_adjoints(m, size, steps):
+def new_arrays(
+    size: Sizes, m: Method, steps: Steps
+) -> tuple[RepeatedStep, Places, Adjoints]:
+    """Return the arrays that ``replay_adjoint`` works on."""
+    adjoints = _new_adjoints(size, m, steps)
+    return new_repeated_step(m, size, steps), new_places(), adjoints
+
+
+def _new_adjoints(size: Sizes, m: Method, steps: Steps) -> Adjoints:
     """Return the arrays of the adjoints."""
-    s, n = m.alpha.size, steps.y0.shape[1]
-    return Adjoints(
-        zero_rows(n),
-        zero_rows(n),
-        zero_rows(n),
-        zero_stages(s, n),
-        zero_rows(steps.p.shape[1]),
-        zero_rows(steps.act_time.size),
-        zero_rows(size.n_second),
-        zero_rows(size.n_quantity),
-        zero_rows(size.n_rule),
-        zero_rows(n),
-        zero_rows(n),
-        zero_rows(n),
-        zero_rows(n),
-        zero_rows(1),
-        np.zeros(LANES, np.bool_),
+    n, n_param, n_act = steps.y0.shape[1], steps.p.shape[1], steps.act_time.size
+    rows = (n_param, n_act, size.n_second, size.n_quantity, size.n_rule, n, n, n, n, 1)
+    floats = zeros_of(
+        (n, LANES),
+        (n, LANES),
+        (n, LANES),
+        (m.alpha.size, n, LANES),
+        *((count, LANES) for count in rows),
     )
+    return Adjoints._make([*floats, np.zeros(LANES, np.bool_)])
+
+
+_ADJOINTS = types.NamedTuple(
+    [*[F2] * 3, F3, *[F2] * 10, types.Array(types.boolean, 1, "C")], Adjoints
+)
 
 
 @numba.njit(**HELPER)
@@ -454,9 +463,24 @@ def _take_back(k, kt, m, steps, f, r, o, b):
     copy_rows(yb, lam)
 
 
-@numba.njit(**HELPER)
-def _replay(k, kt, m, steps, trail_y, f, grad, r, o, b):
-    """Take the weights of all jobs back, in arrays that the caller keeps."""
+@machine_code.solver(
+    types.void(
+        RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["inner"], _K["gather"],
+        _K["linear_t"], _K["bend_t"], _K["second_t"], _K["solve_t"],
+        SIZES, METHOD, STEPS, F3, _FUNCTIONALS, _GRADIENTS, REPEATED, PLACES, _ADJOINTS,
+    ),
+    **UNCOUNTED,
+)  # fmt: skip
+def replay_adjoint(
+    rates, matrix, solve, time, partials, inner, gather, linear_t, bend_t, second_t,
+    solve_t, size, m, steps, trail_y, f, grad, r, o, b,
+):  # fmt: skip
+    """Take the weights of all jobs back to parameters, start values and doses.
+
+    The last three are those of ``new_arrays``; the caller holds them.
+    """
+    k = StepKernels(rates, matrix, solve, time, partials, inner, size.has_time)
+    kt = TransposedKernels(gather, linear_t, bend_t, second_t, solve_t)
     next_job = 0
     while True:
         # Runs that are back at their start are done; free lanes take the next.
@@ -472,23 +496,3 @@ def _replay(k, kt, m, steps, trail_y, f, grad, r, o, b):
         _take_back(k, kt, m, steps, f, r, o, b)
         for lane in range(LANES):
             o.step[lane] -= 1
-
-
-@machine_code.solver(
-    types.void(
-        RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["inner"], _K["gather"],
-        _K["linear_t"], _K["bend_t"], _K["second_t"], _K["solve_t"],
-        SIZES, METHOD, STEPS, F3, _FUNCTIONALS, _GRADIENTS,
-    ),
-    **STRICT,
-)  # fmt: skip
-def replay_adjoint(
-    rates, matrix, solve, time, partials, inner, gather, linear_t, bend_t, second_t,
-    solve_t, size, m, steps, trail_y, f, grad,
-):  # fmt: skip
-    """Take the weights of all jobs back to parameters, start values and doses."""
-    k = StepKernels(rates, matrix, solve, time, partials, inner, size.has_time)
-    kt = TransposedKernels(gather, linear_t, bend_t, second_t, solve_t)
-    again, places = new_repeated_step(m, size, steps), new_places()
-    adjoints = _new_adjoints(m, size, steps)
-    _replay(k, kt, m, steps, trail_y, f, grad, again, places, adjoints)

@@ -30,14 +30,8 @@ from mir21sim.solvers.batch.control import (
     reject_step,
     start_fresh_lanes,
 )
-from mir21sim.solvers.batch.lane_arrays import HELPER
-from mir21sim.solvers.batch.records import (
-    INLINED,
-    OPTIONS,
-    new_lanes,
-    new_state,
-    new_step,
-)
+from mir21sim.solvers.batch.lane_arrays import HELPER, UNCOUNTED
+from mir21sim.solvers.batch.records import INLINED
 from mir21sim.solvers.batch.step import finish_step, take_step
 from mir21sim.solvers.problem import Action
 
@@ -279,12 +273,23 @@ def judge_steps(state, step, lanes, max_steps, outputs, halt, trail, order_root)
     return any_end
 
 
-@numba.njit(**HELPER)
-def _drive_lanes(
+@machine_code.solver(
+    types.void(
+        RATES, MATRIX, SOLVE, TIME, records.SCHEME, records.SIZES, records.STARTS,
+        records.DOSES, records.OUTPUTS, records.LIMITS, records.ENDS, records.TRAIL,
+        records.STATE, records.STEP, records.LANE_RECORDS,
+    ),
+    **UNCOUNTED,
+)  # fmt: skip
+def drive(
     rates, matrix, solve, time, scheme, sizes, starts, doses, outputs, limits, ends,
     trail, state, step, lanes,
 ):  # fmt: skip
-    """Integrate all runs, in arrays that the caller keeps."""
+    """Integrate all runs of `starts`, writing the needed states at all output times.
+
+    Accepted steps are kept in the trail as far as its arrays reach. State, step and
+    lanes are new (``records.new_state`` and so on); the caller makes and holds them.
+    """
     # s stages, n states; u (s, n, 8), y and ys (n, 8), t, error and taken (1, 8),
     # a (n_a, 8), H (3·s,); k counts lanes.
     s, n, held, need = scheme.alpha.size, starts.y.shape[1], starts.held, outputs.need
@@ -332,26 +337,3 @@ def _drive_lanes(
             for k in range(LANES):
                 if lanes[k].run >= 0 and lanes[k].ending >= 0:
                     _end_run(lanes[k].ending, state, lanes[k], k, ends)
-
-
-@machine_code.solver(
-    types.void(
-        RATES, MATRIX, SOLVE, TIME, records.SCHEME, records.SIZES, records.STARTS,
-        records.DOSES, records.OUTPUTS, records.LIMITS, records.ENDS, records.TRAIL,
-    ),
-    **OPTIONS,
-)  # fmt: skip
-def drive(
-    rates, matrix, solve, time, scheme, sizes, starts, doses, outputs, limits, ends,
-    trail,
-):  # fmt: skip
-    """Integrate all runs of `starts`, writing the needed states at all output times.
-
-    Accepted steps are kept in the trail as far as its arrays reach.
-    """
-    n = starts.y.shape[1]
-    _drive_lanes(
-        rates, matrix, solve, time, scheme, sizes, starts, doses, outputs, limits, ends,
-        trail, new_state(n, starts.p.shape[1], doses.state.size),
-        new_step(scheme.alpha.size, n, outputs.need.size, sizes), new_lanes(),
-    )  # fmt: skip

@@ -16,6 +16,7 @@ from mir21sim.compiler import machine_code
 from mir21sim.solvers.problem import FEATURES
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
+_HELPER = _OPTIONS | machine_code.INNER
 _F1, _F2, _F3 = (types.Array(types.float64, n, "C") for n in (1, 2, 3))
 _B1 = types.Array(types.boolean, 1, "C")
 
@@ -40,7 +41,7 @@ _SAME = 1e-15
 ) = range(len(FEATURES))  # fmt: skip
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def coefficients(f, c):
     """Fill c (5,) with the polynomial through the nodes f (5,)."""
     # The inverse of the Vandermonde matrix of 0, 1/4, 1/2, 3/4, 1, on differences, so
@@ -53,7 +54,7 @@ def coefficients(f, c):
     c[4] = (-128.0 * d1 + 192.0 * d2 - 128.0 * d3 + 32.0 * d4) / 3.0
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def polynomial(c, degree, x):
     """Return the polynomial c of some degree at x."""
     total = c[degree]
@@ -62,7 +63,7 @@ def polynomial(c, degree, x):
     return total
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _between(c, degree, low, high, level):
     """Return where a polynomial passes a level that its ends lie around.
 
@@ -90,7 +91,7 @@ def _between(c, degree, low, high, level):
     return high
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _monotone(c, degree, low, edges, work):
     """Fill edges with `low`, the zeros of the slope, and 1; return how many there are.
 
@@ -123,7 +124,7 @@ def _monotone(c, degree, low, edges, work):
     return n
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _top(f):
     """Return an upper bound of the polynomial through the nodes f."""
     low, high = f[0], f[0]
@@ -132,7 +133,7 @@ def _top(f):
     return high + REACH * (high - low)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _first_at(start, length, nodes, first, low, level):
     """Return when a curve that begins below a level first reaches it; inf for never."""
     c, edges, work = np.empty(5), np.empty(6), np.empty((5, 5))
@@ -151,7 +152,7 @@ def _first_at(start, length, nodes, first, low, level):
     return np.inf
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _steepest(c, lowest, length, best, edges, work):
     """Return the largest slope of a step, or the best one so far."""
     # The slope is a cubic: its values at 0, 1/3, 2/3, 1 bound it, as nodes do above,
@@ -170,7 +171,7 @@ def _steepest(c, lowest, length, best, edges, work):
     return best
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _summits(start, length, nodes, first, low, since, out):
     """Fill in baseline, peak and its time, steepest slope, area and last share."""
     # lowest: share of a step at which it begins, above 0 for the first one only.
@@ -202,7 +203,7 @@ def _summits(start, length, nodes, first, low, since, out):
     out[_FINAL] = last / peak if peak != 0.0 else np.nan
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _times(start, length, nodes, first, low, since, share, out):
     """Fill in the times of the rise, and of one half for a share."""
     begin, peak = out[_BASELINE], out[_PEAK]
@@ -223,7 +224,7 @@ def _times(start, length, nodes, first, low, since, share, out):
     out[_LAG], out[_T_HALF], out[_SWITCH] = lag - since, half - since, late - lag
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def features_of_curves(start, length, nodes, since, shares, out):
     """Fill out (n_since·n_feature, n_select) with the features of some curves.
 

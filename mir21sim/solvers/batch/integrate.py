@@ -32,6 +32,9 @@ from mir21sim.solvers.batch.records import (
     Sizes,
     Starts,
     Trail,
+    new_lanes,
+    new_state,
+    new_step,
 )
 from mir21sim.solvers.batch.tableau import Tableau, chained_stages
 from mir21sim.solvers.interrupt import Stop
@@ -276,13 +279,15 @@ def _drive(
         if problem.frozen is None
         else np.flatnonzero(problem.frozen)
     )
+    sizes = Sizes(kernels.n_rate, kernels.n_a, kernels.n_w, kernels.has_time)
+    n_state, n_param = problem.y0.shape[1], problem.p.shape[1]
     drive(
         kernels.rates,
         kernels.matrix,
         kernels.solve,
         kernels.time,
         _scheme(tableau),
-        Sizes(kernels.n_rate, kernels.n_a, kernels.n_w, kernels.has_time),
+        sizes,
         Starts(
             np.array(problem.y0[block], order="C"),
             np.array(problem.p[block], order="C"),
@@ -307,6 +312,9 @@ def _drive(
             chunk.halt,
         ),
         trail,
+        new_state(n_state, n_param, len(schedule.time)),
+        new_step(len(tableau.alpha), n_state, len(need), sizes),
+        new_lanes(),
     )
 
 

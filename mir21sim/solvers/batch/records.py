@@ -6,22 +6,12 @@ as its class is in an importable module. Letters: n states, s stages, 8 lanes.
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import types
+from numba import from_dtype, types
 
 from mir21sim._typing import BoolArray, FloatArray, IntArray
 from mir21sim.compiler.llvm_lanes import LANES
-from mir21sim.solvers.batch.lane_arrays import (
-    HELPER,
-    MAKER,
-    one_rows,
-    zero_rows,
-    zero_stages,
-)
-
-OPTIONS = {"nogil": True, "error_model": "numpy"}
-"""How functions are compiled that Python calls: IEEE arithmetic, no fast math."""
+from mir21sim.solvers.batch.lane_arrays import HELPER, zeros_of
 
 INLINED = HELPER | {"inline": "always"}
 """For functions called at every step. Numba counts references of every array that it
@@ -165,7 +155,7 @@ ENDS = types.NamedTuple([_I1, _F1, _F2, _I1, _I1, _B1, _B1], Ends)
 TRAIL = types.NamedTuple([_F2, _F2, _F3, _F4, _I1], Trail)
 
 
-# ------------------------------------------------------------------ made by the driver
+# ------------------------------------------------------ worked on by the driver alone
 class State(NamedTuple):
     """Where each lane is: time (1, 8), states (n, 8), parameters (n_param, 8).
 
@@ -234,40 +224,46 @@ which took as long as a step of a small model.
 """
 
 
-@numba.njit(**MAKER)
-def new_state(n: int, n_param: int, n_dose: int) -> Any:
+def new_state(n: int, n_param: int, n_dose: int) -> State:
     """Return eight empty lanes."""
-    return State(
-        zero_rows(1), zero_rows(n), zero_rows(n_param), zero_rows(n), zero_rows(n_dose)
-    )
+    rows = (1, n, n_param, n, n_dose)
+    return State(*zeros_of(*((count, LANES) for count in rows)))
 
 
-@numba.njit(**MAKER)
-def new_step(s: int, n: int, n_need: int, sizes: Sizes) -> Any:
+def new_step(s: int, n: int, n_need: int, sizes: Sizes) -> Step:
     """Return the arrays of a step."""
-    return Step(
-        zero_stages(s, n),
-        zero_rows(1),
-        zero_rows(n),
-        zero_rows(n),
-        zero_rows(sizes.n_rate),
-        zero_rows(sizes.n_a),
-        zero_rows(sizes.n_w),
-        zero_stages(3, n_need),
-        one_rows(1),
-        one_rows(n),
-        zero_rows(1),
-        zero_rows(1),
-        zero_rows(1),
+    rows = (1, n, n, sizes.n_rate, sizes.n_a, sizes.n_w)
+    made = Step(
+        *zeros_of(
+            (s, n, LANES),
+            *((count, LANES) for count in rows),
+            (3, n_need, LANES),
+            *((count, LANES) for count in (1, n, 1, 1, 1)),
+        )
     )
+    # Of steps of 1, which empty lanes take.
+    made.per_h.fill(1.0)
+    made.hg.fill(1.0)
+    return made
 
 
-@numba.njit(**MAKER)
-def new_lanes() -> Any:
-    """Return the records of eight empty lanes."""
-    lanes: Any = np.zeros(LANES, LANE)
-    for lane in lanes:
-        # No run; an empty lane takes steps of 1 (``control.choose_steps``).
-        lane.run = -1
-        lane.h = lane.h_next = lane.h_old = lane.e_old = 1.0
+def _empty_lanes() -> Any:
+    lanes = np.zeros(LANES, LANE)
+    # No run; an empty lane takes steps of 1 (``control.choose_steps``).
+    lanes["run"] = -1
+    for name in ("h", "h_next", "h_old", "e_old"):
+        lanes[name] = 1.0
     return lanes
+
+
+_EMPTY = _empty_lanes()
+
+
+def new_lanes() -> Any:
+    """Return the records of eight empty lanes; record array ``LANE``, shape (8,)."""
+    return _EMPTY.copy()
+
+
+STATE = types.NamedUniTuple(_F2, 5, State)
+STEP = types.NamedTuple([_F3, *[_F2] * 6, _F3, *[_F2] * 5], Step)
+LANE_RECORDS = types.Array(from_dtype(LANE), 1, "C")

@@ -4,7 +4,7 @@ A step is repeated with the same kernels, in the same order, from the same state
 numbers are those of the run, bit for bit.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -16,13 +16,10 @@ from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch.lane_arrays import (
     HELPER,
-    MAKER,
     copy_rows,
-    one_rows,
-    zero_rows,
-    zero_stages,
-    zeros,
+    zeros_of,
 )
+from mir21sim.solvers.batch.records import Trail
 from mir21sim.solvers.batch.step import HELD, add_inflow, prepare_stage
 from mir21sim.solvers.batch.tableau import Tableau, chained_stages
 from mir21sim.solvers.problem import Action, Problem
@@ -122,24 +119,34 @@ def method(tableau: Tableau) -> Method:
     )
 
 
-def steps(
-    problem: Problem, first: int, last: int, t: FloatArray, h: FloatArray, n: IntArray
-) -> Steps:
-    """Return the recorded steps of the runs `first` to `last`."""
+def steps(problem: Problem, block: slice, trail: Trail) -> Steps:
+    """Return the recorded steps of some runs."""
     schedule, frozen = problem.schedule, problem.frozen
     return Steps(
-        np.array(problem.y0[first:last], order="C"),
-        np.array(problem.p[first:last], order="C"),
+        np.array(problem.y0[block], order="C"),
+        np.array(problem.p[block], order="C"),
         np.ascontiguousarray(problem.times),
         schedule.time,
         schedule.state,
         schedule.kind,
-        np.ascontiguousarray(schedule.value[first:last]),
+        np.ascontiguousarray(schedule.value[block]),
         np.zeros(0, np.int64) if frozen is None else np.flatnonzero(frozen),
-        t,
-        h,
-        n,
+        trail.t,
+        trail.h,
+        trail.n,
     )
+
+
+def recorded(
+    lanes: LaneKernels,
+    made: SensitivityKernels,
+    tableau: Tableau,
+    problem: Problem,
+    block: slice,
+    trail: Trail,
+) -> tuple[Sizes, Method, Steps]:
+    """Return what a kernel needs to repeat the recorded steps of some runs."""
+    return sizes(lanes, made), method(tableau), steps(problem, block, trail)
 
 
 class RepeatedStep(NamedTuple):
@@ -192,45 +199,41 @@ class Places(NamedTuple):
     act: IntArray
 
 
-@numba.njit(**MAKER)
-def new_repeated_step(m: Method, size: Sizes, steps: Steps) -> Any:
+def new_repeated_step(m: Method, size: Sizes, steps: Steps) -> RepeatedStep:
     """Return the arrays of a repeated step."""
     s, n = m.alpha.size, steps.y0.shape[1]
-    n_act = steps.act_time.size
-    return RepeatedStep(
-        one_rows(1)[0],
-        zeros(LANES),
-        zero_rows(1),
-        zero_rows(1),
-        one_rows(1),
-        zero_rows(n),
-        zero_rows(n),
-        zero_stages(s, n),
-        zero_stages(s, n),
-        zero_rows(steps.p.shape[1]),
-        zero_rows(n_act),
-        zero_rows(size.n_rate),
-        zero_rows(size.n_a),
-        zero_rows(size.n_w),
-        zero_rows(n),
-        one_rows(n),
-        zero_stages(s, size.n_partial),
-        zero_rows(size.n_rule),
-        zero_rows(size.n_rule),
-        zero_stages(s, size.n_rule),
-        zero_stages(s, 1),
+    n_param, n_act = steps.p.shape[1], steps.act_time.size
+    rows = (n_param, n_act, size.n_rate, size.n_a, size.n_w, n, n)
+    h, end = zeros_of((LANES,), (LANES,))
+    made = RepeatedStep(
+        h,
+        end,
+        *zeros_of(
+            *((count, LANES) for count in (1, 1, 1, n, n)),
+            (s, n, LANES),
+            (s, n, LANES),
+            *((count, LANES) for count in rows),
+            (s, size.n_partial, LANES),
+            (size.n_rule, LANES),
+            (size.n_rule, LANES),
+            (s, size.n_rule, LANES),
+            (s, 1, LANES),
+        ),
     )
+    for of_one in (made.h, made.per_h, made.hg):
+        of_one.fill(1.0)
+    return made
 
 
-@numba.njit(**MAKER)
-def new_places() -> Any:
+def new_places() -> Places:
     """Return eight lanes without a job."""
-    return Places(
-        np.full(LANES, -1),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-    )
+    return Places(np.full(LANES, -1), *np.zeros((3, LANES), np.int64))
+
+
+REPEATED = types.NamedTuple(
+    [F1, F1, *[F2] * 5, F3, F3, *[F2] * 7, F3, F2, F2, F3, F3], RepeatedStep
+)
+PLACES = types.NamedUniTuple(I1, 4, Places)
 
 
 @numba.njit(**HELPER)

@@ -43,6 +43,7 @@ PARTS_PER_STEP = 8
 """Parts of a step for which there is room, on the average of a run."""
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
+_HELPER = _OPTIONS | machine_code.INNER
 _F1, _F2, _F3 = (types.Array(types.float64, n, "C") for n in (1, 2, 3))
 _I1, _B1 = (types.Array(kind, 1, "C") for kind in (types.int64, types.boolean))
 
@@ -101,7 +102,7 @@ _OBSERVED = types.NamedTuple(
 _WANTED = types.NamedTuple([_F2, _B1, types.float64, types.float64, _F1, _B1], Wanted)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _observe_part(assigned, rates, o, rows, t, slopes, inside, low, width, start, h):
     """Fill `rows` with all quantities at the eight points of a part of a step.
 
@@ -125,7 +126,7 @@ def _observe_part(assigned, rates, o, rows, t, slopes, inside, low, width, start
         rates(t, y, p, v, a, slopes)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _take_part(o, rows, nodes, size, values, n, accuracy):
     """Write the nodes of part n; return whether its polynomials are close enough."""
     c = np.empty(5)
@@ -147,7 +148,7 @@ def _take_part(o, rows, nodes, size, values, n, accuracy):
     return close
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**_HELPER)
 def _divide_steps(assigned, rates, o, trail, run, w, rows, parts):
     """Fill `parts` with the curves of a run; return how many there are."""
     t, slopes = np.zeros((1, LANES)), np.zeros((o.first_row[1], LANES))

@@ -23,19 +23,28 @@ from mir21sim.compiler.build_sensitivity_kernels import KERNEL_TYPES
 from mir21sim.compiler.llvm_lanes import LANES
 from mir21sim.solvers.batch.lane_arrays import (
     HELPER,
-    MAKER,
+    UNCOUNTED,
     copy_rows,
-    zero_rows,
-    zero_stages,
+    zeros_of,
 )
 from mir21sim.solvers.batch.replay import (
     _ADD,
     _SET,
+    F2,
+    F3,
+    I1,
+    I2,
     METHOD,
+    PLACES,
+    REPEATED,
     SIZES,
     STEPS,
-    STRICT,
+    Method,
+    Places,
+    RepeatedStep,
+    Sizes,
     StepKernels,
+    Steps,
     end_of_step,
     find_partials,
     new_places,
@@ -44,7 +53,7 @@ from mir21sim.solvers.batch.replay import (
     slopes,
 )
 from mir21sim.solvers.batch.step import add_inflow, prepare_stage
-from mir21sim.solvers.batch.tangent_columns import DIRECTIONS, JOBS
+from mir21sim.solvers.batch.tangent_columns import DIRECTIONS, JOBS, Jobs
 
 _K = KERNEL_TYPES
 _F4 = types.Array(types.float64, 4, "C")
@@ -80,27 +89,40 @@ class Columns(NamedTuple):
     used: BoolArray
 
 
-@numba.njit(**MAKER)
-def _new_columns(m, size, steps, jobs):
+def new_arrays(
+    size: Sizes, m: Method, steps: Steps, jobs: Jobs
+) -> tuple[RepeatedStep, Places, Columns]:
+    """Return the arrays that ``replay_tangents`` works on."""
+    columns = _new_columns(size, m, steps, jobs)
+    return new_repeated_step(m, size, steps), new_places(), columns
+
+
+def _new_columns(size: Sizes, m: Method, steps: Steps, jobs: Jobs) -> Columns:
     """Return the arrays of the tangents."""
     n_slot, n = jobs.column.shape[1], steps.y0.shape[1]
-    return Columns(
-        zero_stages(n_slot, n),
-        zero_stages(n_slot, steps.p.shape[1]),
-        zero_stages(n_slot, steps.act_time.size),
-        zero_stages(m.alpha.size, n),
-        zero_rows(n),
-        zero_rows(size.n_second),
-        zero_rows(size.n_quantity),
-        zero_rows(size.n_rule),
-        zero_rows(n),
-        zero_rows(n),
+    floats = zeros_of(
+        (n_slot, n, LANES),
+        (n_slot, steps.p.shape[1], LANES),
+        (n_slot, steps.act_time.size, LANES),
+        (m.alpha.size, n, LANES),
+        (n, LANES),
+        (size.n_second, LANES),
+        (size.n_quantity, LANES),
+        (size.n_rule, LANES),
+        (n, LANES),
+        (n, LANES),
+    )
+    terms = [
         np.zeros((n_slot, jobs.rule_terms.shape[0]), np.int64),
         np.zeros((n_slot, jobs.rate_terms.shape[0]), np.int64),
-        np.zeros(n_slot, np.int64),
-        np.zeros(n_slot, np.int64),
-        np.zeros(n_slot, np.bool_),
-    )
+    ]
+    counts = np.zeros((2, n_slot), np.int64)
+    return Columns._make([*floats, *terms, *counts, np.zeros(n_slot, np.bool_)])
+
+
+_COLUMNS = types.NamedTuple(
+    [*[F3] * 4, *[F2] * 6, I2, I2, I1, I1, types.Array(types.boolean, 1, "C")], Columns
+)
 
 
 @numba.njit(**HELPER)
@@ -412,9 +434,24 @@ def _any_output_within(steps, r, o):
     return False
 
 
-@numba.njit(**HELPER)
-def _replay(k, second, stage, size, m, steps, seeds, jobs, out, r, o, c):
-    """Repeat the steps of all jobs, in arrays that the caller keeps."""
+@machine_code.solver(
+    types.void(
+        RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["second"], _K["inner"],
+        _K["stage"], SIZES, METHOD, STEPS, DIRECTIONS, JOBS, _F4, REPEATED, PLACES,
+        _COLUMNS,
+    ),
+    **UNCOUNTED,
+)  # fmt: skip
+def replay_tangents(
+    rates, matrix, solve, time, partials, second, inner, stage,
+    size, m, steps, seeds, jobs, out, r, o, c,
+):  # fmt: skip
+    """Repeat the recorded steps of all jobs with their tangents.
+
+    Fills out (n_run, n_column, n_time, n_need) with the tangents of the needed states.
+    The last three are those of ``new_arrays``; the caller holds them.
+    """
+    k = StepKernels(rates, matrix, solve, time, partials, inner, size.has_time)
     next_job = 0
     while True:
         next_job = _take_jobs(next_job, steps, seeds, jobs, r, o, c)
@@ -436,24 +473,3 @@ def _replay(k, second, stage, size, m, steps, seeds, jobs, out, r, o, c):
             copy_rows(c.sa, c.S[slot])
         # Last, as the tangents above need y_n.
         _end_steps(steps, m, r, o)
-
-
-@machine_code.solver(
-    types.void(
-        RATES, MATRIX, SOLVE, TIME, _K["partials"], _K["second"], _K["inner"],
-        _K["stage"], SIZES, METHOD, STEPS, DIRECTIONS, JOBS, _F4,
-    ),
-    **STRICT,
-)  # fmt: skip
-def replay_tangents(
-    rates, matrix, solve, time, partials, second, inner, stage,
-    size, m, steps, seeds, jobs, out,
-):  # fmt: skip
-    """Repeat the recorded steps of all jobs with their tangents.
-
-    Fills out (n_run, n_column, n_time, n_need) with the tangents of the needed states.
-    """
-    k = StepKernels(rates, matrix, solve, time, partials, inner, size.has_time)
-    again, places = new_repeated_step(m, size, steps), new_places()
-    columns = _new_columns(m, size, steps, jobs)
-    _replay(k, second, stage, size, m, steps, seeds, jobs, out, again, places, columns)

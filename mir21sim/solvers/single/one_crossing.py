@@ -9,15 +9,17 @@ import math
 import numba
 import numpy as np
 
+from mir21sim.compiler import machine_code
 from mir21sim.solvers.single.one_memory import SAMPLES, call_roots
 
 OPTIONS = {"error_model": "numpy"}
+HELPER = OPTIONS | machine_code.INNER
 
 _REFINE, _DEEPEST = 8, 20  # intervals of a round of the search in a dip, most rounds
 _JUMP = 1e-3  # share of a change that neighbours have only if the function jumps there
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def between(y, end, inner, theta, out):
     """Set `out` to the state at the share `theta` of a step from y to `end`.
 
@@ -29,7 +31,7 @@ def between(y, end, inner, theta, out):
         out[i] = rest * y[i] + theta * (end[i] + rest * part)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def roots_of(roots, t, y, p, amount, g):
     """Fill g with the root functions; rounding below zero is no reason for a NaN."""
     call_roots(roots, t, y, p, g)
@@ -41,14 +43,14 @@ def roots_of(roots, t, y, p, amount, g):
         call_roots(roots, t, clipped, p, g)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _look(roots, time, c, where, work, bounds, watch, g):
     """Fill g with the root functions at a time within the step."""
     between(where.y, work.end, work.inner, (time - c.t) / c.h, watch.y)
     roots_of(roots, time, watch.y, where.p, bounds.amount, g)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def code_of(watch, g, k):
     """Return a number that differs where relation `k` does; ``==`` looks at signs."""
     if watch.either[k]:
@@ -58,7 +60,7 @@ def code_of(watch, g, k):
     return 1.0 if g[k] > 0.0 else 0.0
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _differs(watch, g, codes, which):
     for k in range(which.shape[0]):
         if which[k]:
@@ -69,7 +71,7 @@ def _differs(watch, g, codes, which):
     return False
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _bisect(roots, low, high, which, codes, c, where, work, bounds, watch):
     """Return the first floating-point time at which one of the relations differs."""
     m = which.shape[0]
@@ -107,7 +109,7 @@ def _bisect(roots, low, high, which, codes, c, where, work, bounds, watch):
     return high
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _dips(watch, g, i, k):
     """Say whether a root function may touch zero between samples i and i + 2."""
     sign = np.sign(g[i, k])
@@ -120,7 +122,7 @@ def _dips(watch, g, i, k):
     return b - (e - a) ** 2 / (8 * (a - 2 * b + e)) < 0.5 * b
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _follow(roots, k, low, high, c, where, work, bounds, watch):
     """Return a time in a dip at which relation `k` has the other sign, or NaN."""
     sign, best, g = 0.0, np.inf, np.empty(watch.watched.shape[0])
@@ -145,7 +147,7 @@ def _follow(roots, k, low, high, c, where, work, bounds, watch):
     return np.nan
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def first_crossing(roots, end, c, where, work, bounds, watch):
     """Return the first moment of a step at which a watched relation turns, or NaN.
 

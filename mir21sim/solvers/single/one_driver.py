@@ -28,7 +28,12 @@ from mir21sim.solvers.batch.records import INLINED
 from mir21sim.solvers.batch.rodas5p import RODAS5P
 from mir21sim.solvers.batch.step import HELD, prepare_stage
 from mir21sim.solvers.batch.tableau import chained_stages
-from mir21sim.solvers.single.one_crossing import OPTIONS, between, first_crossing
+from mir21sim.solvers.single.one_crossing import (
+    HELPER,
+    OPTIONS,
+    between,
+    first_crossing,
+)
 from mir21sim.solvers.single.one_memory import (
     CROSSED,
     CURSOR,
@@ -60,7 +65,7 @@ _FIRST = 0.01  # share of the time that the slope allows, for a first step
 _REFUSED = 1e9  # error of a step whose factorisation is refused
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _first_step(kernel, c, where, bounds, work):
     """Return a first step size: a hundredth of the time that the slope allows.
 
@@ -161,7 +166,7 @@ def _error_of(where, bounds, work):
     return np.sqrt(total / n), low
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _write(c, limit, where, work, times, states):
     """Write the outputs within the step just accepted, before `limit`."""
     while c.due < times.shape[0] and times[c.due] < limit:
@@ -170,7 +175,7 @@ def _write(c, limit, where, work, times, states):
         c.due += 1
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _keep(c, y, seen_t, seen_y):
     """Keep the state of an accepted step; of many only every second or fourth."""
     c.skipped += 1
@@ -224,7 +229,7 @@ def _turn(roots, watches, end, c, where, work, bounds, watch):
     return found
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**HELPER)
 def _undefined(watch):
     """Say whether a trigger has a root function that is not a number."""
     for k in range(watch.user.shape[0]):

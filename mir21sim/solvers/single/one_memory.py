@@ -19,6 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from mir21sim._typing import FloatArray, IntArray
+from mir21sim.compiler import machine_code
 from mir21sim.compiler.llvm_lanes import LANES
 
 SAMPLES = 8
@@ -308,7 +309,7 @@ def _part(numbers, start, length):
     return carray(_after(numbers, start), (length,))
 
 
-@numba.njit
+@numba.njit(**machine_code.INNER)
 def unpacked(numbers, whole, p):
     """Return the records of a run, in the order of the functions ``places_of_…``."""
     n, size, n_rate, n_a, n_w = whole[0], whole[1], whole[2], whole[3], whole[4]
