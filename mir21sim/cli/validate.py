@@ -70,7 +70,11 @@ class SetOptions:
         int, typer.Option(help="Parameter sets, the first of the ensemble.")
     ] = 50
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the sets that were stopped.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the sets (or lines, --assays) that were stopped.",
+        ),
     ] = False
     report: Annotated[
         Path | None,
@@ -102,7 +106,8 @@ def validate(
 
     Where parameter sets are shipped with the model, each row shows their predictions:
     median, 50 and 95 % interval, and the share of the sets that agree. With -o the sets
-    that are done outlive a stop; --resume goes on with them.
+    that are done outlive a stop; --resume goes on with them. --assays says how each
+    cell line did as it is finished, and is resumed likewise.
     """
     from mir21sim.simulation import checkpoint
     from mir21sim.simulation.options import Options
@@ -115,7 +120,7 @@ def validate(
     check_outputs(output, plot, kinds=(".csv",))
     if spread.report is not None:
         files.check_writable(spread.report, (".md",))
-    _check_kind(kind, spread)
+    _check_kind(kind, spread, output)
     options = Options(method=method, rtol=rtol)
     if kind.arms:
         many = replace(options, method=method or MANY.name)
@@ -132,10 +137,11 @@ def validate(
         rows.cells,
         options,
     )
-    if drawn is not None and output is not None and not spread.resume:
+    parted = drawn is not None or kind.assays
+    if parted and output is not None and not spread.resume:
         checkpoint.refuse_to_lose(output, "validation")
     with progress_bar(quiet) as progress:
-        outcomes = _verdicts(asked, kind, progress)
+        outcomes = _verdicts(asked, kind, progress, (output, spread.resume, quiet))
     if drawn is not None:
         outcomes = _with_sets(asked, outcomes, drawn, (spread, output, quiet))
     typer.echo(verdicts.outcome_text(outcomes))
@@ -155,26 +161,33 @@ def validate(
         )
 
 
-def _check_kind(kind: KindOptions, spread: SetOptions) -> None:
+def _check_kind(kind: KindOptions, spread: SetOptions, output: Path | None) -> None:
     """Refuse options of the parameter sets where no sets are read."""
     from mir21sim.errors import InputError
 
     chosen = "--arms" if kind.arms else "--assays" if kind.assays else None
     given = {
-        "--resume": spread.resume,
+        "--resume": spread.resume and not (kind.assays and output),
         "--report": spread.report is not None,
         "--single-cells": spread.single_cells is not None,
     }
     unused = [name for name, present in given.items() if present]
     if chosen is not None and unused:
+        kept = " and keeps finished lines only with -o" if kind.assays else ""
         raise InputError(
-            f"{chosen} reads no parameter sets, so {', '.join(unused)} would do "
+            f"{chosen} reads no parameter sets{kept}, so {', '.join(unused)} would do "
             "nothing: leave one of them out."
         )
 
 
-def _verdicts(asked: "Asked", kind: KindOptions, progress: Any) -> "list[Outcome]":
+def _verdicts(
+    asked: "Asked",
+    kind: KindOptions,
+    progress: Any,
+    how: tuple[Path | None, bool, bool],
+) -> "list[Outcome]":
     """Return a verdict on each row with the model's own numbers."""
+    output, resume, quiet = how
     from mir21sim.solvers.methods import MANY
 
     options = asked.options
@@ -185,15 +198,30 @@ def _verdicts(asked: "Asked", kind: KindOptions, progress: Any) -> "list[Outcome
         "perturb": asked.perturb,
         "cells": asked.cells,
         "options": options and replace(options, method=options.method or MANY.name),
-        "progress": progress,
     }
     if kind.assays:
         from mir21sim.validation import validate_assays as assay_verdicts
 
-        return assay_verdicts.validate_assays(asked.model, seed=kind.seed, **common)
+        return assay_verdicts.validate_assays(
+            asked.model,
+            seed=kind.seed,
+            work=assay_verdicts.Work(
+                progress, None if quiet else _say_line, output, resume
+            ),
+            **common,
+        )
     from mir21sim.validation import validate as validating
 
-    return validating.validate(asked.model, **common)
+    return validating.validate(asked.model, progress=progress, **common)
+
+
+def _say_line(outcomes: "list[Outcome]") -> None:
+    """Say how a cell line did, as it is finished; the table of all comes at the end."""
+    failed = [o for o in outcomes if o.verdict == "fail"]
+    text = f"{len(outcomes) - len(failed)} of {len(outcomes)} rows pass"
+    wrong = "; ".join(f"{o.id} {o.what}: {o.reason}" for o in failed)
+    line = f"{outcomes[0].context}: {text}{'; failed: ' if wrong else ''}{wrong}"
+    typer.echo(line, err=True)
 
 
 def _ensemble(model: str, sets: EnsembleOptions) -> "Ensemble | None":

@@ -4,9 +4,12 @@ A claim holds where the means of the replicates differ in its direction by 10 % 
 the p of the test that suits the assay (``assays.statistics``) is reported beside it.
 """
 
+import hashlib
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,11 @@ from mir21sim.errors import InputError
 from mir21sim.model import files as model_files
 from mir21sim.model.files import DEFAULT_MODEL
 from mir21sim.model.info import unique
+from mir21sim.simulation import checkpoint
 from mir21sim.simulation.options import Options
 from mir21sim.simulation.perturbations import Perturbations
 from mir21sim.simulation.population import Population
+from mir21sim.simulation.provenance import versions
 from mir21sim.simulation.treatment import Treatment
 from mir21sim.validation.assay_claims import (
     CLAIMS,
@@ -52,6 +57,25 @@ REPLICATES = 3
 """Replicates of every assay: the most common number in publications."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is told and kept while claims are shown through assays.
+
+    Attributes
+    ----------
+    progress : called with (cells run, cells in all)
+    on_line : called with the verdicts of each cell line as it is finished
+    output : where the table will be; verdicts of finished cell lines are kept beside it
+        until then
+    resume : go on with the lines that are there
+    """
+
+    progress: Progress | None = None
+    on_line: Callable[[list[Outcome]], None] | None = None
+    output: Path | None = None
+    resume: bool = False
+
+
 def validate_assays(
     model: str | Path = DEFAULT_MODEL,
     *,
@@ -63,7 +87,7 @@ def validate_assays(
     replicates: int = REPLICATES,
     seed: int = SEED,
     options: Options | None = None,
-    progress: Progress | None = None,
+    work: Work | None = None,
 ) -> list[Outcome]:
     """Show every claim of ``assays.csv`` through its assay, at default noise.
 
@@ -77,7 +101,7 @@ def validate_assays(
     replicates : of every assay, 2 or more
     seed : of the measurement noise; the cells are always the same ones
     options : method and tolerances of the runs
-    progress : called with (cells run, cells in all)
+    work : what is told and kept during the work; by default nothing
 
     Returns
     -------
@@ -88,6 +112,8 @@ def validate_assays(
     ------
     ModelError
         For a row that cannot be understood, by file and line.
+    InputError
+        For fewer than two replicates, or finished lines of another validation.
     """
     if replicates < 2:
         raise InputError(f"A test needs 2 replicates or more, got {replicates}.")
@@ -95,14 +121,73 @@ def validate_assays(
     extra = Trial(Treatment.of(perturb=perturb))
     lines = unique(row.context for row in rows)
     found: dict[int, Outcome] = {}
-    for k, line in enumerate(lines):
-        places = [i for i, row in enumerate(rows) if row.context == line]
-        dishes = _Dishes(model, line, cells or CELLS, (replicates, seed))
-        mine = [rows[i].joined(extra) for i in places]
-        tell = _share_of(progress, k, len(lines))
-        outcomes = dishes.outcomes(mine, options, tell)
-        found |= dict(zip(places, outcomes, strict=True))
+    shared = (extra, cells or CELLS, replicates, seed, options)
+    work = work or Work()
+    with _kept(model, rows, shared, work) as parts:
+        for k, line in enumerate(lines):
+            places = [i for i, row in enumerate(rows) if row.context == line]
+            outcomes = _read_outcomes(parts, f"{k:03d}")
+            if outcomes is None:
+                dishes = _Dishes(model, line, cells or CELLS, (replicates, seed))
+                mine = [rows[i].joined(extra) for i in places]
+                tell = _share_of(work.progress, k, len(lines))
+                outcomes = dishes.outcomes(mine, options, tell)
+                _write_outcomes(parts, f"{k:03d}", outcomes)
+            found |= dict(zip(places, outcomes, strict=True))
+            if work.on_line is not None:
+                work.on_line(outcomes)
     return [found[i] for i in range(len(rows))]
+
+
+@contextmanager
+def _kept(
+    model: str | Path,
+    rows: Sequence[AssayRow],
+    shared: tuple[object, ...],
+    work: Work,
+) -> Iterator[checkpoint.PartFolder | None]:
+    """Give the folder of finished lines, None without an output; delete it at the end.
+
+    It stays where the work is stopped, so that it can be resumed.
+    """
+    if work.output is None:
+        yield None
+        return
+    lines = unique(row.context for row in rows)
+    known = (*model_files.contexts(model), model_files.BASE)
+    texts = [model_files.find(model, line).texts for line in lines if line in known]
+    plan = {
+        "rows": hashlib.sha256(repr((rows, shared)).encode()).hexdigest(),
+        "model": hashlib.sha256(repr(texts).encode()).hexdigest(),
+        "versions": versions(),
+    }
+    folder = checkpoint.folder_for(work.output)
+    parts = checkpoint.PartFolder(folder, plan, "validation", resume=work.resume)
+    try:
+        yield parts
+    except BaseException:
+        parts.close()
+        raise
+    parts.remove()
+
+
+def _read_outcomes(
+    parts: checkpoint.PartFolder | None, name: str
+) -> list[Outcome] | None:
+    """Return the verdicts of a finished line, None where there are none."""
+    kept = parts.read(name) if parts is not None else None
+    if kept is None:
+        return None
+    return [Outcome(**record) for record in json.loads(str(kept["outcomes"]))]
+
+
+def _write_outcomes(
+    parts: checkpoint.PartFolder | None, name: str, outcomes: Sequence[Outcome]
+) -> None:
+    """Keep the verdicts of a finished line, where there is an output."""
+    if parts is not None:
+        text = json.dumps([asdict(outcome) for outcome in outcomes])
+        parts.write(name, {"outcomes": np.array(text)})
 
 
 def _share_of(progress: Progress | None, part: int, parts: int) -> Progress | None:

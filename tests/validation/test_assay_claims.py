@@ -14,6 +14,7 @@ from mir21sim.validation import assay_claims, validate, validate_assays, verdict
 from mir21sim.validation.assay_claims import AssayReadout
 from mir21sim.validation.claims import validation_rows
 from mir21sim.validation.rows import ASSAY_COLUMNS, tables_folder
+from mir21sim.validation.validate_assays import Work
 
 MIMIC = '--dose "miR21_mimic=50 nM@0h"'
 CLAIM = {
@@ -217,3 +218,49 @@ def test_a_claim_is_shown_through_each_assay(tmp_path):
     )
     assert [(o.id, o.what, o.reason) for o in found if o.verdict == "fail"] == []
     assert {o.n for o in found} == {3}
+
+
+def test_lines_are_said_as_they_are_finished_and_a_stop_keeps_them(
+    tmp_path, monkeypatch
+):
+    rows = [CLAIM, {**CLAIM, "id": "C2", "context": "HeLa"}]
+    whole = judged(tmp_path, *rows)
+    output, said = tmp_path / "table.csv", []
+
+    def stop_at_the_second(outcomes):
+        said.append([o.context for o in outcomes])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judged(tmp_path, *rows, work=Work(on_line=stop_at_the_second, output=output))
+    assert said == [["MCF-7"]]
+    again = Work(output=output, resume=True)
+    with pytest.raises(InputError, match=r"holds another validation \(other rows\)"):
+        judged(tmp_path, *rows, work=again, seed=2)
+    run, lines = validate_assays.run_experiment, []
+    monkeypatch.setattr(
+        validate_assays,
+        "run_experiment",
+        lambda model, *rest, **named: (
+            lines.append(model.context) or run(model, *rest, **named)
+        ),
+    )
+    assert str(judged(tmp_path, *rows, work=again)) == str(whole)
+    assert {*lines} == {"HeLa"}
+    assert not (tmp_path / "table.csv.partial").exists()
+
+
+def test_the_command_says_each_line_and_refuses_to_lose_a_stopped_one(tmp_path, capsys):
+    folder = write(tmp_path, CLAIM)
+    table = tmp_path / "table.csv"
+    command = ["validate", "mir21_core", "--assays", "--data", str(folder)]
+    command += ["--cells", "4", "-o", str(table)]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main(command)
+    assert "MCF-7: 1 of 1 rows pass" in capsys.readouterr().err
+    left = tmp_path / "table.csv.partial"
+    left.mkdir()
+    (left / "000.npz").write_bytes(b"")
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(command)
+    assert "unfinished validation" in capsys.readouterr().err
