@@ -109,6 +109,7 @@ def validate(
     that are done outlive a stop; --resume goes on with them. --assays says how each
     cell line did as it is finished, and is resumed likewise.
     """
+    from mir21sim.model import files as model_files
     from mir21sim.simulation import checkpoint
     from mir21sim.simulation.options import Options
     from mir21sim.simulation.treatment import Treatment
@@ -121,6 +122,7 @@ def validate(
     if spread.report is not None:
         files.check_writable(spread.report, (".md",))
     _check_kind(kind, spread, output)
+    model_files.find(model)  # an unknown one would fail in every row
     options = Options(method=method, rtol=rtol)
     if kind.arms:
         many = replace(options, method=method or MANY.name)

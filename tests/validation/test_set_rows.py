@@ -225,3 +225,11 @@ def test_options_of_sets_are_refused_where_no_sets_are_read(kind, unused, capsys
     message = capsys.readouterr().err
     assert "do nothing" in message
     assert f"{kind} reads" in message
+
+
+@pytest.mark.parametrize("kind", [[], ["--assays"], ["--arms"]])
+def test_an_unknown_model_is_one_sentence_and_no_table(kind, capsys):
+    assert support.run_cli("validate", "no_such_model", *kind) == 2
+    said = capsys.readouterr()
+    assert "Unknown model `no_such_model`" in said.err
+    assert not said.out
