@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mir21sim.compiler.build_lane_kernels import LaneKernels
     from mir21sim.compiler.build_one_kernels import OneKernels
     from mir21sim.compiler.build_sensitivity_kernels import SensitivityKernels
+    from mir21sim.compiler.symbolic import SymbolicSystem
 
 Backend: TypeAlias = Literal["numba", "numpy"]
 
@@ -207,7 +208,7 @@ def _generate_lanes(network: Network, name: str) -> str:
 
     species = frozenset(s.id for s in network.species)
     with symbolic.as_written(network):
-        system = symbolic.build(network)
+        system = _system(network, name)
         made = lanes.programs(system, species)
         return lanes.module_text(made, system, network.id, name)
 
@@ -221,9 +222,25 @@ def _generate(network: Network, name: str) -> str:
     )
 
     with symbolic.as_written(network):
-        system = symbolic.build(network)
+        system = _system(network, name)
         events = symbolic_events.build(equations(network), system)
         return emit.module_text(system, events, network.id, name)
+
+
+_LAST: "dict[str, SymbolicSystem]" = {}
+"""The symbolic form of the last network: its first run asks for it twice."""
+
+
+def _system(network: Network, name: str) -> "SymbolicSystem":
+    """Return the symbolic form of a network of a ``key``."""
+    from mir21sim.compiler import symbolic
+
+    found = _LAST.get(name)
+    if found is None:
+        found = symbolic.build(network)
+        _LAST.clear()
+        _LAST[name] = found
+    return found
 
 
 class _Source:

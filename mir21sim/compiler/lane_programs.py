@@ -7,11 +7,13 @@ the pattern of W, whose diagonal is never structurally zero, so nothing is pivot
 """
 
 import heapq
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import sympy
 
+from mir21sim.compiler import llvm_loops
 from mir21sim.compiler.llvm_lanes import CALLS, Statement, text
 from mir21sim.compiler.printer import FUNCTIONS
 from mir21sim.compiler.symbolic import Chained, SymbolicSystem, chain_rule
@@ -84,10 +86,12 @@ class _Planner:
                 if symbol not in self.rows:
                     self.rows[symbol] = ("a", self.n_a)
                     self.n_a += 1
-        pattern = _Elimination(self._jacobian(by_state), len(self.system.y), self.n_a)
+        shared, jacobian = self._jacobian(by_state)
+        pattern = _Elimination(jacobian, len(self.system.y), self.n_a)
+        before = (*self._before(by_state), *shared)
         return LanePrograms(
             rates=self._rates(),
-            matrix=(*self._before(by_state), *pattern.matrix(), *pattern.factors()),
+            matrix=(*before, *pattern.matrix(), *pattern.factors()),
             solve=tuple(pattern.solves()),
             time=self._time(by_time),
             assigned=tuple(
@@ -139,17 +143,34 @@ class _Planner:
             statements.append(("out", i, "=", value))
         return tuple(statements)
 
-    def _jacobian(self, chained: Chained) -> dict[tuple[int, int], Any]:
-        """Return J = N·dv/dy, {(row, column): expression}."""
+    def _jacobian(
+        self, chained: Chained
+    ) -> tuple[list[Statement], dict[tuple[int, int], Any]]:
+        """Return J = N·dv/dy, {(row, column): expression}, and statements before it.
+
+        The derivatives of a rate stand in every row of its stoichiometry. Where that
+        makes the text long they are computed before it, in rows of `a`.
+        """
         by_rate: dict[int, list[tuple[int, float]]] = {}
         for (i, r), factor in sorted(self.system.stoichiometry.items()):
             by_rate.setdefault(r, []).append((i, factor))
+        ordered = sorted(chained.values.items(), key=lambda item: item[0])
+        trees = {key: self.tree(expr) for key, expr in ordered}
+        repeated = sum(
+            _size(tree) * (len(by_rate.get(r, ())) - 1)
+            for (r, _), tree in trees.items()
+        )
+        shared: list[Statement] = []
         terms: dict[tuple[int, int], list[tuple[Any, float]]] = {}
-        for (r, j), expr in sorted(chained.values.items(), key=lambda item: item[0]):
-            tree = self.tree(expr)
-            for i, factor in by_rate.get(r, ()):
-                terms.setdefault((i, j), []).append((tree, factor))
-        return {key: _weighted(found) for key, found in terms.items()}
+        for (r, j), tree in trees.items():
+            rows, value = by_rate.get(r, ()), tree
+            if repeated > MOST_REPEATED and len(rows) > 1:
+                value = ("a", self.n_a)
+                shared.append((*value, "=", tree))
+                self.n_a += 1
+            for i, factor in rows:
+                terms.setdefault((i, j), []).append((value, factor))
+        return shared, {key: _weighted(found) for key, found in terms.items()}
 
     def tree(self, expr: Any) -> Any:
         """Return a SymPy expression as nested tuples."""
@@ -248,6 +269,11 @@ class _Planner:
         return (name, *[self.truth(argument) for argument in arguments])
 
 
+def _size(tree: Any) -> int:
+    """Return the number of operations and rows of a tree."""
+    return 1 + sum(_size(part) for part in tree[1:] if isinstance(part, tuple))
+
+
 def _many(op: str, parts: list[Any]) -> Any:
     return (op, *parts) if len(parts) > 1 else parts[0]
 
@@ -333,8 +359,35 @@ class _Elimination:
         statements.append(("a", self.growth, "=", ("c", 1.0)))
         return statements
 
+    def tables(self) -> llvm_loops.Tables:
+        """Return the rows of all steps, for loops in place of statements."""
+        steps = self.order
+        below = [(i, k) for k in steps for i in self.below[k]]
+        right = [(k, j) for k in steps for j in self.right[k]]
+        return (
+            tuple(self.place[k, k] for k in steps),
+            tuple(self.kept.get(k, -1) for k in steps),
+            tuple(steps),
+            (0, *itertools.accumulate(len(self.below[k]) for k in steps)),
+            tuple(self.place[key] for key in below),
+            tuple(i for i, _ in below),
+            (0, *itertools.accumulate(len(self.right[k]) for k in steps)),
+            tuple(self.place[key] for key in right),
+            tuple(j for _, j in right),
+            tuple(self.place[i, j] for i, k in below for j in self.right[k]),
+            (self.growth,),
+        )
+
+    @property
+    def is_long(self) -> bool:
+        """Say whether loops do the elimination."""
+        products = sum(len(self.below[k]) * len(self.right[k]) for k in self.order)
+        return products > MOST_PRODUCTS
+
     def factors(self) -> list[Statement]:
         """Return the elimination: L below, U above, reciprocal pivots between."""
+        if self.is_long:
+            return [("w", 0, llvm_loops.ELIMINATE, self.tables())]
         statements: list[Statement] = []
         for k in self.order:
             pivot = ("w", self.place[k, k])
@@ -354,6 +407,8 @@ class _Elimination:
 
     def solves(self) -> list[Statement]:
         """Return the forward and backward substitution on `out`."""
+        if self.is_long:
+            return [("out", 0, llvm_loops.SUBSTITUTE, self.tables())]
         statements: list[Statement] = []
         for k in self.order:
             for i in self.below[k]:
@@ -381,6 +436,15 @@ ONE = ("which", "a", "b", "c", "d", "e", "f")
 
 PIECE = 400
 """Statements per compiled function."""
+
+MOST_PRODUCTS = 20_000
+"""Products of an elimination above which it is loops over tables: as many statements
+take half a second to compile. The largest shipped model has 2,000."""
+
+MOST_REPEATED = 100_000
+"""Operations that are written again, in other rows of J, above which derivatives are
+computed before it. The numbers may change in the last bit, since a product and a sum
+are one rounding where they stand in one statement."""
 
 
 def module_text(

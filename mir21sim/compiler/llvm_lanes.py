@@ -15,10 +15,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from mir21sim.compiler import llvm_loops
+
 LANES = 8
 
 Statement: TypeAlias = tuple[str, int, str, Any]
-"""(target array, row, "=" or "+=", expression); expressions are nested tuples."""
+"""(target array, row, "=" or "+=", expression); expressions are nested tuples.
+
+Loops over tables (``llvm_loops``) have their name in place of "=", the tables after it.
+"""
 
 _F8 = ll.DoubleType()
 _I64 = ll.IntType(64)
@@ -172,6 +177,10 @@ class _Emitter:
 
     def run(self, part: Sequence[Statement]) -> None:
         for array, row, how, expression in part:
+            if how in llvm_loops.HOW:
+                llvm_loops.Loops(self, expression).write(how)
+                self.rows.clear()  # the loops wrote to rows that no name tells
+                continue
             value = self.value(expression)
             # The old row is loaded, or known from an earlier statement.
             if how == "+=":
@@ -194,6 +203,15 @@ class _Emitter:
 
     def add(self, a: Any, b: Any) -> Any:
         return self.builder.fadd(a, b, flags=_FUSE)
+
+    def less(self, a: Any, b: Any) -> Any:
+        return self.builder.fsub(a, b, flags=_FUSE)
+
+    def times(self, a: Any, b: Any) -> Any:
+        return self.builder.fmul(a, b, flags=_FUSE)
+
+    def least(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered("<", b, a), b, a)
 
     def constant(self, value: float) -> Any:
         return self.repeated(_F8, value)
@@ -227,8 +245,7 @@ class _Emitter:
                 result = combine(result, self.value(other), flags=_FUSE)
             return result
         if op == "-":
-            a, b = self.value(node[1]), self.value(node[2])
-            return self.builder.fsub(a, b, flags=_FUSE)
+            return self.less(self.value(node[1]), self.value(node[2]))
         if op == "/":
             # No contraction: a quotient is rounded by itself.
             return self.builder.fdiv(self.value(node[1]), self.value(node[2]))
@@ -244,8 +261,7 @@ class _Emitter:
             below = self.builder.fcmp_ordered("<", value, zero)
             return self.builder.select(below, zero, value)
         if op == "least":  # a number before NaN
-            a, b = self.value(node[1]), self.value(node[2])
-            return self.builder.select(self.builder.fcmp_ordered("<", b, a), b, a)
+            return self.least(self.value(node[1]), self.value(node[2]))
         return self.call(op, [self.value(argument) for argument in node[1:]])
 
     def truth(self, node: Any) -> Any:

@@ -5,8 +5,9 @@ derivatives are symbolic. Assignment rules stay named intermediates a(y, p, t) w
 their own derivatives (chain rule), which keeps the generated code small.
 """
 
+import functools
 import itertools
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from sympy.core.parameters import distribute
 
 from mir21sim.compiler.equation_terms import CHAIN, Equations
 from mir21sim.compiler.equations import equations
+from mir21sim.compiler.slopes import Slopes
 from mir21sim.errors import CodegenError
 from mir21sim.model import expressions as ex
 from mir21sim.model.network import Network
@@ -108,12 +110,12 @@ class SymbolicSystem:
     ) -> dict[tuple[int, int], Any]:
         """Return the non-zero direct derivatives {(expression, variable): expr}."""
         place = {symbol: j for j, symbol in enumerate(variables)}
-        found = {}
+        found, slopes = {}, Slopes()
         for i, expr in enumerate(expressions):
             for symbol in sorted(
-                expr.free_symbols & place.keys(), key=lambda s: place[s]
+                slopes.free(expr) & place.keys(), key=lambda s: place[s]
             ):
-                derivative = sympy.diff(expr, symbol)
+                derivative = slopes.of(expr, symbol)
                 if derivative != 0:
                     found[i, place[symbol]] = derivative
         return found
@@ -138,16 +140,21 @@ class Chained:
     values: dict[tuple[int, int], Any]
 
 
+@functools.lru_cache(maxsize=4)
 def chain_rule(system: SymbolicSystem, variables: tuple[Any, ...]) -> Chained:
     """Return dv/dx for states or the time.
 
     The derivative of rate r by variable j is the direct one plus, through each assigned
     variable i, dv_r/da_i · da_i/dx_j; the latter get symbols of their own, so that the
-    code stays as small as the model.
+    code stays as small as the model. The last results are kept: each kind of kernel
+    of a network asks for the same ones.
     """
     da_da = system.derivatives(system.assigned, system.a)
     direct = system.derivatives(system.assigned, variables)
-    reach = _reach(len(system.a), direct, da_da)
+    through: dict[int, list[int]] = {}
+    for i, k in sorted(da_da):
+        through.setdefault(i, []).append(k)
+    reach = _reach(len(system.a), direct, through)
     values = dict(system.derivatives(system.rates, variables))
     for (r, i), outer in system.derivatives(system.rates, system.a).items():
         for j in sorted(reach[i]):
@@ -158,8 +165,8 @@ def chain_rule(system: SymbolicSystem, variables: tuple[Any, ...]) -> Chained:
     for i in range(len(reach)):
         for j in sorted(reach[i]):
             total = direct.get((i, j), sympy.Integer(0))
-            for k in range(i):
-                if (i, k) in da_da and j in reach[k]:
+            for k in through.get(i, ()):
+                if j in reach[k]:
                     total = total + da_da[i, k] * _gradient(k, j)
             chain.append((_gradient(i, j), total))
     chain = _needed(chain, _free(values.values()))
@@ -168,16 +175,15 @@ def chain_rule(system: SymbolicSystem, variables: tuple[Any, ...]) -> Chained:
 
 
 def _reach(
-    count: int, direct: Iterable[tuple[int, int]], da_da: Container[tuple[int, int]]
+    count: int, direct: Iterable[tuple[int, int]], through: Mapping[int, list[int]]
 ) -> list[set[int]]:
     """Return, for each assigned variable, the variables it depends on at all."""
     reach: list[set[int]] = [set() for _ in range(count)]
     for i, j in direct:
         reach[i].add(j)
     for i in range(count):  # in order of evaluation
-        for k in range(i):
-            if (i, k) in da_da:
-                reach[i] |= reach[k]
+        for k in through.get(i, ()):
+            reach[i] |= reach[k]
     return reach
 
 

@@ -6,6 +6,7 @@ import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lane_cases import (
+    HG,
     SHIPPED,
     TINY,
     cell_of,
@@ -18,7 +19,10 @@ from lane_cases import (
 from support import reaction
 
 from mir21sim.compiler import cache
+from mir21sim.compiler import lane_programs as lanes
+from mir21sim.compiler.build_one_kernels import FACTOR, FILL, SOLVE
 from mir21sim.compiler.llvm_lanes import LANES
+from mir21sim.solvers.single.one_driver import call_six
 
 
 # ---------------------------------------------------------- programs, interpreted
@@ -174,6 +178,68 @@ def test_vector_rule_variables_are_the_scalar_ones(name):
     kernels.assigned(t, y, p, a)
     want = scalar(model.kernels.assigned, n, t, y, p)
     np.testing.assert_allclose(a[:n], want, rtol=1e-14)
+
+
+def test_loops_over_tables_give_the_numbers_of_statements(monkeypatch, tmp_path):
+    """By the code of eight runs and by that of one; up to where roundings join."""
+    parts = [f"S{i}" for i in range(9)]
+    net = support.network(
+        {name: 1.0 + k for k, name in enumerate(parts)},
+        {"k": 0.2, "K": 3.0},
+        [
+            reaction("all", f"{' + '.join(parts[:6])} -> {' + '.join(parts[6:])}",
+                     f"k*{'*'.join(parts[:6])}/(K + S7*S8)"),
+            reaction("back", "S6 -> S0", "k*S6"),
+            reaction("on", "S8 -> S1 + S2", "k*S8*S7"),
+        ],
+    )  # fmt: skip
+    found = []
+    for most in (10**9, 0):
+        monkeypatch.setattr(lanes, "MOST_PRODUCTS", most)
+        monkeypatch.setenv("MIR21SIM_CACHE", str(tmp_path / str(most)))
+        made = lane_programs(net)
+        assert (made.solve[0][2] == "substitute") is (most == 0)
+        kernels = cache.lane_kernels(net)
+        assert kernels.n_w > 2 * 9
+        at = np.random.default_rng(1).uniform(0.5, 2.0, (4, 9, LANES))
+        eight = solved(kernels, at[0, :1], at[1], at[2, :2], at[3])
+        one = cache.one_kernels(net)
+        w, out = np.zeros(len(one.w_row)), at[3, :, 0].copy()
+        a = np.zeros(one.n_a)
+        t, y, p = (np.ascontiguousarray(x[:, 0]) for x in (at[0, :1], at[1], at[2, :2]))
+        call_six(one.address, FILL, t, y, p, a, w, np.full(9, HG))
+        spare = np.zeros(9)
+        call_six(one.address, FACTOR, a, w, spare, spare, spare, spare)
+        call_six(one.address, SOLVE, w, out, spare, spare, spare, spare)
+        found.append((eight, w, out, a))
+    for straight, looped in zip(*found, strict=True):
+        np.testing.assert_allclose(looped, straight, rtol=1e-13, atol=1e-14)
+    assert np.isfinite(found[0][0]).all()
+    np.testing.assert_allclose(found[0][2], found[0][0][:, 0], rtol=1e-12)
+
+
+def test_derivatives_that_stand_in_many_rows_are_computed_once(monkeypatch):
+    """Where they would make the text long; the matrix is the same."""
+    parts = [f"S{i}" for i in range(8)]
+    rate = "k*S0*S1/(K + S0 + S1)"
+    arrow = f"S0 + S1 -> {' + '.join(parts[2:])}"
+    net = support.network(
+        dict.fromkeys(parts, 1.0),
+        {"k": 0.2, "K": 3.0},
+        [reaction("r", arrow, rate)],
+    )
+    made, arrays, names = cell_of(net)
+    monkeypatch.setattr(lanes, "MOST_REPEATED", 0)
+    shorter, _, _ = cell_of(net)
+    assert len(str(shorter.matrix)) < len(str(made.matrix)) / 2
+    found = []
+    for programs in (made, shorter):
+        w, a = np.zeros(programs.n_w), np.zeros(programs.n_a)
+        here = arrays | {"a": a, "w": w, "hg": np.full(len(names), HG)}
+        run(programs.matrix, **here)
+        found.append((w, a[-1]))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-14)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-14)
 
 
 KERNELS = {
