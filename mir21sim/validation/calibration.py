@@ -55,15 +55,15 @@ WEAK = (
 lines.
 """
 
-UNLIKE, MOST_DEAD, SHARE_DEAD = 32, 1, 0.01
-"""Unlike untreated cells of each line that a draw is held against at the end, how many
-of a line and which share of all lines may be dead after 72 h."""
+UNLIKE = 32
+"""Unlike untreated cells of each line that a draw is held against at the end; none may
+be dead after 72 h."""
 
 LETHAL = '--dose "TRAIL=1000 ng/ml@0h" --end 24h'
 """Treatment that the average cell of some lines must die of in a draw."""
 
 MISFIT = 1.5
-"""Most mean square of the residuals of a draw: of 54 standard normal residuals it is
+"""Most mean square of the residuals of a draw: of 55 standard normal residuals it is
 above in 1 % of cases (chi-squared)."""
 
 DRAWS = 500
@@ -226,21 +226,18 @@ def unlike_cells(
 
 
 def live(dead: IntArray) -> BoolArray:
-    """Return for each draw whether unlike untreated cells live in every line.
-
-    Of ``UNLIKE`` cells of a line no more than ``MOST_DEAD`` may be dead or without a
-    result, and of those of all lines no more than ``SHARE_DEAD``.
+    """Return for each draw whether all unlike untreated cells of every line live.
 
     Parameters
     ----------
-    dead : int array, shape (n_draw, n_line), of ``UNLIKE`` cells
+    dead : int array, shape (n_draw, n_line), dead of ``UNLIKE`` cells or without a
+        result
 
     Returns
     -------
     bool array, shape (n_draw,)
     """
-    few = (dead <= MOST_DEAD).all(axis=1)
-    return np.asarray(few & (dead.mean(axis=1) <= SHARE_DEAD * UNLIKE))
+    return np.asarray((dead == 0).all(axis=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
