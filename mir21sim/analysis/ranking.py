@@ -77,6 +77,8 @@ def _derivatives(result: xr.Dataset, of: str) -> tuple[FloatArray, FloatArray]:
     size = np.abs(result[of].values)
     seen = size > 1e-3 * size.max(initial=0.0)
     sizes = np.where(seen & np.isfinite(log), np.abs(log), -1.0)
+    # A curve without a derivative from some moment on has no largest one.
+    sizes[np.isnan(plain)] = np.inf
     place = sizes.argmax(axis=1)
     rows = np.arange(len(log))
     return log[rows, place], plain[rows, place]
@@ -108,7 +110,9 @@ def ranking_text(result: xr.Dataset, of: str, shown: int = SHOWN) -> str:
         for _, row in listed.head(shown).iterrows()
     ]
     lines = [head, *(f"  {line}" for line in lines_of(text_table(rows)))]
-    left = len(frame) - min(len(listed), shown)
+    reason = result.attrs.get("reason", "")
+    unknown = frame["number"][frame["derivative"].isna()]
+    left = len(frame) - len(unknown) - min(len(listed), shown)
     if left:
         smallest = size.loc[listed.head(shown).index].min()
         lines.append(f"  {left} more numbers, each below {smallest:.2g}")
@@ -119,6 +123,8 @@ def ranking_text(result: xr.Dataset, of: str, shown: int = SHOWN) -> str:
             f"  nothing asked for depends on {without} number{plural} "
             "(column `effect` of the file)"
         )
+    if len(unknown) and reason:
+        lines.append(f"  no derivative by {', '.join(unknown)}: {reason}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from mir21sim._typing import FloatArray, IntArray
 from mir21sim.errors import SolverStatus
 from mir21sim.estimation.batches import States
 from mir21sim.estimation.period_tree import Node
-from mir21sim.solvers.sensitivities import RecordedRuns
+from mir21sim.solvers.sensitivities import Recorded
 
 if TYPE_CHECKING:
     from mir21sim.estimation.runs import Level, Runs
@@ -110,7 +110,7 @@ class Kept:
         each run started from
     """
 
-    runs: RecordedRuns
+    runs: Recorded
     places: Places
     y_slope: FloatArray
     p_slope: FloatArray

@@ -1,7 +1,8 @@
 """Start values with tangents → states with tangents, by the solvers.
 
 Two ways: exact tangents of the batch solver, and central differences of whole runs for
-models that the batch solver cannot integrate. Which one was used is recorded.
+models that the batch solver cannot integrate, as those with events that depend on a
+state. Which one was used is recorded.
 """
 
 from dataclasses import dataclass, replace
@@ -87,7 +88,7 @@ class Engine:
             allow_negative=True,
         )
         plain = without_conditions(model) or model
-        exact = sensitivities.refusal(plain, chosen.name) is None
+        exact = sensitivities.refusal(model, chosen.name) is None
         return cls(model, settings, exact=exact, n_jobs=n_jobs, plain=plain)
 
     def with_rtol(self, rtol: float) -> "Engine":
@@ -117,22 +118,35 @@ class Engine:
         times : float array, shape (n_time,), ascending
         keep : int array, shape (n_kept,), states to return
         """
-        exact = self.exact and batch.seeds is not None
-        if exact and self.model.kernels.events is not None:
-            exact = len(times) == 1 or not turns_move(self.model, batch, times)
-        if exact and len(times) > 1:
-            if self.model.kernels.events is None:
-                return self._tangents(batch, times, keep)
-            return by_stretches(self.model, self._tangents, batch, times, keep)
+        if self.exact and batch.seeds is not None:
+            return self._exact(batch, times, keep)
         middle = self._values(batch, times, keep, self.settings)
         if batch.seeds is None:
             return middle
-        if exact:
-            at_start = np.moveaxis(batch.seeds.y[:, :, keep], 1, 2)
-            return replace(middle, slopes=at_start[:, np.newaxis])
         settings = self._fine()
         ends = [self._values(side, times, keep, settings) for side in batch.sides()]
         return _differences(middle, ends, batch.seeds)
+
+    def _exact(self, batch: Batch, times: FloatArray, keep: IntArray) -> States:
+        """Return states with the derivatives of the solver."""
+        assert batch.seeds is not None
+        if self.model.kernels.events is None and len(times) == 1:  # no steps to take
+            middle = self._values(batch, times, keep, self.settings)
+            at_start = np.moveaxis(batch.seeds.y[:, :, keep], 1, 2)
+            return replace(middle, slopes=at_start[:, np.newaxis])
+        still = len(times) > 1 and not self._moves(batch, times)
+        if self.has_stretches and still:  # no need to follow each run by itself
+            assert self.plain is not None
+            between = partial(self._tangents, self.plain)
+            return by_stretches(self.model, between, batch, times, keep)
+        model = self.model
+        if batch.truths is not None:
+            model = with_truths(model, batch.truths)
+        return self._tangents(model, batch, times, keep)
+
+    def _moves(self, batch: Batch, times: FloatArray) -> bool:
+        """Return whether a turn of a condition changes along any direction."""
+        return self.has_stretches and turns_move(self.model, batch, times)
 
     @property
     def has_stretches(self) -> bool:
@@ -149,7 +163,7 @@ class Engine:
 
     def record(
         self, batch: Batch, times: FloatArray, keep: IntArray
-    ) -> tuple[States, sensitivities.RecordedRuns]:
+    ) -> tuple[States, sensitivities.Recorded]:
         """Integrate runs as ``run`` does, and keep their steps for the adjoint."""
         problem = self._problem(batch, times, keep)
         workers = Workers(self.n_jobs)
@@ -245,13 +259,15 @@ class Engine:
             frozen=batch.held,
         )
 
-    def _tangents(self, batch: Batch, times: FloatArray, keep: IntArray) -> States:
+    def _tangents(
+        self, model: CompiledModel, batch: Batch, times: FloatArray, keep: IntArray
+    ) -> States:
         """Return states with the exact derivatives of the steps that were taken."""
         assert batch.seeds is not None
         problem = self._problem(batch, times, keep)
         seeds = sensitivities.Seeds.of(problem, p=batch.seeds.p, y0=batch.seeds.y)
         found = sensitivities.solve_tangents(
-            self.plain or self.model,
+            model,
             problem,
             self.settings,
             seeds,

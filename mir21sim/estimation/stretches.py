@@ -2,7 +2,8 @@
 
 A condition such as ``time < t_end`` turns at a moment that is known before. Between two
 moments the model has no conditions, and its state and the tangents go on continuously
-where no moment depends on an estimated parameter.
+where no moment depends on an estimated parameter. Where one does, each run goes on by
+itself (``solvers.timed_sensitivities``).
 """
 
 import itertools

@@ -1,13 +1,14 @@
 """One run as curves over its own steps, with tangents at any time.
 
 The steps of the batch solver do not depend on the output times, so the same run is
-asked again wherever a feature needs it. A model that the batch solver cannot run has
-central differences of whole runs instead, over a fine grid of equal steps.
+asked again wherever a feature needs it. A model that the batch solver cannot run, as
+one with events that depend on its state, has central differences of whole runs
+instead, over a fine grid of equal steps.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mir21sim.errors import SolverError, SolverStatus
 from mir21sim.simulation.start_tangents import Directions
 from mir21sim.solvers.problem import Problem, Schedule, Solution
 from mir21sim.solvers.sensitivities import (
+    Moment,
     Seeds,
     TangentSolution,
     record,
@@ -35,6 +37,21 @@ DIFFERENCE_RTOL = 1e-9
 
 GRID_STEPS = 1000
 """Equal steps over a run of a method whose own steps are not kept."""
+
+
+class AtTimes(NamedTuple):
+    """Selected quantities of a run at some times.
+
+    Attributes
+    ----------
+    values : float array, shape (n_time, n_select)
+    tangents : float array, shape (n_time, n_select, n_column)
+    reason : why tangents are NaN, "" where none are
+    """
+
+    values: FloatArray
+    tangents: FloatArray
+    reason: str
 
 
 def run_curves(
@@ -70,27 +87,30 @@ class ExactCurves:
         ends = replace(self.problem, times=self.problem.times[[0, -1]])
         kept = record(self.model, ends, self.settings)
         _stop_on_failure(self.model, kept.solution)
-        trail = kept.kept[0].trail
-        start, length = trail.t[0, : trail.n[0]], trail.h[0, : trail.n[0]]
+        start, length = kept.steps(0)
         nodes = node_times(start, length)
         problem, rows = _between(self.problem, nodes.ravel())
         values = self._solved(problem).values[0, rows]
         return _curves(start, length, values)
 
-    def tangents(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return values and tangents at some times.
-
-        Returns
-        -------
-        values : float array, shape (n_time, n_select)
-        tangents : float array, shape (n_time, n_select, n_column)
-        """
+    def tangents(self, times: FloatArray) -> "AtTimes":
+        """Return values and tangents at some times."""
         problem, rows = _between(self.problem, times)
-        seeds = Seeds.of(problem, self.made.p, self.made.y0, self.made.dose)
-        found: TangentSolution = solve_tangents(
-            self.model, problem, self.settings, seeds
+        found = self._differentiated(problem)
+        return AtTimes(
+            found.solution.values[0, rows], found.tangents[0, rows], found.reasons[0]
         )
-        return found.solution.values[0, rows], found.tangents[0, rows]
+
+    def moments(self) -> tuple[Moment, ...]:
+        """Return the moments of events and conditions on time, with their tangents."""
+        if self.model.kernels.events is None:
+            return ()
+        ends = replace(self.problem, times=self.problem.times[[0, -1]])
+        return self._differentiated(ends).moments[0]
+
+    def _differentiated(self, problem: Problem) -> TangentSolution:
+        seeds = Seeds.of(problem, self.made.p, self.made.y0, self.made.dose)
+        return solve_tangents(self.model, problem, self.settings, seeds)
 
     def _solved(self, problem: Problem) -> Solution:
         return solve(self.model, problem, self.settings)[0]
@@ -120,7 +140,11 @@ class DifferenceCurves:
         _stop_on_failure(self.model, found)
         return _curves(start, length, found.values[0, rows])
 
-    def tangents(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def moments(self) -> tuple[Moment, ...]:
+        """Return no moments: a corner is not told from a bend."""
+        return ()
+
+    def tangents(self, times: FloatArray) -> "AtTimes":
         """Return values and central differences at some times."""
         problem, rows = _between(self.problem, times)
         sides = []
@@ -129,7 +153,7 @@ class DifferenceCurves:
             sides.append(found.values[:, rows])
         change = (sides[0] - sides[1]) / (2 * DIFFERENCE_STEP)
         values = solve(self.model, problem, self._tight())[0].values[0, rows]
-        return values, change.transpose(1, 2, 0)
+        return AtTimes(values, change.transpose(1, 2, 0), "")
 
     def _moved(self, problem: Problem, step: float) -> Problem:
         """Return a run for each column, moved along it."""

@@ -112,8 +112,10 @@ def sensitivities(
     """Return derivatives of curves, features and resting states by numbers of a model.
 
     The derivatives are those of the steps that the batch solver took, not differences.
+    The time of an event or of a condition may be one of the numbers: what depends on it
+    moves with it, and at its very time a curve has the derivative of just after.
     A model with events that depend on its state has central differences instead;
-    ``result.attrs["derivatives"]`` says which.
+    ``result.attrs["derivatives"]`` says which, and ``reason`` why one is NaN.
 
     Parameters
     ----------
@@ -268,7 +270,7 @@ def _add_curves(
     result: "_Result", run: RunCurves, problem: Problem, names: list[str]
 ) -> None:
     if names:
-        values, tangents = run.tangents(problem.times)
+        values, tangents, result.reason = run.tangents(problem.times)
         for name in names:
             k = result.row(name)
             result.add_curve(name, values[:, k], tangents[:, k])
@@ -283,14 +285,17 @@ def _add_features(
     n_column = len(result.numbers)
     late = [f for f in features if f.kind != "rest"]
     curves = [curve.after(since) for curve in run.curves()] if late else []
+    moments = run.moments() if late else ()
 
     def each(tangent_of: Callable[[int], Callable[[FloatArray], FloatArray]]) -> None:
         for feature in late:
             k = result.row(feature.name)
-            differentiate(feature, curves[k], tangent_of(k), n_column)
+            differentiate(feature, curves[k], tangent_of(k), n_column, moments)
 
     times = collected(lambda noting: each(lambda _: noting), n_column)
-    table = run.tangents(times)[1] if times.size else np.zeros((0, 0, n_column))
+    table = np.zeros((0, 0, n_column))
+    if times.size:
+        _, table, result.reason = run.tangents(times)
 
     def look_up(k: int) -> Callable[[FloatArray], FloatArray]:
         return lambda asked: table[np.searchsorted(times, asked), k]
@@ -299,10 +304,12 @@ def _add_features(
     for feature in features:
         k = result.row(feature.name)
         if feature.kind == "rest":
-            values, tangents = rested.tangents(rested.problem.times[:1])
+            values, tangents, _ = rested.tangents(rested.problem.times[:1])
             found = Differentiated(float(values[0, k]), tangents[0, k])
         else:
-            found = differentiate(feature, curves[k], look_up(k), n_column)
+            found = differentiate(feature, curves[k], look_up(k), n_column, moments)
+            if np.isnan(found.tangents).any() and not found.note:
+                found = replace(found, note=result.reason)
         result.add_feature(feature, found)
 
 
@@ -328,6 +335,7 @@ class _Result:
         self.outputs = {output.name: k for k, output in enumerate(ready.outputs)}
         self.data: dict[str, object] = {}
         self.features: list[tuple[Feature, Differentiated]] = []
+        self.reason = ""  # why derivatives are NaN
         # Seeds are relative changes; the derivative is by the number itself.
         self.values = np.array([number.value for number in numbers])
         self.per = np.where(self.values == 0.0, 1.0, self.values)
@@ -395,6 +403,7 @@ class _Result:
             "model_sha256": model.digest,
             "context": model.context,
             "derivatives": self.way,
+            "reason": self.reason,
             "method": settings.method,
             "rtol": settings.rtol,
             "since_h": since_h,
@@ -423,7 +432,7 @@ class _Result:
         seen = np.zeros(len(self.numbers), dtype=bool)
         for name, entry in self.data.items():
             if name.startswith("d_") and isinstance(entry, tuple):
-                seen |= np.any(np.nan_to_num(entry[1]) != 0, axis=1)
+                seen |= np.any(entry[1] != 0, axis=1)  # as NaN, which is not known
         for _, found in self.features:
             seen |= np.nan_to_num(found.tangents) != 0
         return ["yes" if x else "none" for x in seen]

@@ -18,6 +18,9 @@ NODES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 BEFORE_END = 1e-9
 """The last node is this share of the step before its end, where a dose may act."""
 
+_SAME = 4e-12
+"""The same in shares of the time: an event there acts on outputs that near."""
+
 _TO_COEFFICIENTS = np.linalg.inv(np.vander(NODES, 5, increasing=True))
 WEIGHTS = np.array([7.0, 32.0, 12.0, 32.0, 7.0]) / 90.0
 """Boole's rule: exact for the polynomial of a step."""
@@ -45,9 +48,9 @@ class Place:
 
 def node_times(start: FloatArray, length: FloatArray) -> FloatArray:
     """Return the times of the nodes of some steps, float array, shape (n_step, 5)."""
-    shares = NODES.copy()
-    shares[-1] -= BEFORE_END
-    times: FloatArray = start[:, np.newaxis] + length[:, np.newaxis] * shares
+    times: FloatArray = start[:, np.newaxis] + length[:, np.newaxis] * NODES
+    aside = np.maximum(BEFORE_END * length, _SAME * np.abs(start + length))
+    times[:, -1] -= np.minimum(aside, 0.01 * length)
     return times
 
 
@@ -99,8 +102,9 @@ class StepCurve:
 
     def at(self, step: int, theta: float) -> Place:
         """Return a place of this curve; its end is that before a dose there."""
-        share = min(theta, 1.0 - BEFORE_END)
-        time = float(self.start[step] + share * self.length[step])
+        one = slice(step, step + 1)
+        last = float(node_times(self.start[one], self.length[one])[0, -1])
+        time = min(float(self.start[step] + theta * self.length[step]), last)
         return Place(step, theta, time, self.value(step, theta))
 
     def peak(self) -> Place:

@@ -28,34 +28,14 @@ TIGHT = 1e-12
 
 
 def solver_calls(folder, name, monkeypatch):
-    """Return what one gradient of a problem asks the solver for.
-
-    A model with events has its derivatives by differences of runs; it is asked here
-    for the runs between the start and the first event, where it has exact ones.
-    """
-    calls, plain, run = [], sensitivities.solve_tangents, Engine.run
+    """Return what one gradient of a problem asks the solver for."""
+    calls, plain = [], sensitivities.solve_tangents
 
     def noted(model, problem, settings, seeds, workers=None):
         calls.append((model, problem, settings, seeds))
         return plain(model, problem, settings, seeds, workers)
 
-    def noted_run(self, batch, times, keep):
-        if not self.exact and batch.seeds is not None and len(times) > 1:
-            events = self.model.kernels.events
-            first = np.full(len(events.kind), np.nan)
-            events.moments(float(times[0]), batch.y0[0], batch.p[0], first)
-            end = np.nanmin(np.append(first[first > times[0]], times[-1]))
-            model = replace(
-                self.model, kernels=replace(self.model.kernels, events=None)
-            )
-            inside = times[0] + (end - times[0]) * np.linspace(0.0, 0.99, 5)
-            problem = self._problem(batch, inside, np.arange(batch.y0.shape[1]))
-            seeds = Seeds.of(problem, p=batch.seeds.p, y0=batch.seeds.y)
-            calls.append((model, problem, self.settings, seeds))
-        return run(self, batch, times, keep)
-
     monkeypatch.setattr(sensitivities, "solve_tangents", noted)
-    monkeypatch.setattr(Engine, "run", noted_run)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         problem = petab_read.read_petab(folder / name / f"{name}.yaml")

@@ -55,6 +55,8 @@ def integrate(
     from mir21sim.solvers.batch import integrate as batch  # Numba takes half a second
     from mir21sim.solvers.batch import outputs
 
+    if settings.allow_negative:
+        problem = replace(problem, amounts=np.zeros_like(problem.amounts))
     if model.kernels.events is not None:
         return timed_events.integrate_timed(tableau, model, problem, settings, workers)
     kernels = model.lane_kernels
@@ -62,9 +64,6 @@ def integrate(
     need = needed_states(model, problem)
     shape = len(problem.selection.source), len(problem), len(problem.times)
     values = np.full(shape, np.nan)
-    if settings.allow_negative:
-        problem = replace(problem, amounts=np.zeros_like(problem.amounts))
-
     observer = outputs.Observer.of(kernels, problem.selection, need)
     features = recorder = None
     if problem.features is not None:

@@ -7,12 +7,14 @@ are integrated in the lanes, all runs with equal ends together.
 
 import math
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from mir21sim._typing import FloatArray
+from mir21sim._typing import FloatArray, IntArray
 from mir21sim.compiler.build_lane_kernels import LaneKernels
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.errors import SolverStatus
@@ -22,7 +24,7 @@ from mir21sim.solvers.settings import Settings, Workers
 from mir21sim.solvers.single.integrate import write_run
 from mir21sim.solvers.single.run import SingleRun
 
-_BEFORE = 4
+BEFORE = 4
 """Floating-point numbers by which a stretch ends before a moment: no stage of its last
 step may see a condition that turns there."""
 
@@ -33,7 +35,7 @@ def watched(model: CompiledModel) -> bool:
     return events is not None and bool((events.moving & ~events.timed).any())
 
 
-class _TimedRun(SingleRun):
+class TimedRun(SingleRun):
     """A run that stops wherever something happens, for the lanes to go on from."""
 
     end = math.nan
@@ -55,12 +57,16 @@ class _TimedRun(SingleRun):
             # A gap too short for a step, or no state that moves: no solver is needed.
             if self.end - self.t <= self._same(self.end):
                 status = self._advance_without_solver(self.end)
-            elif not len(self._current_reduction()):
+            elif self._nothing_moves():
                 status = self._advance_constant(self.end)
             else:
                 return None
             if status != SolverStatus.OK:
                 return status
+
+    def _nothing_moves(self) -> bool:
+        """Say whether all states stay as they are up to the next stop."""
+        return not len(self._current_reduction())
 
     def rows(self) -> slice:
         """Return the outputs that the stretch writes."""
@@ -79,6 +85,12 @@ class _TimedRun(SingleRun):
         return self._verdict()
 
 
+Stretched: TypeAlias = tuple[Solution, FloatArray]
+"""Results of a stretch, and its states, shape (n_run, n_time, n_state)."""
+
+Timed = TypeVar("Timed", bound=TimedRun)
+
+
 def integrate_timed(
     tableau: Tableau,
     model: CompiledModel,
@@ -87,10 +99,56 @@ def integrate_timed(
     workers: Workers,
 ) -> tuple[Solution, bool]:
     """Integrate all runs of a model whose events depend on time alone."""
+    from mir21sim.solvers.batch.integrate import integrate_runs
+
+    lanes = model.lane_kernels
+    assert isinstance(lanes, LaneKernels), model.lane_refusal
+
+    def make(run: int, stop: threading.Event) -> TimedRun:
+        return TimedRun(model.kernels, problem, run, settings, "", stop)
+
+    def stretch(members: list[tuple[int, TimedRun]]) -> Stretched:
+        part = stretch_of(problem, [one for _, one in members])
+        states = np.empty((len(part), len(part.times), problem.y0.shape[1]))
+
+        def keep(first: int, last: int, found: FloatArray, _: Solution) -> None:
+            states[first:last] = found
+
+        found, interrupted = integrate_runs(
+            lanes,
+            part,
+            settings,
+            tableau=tableau,
+            need=np.arange(problem.y0.shape[1]),
+            keep=keep,
+            n_jobs=workers.n_jobs,
+        )
+        if interrupted:
+            raise KeyboardInterrupt
+        return found, states
+
+    return walk(problem, make, stretch, workers)
+
+
+def walk(
+    problem: Problem,
+    make: Callable[[int, threading.Event], Timed],
+    stretch: Callable[[list[tuple[int, Timed]]], Stretched],
+    workers: Workers,
+    at_end: Callable[[int, Timed], None] | None = None,
+) -> tuple[Solution, bool]:
+    """Take all runs from moment to moment.
+
+    Parameters
+    ----------
+    make : returns a run at its start, by its number
+    stretch : integrates runs with equal ``t`` and ``end``
+    at_end : called with each run that came to its end
+    """
     solution, stop = Solution.empty(problem), threading.Event()
-    runs: list[tuple[int, _TimedRun]] = []
+    runs: list[tuple[int, Timed]] = []
     for run in range(len(problem)):
-        one = _TimedRun(model.kernels, problem, run, settings, "", stop)
+        one = make(run, stop)
         assert one.events is not None
         status = one.events.begin(one.t, one.y, one.p)
         if status == SolverStatus.OK:
@@ -98,29 +156,29 @@ def integrate_timed(
         else:
             write_run(one, status, solution, run)
     done = len(problem) - len(runs)
-    while runs:
-        runs = _at_moments(runs, solution)
-        left: list[tuple[int, _TimedRun]] = []
-        # Runs with equal (start, end) share a stretch: a Problem has one `times`.
-        key = sorted(runs, key=lambda item: (item[1].t, item[1].end, item[0]))
-        for _, group in groupby(key, lambda item: (item[1].t, item[1].end)):
-            members = list(group)
-            going, interrupted = _stretch(
-                tableau, model, problem, settings, workers, members, solution
-            )
-            if interrupted:
-                return solution, True
-            left += going
-        if workers.progress and len(problem) - len(left) > done:
-            done = len(problem) - len(left)
-            workers.progress(done, len(problem))
-        runs = left
+    try:
+        while runs:
+            runs = _at_moments(runs, solution, at_end)
+            left: list[tuple[int, Timed]] = []
+            # Runs with equal (start, end) share a stretch: a Problem has one `times`.
+            key = sorted(runs, key=lambda item: (item[1].t, item[1].end, item[0]))
+            for _, group in groupby(key, lambda item: (item[1].t, item[1].end)):
+                members = list(group)
+                left += _taken(members, *stretch(members), solution)
+            if workers.progress and len(problem) - len(left) > done:
+                done = len(problem) - len(left)
+                workers.progress(done, len(problem))
+            runs = left
+    except KeyboardInterrupt:
+        return solution, True
     return solution, False
 
 
 def _at_moments(
-    runs: list[tuple[int, _TimedRun]], solution: Solution
-) -> list[tuple[int, _TimedRun]]:
+    runs: list[tuple[int, Timed]],
+    solution: Solution,
+    at_end: Callable[[int, Timed], None] | None,
+) -> list[tuple[int, Timed]]:
     """Let every run act on its moment; write those that end, return the others."""
     left = []
     for run, one in runs:
@@ -129,49 +187,27 @@ def _at_moments(
             status = one.to_stretch()
         if status is None:
             left.append((run, one))
-        else:
-            write_run(one, status, solution, run)
+            continue
+        write_run(one, status, solution, run)
+        if at_end is not None and status == SolverStatus.OK:
+            at_end(run, one)
     return left
 
 
-def _stretch(
-    tableau: Tableau,
-    model: CompiledModel,
-    problem: Problem,
-    settings: Settings,
-    workers: Workers,
-    members: list[tuple[int, _TimedRun]],
+def _taken(
+    members: list[tuple[int, Timed]],
+    found: Solution,
+    states: FloatArray,
     solution: Solution,
-) -> tuple[list[tuple[int, _TimedRun]], bool]:
-    """Integrate runs with equal ends to the next moment; return those that go on."""
-    from mir21sim.solvers.batch.integrate import integrate_runs
-
-    lanes = model.lane_kernels
-    assert isinstance(lanes, LaneKernels), model.lane_refusal
-    part = _part(problem, members)
-    kept: dict[int, FloatArray] = {}
-
-    def keep(first: int, last: int, states: FloatArray, _: Solution) -> None:
-        kept.update(zip(range(first, last), states, strict=True))
-
-    found, interrupted = integrate_runs(
-        lanes,
-        part,
-        settings,
-        tableau=tableau,
-        need=np.arange(problem.y0.shape[1]),
-        keep=keep,
-        n_jobs=workers.n_jobs,
-    )
-    if interrupted:
-        return [], True
+) -> list[tuple[int, Timed]]:
+    """Let runs take over their stretch; write those that failed, return the others."""
     going = []
     for k, (run, one) in enumerate(members):
         one.n_steps += int(found.n_steps[k])
         status = SolverStatus(int(found.status[k]))
         if status == SolverStatus.OK:
-            # The first and last times are the ends of the stretch (``_part``).
-            status = one.take(kept[k][1:-1], found.y_end[k])
+            # The first and last times are the ends of the stretch (``stretch_of``).
+            status = one.take(states[k, 1:-1], found.y_end[k])
         else:
             # A failed run keeps the time and state at which it failed.
             one.t, one.y = float(found.t_end[k]), found.y_end[k].copy()
@@ -179,17 +215,25 @@ def _stretch(
             going.append((run, one))
         else:
             write_run(one, status, solution, run)
-    return going, False
+    return going
 
 
-def _part(problem: Problem, members: list[tuple[int, _TimedRun]]) -> Problem:
-    """Return the stretch of some runs as a problem; infusions go on in it."""
-    first = members[0][1]
+def stretch_of(
+    problem: Problem, members: Sequence[TimedRun], fed: IntArray | None = None
+) -> Problem:
+    """Return the stretch of some runs as a problem; infusions go on in it.
+
+    Parameters
+    ----------
+    fed : int array, states that get an infusion whatever its rate is; None for those
+        with a rate other than zero
+    """
+    first = members[0]
     # math.ulp is the distance to the next number above `end`.
-    end = first.end - _BEFORE * math.ulp(first.end)
+    end = first.end - BEFORE * math.ulp(first.end)
     inside = np.clip(first.times[first.rows()], first.t, end)
-    feeding = np.array([one.input for _, one in members])
-    states = np.flatnonzero(feeding.any(axis=0))
+    feeding = np.array([one.input for one in members])
+    states = np.flatnonzero(feeding.any(axis=0)) if fed is None else fed
     # Infusions that are on at the start, as RATE doses there: (n_run, n_fed) rates.
     schedule = Schedule(
         np.full(len(states), first.t),
@@ -199,8 +243,8 @@ def _part(problem: Problem, members: list[tuple[int, _TimedRun]]) -> Problem:
     )
     return replace(
         problem,
-        y0=np.array([one.y for _, one in members]),
-        p=np.array([one.p for _, one in members]),
+        y0=np.array([one.y for one in members]),
+        p=np.array([one.p for one in members]),
         times=np.concatenate([[first.t], inside, [end]]),
         schedule=schedule,
     )

@@ -169,6 +169,10 @@ class RelationSearch:
         together = zip(times.tolist(), rows, strict=True)
         return np.array([self._roots(t, y, p) for t, y in together])
 
+    def codes_at(self, t: float, y: FloatArray, p: FloatArray) -> FloatArray:
+        """Return numbers that differ where relations do, shape (n_relation,)."""
+        return self._codes(self._roots(t, y, p))
+
     def _codes(self, g: FloatArray) -> FloatArray:
         """Return numbers that differ where relations do; ``==`` looks at the sign.
 

@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class _UndefinedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Pending:
+class Pending:
     """An event that has fired and waits.
 
     Attributes
@@ -84,7 +85,7 @@ class EventQueue(JumpSearch):
     is_watched: BoolArray
     is_either: BoolArray
     holds_at_zero: BoolArray
-    pending: list[_Pending] = field(default_factory=list)
+    pending: list[Pending] = field(default_factory=list)
     turns: dict[int, tuple[float, float]] = field(default_factory=dict)
     touched: dict[int, float] = field(default_factory=dict)
     after: bool = False
@@ -101,7 +102,7 @@ class EventQueue(JumpSearch):
         y: FloatArray,
         p: FloatArray,
         clipped: Callable[[FloatArray], FloatArray],
-    ) -> "EventQueue":
+    ) -> Self:
         """Return the queue of a run that starts from `y` with parameters `p`."""
         return cls(
             kernels,
@@ -193,15 +194,15 @@ class EventQueue(JumpSearch):
 
     def _waiting(
         self, event: int, t: float, delay: float, values: FloatArray | None
-    ) -> _Pending:
+    ) -> Pending:
         """Return an event that fires at `t` and is due after a delay."""
         if not (self.after and t == self.moment and delay > 0):
-            return _Pending(event, t + delay, values, after=False)
+            return Pending(event, t + delay, values, after=False)
         # Its trigger is true right after the last number before `t`, so it is late too.
         due = math.nextafter(t, -math.inf) + delay
-        return _Pending(event, math.nextafter(due, math.inf), values, after=True)
+        return Pending(event, math.nextafter(due, math.inf), values, after=True)
 
-    def _next_due(self, t: float, y: FloatArray, p: FloatArray) -> _Pending | None:
+    def _next_due(self, t: float, y: FloatArray, p: FloatArray) -> Pending | None:
         """Return the event to execute now, None where nothing is due.
 
         Priorities are those of this moment. Equal ones are drawn by lot, as SBML asks;
@@ -223,7 +224,7 @@ class EventQueue(JumpSearch):
             return best[self._by_lot(len(best)) if len(best) > 1 else 0]
         return next(iter(ranked or due), None)
 
-    def _perform(self, due: _Pending, t: float, y: FloatArray, p: FloatArray) -> None:
+    def _perform(self, due: Pending, t: float, y: FloatArray, p: FloatArray) -> None:
         """Make the assignments of one event, all of them at once.
 
         A concentration becomes an amount by the size that its compartment has before
