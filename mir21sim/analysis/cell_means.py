@@ -28,7 +28,7 @@ ENDS = ("low", "high", "low50", "high50")
 
 BAND_TEXT = f"95 % of {RESAMPLES} resamplings of the cells"
 
-SET_TEXT = "95 % of {} parameter sets of the ensemble, the drawing of cells taken out"
+SET_TEXT = "95 % of {} parameter sets of the ensemble, with the error of their mean"
 """Meaning of a band by an ensemble, with its number of sets."""
 
 POINTS = "percentage points"

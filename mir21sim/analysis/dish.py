@@ -3,8 +3,8 @@
 Without an ensemble the bands are percentiles over resampled cells (bootstrap): they
 measure how much the result depends on which cells happen to be in the dish, not how
 well the numbers of the model are known. Where cells are spread over parameter sets of
-an ensemble, the bands are percentiles over these sets, the drawing of cells taken out
-(``set_bands``), and the line is the mean over the sets.
+an ensemble, the bands are percentiles over these sets and the error of their mean, the
+rest of the drawing of cells taken out (``set_bands``); the line is the mean over them.
 """
 
 from collections.abc import Sequence

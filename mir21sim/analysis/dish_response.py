@@ -323,9 +323,9 @@ def _dose_of(d: FloatArray, v: FloatArray, level: float) -> float:
 
 def half_effects(drawn: Resampled, doses: FloatArray) -> dict[str, HalfEffect]:
     """Return the half effect of each of ``RESPONSES`` of dishes with one swept dose."""
-    found = {}
+    found, quantities = {}, drawn.quantities()
     for name in RESPONSES:
-        point, dishes = drawn.quantities()[name]
+        point, dishes = quantities[name]
         level, change = None, None
         if name == "dead_end":
             level = 50.0

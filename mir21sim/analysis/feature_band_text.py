@@ -1,5 +1,6 @@
 """Compared features with bands as lines of text."""
 
+import numpy as np
 import xarray as xr
 
 from mir21sim.analysis.feature_bands import CHANGE
@@ -58,15 +59,8 @@ def _places(values: xr.DataArray) -> list[tuple[dict[str, int], object]]:
     """Return the position and value of each entry."""
     dims = [str(d) for d in values.dims]
     flat = values.transpose(*dims).values
-    places = [dict(zip(dims, k, strict=True)) for k in _indices(flat.shape)]
+    places = [dict(zip(dims, k, strict=True)) for k in np.ndindex(flat.shape)]
     return [(place, flat[tuple(place.values())]) for place in places]
-
-
-def _indices(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = [()]
-    for n in shape:
-        found = [(*k, m) for k in found for m in range(n)]
-    return found
 
 
 def _where(features: xr.Dataset, place: dict[str, int]) -> str:

@@ -102,7 +102,7 @@ def compare_bands(
     response: str = "peak",
     over: str | None = None,
 ) -> xr.Dataset:
-    """Return the features of results as medians with bands, and their differences.
+    """Return the features of results with bands, and their differences.
 
     Differences are those from the first result at the same swept values; of a single
     result, from the lowest value of `over`. Like members (as many cells, or draws) are

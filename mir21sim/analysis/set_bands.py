@@ -106,7 +106,8 @@ def of_halves(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatA
     spread = (apart**2).sum(axis=0) / (n - 1)
     error = np.where(lost, 0.0, (first - second) / 2.0)
     error = (error**2).sum(axis=0) / n
-    drawn = _told_apart(both, middle, spread, error)
+    score = _scores(len(both)).reshape(-1, *[1] * middle.ndim)
+    drawn = _told_apart(both, middle, spread, error, score)
     drawn = np.where(lost | ~enough, np.nan, drawn)
     return np.where(enough, middle, np.nan), drawn
 
@@ -191,22 +192,28 @@ def _without_cells(
     # A mean lies between the values of its cells: a share is no more than 100 %.
     least = np.where(good[:, np.newaxis], block, np.inf).min(axis=0)
     most = np.where(good[:, np.newaxis], block, -np.inf).max(axis=0)
-    found[enough] = np.clip(_told_apart(means, middle, spread, error), least, most)
+    score = _scores(len(enough))[enough, np.newaxis]
+    made = _told_apart(means, middle, spread, error, score)
+    found[enough] = np.clip(made, least, most)
     return found
 
 
 def _told_apart(
-    means: FloatArray, middle: FloatArray, spread: FloatArray, error: FloatArray
+    means: FloatArray,
+    middle: FloatArray,
+    spread: FloatArray,
+    error: FloatArray,
+    score: FloatArray,
 ) -> FloatArray:
     """Return M + (m_s − M)·√(τ²/v) + z_s·√(w/S) for variance v = spread, w = error.
 
     Parameters
     ----------
     means : m_s, shape (n_set, …)
+    score : z_s, shape (n_set, 1, …)
     """
     share = np.zeros_like(spread)
     np.divide(np.maximum(spread - error, 0.0), spread, out=share, where=spread > 0)
-    score = _scores(len(means)).reshape(-1, *[1] * middle.ndim)
     numbers = (means - middle) * np.sqrt(share)
     return np.asarray(middle + numbers + score * np.sqrt(error / len(means)))
 

@@ -16,7 +16,7 @@ from mir21sim._typing import FloatArray
 from mir21sim.compiler import symbolic, symbolic_events
 from mir21sim.compiler.equations import equations
 from mir21sim.compiler.lane_derivatives import Leaf, Tree, partials
-from mir21sim.compiler.lane_programs import _Planner
+from mir21sim.compiler.lane_programs import Planner
 from mir21sim.compiler.tree_values import tree_value
 from mir21sim.model.network import Network
 
@@ -121,7 +121,7 @@ def _made(structure: _Structure) -> EventGradients:
     with symbolic.as_written(network):
         system = symbolic.build(network)
         events = symbolic_events.build(equations(network), system)
-    planner = _Planner(system, frozenset(s.id for s in network.species))
+    planner = Planner(system, frozenset(s.id for s in network.species))
 
     def formulas(expressions: Iterable[Any]) -> tuple[Formula, ...]:
         return tuple(Formula.of(planner.tree(e)) for e in expressions)

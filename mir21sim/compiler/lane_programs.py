@@ -61,10 +61,10 @@ def programs(system: SymbolicSystem, species: frozenset[str]) -> LanePrograms:
     CodegenError
         For a function that has no vector code; such a model runs by SciPy.
     """
-    return _Planner(system, species).plan()
+    return Planner(system, species).plan()
 
 
-class _Planner:
+class Planner:
     """Holds the names of rows and the derivatives of one system."""
 
     def __init__(self, system: SymbolicSystem, species: frozenset[str]) -> None:

@@ -31,7 +31,7 @@ from mir21sim.compiler.lane_derivatives import (
     product,
     total,
 )
-from mir21sim.compiler.lane_programs import _Elimination, _Planner, _weighted
+from mir21sim.compiler.lane_programs import Planner, _Elimination, _weighted
 from mir21sim.compiler.llvm_lanes import Statement, text
 from mir21sim.compiler.symbolic import SymbolicSystem, chain_rule
 
@@ -121,7 +121,7 @@ class _SensitivityPlanner:
 
     def __init__(self, system: SymbolicSystem, species: frozenset[str]) -> None:
         self.system = system
-        self.planner = _Planner(system, species)
+        self.planner = Planner(system, species)
         self.n_a = len(system.a)
         rows = {symbol: i for i, symbol in enumerate(system.a)}
         needed = [rows[symbol] for symbol, _ in system.needed_assigned(system.rates)]

@@ -11,6 +11,7 @@ are factors on the numbers of the model, so that one file serves every cell line
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -265,7 +266,9 @@ def bands(result: xr.Dataset, names: Sequence[str] | None = None) -> xr.Dataset:
         for n, v in result.data_vars.items()
         if DRAW in v.dims and v.dtype.kind == "f"
     ]
-    made = result[list(chosen)].quantile(list(QUANTILES), dim=DRAW, skipna=True)
+    with warnings.catch_warnings():  # NaN where no draw has a value, as it should be
+        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
+        made = result[list(chosen)].quantile(list(QUANTILES), dim=DRAW, skipna=True)
     for name in chosen:
         made[name].attrs = dict(result[name].attrs)
     if "status" in result:

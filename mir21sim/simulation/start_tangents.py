@@ -12,7 +12,7 @@ import numpy as np
 from mir21sim._typing import FloatArray
 from mir21sim.compiler import symbolic
 from mir21sim.compiler.lane_derivatives import partials
-from mir21sim.compiler.lane_programs import _Planner
+from mir21sim.compiler.lane_programs import Planner
 from mir21sim.compiler.model import CompiledModel
 from mir21sim.compiler.tree_values import tree_value
 from mir21sim.errors import SolverError, SolverStatus
@@ -55,7 +55,7 @@ def with_formulas(
     if not model.equations.starts:
         return made
     system = symbolic.build(model.network)
-    planner = _Planner(system, frozenset(s.id for s in model.network.species))
+    planner = Planner(system, frozenset(s.id for s in model.network.species))
     rows = {"t": np.zeros(1), "y": y0, "p": p, "a": np.zeros(len(system.a))}
     changes = {
         "y": np.array(made.y0.T),

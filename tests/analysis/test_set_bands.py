@@ -81,3 +81,15 @@ def test_a_share_stays_between_its_cells():
     _, drawn = set_means(values, keep, np.repeat(np.arange(50), 6), ())
     assert drawn.max() <= 100.0
     assert drawn.min() < 100.0 - 1.0 / 3
+
+
+def test_a_set_errs_alike_at_all_doses_also_where_another_set_is_missing():
+    """Like sets: what is left of each is its share of the error of the mean."""
+    values = np.tile([9.0, 10.0, 11.0], 50).reshape(1, -1, 1).repeat(2, axis=0)
+    keep = np.full((2, 150), True)
+    keep[1, 30:33] = False  # the eleventh set at the second dose
+    _, drawn = set_means(values, keep, np.repeat(np.arange(50), 3), (2,))
+    first, second = drawn[..., 0].T - 10.0
+    assert np.isnan(second[10])
+    kept = ~np.isnan(second)
+    assert second[kept] == pytest.approx(first[kept] * np.sqrt(50 / 49))

@@ -203,3 +203,11 @@ def test_a_problem_written_as_petab_is_clean_and_the_same(tmp_path):
 def test_formulas_keep_all_digits():
     expr = ex.Call("minus", (ex.Number(-0.1), ex.Call("log", (ex.Number(2.0),) * 2)))
     assert formula_text(expr) == "((-0.1) - log(2.0, 2.0))"
+
+
+def test_bands_of_a_curve_that_no_draw_has_are_absent_without_a_warning():
+    """Warnings are errors in tests."""
+    values = np.array([[1.0, np.nan], [3.0, np.nan]])
+    bands = ms.bands(xr.Dataset({"A": (("draw", "time"), values)}))
+    assert bands["A"].sel(quantile=0.5).values[0] == 2.0
+    assert np.isnan(bands["A"].values[:, 1]).all()
